@@ -1,0 +1,28 @@
+# LEGO's commands. `make run` and `make test` work on a fresh Debian machine, as root.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+APT := openvswitch-switch tshark
+STAMP := $(VENV)/.installed
+
+.PHONY: install run test check clean
+
+install: $(STAMP)
+
+$(STAMP): setup.cfg setup.py pyproject.toml lego_sdn_ryu.pth constraints.txt scripts/install
+	PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/install $(APT)
+	touch $@
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -m "not root"
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,65 @@
+"""What a brick is: one job, typed records in and out, state apart from logic (LEGO paper, section III-B)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+BRICKS: dict[str, type[Brick]] = {}
+
+
+class Batch(NamedTuple):
+    """Rows that travel together between two bricks.
+
+    head    PACKET [n]: stamp, source and flags go with the row to the end of the graph
+    values  float64 [n, width], or None before the feature extractor
+    """
+
+    head: np.ndarray
+    values: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.head)
+
+
+class State(Protocol):
+    """State of a brick, apart from its logic, in a form that another replica takes over."""
+
+    def export(self, buckets: frozenset[int], of: int) -> bytes:
+        """The records of the streams with an end in `buckets` (of `of` buckets in all)."""
+
+    def adopt(self, data: bytes) -> int:
+        """Take the records in; returns how many. A record held already is left as it is."""
+
+
+class Brick:
+    """Base of all bricks; a subclass names its kind and has a docstring of the fixed form that the contract suite checks.
+
+    A brick never blocks, never reads a clock and never touches a socket: the runtime does.
+    """
+
+    kind: ClassVar[str] = ""
+    state: State | None = None
+
+    def __init_subclass__(cls, kind: str = "", **rest) -> None:
+        super().__init_subclass__(**rest)
+        if kind:
+            cls.kind = kind
+            BRICKS[kind] = cls
+
+    def __init__(self, serial: int = 0) -> None:
+        self.serial = serial
+        self.counters: dict[str, int] = {}
+        self.dropped: dict[str, int] = {}
+
+    @property
+    def id(self) -> str:
+        return f"{self.kind}-{self.serial}"
+
+    def process(self, batch: Batch) -> Batch:
+        """One batch in, one batch out; arrays of the input are not kept."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{self.id} {self.counters} dropped={self.dropped}>"

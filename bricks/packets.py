@@ -1,0 +1,57 @@
+"""The packet record: what every brick, reader and kernel agrees a packet is.
+
+A record is 80 bytes and self-contained: an address is two 64-bit words and a kind, so that no table of names is needed
+to compare, hash or move it.
+"""
+
+import numpy as np
+
+PACKET = np.dtype(
+    [
+        ("seq", "<u8"),  # stamp: sequence number, 0-based
+        ("time_ns", "<i8"),  # stamp: nanoseconds since the epoch
+        ("src_hi", "<u8"),  # source address, high word (0 for IPv4 and MAC)
+        ("src_lo", "<u8"),  # source address, low word, as a big-endian number: 192.168.0.1 is 0xC0A80001
+        ("dst_hi", "<u8"),
+        ("dst_lo", "<u8"),
+        ("src_mac", "<u8"),  # 48 bits, as a big-endian number
+        ("dst_mac", "<u8"),
+        ("length", "<u4"),  # bytes on the wire, without a stamp trailer and without a shadow mark
+        ("src_port", "<u4"),  # TCP or UDP, also of a header quoted by an ICMP error; NO_PORT where there is none
+        ("dst_port", "<u4"),
+        ("flags", "<u4"),
+    ]
+)
+
+NO_PORT = 0x10000
+
+# flags: two bits each for the kind of the source and destination address, then one bit per fact
+ADDRESS_NONE, ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC = 0, 1, 2, 3
+SRC_KIND_SHIFT, DST_KIND_SHIFT = 0, 2
+KIND_MASK = 3
+ARP = 1 << 4  # addresses are the sender's and target's protocol addresses
+ICMP = 1 << 5  # ICMPv4; ports, if any, are those of the quoted header
+SHADOW = 1 << 6  # a copy for state only: not scored
+STAMPED = 1 << 7  # seq and time come from a stamp trailer, not from the local clock
+VLAN = 1 << 8  # at least one VLAN tag of the traffic's own
+FRAGMENT = 1 << 9  # an IP fragment that is not the first
+MALFORMED = 1 << 10  # a header is cut short or contradicts itself; fields up to there are valid
+
+SHADOW_TPID, SHADOW_VID = 0x88A8, 4094  # the service tag by which the switch marks a shadow
+
+STAMP_MAGIC = 0x4C45474F  # "LEGO", big-endian, first of the trailer
+STAMP_BYTES = 20  # magic u32, sequence number u64, nanoseconds u64, all big-endian
+
+
+def seconds(time_ns: np.ndarray) -> np.ndarray:
+    """Epoch seconds, float64, of integer nanoseconds: the correctly rounded value."""
+    whole = time_ns // 1_000_000_000
+    return whole + (time_ns - whole * 1_000_000_000) / 1e9
+
+
+def bucket_of(packets: np.ndarray, buckets: int, side: str = "src") -> np.ndarray:
+    """Bucket of each packet's source (or destination): the low bits of the address, as the switch's masks take them.
+
+    `buckets` is a power of two. uint64 [packets].
+    """
+    return packets[f"{side}_lo"] & np.uint64(buckets - 1)

@@ -1,0 +1,3 @@
+"""LEGO: elastic network functions built on neural networks."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,65 @@
+"""The `lego` command: a table of commands, each loaded when it is used, so that `lego --help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from lego_sdn.core.errors import LegoError
+
+# name -> (module in lego_sdn.commands, one line for the help)
+COMMANDS = {
+    "run": ("run", "Do the main job on a capture or on synthetic traffic, and show it."),
+    "granularity": ("granularity", "Show by which header group an NF's traffic may be split, and what is exact."),
+    "features": ("offline", "Write the features of every packet of a capture."),
+    "train": ("offline", "Learn a model from a capture."),
+    "score": ("offline", "Score every packet of a capture with a model."),
+    "synth": ("traffic", "Write a capture of synthetic IoT traffic, with or without an infected device."),
+    "replay": ("traffic", "Send a capture into an interface at a given rate."),
+    "agent": ("host", "Run the agent of this host (root)."),
+    "up": ("host", "Start Open vSwitch if needed, the agent and the controller."),
+    "down": ("host", "Stop what `lego up` started."),
+    "status": ("control", "Show the running system."),
+    "flows": ("control", "Show steering rules with packet counts by owner and bucket."),
+    "bench": ("bench", "Measure this machine: stages alone and chained."),
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands live in `lego_sdn.commands` and are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"lego_sdn.commands.{COMMANDS[name][0]}"), name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lego-sdn")
+def lego() -> None:
+    """Elastic network functions built on neural networks: exact splitting, bricks, steering, runtime management."""
+
+
+def main() -> None:
+    """Entry point: exit code 0, 1 (a check failed), 2 (bad use or input)."""
+    try:
+        lego(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except LegoError as error:
+        click.echo(f"lego: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,37 @@
+"""What every test may ask for: the captures, and a host with root and Open vSwitch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("LEGO_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip, with the reason, what this machine cannot run; on CI nothing is skipped for want of data or root."""
+    for item in items:
+        if item.get_closest_marker("data") and not DATA.is_dir():
+            item.add_marker(pytest.mark.skip(reason=f"no captures in {DATA}; set LEGO_DATA"))
+        if item.get_closest_marker("root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder with the real captures and golden values."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    """The executable definition of the 115 statistics, as a module."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("kitsune115_oracle", DATA.parent / "oracle" / "kitsune115.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
