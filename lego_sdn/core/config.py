@@ -1,0 +1,242 @@
+"""The configuration: frozen values that check themselves; `Config()` is complete.
+
+A wrong value or an unknown key raises `KeyProblem`, which names the key, what was wanted and what was found. Reading a file is
+`lego_sdn.adapters.configfile`'s job.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lego_sdn.core.errors import ConfigError
+
+Check = Callable[[Any], bool]
+
+
+class KeyProblem(ConfigError):
+    """A key of the configuration is wrong; `key` is its dotted path, so that whoever read the file can add the line."""
+
+    def __init__(self, key: str, wanted: str, found: object) -> None:
+        super().__init__(f"{key}: wanted {wanted}, found {found!r}")
+        self.key = key
+
+
+def _key(default: Any, wanted: str, check: Check) -> Any:
+    """A field of a configuration section: its default, what a value must be, in words and as a test."""
+    return field(default=default, metadata={"wanted": wanted, "check": check})
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(low: int, high: int) -> Check:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _count(default: int, low: int, high: int) -> Any:
+    return _key(default, f"a whole number from {low} to {high}", _whole(low, high))
+
+
+def _share(default: float) -> Any:
+    return _key(default, "a share above 0, up to 1", lambda v: _number(v) and 0 < v <= 1)
+
+
+def _seconds(default: float) -> Any:
+    return _key(default, "seconds, above 0 and at most 3600", lambda v: _number(v) and 0 < v <= 3600)
+
+
+def _choice(default: str, *choices: str) -> Any:
+    return _key(default, "one of " + ", ".join(choices), lambda v: v in choices)
+
+
+def _text(default: str, wanted: str = "a name") -> Any:
+    return _key(default, wanted, lambda v: isinstance(v, str) and v.strip() != "")
+
+
+def _flag(default: bool) -> Any:
+    return _key(default, "true or false", lambda v: isinstance(v, bool))
+
+
+def _maybe(default: Any, wanted: str, check: Check) -> Any:
+    return _key(default, f"{wanted} or null", lambda v: v is None or check(v))
+
+
+class Section:
+    """Base of the configuration's sections: checks every key when made."""
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if item.metadata and not item.metadata["check"](value):
+                raise KeyProblem(item.name, item.metadata["wanted"], value)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch(Section):
+    """The Open vSwitch bridge and where it finds the controller."""
+
+    bridge: str = _key("lego0", "an interface name of at most 15 characters", lambda v: isinstance(v, str) and 0 < len(v) <= 15)
+    datapath: str = _choice("auto", "auto", "netdev", "system")
+    openflow_host: str = _text("127.0.0.1", "an address")
+    openflow_port: int = _count(6653, 1, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward(Section):
+    """What happens to the traffic itself: `normal` (a learning switch), `drop` (LEGO sits on a mirror port), or wires between ports.
+
+    A wire joins two ports, by name or OpenFlow number, in both directions.
+    """
+
+    mode: str = _choice("normal", "normal", "drop", "wires")
+    wires: tuple[tuple[str | int, str | int], ...] = _key((), "pairs of two different ports, each port once", lambda v: _are_wires(v))
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if (self.mode == "wires") != bool(self.wires):
+            raise KeyProblem("wires", "pairs of ports where mode is wires, and none otherwise", list(self.wires))
+
+
+def _are_wires(value: object) -> bool:
+    if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
+        return False
+    ports = [port for pair in value for port in pair]
+    named = all((isinstance(p, str) and p) or _whole(1, 0xFFFFFEFF)(p) for p in ports)
+    return named and len(set(ports)) == len(ports)
+
+
+@dataclass(frozen=True, slots=True)
+class Capture(Section):
+    """How an instance takes packets: stamps by the kernel's clock or from a trailer on the frame; the ring of blocks."""
+
+    stamps: str = _choice("kernel", "kernel", "trailer")
+    blocks: int = _count(64, 2, 4096)
+    block_bytes: int = _key(1 << 20, "a power of two from 4096 to 16777216", lambda v: _whole(4096, 1 << 24)(v) and v & (v - 1) == 0)
+    timeout_ms: int = _count(1, 1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance(Section):
+    """What every instance gets: share of CPU in cores (null: no limit), placement of its bricks, batch limit, bound of its state."""
+
+    cpu_quota: float | None = _maybe(None, "cores, from 0.01 to 1024", lambda v: _number(v) and 0.01 <= v <= 1024)
+    placement: str = _choice("chained", "chained", "separate")
+    batch: int = _count(256, 1, 65536)
+    streams: int = _count(200_000, 1024, 100_000_000)
+    threshold: float | None = _maybe(None, "a score", _number)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling(Section):
+    """When to replicate and merge. Water marks are shares of the CPU quota; `up_after`, `down_after` count load reports in a row.
+
+    period_s      between load reports
+    queue_high    share of a ring that may wait before an instance counts as overloaded
+    merge_target  share of the CPU quota that the rest may reach if an instance goes
+    cooldown_s    rest after a change, before the next one
+    """
+
+    policy: str = _text("water-marks")
+    min_instances: int = _count(1, 1, 64)
+    max_instances: int = _count(4, 1, 64)
+    high_water: float = _share(0.8)
+    low_water: float = _share(0.3)
+    merge_target: float = _share(0.6)
+    queue_high: float = _share(0.5)
+    imbalance: float = _share(0.3)
+    period_s: float = _seconds(0.5)
+    up_after: int = _count(2, 1, 1000)
+    down_after: int = _count(10, 1, 1000)
+    cooldown_s: float = _seconds(5.0)
+    drain_s: float = _seconds(5.0)
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if self.max_instances < self.min_instances:
+            raise KeyProblem("max_instances", f"at least min_instances ({self.min_instances})", self.max_instances)
+        if not self.low_water < self.high_water:
+            raise KeyProblem("low_water", f"less than high_water ({self.high_water})", self.low_water)
+        if not self.merge_target < self.high_water:
+            raise KeyProblem("merge_target", f"less than high_water ({self.high_water})", self.merge_target)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest(Section):
+    host: str = _text("127.0.0.1", "an address")
+    port: int = _count(8080, 1, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Config(Section):
+    """Everything the controller, the agent and the instances are told.
+
+    nf, layout  which graph, and which of its feature layouts; model: its file (null: instances do not start before there is one)
+    exact       shadows on: scores equal those of the unsplit run
+    buckets     classes of sources that ownership is about; more are finer but cost rules (12 each) and time
+    """
+
+    nf: str = _text("kitsune")
+    model: str | None = _maybe(None, "a file name", lambda v: isinstance(v, str) and v != "")
+    layout: str = _text("kitsune115")
+    exact: bool = _flag(True)
+    buckets: int = _key(64, "a power of two from 1 to 4096", lambda v: _whole(1, 4096)(v) and v & (v - 1) == 0)
+    run_dir: str = _text("/run/lego", "a folder")
+    agent_socket: str | None = _maybe(None, "a path", lambda v: isinstance(v, str) and v != "")
+    switch: Switch = field(default_factory=Switch)
+    forward: Forward = field(default_factory=Forward)
+    capture: Capture = field(default_factory=Capture)
+    instance: Instance = field(default_factory=Instance)
+    scaling: Scaling = field(default_factory=Scaling)
+    rest: Rest = field(default_factory=Rest)
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if self.scaling.max_instances > self.buckets:
+            raise KeyProblem("scaling.max_instances", f"at most one per bucket ({self.buckets})", self.scaling.max_instances)
+
+    @property
+    def agent(self) -> str:
+        """The agent's socket."""
+        return self.agent_socket or f"{self.run_dir.rstrip('/')}/agent.sock"
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any] | None) -> Config:
+        """From nested maps, as a configuration file gives them; nothing at all gives the defaults."""
+        built = _build(cls, data if data is not None else {}, "")
+        assert isinstance(built, cls)
+        return built
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain maps; `Config.parse` of it is this configuration."""
+        return dataclasses.asdict(self)
+
+
+SECTIONS = {"switch": Switch, "forward": Forward, "capture": Capture, "instance": Instance, "scaling": Scaling, "rest": Rest}
+
+
+def _build(section: type[Any], data: Mapping[str, Any], path: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise KeyProblem(path.rstrip(".") or "configuration", "keys with values", data)
+    known = {item.name for item in dataclasses.fields(section)}
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in known:
+            raise KeyProblem(f"{path}{key}", "a key that exists (" + ", ".join(sorted(known)) + ")", key)
+        inner = SECTIONS.get(key) if section is Config else None
+        values[key] = _build(inner, value, f"{path}{key}.") if inner else _plain(value)
+    try:
+        return section(**values)
+    except KeyProblem as problem:
+        problem.key = f"{path}{problem.key}"
+        problem.args = (f"{path}{problem}",)
+        raise
+
+
+def _plain(value: Any) -> Any:
+    """Lists of a file as tuples, so that sections stay hashable."""
+    return tuple(_plain(item) for item in value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,185 @@
+"""What the decision core observes (events) and asks for (actions): frozen values, so that a run can be replayed.
+
+The edge (the Ryu app) turns what happens into events, calls `step.step(state, event, now)`, and carries the actions out in order.
+`now` and every time here are monotonic seconds of the controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lego_sdn.core.load import Report
+
+
+# ---- events: what happened ----
+@dataclass(frozen=True, slots=True)
+class SwitchUp:
+    """The switch (re)connected; its flow table may hold anything.
+
+    The edge asks the agent again (`AgentUp`), since port numbers may differ.
+    """
+
+    dpid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchDown:
+    dpid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An instance that the agent says is running, behind this OpenFlow port."""
+
+    instance: int
+    ofport: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUp:
+    """The agent answered `hello`: all instances that run now, and no others."""
+
+    instances: tuple[Running, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDown:
+    """The agent does not answer. Its instances may well go on."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStarted:
+    """Answer to `StartInstance`: processes run and take packets from the port."""
+
+    instance: int
+    ofport: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFailed:
+    """An instance did not start, could not be stopped, or died while it ran; `error` is one sentence."""
+
+    instance: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStopped:
+    """Answer to `StopInstance`."""
+
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """One round of monitoring.
+
+    reports  one for every process that answered
+    buckets  packets/s by source bucket, from the switch's flow counters (a bucket not named: 0)
+    """
+
+    reports: tuple[Report, ...]
+    buckets: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """Answer to `Steer`: the bundle is committed and the barrier answered; where `settle` was asked, cached flows are revalidated."""
+
+    version: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Answer to `Drain`: nothing is queued in the instance any more, or (`clean` false) the deadline passed."""
+
+    instance: int
+    clean: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed; once a second or oftener."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What an operator asks: replicate, merge `instance`, move `buckets` to `instance`, pause or resume scaling."""
+
+    name: Literal["replicate", "merge", "move", "pause", "resume"]
+    instance: int | None = None
+    buckets: tuple[int, ...] = ()
+
+
+Event = (
+    SwitchUp
+    | SwitchDown
+    | AgentUp
+    | AgentDown
+    | InstanceStarted
+    | InstanceFailed
+    | InstanceStopped
+    | Loads
+    | Steered
+    | Drained
+    | Tick
+    | Command
+)
+
+
+# ---- actions: what to do, each answered by an event ----
+@dataclass(frozen=True, slots=True)
+class StartInstance:
+    """Start instance `instance` as the configuration says. Answer: `InstanceStarted` or `InstanceFailed`."""
+
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopInstance:
+    """Stop it and take its port away. Answer: `InstanceStopped` (also if there was none) or `InstanceFailed`."""
+
+    instance: int
+    drain_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Wait until the instance's processes have nothing queued (RPC `drain`, in graph order). Answer: `Drained`."""
+
+    instance: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """Make the switch's rules those of this assignment; store the assignment. Answer: `Steered` with the same version.
+
+    assignment  bucket -> owner; a bucket not named goes nowhere but is forwarded
+    ports       instance -> OpenFlow port, of every instance that has one
+    settle      before answering, wait until cached flows of the datapath are revalidated (an instance is about to drain)
+    keep        add and replace rules but delete none: what the switch holds may be right, the instances are not known yet
+    """
+
+    version: int
+    assignment: Mapping[int, int]
+    ports: Mapping[int, int]
+    settle: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
+
+    kind: str  # replicate, merge, rebalance, move, start, started, stop, stopped, failed, adopted, steer, refused, pause, switch, agent
+    text: str
+    instance: int | None = None
+
+
+Action = StartInstance | StopInstance | Drain | Steer | Note

@@ -1,0 +1,178 @@
+"""Steering: an assignment of buckets to instances, compiled to rules, and the difference between two rule sets.
+
+The pipeline (docs/contract.md): 0 guard, 1 own (source bucket -> owner), 2 shadow (destination bucket -> its owner), 9 forward.
+A bucket is the low bits of the source address in whatever form the packet has one. The number of rules depends on the number of
+buckets only, never on the number of sources or instances' pairs: a spoofed flood does not grow the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lego_sdn.core.errors import LegoError
+from lego_sdn.core.rules import VLAN_PRESENT, Act, Cookie, Match, Rule, number, text
+
+__all__ = ["FAMILIES", "Act", "Change", "Cookie", "Family", "Match", "Options", "Rule", "compile_rules", "diff", "number", "text"]
+
+GUARD, OWN, SHADOW, FORWARD = 0, 1, 2, 9
+SHADOW_TPID, SHADOW_VID = 0x88A8, 4094
+MAX_INSTANCE = 0xFFFE
+
+# Inside a table. A family's own miss lies above the MAC rules: an IPv4 packet is never steered by its MAC.
+P_EXCEPT, P_BUCKET, P_FAMILY, P_MAC, P_MISS = 400, 300, 200, 100, 0
+
+
+class SteeringError(LegoError):
+    """An assignment cannot be put into rules."""
+
+
+class Family(NamedTuple):
+    """One form that a packet's source can take, with the fields that hold it; `eth_type` 0: any packet of no other family."""
+
+    name: str
+    code: int
+    eth_type: int
+    source: str
+    destination: str
+
+
+FAMILIES = (
+    Family("ipv4", 1, 0x0800, "ipv4_src", "ipv4_dst"),
+    Family("arp", 2, 0x0806, "arp_spa", "arp_tpa"),
+    Family("ipv6", 3, 0x86DD, "ipv6_src", "ipv6_dst"),
+    Family("other", 4, 0, "eth_src", "eth_dst"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What rules depend on besides the assignment.
+
+    buckets  power of two; exact: shadows on
+    forward  normal | drop | wires; wires: pairs of OpenFlow ports, both directions
+    """
+
+    buckets: int = 64
+    exact: bool = True
+    forward: str = "normal"
+    wires: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to send to the switch, as one bundle: flows to delete (strictly, by table, priority and match) and to add or replace."""
+
+    add: tuple[Rule, ...] = ()
+    delete: tuple[Rule, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.delete)
+
+
+def compile_rules(assignment: Mapping[int, int], ports: Mapping[int, int], options: Options) -> frozenset[Rule]:
+    """All rules for `assignment` (bucket -> instance) with the instances behind `ports` (instance -> OpenFlow port).
+
+    A bucket without an owner, or whose owner has no port, goes to no instance; it is forwarded like any other.
+    Raises SteeringError for a bucket or instance out of range.
+    """
+    _check(assignment, ports, options)
+    owners = {bucket: owner for bucket, owner in assignment.items() if owner in ports}
+    rules = [*_guard(ports, options), *_forward(options), *_own(owners, ports, options)]
+    if options.exact:
+        rules += _shadow(owners, ports, options)
+    return frozenset(rules)
+
+
+def diff(installed: Iterable[Rule], wanted: Iterable[Rule]) -> Change:
+    """What turns `installed` into `wanted`; a rule that is in both is not touched, one with the same key is replaced, not deleted."""
+    have, want = frozenset(installed), frozenset(wanted)
+    keys = {rule.key for rule in want}
+    gone = (rule for rule in have if rule.key not in keys)
+    return Change(add=_sorted(want - have), delete=_sorted(gone))
+
+
+def _sorted(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    return tuple(sorted(rules, key=lambda rule: rule.order))
+
+
+def _check(assignment: Mapping[int, int], ports: Mapping[int, int], options: Options) -> None:
+    for bucket, owner in assignment.items():
+        if not 0 <= bucket < options.buckets:
+            raise SteeringError(f"bucket {bucket} of instance {owner}: there are {options.buckets} buckets, numbered from 0")
+    for instance in {*assignment.values(), *ports}:
+        if not 1 <= instance <= MAX_INSTANCE:
+            raise SteeringError(f"instance {instance}: instances are numbered from 1 to {MAX_INSTANCE}")
+    if len(set(ports.values())) != len(ports):
+        raise SteeringError(f"two instances cannot share an OpenFlow port: {dict(ports)}")
+
+
+def _guard(ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
+    """Nothing enters from an instance, and nothing from outside may pass for a shadow."""
+    for instance, port in ports.items():
+        yield Rule(GUARD, P_EXCEPT, (Match("in_port", port),), cookie=Cookie(GUARD, "port", owner=instance).encode())
+    # NORMAL would flood this VLAN into the instances' ports, whose tag it is; explicit outputs do not.
+    onward = None if options.forward == "normal" else FORWARD
+    tag = Match("vlan_vid", VLAN_PRESENT | SHADOW_VID)
+    yield Rule(GUARD, P_BUCKET, (tag,), goto=onward, cookie=Cookie(GUARD, "reserved").encode())
+    yield Rule(GUARD, P_MISS, goto=OWN, cookie=Cookie(GUARD, "base").encode())
+
+
+def _own(owners: Mapping[int, int], ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
+    """Source bucket -> owner's port. Packets without an owner go on too: the owner of their destination wants the shadow."""
+    onward = SHADOW if options.exact else FORWARD
+    yield from _misses(OWN, onward)
+    for family in FAMILIES:
+        for bucket, owner in owners.items():
+            cookie = Cookie(OWN, "owner", family.code, bucket, owner).encode()
+            match = _bucket(family, family.source, bucket, options)
+            yield Rule(OWN, _priority(family), match, (Act("output", ports[owner]),), onward, cookie, metadata=owner)
+
+
+def _shadow(owners: Mapping[int, int], ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
+    """Destination bucket -> a marked copy to its owner, unless that one owns the source and has the packet already."""
+    yield from _misses(SHADOW, FORWARD)
+    for family in FAMILIES:
+        for bucket, owner in owners.items():
+            match = _bucket(family, family.destination, bucket, options)
+            held = (Match("metadata", owner), *match)
+            held_cookie = Cookie(SHADOW, "held", family.code, bucket, owner).encode()
+            yield Rule(SHADOW, _priority(family) + 50, held, goto=FORWARD, cookie=held_cookie)
+            cookie = Cookie(SHADOW, "shadow", family.code, bucket, owner).encode()
+            yield Rule(SHADOW, _priority(family), match, _copy(ports[owner]), FORWARD, cookie)
+
+
+def _copy(port: int) -> tuple[Act, ...]:
+    tag = Act("push_vlan", SHADOW_TPID), Act("set_vlan_vid", VLAN_PRESENT | SHADOW_VID)
+    return *tag, Act("output", port), Act("pop_vlan")
+
+
+def _misses(table: int, onward: int) -> Iterator[Rule]:
+    for family in FAMILIES:
+        if family.eth_type:
+            cookie = Cookie(table, "base", family.code).encode()
+            yield Rule(table, P_FAMILY, (Match("eth_type", family.eth_type),), goto=onward, cookie=cookie)
+    yield Rule(table, P_MISS, goto=onward, cookie=Cookie(table, "base").encode())
+
+
+def _priority(family: Family) -> int:
+    return P_BUCKET if family.eth_type else P_MAC
+
+
+def _bucket(family: Family, field: str, bucket: int, options: Options) -> tuple[Match, ...]:
+    mask = options.buckets - 1
+    kind = (Match("eth_type", family.eth_type),) if family.eth_type else ()
+    return (*kind, Match(field, bucket, mask)) if mask else kind  # one bucket only: a switch reports no field with an empty mask
+
+
+def _forward(options: Options) -> Iterator[Rule]:
+    """What happens to the traffic itself, the same whatever the assignment is."""
+    cookie = Cookie(FORWARD, "base").encode()
+    if options.forward == "normal":
+        yield Rule(FORWARD, P_MISS, actions=(Act("normal"),), cookie=cookie)
+        return
+    for pair in options.wires:
+        for port, other in (pair, pair[::-1]):
+            yield Rule(FORWARD, P_BUCKET, (Match("in_port", port),), (Act("output", other),), cookie=cookie)
+    yield Rule(FORWARD, P_MISS, cookie=cookie)
