@@ -29,7 +29,7 @@ class Act(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One flow: where `match` holds, apply `actions`, write `metadata` if given, then go to table `goto` (None: done, dropped if not output).
+    """One flow: where `match` holds, apply `actions`, write `metadata` if given, then go to table `goto` (None: done).
 
     goto is always a higher table. `cookie` is a `Cookie`, encoded.
     """
