@@ -1,0 +1,146 @@
+"""What a process made outside itself, written down before it is made, so that whoever comes after a crash removes exactly that.
+
+One file of JSON lines, each synced to the disk before the call returns. A line cut off by a crash is ignored: what it announced was not
+made yet. Only one process at a time has a journal open; a journal of an earlier boot remembers only what survives a boot.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lego_sdn.core.errors import HostError
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+SURVIVES_A_BOOT = frozenset({"bridge", "bridge-settings", "port"})  # the rest lives in the kernel or below /run
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing on this host.
+
+    kind    namespace, veth, port, bridge, bridge-settings, cgroup, process, marked (processes by their mark), file, ring
+    name    its name or path; of a process its pid
+    run     the run that made it: mark in OVSDB and in the environment of processes
+    detail  what its removal needs besides
+    """
+
+    kind: str
+    name: str
+    run: str = ""
+    detail: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+class Journal:
+    """The things that are there, in the order in which they were made."""
+
+    def __init__(self, path: Path, boot_id: str | None = None) -> None:
+        self.path = Path(path)
+        self.boot_id = boot_id or BOOT_ID.read_text().strip()
+        self._things: dict[tuple[str, str, str], Thing] = {}
+        self._file = self._open()
+        try:
+            self._read()
+            self._rewrite()
+        except BaseException:
+            self.close()
+            raise
+
+    def made(self, thing: Thing) -> Thing:
+        """Write down what is about to be made (or more detail of what was); call it before making."""
+        self._things[_key(thing)] = thing
+        self._append({"made": asdict(thing)})
+        return thing
+
+    def gone(self, thing: Thing) -> None:
+        """Write down that it is not there any more."""
+        if self._things.pop(_key(thing), None) is not None:
+            self._append({"gone": _key(thing)})
+
+    @property
+    def things(self) -> list[Thing]:
+        """What is there, oldest first; removal goes from the end."""
+        return list(self._things.values())
+
+    def close(self) -> None:
+        """Give the journal up; the file goes when nothing is left in it."""
+        if self._file < 0:
+            return
+        if not self._things and _same_file(self._file, self.path):
+            self.path.unlink()
+        os.close(self._file)
+        self._file = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Journal {self.path} {len(self._things)} things>"
+
+    def _open(self) -> int:
+        try:
+            while True:
+                file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _same_file(file, self.path):  # not one that its owner has just removed
+                    return file
+                os.close(file)
+        except BlockingIOError:
+            os.close(file)
+            raise HostError(f"{self.path} is in use: another LEGO process runs with this run_dir; stop it or choose another run_dir") from None
+        except OSError as error:
+            raise HostError(f"cannot open the journal {self.path}: {error.strerror}") from error
+
+    def _read(self) -> None:
+        boot_id = self.boot_id
+        for line in os.pread(self._file, os.fstat(self._file).st_size, 0).split(b"\n"):
+            try:
+                entry = json.loads(line)
+                if "boot" in entry:
+                    boot_id = entry["boot"]
+                elif "made" in entry:
+                    thing = Thing(**entry["made"])
+                    self._things[_key(thing)] = thing
+                else:
+                    kind, name, run = entry["gone"]
+                    self._things.pop((kind, name, run), None)
+            except (ValueError, TypeError, KeyError):
+                continue  # cut off by a crash
+        if boot_id != self.boot_id:
+            self._things = {key: thing for key, thing in self._things.items() if thing.kind in SURVIVES_A_BOOT}
+
+    def _rewrite(self) -> None:
+        """Shorten the file to what is there; the new file is locked and on the disk before it takes the place of the old one."""
+        lines = [{"boot": self.boot_id}, *({"made": asdict(thing)} for thing in self._things.values())]
+        fresh = self.path.with_name(self.path.name + ".new")
+        data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.write(file, data)
+        os.fsync(file)
+        os.replace(fresh, self.path)
+        os.close(self._file)
+        self._file = file
+
+    def _append(self, entry: dict) -> None:
+        os.write(self._file, json.dumps(entry).encode() + b"\n")
+        os.fsync(self._file)
+
+
+def _key(thing: Thing) -> tuple[str, str, str]:
+    return thing.kind, thing.name, thing.run
+
+
+def _same_file(file: int, path: Path) -> bool:
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(file), there)
