@@ -1,0 +1,77 @@
+"""Feature quantization: from packets to the statistics of the streams they belong to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bricks.base import Batch, Brick
+from bricks.kernels import kitsune115
+from bricks.kernels.state115 import Kitsune115State
+from bricks.packets import SHADOW
+from lego_sdn.core.errors import BrickError
+
+STREAMS = 200_000  # of each kind, unless told otherwise
+_RATES = ("5", "3", "1", "0.1", "0.01")
+
+
+def _names(groups: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(f"{group}_L{rate}_{statistic}" for group, statistics in groups.items() for rate in _RATES for statistic in statistics)
+
+
+_ONE = ("weight", "mean", "variance")
+_TWO = ("weight", "mean", "std", "magnitude", "radius", "covariance", "pcc")
+_TWO_PUBLIC = ("weight", "mean", "variance", "radius", "magnitude", "covariance", "pcc")
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "kitsune115": _names({"MI_dir": _ONE, "H": _ONE, "HH": _TWO, "HH_jit": _ONE, "HpHp": _TWO}),
+    "kitsunepy100": _names({"MI_dir": _ONE, "HH": _TWO_PUBLIC, "HH_jit": _ONE, "HpHp": _TWO_PUBLIC}),
+}
+LAYOUTS: dict[str, int] = {layout: len(names) for layout, names in NAMES.items()}
+_STATES = {"kitsune115": Kitsune115State}
+
+
+def new_state(layout: str, streams: int):
+    """Empty state of a layout, of at most `streams` streams of each kind."""
+    if layout not in _STATES:
+        raise BrickError(f"feature layout {layout!r} is unknown; there are {', '.join(_STATES)}")
+    if streams < 8:
+        raise BrickError(f"feature-quantization: a bound of {streams} streams is too low; it must be at least 8")
+    return _STATES[layout](streams)
+
+
+def extract(packets: np.ndarray, layout: str = "kitsune115", streams: int = STREAMS) -> np.ndarray:
+    """Statistics of the packets of a capture from a cold start: float64 [packets that are no shadows, width]."""
+    state = new_state(layout, streams)
+    out = np.empty((_scored(packets), LAYOUTS[layout]))
+    state.advance(packets, out)
+    return out
+
+
+def _scored(packets: np.ndarray) -> int:
+    return len(packets) - int(np.count_nonzero(packets["flags"] & SHADOW))
+
+
+class FeatureQuantization(Brick, kind="feature-quantization"):
+    """Turn each packet into the damped statistics of its streams; a shadow only moves them on.
+
+    In:    PACKET [n], in stamp order
+    Out:   the rows that are no shadows, features  float64 [m, 115 or 100]
+    State: streams by source, bounded; leaves and enters by bucket of the granularity
+    Reads: packets, shadows, streams_*, evicted_*
+    """
+
+    def __init__(self, serial: int = 0, layout: str = "kitsune115", streams: int = STREAMS) -> None:
+        super().__init__(serial)
+        self.layout, self.width = layout, LAYOUTS.get(layout, 0)
+        self.state = new_state(layout, streams)
+        self.counters = {"packets": 0, "shadows": 0} | self.state.counters()
+
+    def process(self, batch: Batch) -> Batch:
+        head = batch.head
+        scored = _scored(head)
+        values = np.empty((scored, self.width))
+        self.state.advance(head, values)
+        self.counters |= self.state.counters()
+        self.counters["packets"] += len(head)
+        self.counters["shadows"] += len(head) - scored
+        return Batch(head if scored == len(head) else head[head["flags"] & SHADOW == 0], values)
