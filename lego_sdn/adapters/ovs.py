@@ -1,0 +1,213 @@
+"""Open vSwitch of this host, through its own tools; everything made here carries external_ids:lego=<run>, and only that is removed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lego_sdn.core.errors import HostError
+
+CONTROL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
+MARK = "lego"
+INSTANCE_TAG = 4094  # the access VLAN of instance ports: NORMAL forwarding floods nothing into them
+START = f"start it with '{CONTROL} start --system-id=random' as root, or with 'lego up'"
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A bridge as LEGO wants it. `datapath` is auto, netdev (userspace) or system (kernel module)."""
+
+    name: str
+    controller: str = "tcp:127.0.0.1:6653"
+    datapath: str = "auto"
+
+    @property
+    def dpid(self) -> int:
+        """48 bits from the names of host and bridge: the same after every start, whatever ports come and go."""
+        return int.from_bytes(hashlib.sha256(f"{socket.gethostname()}/{self.name}".encode()).digest()[:6]) or 1
+
+
+class Ovs:
+    """Calls the tools with a deadline; `run` marks what is made. HostError says what is missing and what to do."""
+
+    def __init__(self, run: str, timeout_s: int = 10) -> None:
+        self.run, self.timeout_s = run, timeout_s
+
+    def is_running(self) -> bool:
+        """Whether both the database and the switch process answer."""
+        try:
+            self._tool("ovs-vsctl", "--no-wait", "--timeout=2", "get", "Open_vSwitch", ".", "ovs_version")
+            self._tool("ovs-appctl", "--timeout=2", "version")
+        except HostError:
+            return False
+        return True
+
+    def require(self) -> None:
+        """HostError, with how to start it, if Open vSwitch does not run."""
+        if not shutil.which("ovs-vsctl"):
+            raise HostError("Open vSwitch is not installed: 'apt-get install openvswitch-switch' as root, then 'lego up'")
+        if not self.is_running():
+            raise HostError(f"Open vSwitch does not run: {START}")
+
+    def start(self) -> bool:
+        """Start it if it does not run; returns whether it had to be started."""
+        if self.is_running():
+            return False
+        if not CONTROL.exists():
+            raise HostError(f"Open vSwitch is not installed ({CONTROL} is missing): 'apt-get install openvswitch-switch' as root")
+        self._tool(str(CONTROL), "start", "--system-id=random", timeout_s=60)
+        self.require()
+        return True
+
+    def datapath_type(self) -> str:
+        """`system` where the kernel has the openvswitch module, else `netdev`."""
+        try:
+            self._tool("ovs-dpctl", "dump-dps")
+        except HostError:
+            return "netdev"
+        return "system"
+
+    def bridge_exists(self, name: str) -> bool:
+        return name in self._vsctl("list-br").split()
+
+    def add_bridge(self, bridge: Bridge) -> None:
+        """A new bridge: OpenFlow 1.3 and 1.4, fail_mode=secure (its rules stay when the controller is gone), a fixed datapath id."""
+        kind = self.datapath_type() if bridge.datapath == "auto" else bridge.datapath
+        self._vsctl("add-br", bridge.name, "--", "set", "Bridge", bridge.name, f"datapath_type={kind}", f"external_ids:{MARK}={self.run}")
+        self.adjust_bridge(bridge, bridge.dpid)
+
+    def adjust_bridge(self, bridge: Bridge, dpid: int) -> None:
+        """Give an existing bridge what LEGO needs. HostError if another controller has it."""
+        there = self._vsctl("get-controller", bridge.name).split()
+        if there not in ([], [bridge.controller]):
+            raise HostError(
+                f"the bridge {bridge.name} has another controller ({' '.join(there)}): "
+                f"take it off (ovs-vsctl del-controller {bridge.name}) or set switch.bridge to another bridge"
+            )
+        settings = ["protocols=OpenFlow13,OpenFlow14", "fail_mode=secure", f"other-config:datapath-id={dpid:016x}"]
+        self._vsctl("set", "Bridge", bridge.name, *settings, "--", "set-controller", bridge.name, bridge.controller)
+
+    def settings(self, name: str) -> dict[str, str]:
+        """What `adjust_bridge` changes, as it is now, for `restore_bridge`."""
+        return {
+            "protocols": self._vsctl("get", "Bridge", name, "protocols"),
+            "fail_mode": self._vsctl("get", "Bridge", name, "fail_mode"),
+            "datapath-id": self._vsctl("--if-exists", "get", "Bridge", name, "other-config:datapath-id").strip('"'),
+            "controller": " ".join(self._vsctl("get-controller", name).split()),
+        }
+
+    def restore_bridge(self, name: str, settings: dict[str, str]) -> None:
+        """Undo `adjust_bridge`; nothing happens if the bridge is gone."""
+        if not self.bridge_exists(name):
+            return
+        dpid = settings["datapath-id"]
+        steps = [
+            ["clear", "Bridge", name, "protocols"] if settings["protocols"] == "[]" else _set(name, "protocols", settings["protocols"]),
+            ["clear", "Bridge", name, "fail_mode"] if settings["fail_mode"] == "[]" else _set(name, "fail_mode", settings["fail_mode"]),
+            _set(name, "other-config:datapath-id", dpid) if dpid else ["remove", "Bridge", name, "other-config", "datapath-id"],
+            ["set-controller", name, *settings["controller"].split()] if settings["controller"] else ["del-controller", name],
+        ]
+        self._vsctl(*[word for step in steps for word in ("--", *step)][1:])
+
+    def dpid(self, name: str) -> int:
+        """The bridge's datapath id; waits for the switch process to have made the bridge."""
+        return int(self._wanted("Bridge", name, "datapath_id").strip('"'), 16)
+
+    def datapath(self, name: str) -> str:
+        """The datapath type of a bridge: netdev or system."""
+        return self._vsctl("get", "Bridge", name, "datapath_type").strip('"') or "system"
+
+    def remove_bridge(self, name: str) -> None:
+        """Remove a bridge of this run; one that is gone, or not of this run, is left alone."""
+        if self._is_mine("Bridge", name):
+            self._vsctl("--if-exists", "del-br", name)
+
+    def add_port(self, bridge: str, port: str) -> int:
+        """Put an interface on the bridge as an instance port; returns its OpenFlow number. HostError if the switch cannot open it."""
+        if self._is_stale(port):
+            self._vsctl("--if-exists", "del-port", bridge, port)
+        self._vsctl("add-port", bridge, port, f"tag={INSTANCE_TAG}", f"external_ids:{MARK}={self.run}")
+        number = int(self._wanted("Interface", port, "ofport"))
+        if number < 0:
+            reason = self._vsctl("get", "Interface", port, "error").strip('"')
+            self.remove_port(port)
+            raise HostError(f"Open vSwitch cannot use {port} on bridge {bridge}: {reason}")
+        return number
+
+    def remove_port(self, port: str) -> None:
+        """Remove a port of this run; one that is gone, or not of this run, is left alone."""
+        if self._is_mine("Port", port):
+            self._vsctl("--if-exists", "del-port", port)
+
+    def marked(self, table: str) -> list[str]:
+        """Names of this run's rows in table Bridge or Port."""
+        found = json.loads(self._vsctl("--format=json", "--columns=name", "find", table, f"external_ids:{MARK}={self.run}"))
+        return sorted(row[0] for row in found["data"])
+
+    def flush_cache(self) -> float:
+        """Wait until no cached flow of the datapath predates the rules as they are now; milliseconds it took.
+
+        A host with bridges on both datapath types cannot wait; there the cache is emptied, and every flow is looked up anew.
+        """
+        began = time.monotonic()
+        try:
+            self._tool("ovs-appctl", f"--timeout={self.timeout_s}", "revalidator/wait")
+        except HostError as error:
+            if "multiple udpifs" not in str(error):
+                raise
+            self._tool("ovs-appctl", f"--timeout={self.timeout_s}", "revalidator/purge")
+        return (time.monotonic() - began) * 1e3
+
+    def _is_mine(self, table: str, name: str) -> bool:
+        return name in self.marked(table)
+
+    def _is_stale(self, port: str) -> bool:
+        """Whether a LEGO run that is gone (a reboot came between) left this port in the database, its interface missing."""
+        found = json.loads(self._vsctl("--format=json", "--columns=external_ids", "find", "Port", f"name={port}"))
+        marked = any(MARK in dict(row[0][1]) for row in found["data"])
+        return marked and self._vsctl("get", "Interface", port, "ofport") == "-1"
+
+    def _wanted(self, table: str, name: str, column: str) -> str:
+        """A column that the switch process fills in, once it has."""
+        try:
+            self._vsctl("wait-until", table, name, f"{column}!=[]")
+        except HostError as error:
+            raise HostError(
+                f"ovs-vswitchd gave {name} no {column} within {self.timeout_s} s: see /var/log/openvswitch ({error})"
+            ) from error
+        return self._vsctl("get", table, name, column)
+
+    def _vsctl(self, *words: str) -> str:
+        return self._tool("ovs-vsctl", f"--timeout={self.timeout_s}", *words).strip()
+
+    def _tool(self, *command: str, timeout_s: int | None = None) -> str:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=(timeout_s or self.timeout_s) + 5, check=False)
+        except FileNotFoundError:
+            raise HostError(f"{command[0]} is not installed: 'apt-get install openvswitch-switch' as root") from None
+        except subprocess.TimeoutExpired:
+            raise HostError(f"{Path(command[0]).name} did not answer: Open vSwitch hangs or is stopped; {START}") from None
+        if done.returncode:
+            raise HostError(_sentence(command[0], done.stderr))
+        return done.stdout
+
+
+def _set(name: str, column: str, value: str) -> list[str]:
+    return ["set", "Bridge", name, f"{column}={value}"]
+
+
+def _sentence(tool: str, stderr: str) -> str:
+    """The first line with a reason, and what to do where that is known."""
+    lines = [line for line in stderr.splitlines() if line.strip() and "|INFO|" not in line]
+    reason = lines[0].removeprefix(f"{tool}: ") if lines else "it failed without a word"
+    if "database connection failed" in stderr or "cannot connect" in stderr:
+        return f"Open vSwitch does not run ({reason}): {START}"
+    if "Permission denied" in stderr:
+        return f"{tool} may not talk to Open vSwitch ({reason}): run as root"
+    return f"{Path(tool).name}: {reason}"
