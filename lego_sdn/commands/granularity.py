@@ -154,4 +154,4 @@ def _words(links: list[list[str]]) -> str:
     """Links of a read, the reader's field first."""
     same = [mine for mine, theirs in links if mine == theirs]
     other = [f"their {theirs} = my {mine}" for mine, theirs in links if mine != theirs]
-    return ", ".join([*(["the same " + ", ".join(same)] if same else []), *other]) or "anything: any packet"
+    return ", ".join([*(["the same " + ", ".join(same)] if same else []), *other]) or "any packet at all"

@@ -148,7 +148,6 @@ class Scaling(Section):
     low_water: float = _share(0.3)
     merge_target: float = _share(0.6)
     queue_high: float = _share(0.5)
-    imbalance: float = _share(0.3)
     period_s: float = _seconds(0.5)
     up_after: int = _count(2, 1, 1000)
     down_after: int = _count(10, 1, 1000)

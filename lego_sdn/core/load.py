@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,3 +117,70 @@ class Report:
         """Packets lost so far, by the kernel or by a brick."""
         kernel = self.capture.kernel_drops if self.capture else 0
         return kernel + sum(sum(brick.dropped.values()) for brick in self.bricks)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceLoad:
+    """What an instance does between two rounds of reports.
+
+    packets     packets/s taken from its interface, shadows included
+    cpu         share of its quota that it uses; of one core per process where there is no quota. 1.0: it cannot do more
+    queue       what waits: share of the capture ring, or of a period's work, whichever is more; 0..1
+    drops       packets/s lost before the bricks, since it does not keep up
+    service_us  CPU microseconds per packet
+    """
+
+    instance: int
+    packets: float
+    cpu: float
+    queue: float
+    drops: float
+    service_us: float
+
+    @property
+    def demand(self) -> float:
+        """Share of the quota that it would use if nothing were dropped."""
+        return self.cpu * (1 + self.drops / self.packets) if self.packets else self.cpu
+
+
+def instance_load(before: Mapping[str, Report], after: Mapping[str, Report], quota: float | None) -> InstanceLoad | None:
+    """Load of one instance from two rounds of its processes' reports (by process name); `quota` in cores, of all processes together.
+
+    None where no process can be compared: the first round, or every process was started anew since.
+    """
+    pairs = [(before[name], now) for name, now in sorted(after.items()) if name in before and _comparable(before[name], now)]
+    if not pairs:
+        return None
+    cores = [(now.cpu_s - then.cpu_s) / (now.time - then.time) for then, now in pairs]
+    share = max(*cores, sum(cores) / quota) if quota else max(cores)
+    packets = _rate(pairs, _taken)
+    return InstanceLoad(
+        instance=pairs[0][1].instance,
+        packets=packets,
+        cpu=share,
+        queue=max(_waiting(then, now) for then, now in pairs),
+        drops=_rate(pairs, _lost),
+        service_us=1e6 * sum(cores) / packets if packets else 0.0,
+    )
+
+
+def _comparable(then: Report, now: Report) -> bool:
+    return now.pid == then.pid and now.time > then.time and now.cpu_s >= then.cpu_s
+
+
+def _rate(pairs: list[tuple[Report, Report]], total: Callable[[Report], int]) -> float:
+    return sum(max(0, total(now) - total(then)) / (now.time - then.time) for then, now in pairs)
+
+
+def _taken(report: Report) -> int:
+    return report.capture.received if report.capture else 0
+
+
+def _lost(report: Report) -> int:
+    return report.capture.kernel_drops if report.capture else 0
+
+
+def _waiting(then: Report, now: Report) -> float:
+    """Share of the ring that waits, or the time to work off what waits before bricks, as a share of the time between reports."""
+    work_s = sum(brick.queue_in * brick.service_us for brick in now.bricks) / 1e6
+    return max(now.capture.queue if now.capture else 0.0, min(1.0, work_s / (now.time - then.time)))

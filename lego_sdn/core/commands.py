@@ -1,0 +1,73 @@
+"""What an operator may ask of the running system; every command is either begun or refused with a reason (as a Note)."""
+
+from __future__ import annotations
+
+from lego_sdn.core import changes
+from lego_sdn.core.events import Command
+from lego_sdn.core.manager import cannot_replicate
+from lego_sdn.core.state import Backoff, State, Turn
+
+BY_OPERATOR = "asked by the operator"
+
+
+def command(turn: Turn, event: Command) -> None:
+    """pause and resume at once; replicate, merge and move if nothing is in flight and it can be done."""
+    if event.name in ("pause", "resume"):
+        turn.set(paused=event.name == "pause", backoff=Backoff() if event.name == "resume" else turn.state.backoff)
+        turn.note("pause", "scaling is paused" if turn.state.paused else "scaling goes on")
+        return
+    reason = refusal(turn.state, event, turn.now)
+    if reason is not None:
+        turn.note("refused", f"{event.name} refused: {reason}", event.instance)
+    elif event.name == "replicate":
+        changes.replicate(turn, BY_OPERATOR)
+    elif event.name == "merge":
+        changes.merge(turn, _leaving(turn.state, event), BY_OPERATOR)
+    else:
+        owners = list(turn.state.owners)
+        for bucket in event.buckets:
+            owners[bucket] = event.instance
+        changes.reassign(turn, "move", tuple(owners), BY_OPERATOR)
+
+
+def refusal(state: State, event: Command, now: float) -> str | None:
+    """Why a command cannot be carried out now, or None."""
+    if state.switch is None:
+        return "no switch is connected"
+    if not state.agent:
+        return "the agent does not answer"
+    if state.change is not None:
+        return f"a change is in flight ({state.change.kind})"
+    check = {"replicate": _replicate, "merge": _merge, "move": _move}[event.name]
+    return check(state, event, now)
+
+
+def _replicate(state: State, event: Command, now: float) -> str | None:
+    return cannot_replicate(state, now)
+
+
+def _merge(state: State, event: Command, now: float) -> str | None:
+    least = state.config.scaling.min_instances
+    if event.instance is not None and event.instance not in state.running:
+        return f"instance {event.instance} does not run; there are {list(state.running)}"
+    if len(state.running) <= least:
+        return f"{len(state.running)} instances run and {least} is the minimum"
+    return None
+
+
+def _move(state: State, event: Command, now: float) -> str | None:
+    if event.instance not in state.running:
+        return f"instance {event.instance} does not run; there are {list(state.running)}"
+    wrong = [bucket for bucket in event.buckets if not 0 <= bucket < state.config.buckets]
+    if wrong or not event.buckets:
+        return f"wanted buckets from 0 to {state.config.buckets - 1}, found {list(event.buckets)}"
+    return None
+
+
+def _leaving(state: State, event: Command) -> int:
+    """The instance named, else the least loaded."""
+    if event.instance is not None:
+        return event.instance
+    load = changes.load_of_buckets(state)
+    weight = {i: sum(w for w, owner in zip(load, state.owners, strict=True) if owner == i) for i in state.running}
+    return min(state.running, key=lambda i: (weight[i], -i))

@@ -1,0 +1,97 @@
+"""The manager: takes in a round of load reports, asks the policy, and carries out its suggestion, or refuses it."""
+
+from __future__ import annotations
+
+from lego_sdn.core import changes
+from lego_sdn.core.events import Loads
+from lego_sdn.core.load import InstanceLoad, Report, instance_load
+from lego_sdn.core.plan import Owners, balance, carried
+from lego_sdn.core.scaling import Memory, Observation, Suggestion, policy
+from lego_sdn.core.state import State, Turn
+
+WORTH = 0.9  # a change must bring the heaviest instance to less than this share of its load
+
+
+def observe(turn: Turn, event: Loads) -> None:
+    """Rates from this round and the last; then, if nothing is in flight, what the policy makes of them."""
+    _take_in(turn, event)
+    state = turn.state
+    if state.change is not None or state.paused or state.switch is None or not state.agent or not state.running:
+        turn.set(memory=Memory())
+        return
+    seen = Observation(
+        running=state.running,
+        loads={i: load for i, load in state.loads.items() if i in state.running},
+        owners=state.owners,
+        weights=changes.load_of_buckets(state),
+    )
+    memory, suggestion = policy(state.config.scaling).suggest(state.memory, seen)
+    turn.set(memory=memory)
+    if turn.now >= state.quiet_until:
+        _decide(turn, suggestion)
+
+
+def _take_in(turn: Turn, event: Loads) -> None:
+    state = turn.state
+    now: dict[int, dict[str, Report]] = {}
+    for report in event.reports:
+        if report.instance in state.members:
+            now.setdefault(report.instance, {})[report.process] = report
+    loads: dict[int, InstanceLoad] = {}
+    for instance, after in sorted(now.items()):
+        before = {process: report for (owner, process), report in state.reports.items() if owner == instance}
+        load = instance_load(before, after, state.config.instance.cpu_quota)
+        if load is not None:
+            loads[instance] = load
+    reports = {(instance, process): report for instance, after in now.items() for process, report in after.items()}
+    turn.set(reports=reports, loads=loads, rates=dict(event.buckets))
+
+
+def _decide(turn: Turn, suggestion: Suggestion) -> None:
+    state = turn.state
+    if suggestion.kind == "replicate":
+        reason = cannot_replicate(state, turn.now)
+        if reason is None:
+            changes.replicate(turn, suggestion.evidence)
+        elif _worth(state, even := balance(state.owners, changes.load_of_buckets(state), state.running)):
+            changes.reassign(turn, "rebalance", even, f"{suggestion.evidence}; no further instance, since {reason}")
+        else:
+            refuse(turn, "replicate", reason, suggestion.evidence)
+    elif suggestion.kind == "rebalance" and suggestion.owners is not None:
+        changes.reassign(turn, "rebalance", suggestion.owners, suggestion.evidence)
+    elif suggestion.kind == "merge" and suggestion.instance is not None:
+        least = state.config.scaling.min_instances
+        if len(state.running) > least:
+            changes.merge(turn, suggestion.instance, suggestion.evidence)
+
+
+def cannot_replicate(state: State, now: float) -> str | None:
+    """Why a further instance is refused, or None."""
+    most = state.config.scaling.max_instances
+    if len(state.running) >= most:
+        return f"{most} instances are the maximum"
+    if state.config.model is None:
+        return "no model is configured"
+    if now < state.backoff.until:
+        return f"the last {state.backoff.failures} starts failed"
+    load = changes.load_of_buckets(state)
+    new = max(state.members, default=0) + 1
+    further = (*state.running, new)
+    now_heaviest = max(carried(state.owners, load, state.running).values(), default=0.0)
+    then_heaviest = max(carried(balance(state.owners, load, further, into=new), load, further).values())
+    if then_heaviest > WORTH * now_heaviest:
+        return "one bucket carries nearly all of the load and cannot be divided"
+    return None
+
+
+def _worth(state: State, owners: Owners) -> bool:
+    load = changes.load_of_buckets(state)
+    before, after = (max(carried(o, load, state.running).values()) for o in (state.owners, owners))
+    return after <= WORTH * before
+
+
+def refuse(turn: Turn, what: str, reason: str, evidence: str) -> None:
+    """Say once, until something changes, why a suggestion is not followed."""
+    if turn.state.refused != f"{what}: {reason}":
+        turn.set(refused=f"{what}: {reason}")
+        turn.note("refused", f"{what} refused: {reason} ({evidence})")

@@ -1,0 +1,128 @@
+"""When to replicate, merge or rebalance: policies look at the load and suggest; the manager (`step`) may refuse.
+
+A policy is a class here; the configuration names it. It keeps no state of its own: what it must remember between observations is a
+value that it gets and gives back, so the same observations always lead to the same suggestions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol
+
+from lego_sdn.core.config import Scaling
+from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.load import InstanceLoad
+from lego_sdn.core.plan import Owners, balance, carried, place
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One round: the running instances, the loads of those that reported, and who owns what.
+
+    weights  load by bucket, for dividing it (`plan.weights`)
+    """
+
+    running: tuple[int, ...]
+    loads: Mapping[int, InstanceLoad]
+    owners: Owners
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What a policy would do. `instance`: the one that is overloaded, or that may go; `evidence`: the figures, for the log."""
+
+    kind: Literal["none", "replicate", "merge", "rebalance"] = "none"
+    evidence: str = ""
+    instance: int | None = None
+    owners: Owners | None = None  # of a rebalance: what ownership should become
+
+
+NOTHING = Suggestion()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Reports in a row: `over`, by instance, that it was overloaded; `under`, that one could have been spared."""
+
+    over: Mapping[int, int] = field(default_factory=dict)
+    under: int = 0
+
+
+class Policy(Protocol):
+    """Looks at one observation with what it remembers of those before."""
+
+    name: ClassVar[str]
+
+    def __init__(self, scaling: Scaling) -> None: ...
+
+    def suggest(self, memory: Memory, seen: Observation) -> tuple[Memory, Suggestion]: ...
+
+
+class WaterMarks:
+    """Grow when an instance is above the high-water mark several reports in a row; shrink when the rest could carry the load with ease.
+
+    Overloaded: CPU share at or above `high_water`, or a queue above `queue_high`, or packets dropped. A rebalance is preferred to a
+    replica where it takes every instance below the mark. Merging waits longer (`down_after`) and wants `merge_target`, which lies
+    below the mark: quick to grow, slow to shrink, and no flapping in between.
+    """
+
+    name: ClassVar[str] = "water-marks"
+
+    def __init__(self, scaling: Scaling) -> None:
+        self.scaling = scaling
+
+    def suggest(self, memory: Memory, seen: Observation) -> tuple[Memory, Suggestion]:
+        over = {i: memory.over.get(i, 0) + 1 for i, load in sorted(seen.loads.items()) if self._overloaded(load)}
+        leaving = None if over else self._could_leave(seen)
+        memory = Memory(over, memory.under + 1 if leaving else 0)
+        ripe = [i for i, count in over.items() if count >= self.scaling.up_after]
+        if ripe:
+            return memory, self._relieve(max(ripe, key=lambda i: (seen.loads[i].demand, -i)), seen)
+        if leaving and memory.under >= self.scaling.down_after:
+            return memory, leaving
+        return memory, NOTHING
+
+    def _overloaded(self, load: InstanceLoad) -> bool:
+        return load.cpu >= self.scaling.high_water or load.queue >= self.scaling.queue_high or load.drops > 0
+
+    def _relieve(self, hot: int, seen: Observation) -> Suggestion:
+        load = seen.loads[hot]
+        evidence = f"instance {hot} uses {load.cpu:.0%} of its CPU quota, queue {load.queue:.0%}, {load.drops:.0f} packets/s dropped"
+        even = balance(seen.owners, seen.weights, seen.running)
+        worst = max(self._shares(even, seen).values(), default=0.0)
+        if even != seen.owners and worst < self.scaling.high_water:
+            return Suggestion("rebalance", f"{evidence}; evened out, no instance would use more than {worst:.0%}", hot, even)
+        return Suggestion("replicate", evidence, hot)
+
+    def _could_leave(self, seen: Observation) -> Suggestion | None:
+        """The least loaded instance, if it is below the low-water mark and the rest would stay below the target with its buckets."""
+        if len(seen.running) < 2 or set(seen.loads) != set(seen.running):
+            return None  # without every report, nobody can tell what the rest could carry
+        leaving = min(seen.running, key=lambda i: (seen.loads[i].demand, -i))
+        rest = [i for i in seen.running if i != leaving]
+        worst = max(self._shares(place(seen.owners, seen.weights, rest), seen).values())
+        if seen.loads[leaving].demand > self.scaling.low_water or worst > self.scaling.merge_target:
+            return None
+        share = f"{seen.loads[leaving].cpu:.0%}"
+        return Suggestion(
+            "merge", f"instance {leaving} uses {share} of its CPU quota; without it none would use more than {worst:.0%}", leaving
+        )
+
+    def _shares(self, owners: Owners, seen: Observation) -> dict[int, float]:
+        """CPU share of each owner if ownership were `owners`: the whole demand, divided as the buckets' load is."""
+        demand = sum(load.demand for load in seen.loads.values())
+        total = sum(seen.weights)
+        instances = {owner for owner in owners if owner is not None}
+        return {i: demand * weight / total for i, weight in carried(owners, seen.weights, instances).items()}
+
+
+POLICIES: dict[str, type[Policy]] = {WaterMarks.name: WaterMarks}
+
+
+def policy(scaling: Scaling) -> Policy:
+    """The policy that the configuration names. Raises ConfigError if there is none of that name."""
+    if scaling.policy not in POLICIES:
+        raise ConfigError(f"scaling.policy: wanted one of {', '.join(sorted(POLICIES))}, found {scaling.policy!r}")
+    return POLICIES[scaling.policy](scaling)

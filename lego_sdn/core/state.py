@@ -1,0 +1,136 @@
+"""What the controller knows and wants: one frozen value, changed only by `step`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from lego_sdn.core.config import Config
+from lego_sdn.core.events import Action, Note, Steer
+from lego_sdn.core.load import InstanceLoad, Report
+from lego_sdn.core.plan import Owners
+from lego_sdn.core.scaling import Memory
+
+Phase = Literal["starting", "running", "leaving", "draining", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An instance that exists or is asked for.
+
+    starting  asked of the agent          leaving   owns nothing, until the switch has said so
+    running   owns buckets                draining  works off what it has
+                                          stopping  the agent takes it away
+    since     when it came into this phase; tries: how often the phase's request was sent again
+    """
+
+    instance: int
+    phase: Phase
+    since: float
+    ofport: int | None = None
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The one change in flight. It is done when what `kind` needs has happened to `instance` (None: only rules change).
+
+    version  of the first `Steer` that carries it; None before there is one
+    """
+
+    kind: Literal["replicate", "merge", "rebalance", "move"]
+    evidence: str
+    since: float
+    instance: int | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Failures in a row, and when the next start may be tried."""
+
+    failures: int = 0
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that `step` decides from.
+
+    switch    the connected switch; agent: whether it answers (None: it has not spoken yet)
+    owners    bucket -> owner, as wanted; sent: the last `Steer`; confirmed: the last version that the switch has
+    quiet_until  no policy's change before (cooldown)
+    """
+
+    config: Config
+    owners: Owners
+    switch: int | None = None
+    agent: bool | None = None
+    members: Mapping[int, Member] = field(default_factory=dict)
+    change: Change | None = None
+    sent: Steer | None = None
+    sent_at: float = 0.0
+    version: int = 0
+    confirmed: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
+    paused: bool = False
+    quiet_until: float = 0.0
+    memory: Memory = field(default_factory=Memory)
+    reports: Mapping[tuple[int, str], Report] = field(default_factory=dict)
+    loads: Mapping[int, InstanceLoad] = field(default_factory=dict)
+    rates: Mapping[int, float] = field(default_factory=dict)
+    refused: str = ""
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Instances that may own buckets."""
+        return tuple(i for i, member in sorted(self.members.items()) if member.phase == "running")
+
+    @property
+    def assignment(self) -> dict[int, int]:
+        return {bucket: owner for bucket, owner in enumerate(self.owners) if owner is not None}
+
+    @property
+    def ports(self) -> dict[int, int]:
+        """Instance -> OpenFlow port, of every instance that has one."""
+        return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None}
+
+
+def fresh(config: Config, stored: Mapping[int, int] | None = None) -> State:
+    """The state at the controller's start; `stored`: the last assignment that was sent, if there is a record of it."""
+    kept = stored or {}
+    return State(config, tuple(kept.get(bucket) for bucket in range(config.buckets)))
+
+
+@dataclass(slots=True)
+class Turn:
+    """One step being made: the state so far, the actions so far, and the time."""
+
+    state: State
+    now: float
+    actions: list[Action] = field(default_factory=list)
+
+    def set(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+
+    def do(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def note(self, kind: str, text: str, instance: int | None = None) -> None:
+        self.do(Note(kind, text, instance))
+
+    def put(self, member: Member) -> None:
+        self.set(members={**self.state.members, member.instance: member})
+
+    def enter(self, instance: int, phase: Phase, **changes: Any) -> None:
+        """A member comes into another phase, now."""
+        self.put(replace(self.state.members[instance], phase=phase, since=self.now, tries=0, **changes))
+
+    def forget(self, instance: int) -> None:
+        """An instance is gone, with what was known of its load."""
+        self.set(
+            members={i: member for i, member in self.state.members.items() if i != instance},
+            reports={key: report for key, report in self.state.reports.items() if key[0] != instance},
+            loads={i: load for i, load in self.state.loads.items() if i != instance},
+        )

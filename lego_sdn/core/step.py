@@ -1,0 +1,225 @@
+"""The decision core: `step(state, event, now) -> (state, actions)`, a pure function of what was observed.
+
+The same events at the same times give the same actions. What it keeps true: every bucket has exactly one owner as soon as any
+instance runs; one change is in flight at a time; traffic is forwarded whatever becomes of instances, agent or controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from lego_sdn.core import changes
+from lego_sdn.core.commands import command
+from lego_sdn.core.events import (
+    Action,
+    AgentDown,
+    AgentUp,
+    Command,
+    Drain,
+    Drained,
+    Event,
+    InstanceFailed,
+    InstanceStarted,
+    InstanceStopped,
+    Loads,
+    Running,
+    Steered,
+    StopInstance,
+    SwitchDown,
+    SwitchUp,
+    Tick,
+)
+from lego_sdn.core.manager import observe
+from lego_sdn.core.plan import balance, place
+from lego_sdn.core.state import Backoff, Member, State, Turn
+
+START_TIMEOUT_S = 60.0
+STEER_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 30.0
+STOP_TRIES = 3
+DRAIN_GRACE_S = 5.0  # on top of the drain's own deadline
+
+
+def step(state: State, event: Event, now: float) -> tuple[State, tuple[Action, ...]]:
+    """The state after `event`, seen at `now` (monotonic seconds), and what to do, in order."""
+    turn = Turn(state, now)
+    HANDLERS[type(event)](turn, event)
+    _keep_minimum(turn)
+    changes.advance(turn)
+    return turn.state, tuple(turn.actions)
+
+
+def ready(state: State) -> bool:
+    """Whether a change can be made: there is a switch, and an agent that answers."""
+    return state.switch is not None and state.agent is True
+
+
+# ---- the switch ----
+def _switch_up(turn: Turn, event: SwitchUp) -> None:
+    if turn.state.switch not in (None, event.dpid):
+        turn.note("switch", f"switch {event.dpid:#x} is ignored: switch {turn.state.switch:#x} is connected")
+        return
+    turn.set(switch=event.dpid, sent=None)  # whatever its tables hold, the wanted rules are sent again
+    turn.note("switch", f"switch {event.dpid:#x} connected")
+
+
+def _switch_down(turn: Turn, event: SwitchDown) -> None:
+    if turn.state.switch == event.dpid:
+        turn.set(switch=None, sent=None)
+        turn.note("switch", f"switch {event.dpid:#x} disconnected; it goes on with the rules it has")
+
+
+def _steered(turn: Turn, event: Steered) -> None:
+    if event.error is not None:
+        turn.note("failed", f"the switch refused rules (version {event.version}): {event.error}")
+    else:
+        turn.set(confirmed=max(turn.state.confirmed, event.version))
+
+
+# ---- the agent ----
+def _agent_up(turn: Turn, event: AgentUp) -> None:
+    """What the agent says runs is the truth: adopt what is unknown, take up what was asked, give up what is not there."""
+    first = turn.state.agent is None
+    if turn.state.agent is not True:
+        turn.note("agent", f"agent answers, {len(event.instances)} instances run")
+    turn.set(agent=True, backoff=Backoff())
+    there = {running.instance: running for running in event.instances}
+    for instance in sorted(set(turn.state.members) - set(there)):
+        _missing(turn, turn.state.members[instance])
+    for running in sorted(there.values(), key=lambda r: r.instance):
+        if running.instance in turn.state.members:
+            _present(turn, turn.state.members[running.instance], running)
+    _adopt(turn, [there[i] for i in sorted(set(there) - set(turn.state.members))])
+    if first and turn.state.config.model is None and not there:
+        turn.note("agent", "no model is configured: no instance is started")
+
+
+def _missing(turn: Turn, member: Member) -> None:
+    if member.phase == "starting":
+        changes.start_failed(turn, member.instance, "the agent does not know of it")
+    elif member.phase == "running":
+        changes.died(turn, member.instance, "the agent does not have it any more")
+    else:
+        changes.gone(turn, member.instance)
+
+
+def _present(turn: Turn, member: Member, running: Running) -> None:
+    if member.phase == "starting":
+        changes.started(turn, member.instance, running.ofport)
+        return
+    turn.put(replace(member, ofport=running.ofport))
+    if member.phase == "draining":
+        turn.do(Drain(member.instance, round(turn.state.config.scaling.drain_s * 1000)))
+    elif member.phase == "stopping":
+        turn.do(StopInstance(member.instance))
+
+
+def _adopt(turn: Turn, unknown: list[Running]) -> None:
+    """After a restart of the controller: instances go on with what the stored assignment says they own."""
+    for running in unknown:
+        turn.put(Member(running.instance, "running", turn.now, running.ofport))
+    load = changes.load_of_buckets(turn.state)
+    turn.set(owners=place(turn.state.owners, load, turn.state.running))
+    for running in unknown:
+        if running.instance not in turn.state.owners:
+            turn.set(owners=balance(turn.state.owners, load, turn.state.running, into=running.instance))
+        count = turn.state.owners.count(running.instance)
+        turn.note("adopted", f"instance {running.instance} was running already, with {count} buckets", running.instance)
+
+
+def _agent_down(turn: Turn, event: AgentDown) -> None:
+    if turn.state.agent:
+        turn.set(agent=False)
+        turn.note("agent", f"agent does not answer: {event.reason}; instances go on as they are")
+
+
+# ---- instances ----
+def _instance_started(turn: Turn, event: InstanceStarted) -> None:
+    member = turn.state.members.get(event.instance)
+    if member is None:
+        _adopt(turn, [Running(event.instance, event.ofport)])
+    elif member.phase == "starting":
+        changes.started(turn, event.instance, event.ofport)
+
+
+def _instance_failed(turn: Turn, event: InstanceFailed) -> None:
+    member = turn.state.members.get(event.instance)
+    if member is None:
+        return
+    if member.phase == "starting":
+        changes.start_failed(turn, event.instance, event.error)
+    elif member.phase == "stopping":
+        turn.note("failed", f"instance {event.instance} did not stop: {event.error}", event.instance)  # a tick tries again
+    else:
+        changes.died(turn, event.instance, event.error)
+
+
+def _instance_stopped(turn: Turn, event: InstanceStopped) -> None:
+    if event.instance in turn.state.members:
+        turn.note("stopped", f"instance {event.instance} is gone", event.instance)
+        changes.gone(turn, event.instance)
+
+
+def _drained(turn: Turn, event: Drained) -> None:
+    member = turn.state.members.get(event.instance)
+    if member is not None and member.phase == "draining":
+        if not event.clean:
+            turn.note("failed", f"instance {event.instance} still had packets queued at its deadline", event.instance)
+        changes.stop(turn, event.instance)
+
+
+# ---- time ----
+def _tick(turn: Turn, event: Tick) -> None:
+    """Ask again for what was not answered."""
+    state = turn.state
+    sent = state.sent
+    if sent is not None and sent.version > state.confirmed and turn.now - state.sent_at >= STEER_TIMEOUT_S:
+        changes.send(turn, replace(sent, version=state.version + 1))
+    if state.agent:
+        for member in sorted(state.members.values(), key=lambda m: m.instance):
+            _overdue(turn, member)
+
+
+def _overdue(turn: Turn, member: Member) -> None:
+    waited = turn.now - member.since
+    if member.phase == "starting" and waited >= START_TIMEOUT_S:
+        changes.start_failed(turn, member.instance, f"no answer in {START_TIMEOUT_S:.0f} s")
+    elif member.phase == "draining" and waited >= turn.state.config.scaling.drain_s + DRAIN_GRACE_S:
+        turn.note("failed", f"instance {member.instance} did not say that it is drained", member.instance)
+        changes.stop(turn, member.instance)
+    elif member.phase == "stopping" and waited >= STOP_TIMEOUT_S * (member.tries + 1):
+        if member.tries + 1 < STOP_TRIES:
+            turn.put(replace(member, tries=member.tries + 1))
+            turn.do(StopInstance(member.instance))
+        else:
+            turn.note(
+                "failed", f"instance {member.instance} could not be stopped; it owns nothing and is left to the agent", member.instance
+            )
+            changes.gone(turn, member.instance)
+
+
+def _keep_minimum(turn: Turn) -> None:
+    state = turn.state
+    if not ready(state) or state.change is not None or state.config.model is None or turn.now < state.backoff.until:
+        return
+    least = state.config.scaling.min_instances
+    if len(state.running) < least:
+        changes.replicate(turn, f"{len(state.running)} of at least {least} instances run")
+
+
+HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
+    SwitchUp: _switch_up,
+    SwitchDown: _switch_down,
+    AgentUp: _agent_up,
+    AgentDown: _agent_down,
+    InstanceStarted: _instance_started,
+    InstanceFailed: _instance_failed,
+    InstanceStopped: _instance_stopped,
+    Loads: lambda turn, event: observe(turn, event),
+    Steered: _steered,
+    Drained: _drained,
+    Tick: _tick,
+    Command: lambda turn, event: command(turn, event),
+}
