@@ -22,6 +22,10 @@ class Batch(NamedTuple):
     def __len__(self) -> int:
         return len(self.head)
 
+    def copy(self) -> Batch:
+        """The same rows in memory of their own."""
+        return Batch(self.head.copy(), None if self.values is None else self.values.copy())
+
 
 class State(Protocol):
     """State of a brick, apart from its logic, in a form that another replica takes over."""
@@ -37,9 +41,12 @@ class Brick:
     """Base of all bricks; a subclass names its kind and has a docstring of the fixed form that the contract suite checks.
 
     A brick never blocks, never reads a clock and never touches a socket: the runtime does.
+    `in_order` says that batches must come in stamp order, which holds for every brick with state; the other bricks
+    may have replicas that take any batch.
     """
 
     kind: ClassVar[str] = ""
+    in_order: ClassVar[bool] = False
     state: State | None = None
 
     def __init_subclass__(cls, kind: str = "", **rest) -> None:
@@ -58,8 +65,30 @@ class Brick:
         return f"{self.kind}-{self.serial}"
 
     def process(self, batch: Batch) -> Batch:
-        """One batch in, one batch out; arrays of the input are not kept."""
+        """One batch in, one batch out; arrays of the input are neither kept nor changed: they may lie in a ring."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<{self.id} {self.counters} dropped={self.dropped}>"
+
+
+class Source(Brick):
+    """A brick whose input comes from outside the graph, such as an interface; it is the first of its process.
+
+    The runtime sleeps on `fileno()`, takes batches with `take()` and passes each through `process()`.
+    """
+
+    def fileno(self) -> int | None:
+        """A descriptor that is readable when `take` has something; None: there is always something, or never again."""
+        return None
+
+    def take(self, limit: int) -> Batch:
+        """Up to `limit` rows of what is there, at once; an empty batch if there is nothing. Valid until the next call."""
+        raise NotImplementedError
+
+    def capture(self) -> dict[str, int | float]:
+        """Totals since start: received, kernel_drops, shadows, gaps, repeats, reordered; and queue, the share of the ring that waits."""
+        raise NotImplementedError
+
+    def process(self, batch: Batch) -> Batch:
+        return batch
