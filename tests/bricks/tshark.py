@@ -29,7 +29,7 @@ FIELDS = [
     "ipv6.src",
     "ipv6.dst",
 ]
-OPTIONS = ("-o", "ip.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE")
+OPTIONS = ("-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE")
 FACTS = ("time_ns", "length", "src_mac", "dst_mac", "src", "dst", "src_port", "dst_port", "icmp", "arp")
 
 
