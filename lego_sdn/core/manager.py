@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lego_sdn.core import changes
 from lego_sdn.core.events import Loads
 from lego_sdn.core.load import InstanceLoad, Report, instance_load
@@ -9,7 +11,10 @@ from lego_sdn.core.plan import Owners, balance, carried
 from lego_sdn.core.scaling import Memory, Observation, Suggestion, policy
 from lego_sdn.core.state import State, Turn
 
-WORTH = 0.9  # a change must bring the heaviest instance to less than this share of its load
+WORTH = 0.9  # a rebalance must bring the heaviest instance to less than this share of its load
+HALF = 0.5  # a further instance must bring at least this share of what it would bring if load were a fluid
+
+SOON_S, FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 30.0, 600.0
 
 
 def observe(turn: Turn, event: Loads) -> None:
@@ -52,6 +57,7 @@ def _decide(turn: Turn, suggestion: Suggestion) -> None:
     if suggestion.kind == "replicate":
         reason = cannot_replicate(state, turn.now)
         if reason is None:
+            _regret(turn)
             changes.replicate(turn, suggestion.evidence)
         elif _worth(state, even := balance(state.owners, changes.load_of_buckets(state), state.running)):
             changes.reassign(turn, "rebalance", even, f"{suggestion.evidence}; no further instance, since {reason}")
@@ -59,10 +65,23 @@ def _decide(turn: Turn, suggestion: Suggestion) -> None:
             refuse(turn, "replicate", reason, suggestion.evidence)
     elif suggestion.kind == "rebalance" and suggestion.owners is not None:
         changes.reassign(turn, "rebalance", suggestion.owners, suggestion.evidence)
-    elif suggestion.kind == "merge" and suggestion.instance is not None:
-        least = state.config.scaling.min_instances
-        if len(state.running) > least:
-            changes.merge(turn, suggestion.instance, suggestion.evidence)
+    elif suggestion.kind == "merge" and suggestion.instance is not None and _may_merge(state, turn.now):
+        turn.set(regret=replace(state.regret, merged_at=turn.now))
+        changes.merge(turn, suggestion.instance, suggestion.evidence)
+
+
+def _may_merge(state: State, now: float) -> bool:
+    return len(state.running) > state.config.scaling.min_instances and now >= state.regret.until
+
+
+def _regret(turn: Turn) -> None:
+    """Growing again soon after a merge: let the next merge wait, so that a load that comes and goes does not drive instances."""
+    past = turn.state.regret
+    if turn.now - past.merged_at < SOON_S:
+        wait_s = min(max(FIRST_WAIT_S, 2 * past.wait_s), LONGEST_WAIT_S)
+        turn.set(regret=replace(past, wait_s=wait_s, until=turn.now + wait_s))
+    elif turn.now > past.until + SOON_S:
+        turn.set(regret=replace(past, wait_s=0.0))
 
 
 def cannot_replicate(state: State, now: float) -> str | None:
@@ -77,10 +96,10 @@ def cannot_replicate(state: State, now: float) -> str | None:
     load = changes.load_of_buckets(state)
     new = max(state.members, default=0) + 1
     further = (*state.running, new)
-    now_heaviest = max(carried(state.owners, load, state.running).values(), default=0.0)
-    then_heaviest = max(carried(balance(state.owners, load, further, into=new), load, further).values())
-    if then_heaviest > WORTH * now_heaviest:
-        return "one bucket carries nearly all of the load and cannot be divided"
+    heaviest = max(carried(state.owners, load, state.running).values(), default=0.0)
+    relieved = max(carried(balance(state.owners, load, further, into=new), load, further).values())
+    if state.running and relieved > heaviest * (1 - HALF / len(further)):
+        return "the load is in too few buckets to be divided further"
     return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 Owners = tuple[int | None, ...]
 
 # Balanced enough: the gap between heaviest and lightest, as a share of an even load.
-TOLERANCE = 0.05
+TOLERANCE = 0.1
 
 
 def weights(rates: Mapping[int, float], buckets: int) -> tuple[float, ...]:

@@ -55,12 +55,22 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
+class Regret:
+    """A merge that was soon followed by a replica was a mistake: the next one waits, each time twice as long."""
+
+    merged_at: float = float("-inf")
+    wait_s: float = 0.0
+    until: float = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Everything that `step` decides from.
 
     switch    the connected switch; agent: whether it answers (None: it has not spoken yet)
     owners    bucket -> owner, as wanted; sent: the last `Steer`; confirmed: the last version that the switch has
     quiet_until  no policy's change before (cooldown)
+    regret       what came of the last merge
     """
 
     config: Config
@@ -76,6 +86,7 @@ class State:
     backoff: Backoff = field(default_factory=Backoff)
     paused: bool = False
     quiet_until: float = 0.0
+    regret: Regret = field(default_factory=Regret)
     memory: Memory = field(default_factory=Memory)
     reports: Mapping[tuple[int, str], Report] = field(default_factory=dict)
     loads: Mapping[int, InstanceLoad] = field(default_factory=dict)

@@ -177,6 +177,8 @@ def _tick(turn: Turn, event: Tick) -> None:
     sent = state.sent
     if sent is not None and sent.version > state.confirmed and turn.now - state.sent_at >= STEER_TIMEOUT_S:
         changes.send(turn, replace(sent, version=state.version + 1))
+    if state.backoff.failures and turn.now >= state.backoff.until + changes.SETTLED_S:
+        turn.set(backoff=Backoff())
     if state.agent:
         for member in sorted(state.members.values(), key=lambda m: m.instance):
             _overdue(turn, member)
@@ -217,9 +219,9 @@ HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     InstanceStarted: _instance_started,
     InstanceFailed: _instance_failed,
     InstanceStopped: _instance_stopped,
-    Loads: lambda turn, event: observe(turn, event),
+    Loads: observe,
     Steered: _steered,
     Drained: _drained,
     Tick: _tick,
-    Command: lambda turn, event: command(turn, event),
+    Command: command,
 }
