@@ -1,0 +1,114 @@
+"""Who may import whom, as docs/contract.md says it; and no package imports a foreign library that is not its own."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = {"lego_sdn", "bricks", "ryu_apps", "topologies"}
+ANY = "any foreign library"
+
+CONTROLLER = {"lego_sdn.core", "lego_sdn.adapters", "lego_sdn.ryu_compat", "ryu_apps", "ryu", "eventlet", "webob", "routes", "msgpack", "prometheus_client"}
+HOST = {"lego_sdn", "bricks", "click", "rich", "numpy", "numba", "msgpack", "yaml", "psutil", "requests"}
+
+# The longest path that fits a file decides. What is named covers all that lies below it.
+MAY_IMPORT: dict[str, set[str]] = {
+    "lego_sdn/core": {"lego_sdn.core"},
+    "lego_sdn/adapters": {"lego_sdn.core", "lego_sdn.adapters", ANY},
+    "bricks": {"lego_sdn.core", "lego_sdn.adapters.rpc", "bricks", "numpy", "numba", "msgpack", "scipy", "llvmlite"},
+    "ryu_apps": CONTROLLER,
+    "lego_sdn/app.py": CONTROLLER,
+    "lego_sdn": HOST,
+    "lego_sdn/ryu_compat.py": {ANY},  # mends Ryu's imports before Ryu is there
+    "topologies": {"lego_sdn.core", "topologies", "mininet"},
+}
+NEVER = {"lego_sdn/core": set(), "lego_sdn": {"ryu", "eventlet", "ryu_apps", "lego_sdn.app"}}
+IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
+    "time",
+    "socket",
+    "logging",
+    "os",
+    "pathlib",
+    "random",
+    "subprocess",
+    "threading",
+    "io",
+    "tempfile",
+    "shutil",
+    "asyncio",
+    "secrets",
+}
+
+
+def files() -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for package in OURS for path in (ROOT / package).rglob("*.py"))
+
+
+def rule_of(path: str) -> str:
+    return max((rule for rule in MAY_IMPORT if path == rule or path.startswith(f"{rule}/")), key=len)
+
+
+def imports(source: str) -> set[str]:
+    """Modules that a file names in its imports, wherever they stand; `from a import b` counts as a.b where a is one of ours."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            module = node.module or ""
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module.split(".")[0] in OURS else {module}
+    return found
+
+
+def covered(module: str, names: set[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+def offences(path: str, source: str) -> list[str]:
+    rule = rule_of(path)
+    wrong = []
+    for module in sorted(imports(source)):
+        top = module.split(".")[0]
+        stdlib = top in sys.stdlib_module_names
+        foreign = not stdlib and top not in OURS
+        allowed = stdlib or covered(module, MAY_IMPORT[rule]) or (foreign and ANY in MAY_IMPORT[rule])
+        if not allowed or covered(module, NEVER.get(rule, set())) or (rule == "lego_sdn/core" and top in IMPURE):
+            wrong.append(module)
+    return wrong
+
+
+@pytest.mark.parametrize("path", files())
+def test_imports_follow_the_arrows(path):
+    assert offences(path, (ROOT / path).read_text()) == []
+
+
+def test_an_adapter_knows_one_foreign_library():
+    for path in (ROOT / "lego_sdn/adapters").glob("*.py"):
+        foreign = {m.split(".")[0] for m in imports(path.read_text())} - set(sys.stdlib_module_names) - OURS
+        assert len(foreign) <= 1, f"{path.name} imports {sorted(foreign)}"
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "wrong"),
+    [
+        ("lego_sdn/core/x.py", "import numpy", ["numpy"]),
+        ("lego_sdn/core/x.py", "def f():\n    import time", ["time"]),
+        ("lego_sdn/core/x.py", "from bricks import packets", ["bricks.packets"]),
+        ("lego_sdn/core/x.py", "from lego_sdn.adapters import rpc", ["lego_sdn.adapters.rpc"]),
+        ("lego_sdn/core/x.py", "from lego_sdn.core import plan", []),
+        ("lego_sdn/agent.py", "import ryu.base", ["ryu.base"]),
+        ("lego_sdn/commands/x.py", "from lego_sdn import app", ["lego_sdn.app"]),
+        ("lego_sdn/app.py", "import ryu.base", []),
+        ("lego_sdn/app.py", "import bricks.base", ["bricks.base"]),
+        ("bricks/x.py", "from lego_sdn.adapters import netns", ["lego_sdn.adapters.netns"]),
+        ("bricks/x.py", "from lego_sdn.adapters.rpc import Server", []),
+        ("topologies/x.py", "import ryu", ["ryu"]),
+    ],
+)
+def test_the_walk_finds_what_is_forbidden(path, source, wrong):
+    assert offences(path, source) == wrong
