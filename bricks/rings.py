@@ -52,10 +52,13 @@ class _End:
         self._files = [os.open(self.path / part, flags) for part in ("ring", "bell", "room")]
         self._file, self._bell, self._room = self._files
         self._map = mmap.mmap(self._file, 0)
-        self._lay_out(rows)
-        if not self._lock(side):
+        try:
+            self._lay_out(rows)
+            if not self._lock(side):
+                raise BrickError(f"ring {name} has a {('writer', 'reader')[side]} already; stop it, or give the brick another ring")
+        except BrickError:
             self.close()
-            raise BrickError(f"ring {name} has a {('writer', 'reader')[side]} already; stop it, or give the brick another ring")
+            raise
 
     def _lay_out(self, rows: int) -> None:
         words = np.frombuffer(self._map, np.int64, kernel.WORDS)
