@@ -6,6 +6,7 @@ The same input gives the same plan: ties go to the lower number.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 
 Owners = tuple[int | None, ...]
@@ -55,20 +56,37 @@ def balance(owners: Owners, load: Sequence[float], instances: Iterable[int], int
     if not total:
         return owners
     moved = list(owners)
+    held: dict[int, list[tuple[float, int]]] = {i: sorted((load[b], b) for b, owner in enumerate(owners) if owner == i) for i in total}
     enough = TOLERANCE * sum(total.values()) / len(total)
     for _ in range(len(owners)):
         heavy = max(total, key=lambda i: (total[i], -i))
         light = into if into is not None else min(total, key=lambda i: (total[i], i))
         gap = total[heavy] - total[light]
-        # Only a bucket lighter than the gap lowers the maximum of the two; a host of quiet ones is not worth moving.
-        useful = [b for b, owner in enumerate(moved) if owner == heavy and load[b] < gap]
-        if gap <= enough or sum(load[b] for b in useful) < enough / 2:
+        best = _leveller(held[heavy], gap, enough / 2) if gap > enough else None
+        if best is None:
             break
-        best = min(useful, key=lambda b: (abs(load[b] - gap / 2), b))
-        moved[best] = light
-        total[heavy] -= load[best]
-        total[light] += load[best]
+        weight, bucket = best
+        held[heavy].remove(best)
+        insort(held[light], best)
+        moved[bucket] = light
+        total[heavy] -= weight
+        total[light] += weight
     return tuple(moved)
+
+
+def _leveller(held: list[tuple[float, int]], gap: float, least: float) -> tuple[float, int] | None:
+    """Of the buckets held, sorted by load, the one nearest to half the gap.
+
+    Only a bucket lighter than the gap lowers the maximum of the two. None where these together cannot weigh `least`: a host of quiet
+    buckets is not worth moving.
+    """
+    useful = held[: bisect_left(held, (gap, -1))]
+    if not useful or len(useful) * useful[-1][0] < least:
+        return None
+    above = bisect_left(useful, (gap / 2, -1))
+    below = bisect_left(useful, (useful[above - 1][0], -1)) if above else 0
+    nearest = [useful[i] for i in {below, above} if i < len(useful)]
+    return min(nearest, key=lambda item: (abs(item[0] - gap / 2), item[1]))
 
 
 def moves(before: Owners, after: Owners) -> dict[int, int]:

@@ -1,0 +1,71 @@
+"""The configuration file: YAML, read at the edge; every complaint names file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lego_sdn.core.config import Config, KeyProblem
+from lego_sdn.core.errors import ConfigError
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice, where YAML would silently take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key_node.value} is given twice", key_node.start_mark)
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: str | Path) -> Config:
+    """The configuration in the YAML file at `path`; an empty file gives the defaults. Raises ConfigError naming file, line and key."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"configuration {path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"configuration {path}: is no text in UTF-8 (byte {error.start})") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str = "configuration") -> Config:
+    """The configuration in YAML `text`; `name` is the file's, for messages."""
+    try:
+        root, data = _read(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{name}:{mark.line + 1}" if mark else name
+        raise ConfigError(f"{where}: {getattr(error, 'problem', None) or 'holds a character that YAML does not allow'}") from error
+    try:
+        return Config.parse(data)
+    except KeyProblem as problem:
+        raise ConfigError(f"{name}:{_line(root, problem.key)}: {problem}") from problem
+
+
+def _read(text: str) -> tuple[yaml.Node | None, Any]:
+    """The document as nodes, which know their lines, and as plain values."""
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        return root, loader.construct_document(root) if root is not None else None
+    finally:
+        loader.dispose()
+
+
+def _line(node: yaml.Node | None, key: str) -> int:
+    """The line of a dotted key, or of the innermost section of it that the file has."""
+    line = node.start_mark.line if node is not None else 0
+    for name in key.split("."):
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = [(k, v) for k, v in node.value if k.value == name]
+        if not found:
+            break
+        line, node = found[0][0].start_mark.line, found[0][1]
+    return line + 1

@@ -1,0 +1,71 @@
+"""Reading the configuration file: good ones, and every wrong one named by file, line and key."""
+
+from __future__ import annotations
+
+import pytest
+
+from lego_sdn.adapters.configfile import load, parse
+from lego_sdn.core.config import Config
+from lego_sdn.core.errors import ConfigError
+
+GOOD = """
+# a comment
+model: /var/lib/lego/m.lego
+buckets: 32
+forward:
+  mode: wires
+  wires: [[eth0, eth1], [5, 6]]
+scaling:
+  max_instances: 3
+  high_water: 0.7
+"""
+
+
+def test_a_file_is_a_configuration(tmp_path):
+    path = tmp_path / "lego.yaml"
+    path.write_text(GOOD)
+    config = load(path)
+    assert (config.buckets, config.scaling.max_instances, config.scaling.period_s) == (32, 3, Config().scaling.period_s)
+    assert config.forward.wires == (("eth0", "eth1"), (5, 6))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}"])
+def test_an_empty_file_is_the_defaults(text):
+    assert parse(text) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model: m\nbuckts: 3\n", "lego.yaml:2: buckts: wanted a key that exists"),
+        ("scaling:\n  up_after: 2\n  high_water: 3\n", "lego.yaml:3: scaling.high_water: wanted a share above 0, up to 1, found 3"),
+        ("scaling:\n  min_instances: 9\n", "lego.yaml:1: scaling.max_instances: wanted at least min_instances (9), found 4"),
+        ("scaling:\n  nope: 1\n", "lego.yaml:2: scaling.nope: wanted a key that exists"),
+        ("- a\n- b\n", "lego.yaml:1: configuration: wanted keys with values"),
+        ("rest: 8080\n", "lego.yaml:1: rest: wanted keys with values, found 8080"),
+        ("buckets: 32\nbuckets: 64\n", "lego.yaml:2: key buckets is given twice"),
+        ("a: [1, 2\nb: 3", "lego.yaml:2: "),
+        ("a: b: c", "lego.yaml:1: mapping values are not allowed here"),
+        ("a: 1\n---\nb: 2\n", "lego.yaml:2: but found another document"),
+        ("model: !!python/object/apply:os.system ['true']", "lego.yaml:1: could not determine a constructor"),
+        ("model: \x00", "lego.yaml: holds a character that YAML does not allow"),
+        ("model: m\n[a]: 1\n", "lego.yaml:2: found unhashable key"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(text, says):
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "lego.yaml")
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read \(No such file or directory\)"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is no text in UTF-8"):
+        load(path)
