@@ -94,7 +94,9 @@ class Journal:
                 os.close(file)
         except BlockingIOError:
             os.close(file)
-            raise HostError(f"{self.path} is in use: another LEGO process runs with this run_dir; stop it or choose another run_dir") from None
+            raise HostError(
+                f"{self.path} is in use: another LEGO process runs with this run_dir; stop it or choose another run_dir"
+            ) from None
         except OSError as error:
             raise HostError(f"cannot open the journal {self.path}: {error.strerror}") from error
 

@@ -20,12 +20,16 @@ from lego_sdn.core.errors import HostError
 RUN = Path("/run/netns")
 MTU = 9000
 LONGEST_NAME = 15
-ENODEV, EEXIST, EPERM = errno.ENODEV, errno.EEXIST, errno.EPERM
+EEXIST, EPERM = errno.EEXIST, errno.EPERM
 
 SIOCETHTOOL = 0x8946
 # linux/ethtool.h, the commands that set one offload each, and the flags command for those without one (VLAN tags, LRO, ntuple)
 OFFLOADS = {"rx-checksum": 0x15, "tx-checksum": 0x17, "scatter-gather": 0x19, "tso": 0x1F, "gso": 0x24, "gro": 0x2C, "flags": 0x26}
 READ_OFFLOADS = {"rx-checksum": 0x14, "tx-checksum": 0x16, "scatter-gather": 0x18, "tso": 0x1E, "gso": 0x23, "gro": 0x2B, "flags": 0x25}
+
+
+class NameTaken(HostError):
+    """The name belongs to something that was there before."""
 
 
 @contextlib.contextmanager
@@ -34,7 +38,7 @@ def _mapped(doing: str) -> Iterator[None]:
     try:
         yield
     except NetlinkError as error:
-        raise HostError(f"cannot {doing}: {_reason(error.code)}") from error
+        raise (NameTaken if error.code == EEXIST else HostError)(f"cannot {doing}: {_reason(error.code)}") from error
     except OSError as error:
         raise HostError(f"cannot {doing}: {_reason(error.errno or 0)}") from error
 
@@ -60,7 +64,7 @@ def exists(namespace: str) -> bool:
 def create(namespace: str) -> None:
     """A namespace with loopback up, IPv6 off and no addresses. HostError if the name is taken or root is missing."""
     if exists(namespace):
-        raise HostError(f"cannot create the network namespace {namespace}: {_reason(EEXIST)}")
+        raise NameTaken(f"cannot create the network namespace {namespace}: {_reason(EEXIST)}")
     with _mapped(f"create the network namespace {namespace}"):
         netns.create(namespace)
     if not exists(namespace):  # it is made in a child process that does not always hand its errors on
@@ -96,7 +100,9 @@ def add_veth(outside: str, namespace: str, within: str) -> None:
     HostError if a name is taken or too long, or the namespace is not there.
     """
     if len(outside) > LONGEST_NAME or len(within) > LONGEST_NAME:
-        raise HostError(f"the interface name {max(outside, within, key=len)} is longer than {LONGEST_NAME} characters; choose a shorter one")
+        raise HostError(
+            f"the interface name {max(outside, within, key=len)} is longer than {LONGEST_NAME} characters; choose a shorter one"
+        )
     if not exists(namespace):
         raise HostError(f"cannot put {within} into the network namespace {namespace}: there is none of this name")
     with _mapped(f"create the interface {outside}"), IPRoute() as route:
@@ -108,17 +114,17 @@ def add_veth(outside: str, namespace: str, within: str) -> None:
 
 def remove_link(name: str) -> None:
     """Remove a veth pair by its end here; nothing happens if it is not there. HostError if that is not a veth."""
+    if not link_exists(name):
+        return
     with _mapped(f"remove the interface {name}"), IPRoute() as route:
         try:
-            found = next(iter(route.get_links(ifname=name)), None)
-            if found is None:
-                return
+            (found,) = route.link("get", ifname=name)
             kind = found.get(("linkinfo", "kind"))
             if kind != "veth":
                 raise HostError(f"{name} is not removed: it is no veth but {kind or 'a device'} that LEGO did not make")
             route.link("del", index=found["index"])
         except NetlinkError as error:
-            if error.code != ENODEV:
+            if error.code != errno.ENODEV:
                 raise
 
 

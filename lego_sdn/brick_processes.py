@@ -1,0 +1,170 @@
+"""The brick processes of one instance: started with their specs, put under quotas, called, stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lego_sdn.adapters import netns
+from lego_sdn.adapters.cgroups import Cgroups, Group
+from lego_sdn.adapters.journal import Journal
+from lego_sdn.adapters.launcher import Launcher, Replica
+from lego_sdn.adapters.ovs import Ovs
+from lego_sdn.core.errors import BrickError, HostError, RpcError
+from lego_sdn.instance_spec import InstanceSpec
+from lego_sdn.leftovers import Belongings
+from lego_sdn.wiring import Wiring
+
+LOG = logging.getLogger(__name__)
+INTERFACE = "in0"
+STOP_S = 2.0
+
+
+@dataclass(frozen=True)
+class Host:
+    """What instances are built with on this host.
+
+    prefix  begins the names of namespaces and ports
+    owner   user id that may talk to the sockets besides root
+    scores  folder for the scores of instances that are not told another one
+    """
+
+    run: str
+    run_dir: Path
+    bridge: str
+    prefix: str
+    journal: Journal
+    ovs: Ovs
+    cgroups: Cgroups
+    launcher: Launcher
+    owner: int | None = None
+    scores: str | None = None
+
+
+class BrickProcesses:
+    """Processes by name ("1-a"). Whatever is made for one is in the instance's belongings, marked `of` that process."""
+
+    def __init__(self, host: Host, spec: InstanceSpec, belongings: Belongings) -> None:
+        self.host, self.spec, self.belongings = host, spec, belongings
+        self.quota = spec.cpu_quota
+        self.replicas: dict[str, Replica] = {}
+        self.groups: dict[str, Group] = {}
+
+    def fork(self, name: str, wiring: Wiring) -> Replica:
+        """Start one process of the wiring; `await_answer` says when it is up."""
+        if self.quota is not None:
+            self._group(name).set_quota(self.quota)
+        told = self._told(name, wiring)
+        self.belongings.note("file", told["socket"], of=name)  # the log stays, for whoever wants to know
+        replica = self.host.launcher.fork(told)
+        self.replicas[name] = replica
+        self.belongings.note("process", str(replica.process.pid), of=name, start=replica.process.start)
+        if name in self.groups:
+            self._put_into_group(replica)
+        return replica
+
+    def await_answer(self, name: str) -> None:
+        """Wait until it answers calls. BrickError, with its last words, if it dies."""
+        replica = self.replicas[name]
+        self.host.launcher.launched(replica)
+        if self.host.owner is not None:
+            os.chown(replica.socket, self.host.owner, -1)
+
+    def call(self, name: str, method: str, *params: Any, timeout: float = 5.0) -> Any:
+        """Call a process. BrickError with its last words if it is dead, RpcError if it does not answer or refuses."""
+        replica = self.replicas[name]
+        try:
+            with replica.client(timeout) as client:
+                return client.call(method, *params)
+        except RpcError:
+            if not replica.process.is_alive():
+                raise BrickError(self.host.launcher.obituary(replica)) from None
+            raise
+
+    def await_empty(self, name: str, brick: str, seconds: float) -> None:
+        """Wait until nothing waits before a brick, or `seconds` have passed."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            report = self.call(name, "load")
+            if not any(one["id"] == brick and one["queue_in"] for one in report["bricks"]):
+                return
+            time.sleep(0.005)
+        LOG.warning("instance %d: %s still had rows queued after %g s", self.spec.instance, brick, seconds)
+
+    def stop(self, name: str) -> None:
+        """Ask a process to stop and wait for it; whoever does not is ended with its belongings."""
+        replica = self.replicas.pop(name)
+        self.groups.pop(name, None)
+        try:
+            with replica.client(STOP_S) as client:
+                client.call("stop")
+            replica.process.wait(time.monotonic() + STOP_S)
+        except RpcError as error:
+            LOG.debug("instance %d: %s did not take the request to stop: %s", self.spec.instance, name, error)
+
+    def set_quota(self, cores: float | None) -> None:
+        """Give each process `cores` (None: no limit). HostError if this host has no CPU quotas."""
+        for name, replica in self.replicas.items():
+            if cores is None and name not in self.groups:
+                continue
+            new = name not in self.groups
+            self._group(name).set_quota(cores)
+            if new:
+                self._put_into_group(replica)
+        self.quota = cores
+
+    def first_dead(self) -> str | None:
+        """The last words of a process that died, or None if all live."""
+        dead = next((replica for replica in self.replicas.values() if not replica.process.is_alive()), None)
+        return self.host.launcher.obituary(dead) if dead else None
+
+    def as_dict(self, name: str, bricks: tuple[str, ...]) -> dict[str, Any]:
+        replica = self.replicas[name]
+        return {"process": name, "pid": replica.process.pid, "socket": replica.socket, "bricks": list(bricks), "cpu_quota": self.quota}
+
+    def _group(self, process: str) -> Group:
+        if process not in self.groups:
+            name = f"lego-{self.host.run}-{process}"
+            self.groups[process] = self.belongings.make("cgroup", name, lambda: self.host.cgroups.create(name), of=process)
+        return self.groups[process]
+
+    def _put_into_group(self, replica: Replica) -> None:
+        """The child goes into the quota's group by itself, before it does anything; this adds the hierarchy with the accounts."""
+        try:
+            self.groups[replica.name].add(replica.process.pid)
+        except HostError:
+            if replica.process.is_alive():
+                raise
+
+    def _told(self, name: str, wiring: Wiring) -> dict[str, Any]:
+        """The spec of one process, as docs/contract.md has it."""
+        spec, bricks, run_dir = self.spec, wiring.processes[name], self.host.run_dir
+        scores = spec.scores or self.host.scores
+        first, last = f"{wiring.kinds[0]}-0", f"{wiring.kinds[-1]}-0"
+        return {
+            "instance": spec.instance,
+            "process": name,
+            "bricks": list(bricks),
+            "nf": spec.nf,
+            "layout": spec.layout,
+            "model": spec.model,
+            "interface": INTERFACE if first in bricks else None,
+            "stamps": spec.stamps,
+            "buckets": spec.buckets,
+            "batch": spec.batch,
+            "socket": str(run_dir / f"i{name}.sock"),
+            "log": str(run_dir / f"i{name}.log"),
+            "run_dir": str(run_dir),
+            "rings_in": [ring for brick in bricks for ring in wiring.inputs(brick)],
+            "rings_out": {brick: wiring.routes(brick) for brick in bricks if wiring.routes(brick)},
+            "limits": spec.limits,
+            "capture": spec.capture,
+            "scores": str(Path(scores) / f"{name}.scores") if scores and last in bricks else None,
+            "threshold": spec.threshold,
+            "namespace": str(netns.path(f"{self.host.prefix}{spec.instance}")),
+            "cgroup": str(self.groups[name].directory) if name in self.groups else None,
+        }

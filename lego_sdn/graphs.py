@@ -1,0 +1,18 @@
+"""The graphs of the NFs that this installation knows, by name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from lego_sdn.core.errors import BrickError
+
+
+def kinds_of(nf: str) -> tuple[str, ...]:
+    """Kinds of the bricks of an NF, in the order of the graph. BrickError, with the known ones, if there is no such NF."""
+    import bricks.nfs
+
+    known = sorted(module.name for module in pkgutil.iter_modules(bricks.nfs.__path__))
+    if nf not in known:
+        raise BrickError(f"there is no NF {nf!r}; bricks/nfs has {', '.join(known)}")
+    return tuple(importlib.import_module(f"bricks.nfs.{nf}").GRAPH)

@@ -1,0 +1,69 @@
+"""What an instance is asked to be: the parameter of `start_instance`, checked at the door."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from lego_sdn.core.errors import ConfigError
+from lego_sdn.wiring import PLACEMENTS
+
+
+@dataclass(frozen=True)
+class InstanceSpec:
+    """One instance: number, graph and model, CPU quota in cores for each process, placement, and what its processes are told."""
+
+    instance: int
+    model: str
+    nf: str = "kitsune"
+    layout: str = "kitsune115"
+    cpu_quota: float | None = None
+    placement: str = "chained"
+    stamps: str = "kernel"
+    buckets: int = 64
+    batch: int = 256
+    limits: dict[str, int] = field(default_factory=dict)
+    capture: dict[str, int] = field(default_factory=dict)
+    scores: str | None = None
+    threshold: float | None = None
+
+    @classmethod
+    def parse(cls, data: Any) -> InstanceSpec:
+        """ConfigError names the key that is unknown, missing or impossible."""
+        if not isinstance(data, dict):
+            raise ConfigError(f"start_instance: wanted a map, found {data!r}")
+        known = {item.name: item for item in fields(cls)}
+        for key in data:
+            if key not in known:
+                raise ConfigError(f"start_instance: unknown key {key!r}; the keys are {', '.join(sorted(known))}")
+        for key, item in known.items():
+            if key not in data and item.default is MISSING and item.default_factory is MISSING:
+                raise ConfigError(f"start_instance: {key} is missing")
+        return cls(**data)
+
+    def __post_init__(self) -> None:
+        _check("instance", "a whole number from 1 to 999", self.instance, _whole(self.instance) and 1 <= self.instance <= 999)
+        _check("model", "the path of a model file that exists; learn one with 'lego train'", self.model, _is_file(self.model))
+        _check("placement", f"one of {', '.join(PLACEMENTS)}", self.placement, self.placement in PLACEMENTS)
+        _check("stamps", "kernel or trailer", self.stamps, self.stamps in ("kernel", "trailer"))
+        quota = self.cpu_quota
+        _check("cpu_quota", "cores above 0, or null", quota, quota is None or (isinstance(quota, (int, float)) and 0.01 <= quota <= 1024))
+        power = _whole(self.buckets) and self.buckets > 0 and self.buckets & (self.buckets - 1) == 0
+        _check("buckets", "a power of two", self.buckets, power)
+        _check("batch", "a whole number above 0", self.batch, _whole(self.batch) and self.batch > 0)
+        for name in ("limits", "capture"):
+            _check(name, "a map", getattr(self, name), isinstance(getattr(self, name), dict))
+
+
+def _check(key: str, wanted: str, found: object, fits: bool) -> None:
+    if not fits:
+        raise ConfigError(f"start_instance: {key}: wanted {wanted}, found {found!r}")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, str) and Path(value).is_file()
