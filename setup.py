@@ -15,7 +15,7 @@ class BuildHook(Command):
     """Put the hook at the root of the wheel, which is unpacked into site-packages."""
 
     description = "add the import hook that lets Ryu run"
-    user_options = []
+    user_options = []  # noqa: RUF012 (setuptools' declaration)
 
     def initialize_options(self):
         self.build_lib = None
@@ -43,7 +43,7 @@ class BuildHook(Command):
 class Build(build):
     """The usual build, and the hook."""
 
-    sub_commands = [*build.sub_commands, ("build_hook", None)]
+    sub_commands = [*build.sub_commands, ("build_hook", None)]  # noqa: RUF012
 
 
 setup(cmdclass={"build": Build, "build_hook": BuildHook})

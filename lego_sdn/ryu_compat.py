@@ -5,22 +5,24 @@
 
 import sys
 
-# each of them imports eventlet, and the first two the name that eventlet 0.30.3 dropped
-TRIGGERS = ("ryu.cmd.manager", "ryu.app.wsgi", "ryu.lib.hub")
+# Each of these imports eventlet, and the first two the name that eventlet 0.30.3 dropped.
+EVENTLET_USERS = ("ryu.cmd.manager", "ryu.app.wsgi", "ryu.lib.hub")
+# ryu-manager imports it after patching the standard library and before reading its command line.
+OPTIONS = "ryu.flags"
 
 
 class RyuFinder:
-    """A finder that finds nothing: it is asked first, prepares the ground for Ryu once, and steps aside."""
+    """A finder that finds nothing: it is asked first, and prepares the ground for what is about to be imported."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in TRIGGERS:
-            return None
-        prepare_eventlet()
-        if name == "ryu.cmd.manager":
+        if name in EVENTLET_USERS:
+            prepare_eventlet()
+            if name == "ryu.cmd.manager" and "--enable-debugger" not in sys.argv:
+                patch_early()
+        elif name == OPTIONS and "ryu.cmd.manager" in sys.modules:
             from ryu import cfg
 
             register_options(cfg.CONF)
-            sys.meta_path.remove(self)
         return None
 
     def __repr__(self):
@@ -37,6 +39,8 @@ def prepare_eventlet() -> None:
     """Import eventlet without its own deprecation notice, and give back the one name that Ryu needs."""
     import warnings
 
+    # Ryu's own: `interval is not 0`, said again at every start where Python may not keep compiled files
+    warnings.filterwarnings("ignore", '"is not" with', SyntaxWarning)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import eventlet.wsgi
@@ -45,8 +49,15 @@ def prepare_eventlet() -> None:
         eventlet.wsgi.ALREADY_HANDLED = ()
 
 
+def patch_early() -> None:
+    """What ryu-manager does a little later, when modules that it imports in between hold locks that cannot be patched any more."""
+    import eventlet
+
+    eventlet.monkey_patch()
+
+
 def register_options(conf) -> None:
-    """Add `--lego-config FILE` to an oslo.config object (Ryu's); calling it again changes nothing."""
+    """Add `--lego-config FILE` to an oslo.config object (Ryu's)."""
     from oslo_config import cfg
 
     conf.register_cli_opt(cfg.StrOpt("lego-config", metavar="FILE", help="LEGO's configuration, YAML (default: LEGO_CONFIG)"))

@@ -1,0 +1,130 @@
+"""What the controller must find again after it died: who owns which bucket, and what happened. One SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lego_sdn.core.errors import LegoError
+
+FORMAT = 1
+KEPT_EVENTS = 10_000
+MEMORY = ":memory:"
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS assignment (bucket INTEGER PRIMARY KEY, instance INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
+                                   instance INTEGER);
+"""
+
+
+class StoreError(LegoError):
+    """The controller's file cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The assignment as it was last put into rules: bucket -> instance, of `buckets` buckets in all."""
+
+    assignment: Mapping[int, int]
+    version: int
+    buckets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that was decided or happened; `time` in epoch seconds."""
+
+    time: float
+    kind: str
+    text: str
+    instance: int | None = None
+    number: int = 0
+
+
+class Store:
+    """The file, opened; made, with mode 0600, if it is not there. `MEMORY` as path: nothing outlives the process.
+
+    Every method raises StoreError if the file is damaged, foreign, or cannot be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with self._explained():
+            if path != MEMORY:
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._base = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        try:
+            with self._explained():
+                self._prepare()
+        except StoreError:
+            self._base.close()
+            raise
+
+    def _prepare(self) -> None:
+        found = self._base.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, FORMAT):
+            raise StoreError(
+                f"{self.path} has format {found}, and this version reads {FORMAT}: move it away, or use the version that wrote it"
+            )
+        self._base.execute("PRAGMA journal_mode = WAL")
+        self._base.execute("PRAGMA synchronous = NORMAL")  # whole after a crash of the controller; a power cut ends what it tells of, too
+        self._base.executescript(SCHEMA)
+        self._base.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def save(self, stored: Stored) -> None:
+        """Replace the assignment, all of it or, should the machine stop meanwhile, nothing."""
+        with self._transaction():
+            self._base.execute("DELETE FROM assignment")
+            self._base.executemany("INSERT INTO assignment VALUES (?, ?)", sorted(stored.assignment.items()))
+            facts = {"version": stored.version, "buckets": stored.buckets}
+            self._base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+
+    def load(self) -> Stored | None:
+        """The assignment last saved; None if there never was one."""
+        with self._explained():
+            facts = dict(self._base.execute("SELECT name, value FROM facts"))
+            rows = dict(self._base.execute("SELECT bucket, instance FROM assignment"))
+        return Stored(rows, facts["version"], facts["buckets"]) if facts else None
+
+    def note(self, entry: Entry) -> int:
+        """Add an event; returns its number. The oldest beyond `KEPT_EVENTS` go."""
+        with self._transaction():
+            values = (entry.time, entry.kind, entry.text, entry.instance)
+            number = self._base.execute("INSERT INTO events (time, kind, text, instance) VALUES (?, ?, ?, ?)", values).lastrowid or 0
+            self._base.execute("DELETE FROM events WHERE number <= ?", (number - KEPT_EVENTS,))
+        return number
+
+    def events(self, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Events numbered above `after`, in order; of more than `limit` the latest."""
+        query = "SELECT time, kind, text, instance, number FROM events WHERE number > ? ORDER BY number DESC LIMIT ?"
+        with self._explained():
+            return [Entry(*row) for row in self._base.execute(query, (after, limit))][::-1]
+
+    def close(self) -> None:
+        self._base.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self.path}>"
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._explained():
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._base.execute("ROLLBACK")
+                raise
+            self._base.execute("COMMIT")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"cannot use {self.path}: {error}; make it writable, move it away, or choose another run_dir") from error

@@ -1,0 +1,62 @@
+"""The app that `ryu-manager lego_sdn.app` loads: events in, the core decides, the small apps act.
+
+This module holds one RyuApp and nothing else of its kind: Ryu loads the first that it finds.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from ryu.base import app_manager
+
+from lego_sdn.core.commands import refusal
+from lego_sdn.core.events import Command, Note, Steer, Tick
+from lego_sdn.core.step import step
+from ryu_apps import openflow
+from ryu_apps.shared import Item, Shared, every, spawn
+
+LOG = logging.getLogger("lego")
+
+# Ryu's way of saying which apps it must load along with this one.
+_REQUIRED_APP = ["ryu.controller.ofp_handler", "ryu_apps.steering", "ryu_apps.instances", "ryu_apps.monitor", "ryu_apps.rest"]
+
+
+class Lego(app_manager.RyuApp):
+    """One queue of events, one greenthread that steps: the only place where the state changes."""
+
+    OFP_VERSIONS = [openflow.VERSION]  # noqa: RUF012 (Ryu's declaration)
+    _CONTEXTS = {"lego": Shared}  # noqa: RUF012
+
+    def __init__(self, *args, lego: Shared, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.shared = lego
+
+    def start(self) -> None:
+        super().start()
+        for sentence in self.shared.missing():
+            LOG.info("missing: %s", sentence)
+        spawn(self._step_for_ever)
+        every(min(self.shared.config.scaling.period_s, 0.5), lambda: self.shared.put(Tick()))
+
+    def _step_for_ever(self) -> None:
+        while True:
+            item = self.shared.inbox.get()
+            if item.still is None or item.still():
+                self._step(item)
+
+    def _step(self, item: Item) -> None:
+        now = time.monotonic()
+        if item.answer is not None and isinstance(item.event, Command):
+            item.answer.put(self._refusal(item.event, now))
+        self.shared.state, actions = step(self.shared.state, item.event, now)
+        for action in actions:
+            if isinstance(action, Note):
+                self.shared.note(action)
+                continue
+            if isinstance(action, Steer):
+                self.shared.remember(action)
+            self.shared.perform(action)
+
+    def _refusal(self, command: Command, now: float) -> str | None:
+        return None if command.name in ("pause", "resume") else refusal(self.shared.state, command, now)

@@ -1,0 +1,196 @@
+"""Carries out what the core wants of instances, by asking the agent; and tells the core what the agent says runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ryu.base import app_manager
+
+from lego_sdn.adapters.rpc import Client
+from lego_sdn.core.config import Config
+from lego_sdn.core.errors import LegoError, RpcError
+from lego_sdn.core.events import (
+    AgentDown,
+    AgentUp,
+    Drain,
+    Drained,
+    InstanceFailed,
+    InstanceStarted,
+    InstanceStopped,
+    Running,
+    StartInstance,
+    StopInstance,
+)
+from lego_sdn.core.load import Report
+from ryu_apps.observed import Process
+from ryu_apps.shared import Shared, spawn
+
+LOG = logging.getLogger("lego.instances")
+ASK_S = 1.0  # between two questions to the agent
+START_S, STOP_S = 60.0, 30.0
+
+
+def spec(config: Config, instance: int) -> dict[str, Any]:
+    """What the agent is told to start, as the configuration says."""
+    own, capture = config.instance, config.capture
+    return {
+        "instance": instance,
+        "nf": config.nf,
+        "layout": config.layout,
+        "model": config.model,
+        "cpu_quota": own.cpu_quota,
+        "placement": own.placement,
+        "stamps": capture.stamps,
+        "buckets": config.buckets,
+        "batch": own.batch,
+        "limits": {"streams": own.streams},
+        "capture": {"blocks": capture.blocks, "block_bytes": capture.block_bytes, "timeout_ms": capture.timeout_ms},
+        "threshold": own.threshold,
+        "scores": None,
+    }
+
+
+class Instances(app_manager.RyuApp):
+    """Every call to the agent has a greenthread and a connection of its own, so that nothing waits for a slow start."""
+
+    _CONTEXTS = {"lego": Shared}  # noqa: RUF012 (Ryu's declaration)
+
+    def __init__(self, *args, lego: Shared, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.shared = lego
+        self.address = lego.config.agent
+        self.busy = 0  # starts and stops under way: until they end, what the agent lists is no statement
+        self.generation = 0  # of starts and stops
+        self.known: frozenset[tuple[int, int]] | None = None  # as the core was last told; None: it must be told
+        self.failed: dict[int, str] = {}
+        for action, work in ((StartInstance, self._start), (StopInstance, self._stop)):
+            lego.performers[action] = self._counted(work)
+        lego.performers[Drain] = lambda action: spawn(self._drain, action)
+
+    def start(self) -> None:
+        super().start()
+        spawn(self._ask_again_and_again)
+
+    # ---- what runs ----
+    def _ask_again_and_again(self) -> None:
+        while True:
+            generation = self.generation
+            self.shared.wake_agent.clear()
+            if self.shared.agent_to_be_told:
+                self.shared.agent_to_be_told, self.known = False, None
+            try:
+                with Client(self.address) as agent:
+                    hello = agent.call("hello")
+            except RpcError as error:
+                self._silent(str(error))
+            else:
+                self._take_in(hello, generation)
+            self.shared.wake_agent.wait(ASK_S)
+
+    def _silent(self, reason: str) -> None:
+        seen = self.shared.observed
+        if seen.agent is not None:
+            self.shared.put(AgentDown(reason))
+        seen.agent, seen.agent_error, self.known = None, reason, None
+
+    def _take_in(self, hello: dict[str, Any], generation: int) -> None:
+        seen = self.shared.observed
+        seen.agent = hello
+        if self.busy or generation != self.generation:
+            return
+        instances = hello["instances"]
+        there = self._watch_processes(instances)
+        for key in set(seen.processes) - there:
+            del seen.processes[key]
+        self._tell_failures(instances)
+        there = frozenset((one["instance"], one["ofport"]) for one in instances)
+        if there != self.known:
+            self.known = there
+            running = tuple(Running(one["instance"], one["ofport"]) for one in instances if one["state"] == "running")
+            self.shared.put(AgentUp(running), still=lambda: self._still(generation))
+
+    def _still(self, generation: int) -> bool:
+        """Whether the core may still believe it: it has asked for no start or stop since. If not, it is told again later."""
+        if self.busy or generation != self.generation:
+            self.known = None
+            return False
+        return True
+
+    def _tell_failures(self, instances: Iterable[Mapping[str, Any]]) -> None:
+        failed = {one["instance"]: str(one["error"] or "it failed") for one in instances if one["state"] == "failed"}
+        for instance, error in failed.items():
+            if self.failed.get(instance) != error:
+                self.shared.put(InstanceFailed(instance, error))
+        self.failed = failed
+
+    def _watch_processes(self, instances: Iterable[Mapping[str, Any]]) -> set[tuple[int, str]]:
+        """The monitor pulls from these processes from now on; their keys."""
+        processes = self.shared.observed.processes
+        keys = set()
+        for one in instances:
+            for told in one["processes"]:
+                key = one["instance"], told["process"]
+                keys.add(key)
+                if key not in processes or processes[key].pid != told["pid"]:
+                    processes[key] = Process(*key, told["socket"], told["pid"])
+                processes[key].bricks = tuple(told["bricks"])
+        return keys
+
+    # ---- what is asked ----
+    def _counted(self, work):
+        def perform(action) -> None:
+            self.busy += 1
+            self.generation += 1
+            spawn(finish, action)
+
+        def finish(action) -> None:
+            try:
+                work(action)
+            finally:
+                self.busy -= 1
+                self.generation += 1
+
+        return perform
+
+    def _start(self, action: StartInstance) -> None:
+        try:
+            with Client(self.address) as agent:
+                one = agent.call("start_instance", spec(self.shared.config, action.instance), timeout=START_S)
+        except RpcError as error:
+            self.shared.put(InstanceFailed(action.instance, str(error)))
+            return
+        self._watch_processes([one])
+        self._knows_of(one["instance"], one["ofport"])
+        self.shared.put(InstanceStarted(one["instance"], one["ofport"]))
+
+    def _stop(self, action: StopInstance) -> None:
+        try:
+            with Client(self.address) as agent:
+                agent.call("stop_instance", action.instance, action.drain_ms, timeout=STOP_S + action.drain_ms / 1000)
+        except RpcError as error:
+            self.shared.put(InstanceFailed(action.instance, str(error)))
+            return
+        self._knows_of(action.instance, None)
+        self.shared.put(InstanceStopped(action.instance))
+
+    def _knows_of(self, instance: int, ofport: int | None) -> None:
+        """The core is told of this by an event of its own: only other differences make it worth telling everything."""
+        if self.known is not None:
+            there = {(other, port) for other, port in self.known if other != instance}
+            self.known = frozenset(there | ({(instance, ofport)} if ofport is not None else set()))
+
+    def _drain(self, action: Drain) -> None:
+        """One process after the other, as packets go through them."""
+        clean = True
+        chain = [process for (instance, _), process in self.shared.observed.processes.items() if instance == action.instance]
+        for process in chain:
+            try:
+                with Client(process.socket) as brick:
+                    report = Report.parse(brick.call("drain", action.deadline_ms, timeout=action.deadline_ms / 1000 + 2.0))
+                clean = clean and not report.queued
+            except LegoError as error:
+                LOG.warning("process %s was not drained: %s", process.process, error)
+                clean = False
+        self.shared.put(Drained(action.instance, clean))

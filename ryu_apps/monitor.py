@@ -1,0 +1,116 @@
+"""Pulls load and alerts from every brick process, a round at a time, and tells the core."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from typing import Any
+
+from ryu.base import app_manager
+
+from lego_sdn.adapters.rpc import Client
+from lego_sdn.core.errors import LegoError
+from lego_sdn.core.events import InstanceFailed, Loads
+from lego_sdn.core.load import Report
+from ryu_apps.observed import Process
+from ryu_apps.shared import Shared, every, spawn
+
+LOG = logging.getLogger("lego.monitor")
+ANSWER_S = 2.0
+GIVEN_UP_S = 10.0
+
+
+class Monitor(app_manager.RyuApp):
+    """A greenthread per process and round; a process that does not answer in time misses the round, and holds nobody up."""
+
+    _CONTEXTS = {"lego": Shared}  # noqa: RUF012 (Ryu's declaration)
+
+    def __init__(self, *args, lego: Shared, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.shared = lego
+        self.period = lego.config.scaling.period_s
+        self.clients: dict[tuple[int, str, int], Client] = {}
+        self.asked: set[tuple[int, str, int]] = set()
+        self.seen_alerts: dict[tuple[int, str, int], int] = {}
+
+    def start(self) -> None:
+        super().start()
+        every(self.period, self._round)
+
+    def _round(self) -> None:
+        processes = {_key(process): process for process in self.shared.observed.processes.values()}
+        self._forget(set(self.clients) - set(processes))
+        answers: queue.Queue[Report | None] = queue.Queue()
+        waiting = 0
+        for key, process in processes.items():
+            if key not in self.asked:  # else the last round's question is still open
+                self.asked.add(key)
+                waiting += 1
+                spawn(self._pull, process, answers)
+        self.shared.put(Loads(self._collect(answers, waiting), dict(self.shared.observed.bucket_rates)))
+
+    def _collect(self, answers: queue.Queue[Report | None], waiting: int) -> tuple[Report, ...]:
+        deadline = time.monotonic() + 0.8 * self.period
+        reports = []
+        for _ in range(waiting):
+            try:
+                report = answers.get(timeout=max(0.001, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            if report is not None:
+                reports.append(report)
+        return tuple(sorted(reports, key=lambda report: (report.instance, report.process)))
+
+    def _pull(self, process: Process, answers: queue.Queue[Report | None]) -> None:
+        key = _key(process)
+        client = self.clients.setdefault(key, Client(process.socket, timeout=ANSWER_S))
+        try:
+            data = client.call("load")
+            report = Report.parse(data)
+            answers.put(report)
+            self._learn(process, data, report)
+            self._pull_alerts(process, client)
+        except LegoError as error:
+            answers.put(None)
+            self._silent(process, str(error))
+        finally:
+            self.asked.discard(key)
+
+    def _learn(self, process: Process, data: dict[str, Any], report: Report) -> None:
+        """Keep the report for REST, with the rates since the one before."""
+        before, now = process.report, time.monotonic()
+        seconds = report.time - before["time"] if before else 0.0
+        if before and seconds > 0:
+            earlier = {brick["id"]: brick["packets_in"] for brick in before["bricks"]}
+            process.rates = {brick.id: (brick.packets_in - earlier.get(brick.id, 0)) / seconds for brick in report.bricks}
+            process.cpu = (report.cpu_s - before["cpu_s"]) / seconds
+        process.report, process.at, process.silent_since, process.error = data, now, None, None
+
+    def _pull_alerts(self, process: Process, client: Client) -> None:
+        key = _key(process)
+        answer = client.call("alerts", self.seen_alerts.get(key, 0))
+        self.seen_alerts[key] = answer["next"]
+        self.shared.observed.alerts.add(process.instance, answer["alerts"])
+        self.shared.observed.alerts.by_process[key] = dict(answer["by_source"])
+
+    def _silent(self, process: Process, error: str) -> None:
+        """The agent is asked at once whether the process lives; one that lives but stays silent is given up."""
+        now = time.monotonic()
+        if process.silent_since is None:
+            process.silent_since = now
+            LOG.warning("process %s of instance %d: %s", process.process, process.instance, error)
+            self.shared.wake_agent.set()
+        elif now - process.silent_since > GIVEN_UP_S:
+            process.silent_since = now
+            self.shared.put(InstanceFailed(process.instance, f"process {process.process} has not answered for {GIVEN_UP_S:.0f} s: {error}"))
+        process.error = error
+
+    def _forget(self, gone: set[tuple[int, str, int]]) -> None:
+        for key in gone:
+            self.clients.pop(key).close()
+            self.seen_alerts.pop(key, None)
+
+
+def _key(process: Process) -> tuple[int, str, int]:
+    return process.instance, process.process, process.pid

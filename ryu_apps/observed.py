@@ -1,0 +1,105 @@
+"""What the controller has observed last, for REST and metrics: plain values, each part written by one app."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lego_sdn.core.rules import Cookie
+from ryu_apps.openflow import Flow, Port
+
+KEPT_ALERTS = 1000
+KEPT_STEERINGS = 100
+
+
+@dataclass
+class Process:
+    """A brick process as the monitor sees it. `report`: its last load report, got at `at` (monotonic seconds)."""
+
+    instance: int
+    process: str
+    socket: str
+    pid: int
+    bricks: tuple[str, ...] = ()
+    report: dict[str, Any] | None = None
+    rates: dict[str, float] = field(default_factory=dict)  # packets/s by brick id
+    cpu: float = 0.0  # cores in use
+    at: float = 0.0
+    silent_since: float | None = None
+    error: str | None = None
+
+
+@dataclass
+class Bridge:
+    """A switch that connected. `steered`: whether it is the one that LEGO writes rules to; `error`: why it could not, last time."""
+
+    dpid: int
+    name: str
+    steered: bool
+    since: float
+    ports: Mapping[str, int] = field(default_factory=dict)
+    counters: tuple[Port, ...] = ()
+    rules: int = 0
+    error: str | None = None
+
+
+@dataclass
+class Alerts:
+    """The latest alerts, and how many there were by source; `by_process` holds each process's own totals, also of those that are gone."""
+
+    latest: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_ALERTS))
+    by_process: dict[tuple[int, str, int], dict[str, int]] = field(default_factory=dict)
+
+    def add(self, instance: int, alerts: Iterable[Mapping[str, Any]]) -> None:
+        self.latest.extend({"instance": instance, **alert} for alert in alerts)
+
+    @property
+    def by_source(self) -> dict[str, int]:
+        """Source -> alerts so far, the most first."""
+        total: Counter[str] = Counter()
+        for counts in self.by_process.values():
+            total.update(counts)
+        return dict(total.most_common())
+
+
+@dataclass
+class Observed:
+    """The whole: nothing here decides anything."""
+
+    agent: dict[str, Any] | None = None
+    agent_error: str = "it has not answered yet"
+    bridges: dict[int, Bridge] = field(default_factory=dict)
+    processes: dict[tuple[int, str], Process] = field(default_factory=dict)
+    alerts: Alerts = field(default_factory=Alerts)
+    steerings: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_STEERINGS))
+    bucket_rates: dict[int, float] = field(default_factory=dict)
+
+
+class BucketRates:
+    """Packets/s by source bucket, from the counters of the owner rules, taken again and again."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, int] = {}
+        self._at: float | None = None
+
+    def take(self, flows: Iterable[Flow], now: float) -> dict[int, float]:
+        """Rates since the last time; a rule that is new (its counter too) counts from its start. Empty the first time."""
+        counts = {flow.rule.cookie: flow.packets for flow in flows}
+        seconds, before = (now - self._at if self._at is not None else 0.0), self._before
+        self._before, self._at = counts, now
+        if seconds <= 0:
+            return {}
+        rates: Counter[int] = Counter()
+        for code, packets in counts.items():
+            cookie = Cookie.decode(code)
+            if cookie is None or cookie.role != "owner" or cookie.bucket is None:
+                continue
+            earlier = before.get(code, 0)
+            rates[cookie.bucket] += packets - earlier if packets >= earlier else packets
+        return {bucket: packets / seconds for bucket, packets in rates.items()}
+
+    def forget(self) -> None:
+        """The switch is gone: its counters begin anew."""
+        self._before, self._at = {}, None

@@ -1,0 +1,194 @@
+"""What the small apps of the controller have in common: configuration, store, what was observed, and the way to the decision core.
+
+Ryu makes one `Shared` (a "context" in its words) and hands it to every app.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import queue
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from ryu.cfg import CONF
+from ryu.lib import hub
+
+from lego_sdn.adapters import configfile
+from lego_sdn.adapters.store import MEMORY, Entry, Store, Stored, StoreError
+from lego_sdn.core.config import Config
+from lego_sdn.core.errors import HostError, LegoError
+from lego_sdn.core.events import Action, Command, Event, Note, Steer
+from lego_sdn.core.state import State, fresh
+from ryu_apps.observed import Observed
+from ryu_apps.openflow import Flow
+
+LOG = logging.getLogger("lego")
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something for the core. `still`: whether it is still true when its turn comes; `answer`: where a command's refusal (or None) goes."""
+
+    event: Event
+    still: Callable[[], bool] | None = None
+    answer: queue.Queue | None = None
+
+
+@dataclass
+class Shared:
+    """Made without arguments by Ryu. A wrong configuration or a port in use ends the process with one sentence and exit code 2."""
+
+    config: Config = field(init=False)
+    config_path: str | None = field(init=False)
+    store: Store = field(init=False)
+    state: State = field(init=False)
+    observed: Observed = field(default_factory=Observed)
+    inbox: queue.Queue[Item] = field(default_factory=queue.Queue)
+    performers: dict[type[Any], Callable[[Any], None]] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
+    missing_store: str | None = None
+    wake_agent: hub.Event = field(default_factory=hub.Event)
+    agent_to_be_told: bool = False  # the core wants to hear again what runs
+    read_flows: Callable[[], list[Flow]] = list
+
+    def __post_init__(self) -> None:
+        try:
+            self.config_path, self.config = read_config()
+            listen_where_told(self.config)
+        except LegoError as error:
+            _leave(str(error))
+        logging.getLogger("ryu.lib.hub").setLevel(logging.WARNING)  # it logs every HTTP request
+        self.store = self._open_store()
+        stored = self.store.load()
+        usable = stored is not None and stored.buckets == self.config.buckets
+        self.state = fresh(self.config, stored.assignment if stored and usable else None)
+
+    # ---- to the core ----
+    def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:
+        """An event for the core, after those that wait already."""
+        self.inbox.put(Item(event, still))
+
+    def command(self, command: Command) -> str | None:
+        """An operator's command; returns once it is begun (None) or refused (the reason)."""
+        answer: queue.Queue = queue.Queue()
+        self.inbox.put(Item(command, answer=answer))
+        return answer.get(timeout=10.0)
+
+    # ---- from the core ----
+    def perform(self, action: Action) -> None:
+        """Hand an action to the app that carries it out; that app answers with an event later."""
+        self.performers[type(action)](action)
+
+    def note(self, note: Note) -> None:
+        """Keep an event for the log and for `GET events`."""
+        LOG.info("%s: %s", note.kind, note.text)
+        try:
+            self.store.note(Entry(time.time(), note.kind, note.text, note.instance))
+        except StoreError as error:
+            LOG.error("an event is not kept: %s", error)
+
+    def remember(self, steer: Steer) -> None:
+        """Keep the assignment that goes into rules, so that a controller that comes after this one goes on with it."""
+        if steer.keep:
+            return
+        try:
+            self.store.save(Stored(steer.assignment, steer.version, self.config.buckets))
+        except StoreError as error:
+            LOG.error("the assignment is not kept: %s", error)
+
+    def missing(self) -> list[str]:
+        """What keeps the system from working, each with what to do."""
+        config, seen = self.config, self.observed
+        bridge, listen = config.switch.bridge, f"tcp:{CONF.ofp_listen_host}:{CONF.ofp_tcp_listen_port}"
+        lacks = [
+            (self.config_path is None, "no configuration file: defaults are used; give one with --lego-config FILE or LEGO_CONFIG"),
+            (self.missing_store is not None, f"decisions are not kept over a restart: {self.missing_store}"),
+            (
+                not any(known.steered for known in seen.bridges.values()),
+                f"the bridge {bridge} is not connected: run 'lego up', or 'ovs-vsctl set-controller {bridge} {listen}'",
+            ),
+            (seen.agent is None, f"no agent answers on {config.agent} ({seen.agent_error}): run 'lego agent' as root"),
+            (config.model is None, "no model is configured, so no instance is started: set 'model' to a file made by 'lego train'"),
+        ]
+        return [sentence for lacking, sentence in lacks if lacking]
+
+    def _open_store(self) -> Store:
+        path = os.path.join(self.config.run_dir, "controller.db")
+        try:
+            os.makedirs(self.config.run_dir, exist_ok=True)
+            store = Store(path)
+            store.load()
+            return store
+        except (StoreError, OSError) as error:
+            self.missing_store = str(error)
+            LOG.warning("decisions are not kept over a restart: %s", error)
+            return Store(MEMORY)
+
+    def __repr__(self) -> str:
+        return f"<Shared {self.config_path or 'defaults'} version={self.state.version} waiting={self.inbox.qsize()}>"
+
+
+def read_config() -> tuple[str | None, Config]:
+    """The file named by --lego-config or LEGO_CONFIG and what it says; (None, defaults) where none is named. ConfigError if it is wrong."""
+    path = getattr(CONF, "lego_config", None) or os.environ.get("LEGO_CONFIG") or None
+    return (path, configfile.load(path)) if path else (None, Config())
+
+
+def listen_where_told(config: Config) -> None:
+    """Ryu's listeners go where the command line says, else where the configuration says; HostError if somebody is there already."""
+    CONF.set_default("ofp_listen_host", config.switch.openflow_host)
+    CONF.set_default("ofp_tcp_listen_port", config.switch.openflow_port)
+    CONF.set_default("wsapi_host", config.rest.host)
+    CONF.set_default("wsapi_port", config.rest.port)
+    check_free(CONF.ofp_listen_host, CONF.ofp_tcp_listen_port, "OpenFlow", "switch.openflow_port or --ofp-tcp-listen-port")
+    check_free(CONF.wsapi_host, CONF.wsapi_port, "REST", "rest.port or --wsapi-port")
+
+
+def check_free(host: str, port: int, what: str, option: str) -> None:
+    """HostError unless this process can listen there. Ryu's servers share ports silently (SO_REUSEPORT), so they would not notice."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            used = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            reason = "another process listens there; stop it, or choose another port" if used else f"{error}; choose another one"
+            raise HostError(f"cannot listen on {host}:{port} for {what}: {reason} ({option})") from error
+
+
+def every(seconds: float, work: Callable[[], None]) -> None:
+    """Do `work` again and again, in a greenthread of its own, `seconds` from start to start. An unforeseen error ends the process."""
+
+    def loop() -> NoReturn:
+        while True:
+            began = time.monotonic()
+            work()
+            hub.sleep(max(0.01, began + seconds - time.monotonic()))
+
+    spawn(loop)
+
+
+def spawn(work: Callable[..., Any], *arguments: Any) -> Any:
+    """A greenthread whose unforeseen errors end the process, loudly: half a controller is worse than none, and it can be restarted."""
+
+    def guarded() -> None:
+        try:
+            work(*arguments)
+        except Exception:
+            LOG.critical("the controller ends because of an error that should not happen", exc_info=True)
+            logging.shutdown()
+            os._exit(70)
+
+    return hub.spawn(guarded)
+
+
+def _leave(sentence: str) -> NoReturn:
+    print(f"lego: {sentence}", file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,242 @@
+"""Makes the switch's rules those of the assignment: the only sender of OpenFlow.
+
+What the switch holds is read from it, never assumed: when it connects, after an error, and when the number of its rules is not what it
+should be. Changes are differences, each in one atomic bundle.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+
+from ryu.base import app_manager
+from ryu.controller import ofp_event
+from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+
+from lego_sdn.adapters.rpc import Client
+from lego_sdn.core.errors import LegoError, RpcError
+from lego_sdn.core.events import Note, Steer, Steered, SwitchDown, SwitchUp
+from lego_sdn.core.rules import Rule
+from lego_sdn.core.steering import OWN, Options, compile_rules, diff
+from ryu_apps import openflow
+from ryu_apps.observed import Bridge, BucketRates
+from ryu_apps.shared import Shared, every, spawn
+from ryu_apps.switch import Switch, SwitchError
+
+LOG = logging.getLogger("lego.steering")
+REPAIR = "repair"
+
+
+class Steering(app_manager.RyuApp):
+    """One bridge is steered: the one of the configured name. Others that connect are shown and left alone."""
+
+    OFP_VERSIONS = [openflow.VERSION]  # noqa: RUF012 (Ryu's declaration)
+    _CONTEXTS = {"lego": Shared}  # noqa: RUF012
+
+    def __init__(self, *args, lego: Shared, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.shared = lego
+        self.switch: Switch | None = None
+        self.switches: dict[int, Switch] = {}
+        self.wanted: Steer | None = None
+        self.installed: frozenset[Rule] | None = None  # None: read it
+        self.foreign: frozenset[Rule] = frozenset()
+        self.work: queue.Queue[Steer | str] = queue.Queue()
+        self.revision = 0  # odd while rules are being changed
+        self.rates = BucketRates()
+        lego.performers[Steer] = self.work.put
+        lego.read_flows = self.flows
+
+    def start(self) -> None:
+        super().start()
+        spawn(self._work)
+        every(self.shared.config.scaling.period_s, self._watch)
+
+    # ---- connections ----
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
+    def _state_changed(self, event) -> None:
+        datapath = event.datapath
+        if event.state == MAIN_DISPATCHER:
+            self._connected(Switch(datapath))
+        elif datapath.id in self.switches and self.switches[datapath.id].datapath is datapath:
+            self._gone(self.switches[datapath.id])
+
+    def _connected(self, switch: Switch) -> None:
+        old = self.switches.get(switch.dpid)
+        if old is not None:
+            self._gone(old)
+        ours = switch.name == self.shared.config.switch.bridge
+        self.switches[switch.dpid] = switch
+        self.shared.observed.bridges[switch.dpid] = Bridge(switch.dpid, switch.name, ours, time.monotonic(), switch.port_numbers())
+        if not ours:
+            LOG.info(
+                "switch %s (%016x) connected; it is not %s and is left alone", switch.name, switch.dpid, self.shared.config.switch.bridge
+            )
+            return
+        self.switch, self.installed = switch, None
+        self.rates.forget()
+        self.shared.put(SwitchUp(switch.dpid))
+        self.shared.agent_to_be_told = True
+        self.shared.wake_agent.set()
+
+    def _gone(self, switch: Switch) -> None:
+        switch.close()
+        del self.switches[switch.dpid]
+        self.shared.observed.bridges.pop(switch.dpid, None)
+        if switch is self.switch:
+            self.switch, self.installed = None, None
+            self.shared.put(SwitchDown(switch.dpid))
+
+    # ---- answers of a switch ----
+    @set_ev_cls(
+        [
+            ofp_event.EventOFPFlowStatsReply,
+            ofp_event.EventOFPAggregateStatsReply,
+            ofp_event.EventOFPPortStatsReply,
+            ofp_event.EventOFPBundleCtrlMsg,
+            ofp_event.EventOFPBarrierReply,
+            ofp_event.EventOFPErrorMsg,
+        ],
+        [CONFIG_DISPATCHER, MAIN_DISPATCHER],
+    )
+    def _answered(self, event) -> None:
+        switch = self.switches.get(event.msg.datapath.id)
+        taken = switch is not None and switch.answer(event.msg)
+        if not taken and openflow.is_error(event.msg):
+            LOG.warning(
+                "switch %s: %s, about no message that waits for an answer", switch or "that connects", openflow.error_text(event.msg)
+            )
+
+    @set_ev_cls(ofp_event.EventOFPPortStateChange, MAIN_DISPATCHER)
+    def _ports_changed(self, event) -> None:
+        switch = self.switches.get(event.datapath.id)
+        if switch is not None:
+            self.shared.observed.bridges[switch.dpid].ports = switch.port_numbers()
+            self.work.put(REPAIR)  # a wire's port may have come, or be another one now
+
+    # ---- rules ----
+    def flows(self) -> list[openflow.Flow]:
+        """LEGO's flows on the steered bridge, read now. Raises SwitchError."""
+        if self.switch is None:
+            raise SwitchError(f"the bridge {self.shared.config.switch.bridge} is not connected")
+        return self.switch.flows()
+
+    def _work(self) -> None:
+        while True:
+            task = self.work.get()
+            while not self.work.empty():  # only the latest assignment counts
+                later = self.work.get()
+                task = later if isinstance(later, Steer) or not isinstance(task, Steer) else task
+            if isinstance(task, Steer):
+                self.wanted = task
+                self.shared.put(Steered(task.version, self._carry_out(task)))
+            elif self.wanted is not None and self.switch is not None:
+                error = self._carry_out(self.wanted)
+                LOG.log(logging.WARNING if error else logging.INFO, "rules checked: %s", error or "they are as wanted")
+
+    def _carry_out(self, steer: Steer) -> str | None:
+        """Why it failed, after a second try on what the switch says it holds; None if the rules are in force."""
+        error = None
+        self.revision += 1
+        for _ in range(2):
+            try:
+                self._apply(steer)
+                error = None
+                break
+            except LegoError as failure:
+                self.installed, error = None, str(failure)
+                if self.switch is None:
+                    break
+        self.revision += 1
+        if self.switch is not None:
+            self.shared.observed.bridges[self.switch.dpid].error = error
+        return error
+
+    def _apply(self, steer: Steer) -> None:
+        switch, began = self.switch, time.monotonic()
+        if switch is None:
+            raise SwitchError(f"the bridge {self.shared.config.switch.bridge} is not connected")
+        wanted = compile_rules(steer.assignment, steer.ports, self._options(switch))
+        if self.installed is None:
+            self._read(switch)
+        change = diff(self.installed or (), wanted)
+        if steer.keep:
+            change = type(change)(add=change.add)
+        self._refuse_to_overwrite(switch, change.add)
+        switch.commit(change)
+        replaced = {rule.key for rule in (*change.add, *change.delete)}
+        self.installed = frozenset(rule for rule in self.installed or () if rule.key not in replaced) | frozenset(change.add)
+        committed = time.monotonic()
+        if steer.settle:
+            self._settle()
+        self._record(steer, len(change.add), len(change.delete), committed - began)
+
+    def _read(self, switch: Switch) -> None:
+        flows = switch.flows(everyone=True)
+        self.installed = frozenset(flow.rule for flow in flows if flow.ours)
+        self.foreign = frozenset(flow.rule for flow in flows if not flow.ours)
+
+    def _refuse_to_overwrite(self, switch: Switch, rules: tuple[Rule, ...]) -> None:
+        taken = {rule.key: rule for rule in self.foreign}
+        for rule in rules:
+            if rule.key in taken:
+                raise SwitchError(
+                    f"a rule of somebody else stands on {switch.name} in table {rule.table} at priority {rule.priority} where LEGO's "
+                    f"must go (cookie {taken[rule.key].cookie:#x}): remove it, or give it another priority"
+                )
+
+    def _settle(self) -> None:
+        """Cached flows of the datapath are those of the rules, too. Only the host of the switch can tell: its agent."""
+        try:
+            with Client(self.shared.config.agent, timeout=10.0) as agent:
+                agent.call("flush_cache")
+        except RpcError as error:
+            raise SwitchError(f"cannot tell whether cached flows are revalidated: {error}") from error
+
+    def _options(self, switch: Switch) -> Options:
+        config = self.shared.config
+        numbers = switch.port_numbers()
+        wires = tuple((_port(a, numbers, switch), _port(b, numbers, switch)) for a, b in config.forward.wires)
+        return Options(config.buckets, config.exact, config.forward.mode, wires)
+
+    def _record(self, steer: Steer, added: int, deleted: int, seconds: float) -> None:
+        seen = self.shared.observed
+        facts = {"time": time.time(), "version": steer.version, "added": added, "deleted": deleted, "ms": round(seconds * 1e3, 3)}
+        seen.steerings.append(facts)
+        if self.switch is not None:
+            seen.bridges[self.switch.dpid].rules = len(self.installed or ())
+        if added or deleted:
+            LOG.info(
+                "rules of version %d are in force: %d added or replaced, %d deleted, %.1f ms", steer.version, added, deleted, seconds * 1e3
+            )
+
+    # ---- counters ----
+    def _watch(self) -> None:
+        """Counters at the monitor's pace, and whether the rules are still there."""
+        for switch in list(self.switches.values()):
+            try:
+                self.shared.observed.bridges[switch.dpid].counters = tuple(switch.ports())
+                if switch is self.switch:
+                    self._count(switch)
+            except SwitchError as error:
+                LOG.warning("%s", error)
+
+    def _count(self, switch: Switch) -> None:
+        self.shared.observed.bucket_rates = self.rates.take(switch.flows(OWN), time.monotonic())
+        if self.installed is None or self.revision % 2:
+            return
+        revision, believed = self.revision, len(self.installed)
+        there = switch.count()
+        if there != believed and revision == self.revision:
+            self.shared.note(Note("repair", f"switch {switch.name} has {there} of LEGO's rules instead of {believed}: they are put right"))
+            self.installed = None
+            self.work.put(REPAIR)
+
+
+def _port(port: str | int, numbers: dict[str, int], switch: Switch) -> int:
+    if isinstance(port, int):
+        return port
+    if port not in numbers:
+        raise SwitchError(f"forward.wires: switch {switch.name} has no port {port!r}; it has {', '.join(sorted(numbers))}")
+    return numbers[port]

@@ -1,0 +1,132 @@
+"""One connected switch: asks it something and waits for the answer, in the greenthread of the caller."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lego_sdn.core.errors import LegoError
+from lego_sdn.core.rules import Rule
+from lego_sdn.core.steering import Change
+from ryu_apps import openflow
+
+GONE = object()
+
+
+class SwitchError(LegoError):
+    """The switch refused something, did not answer, or went away."""
+
+
+class Switch:
+    """A datapath of Ryu's, with answers brought to who asked, by message number.
+
+    `queue.Queue` is eventlet's where Ryu has patched the standard library, and otherwise the usual one.
+    """
+
+    def __init__(self, datapath: Any, timeout: float = 5.0) -> None:
+        self.datapath, self.timeout = datapath, timeout
+        self.dpid: int = datapath.id
+        local = datapath.ports.get(openflow.LOCAL)
+        self.name: str = local.name.decode(errors="replace") if local else f"{datapath.id:016x}"
+        self._waiting: dict[int, queue.Queue] = {}
+        self._bundles = itertools.count(1)
+
+    def flows(self, table: int | None = None, everyone: bool = False) -> list[openflow.Flow]:
+        """LEGO's flows (`everyone`: foreign ones too), as they are now."""
+        return openflow.flows_of(self._ask(openflow.flows_request(self.datapath, table, everyone), "its flows"))
+
+    def count(self) -> int:
+        """How many flows of LEGO's it has."""
+        return openflow.count_of(self._ask(openflow.count_request(self.datapath), "the number of its flows"))
+
+    def ports(self) -> list[openflow.Port]:
+        return openflow.ports_of(self._ask(openflow.ports_request(self.datapath), "its port counters"))
+
+    def port_numbers(self) -> dict[str, int]:
+        """Port name -> OpenFlow number, of the ports that it has told of."""
+        return {port.name.decode(errors="replace"): number for number, port in self.datapath.ports.items()}
+
+    def commit(self, change: Change) -> None:
+        """Put all of `change` into force at one instant, or, with SwitchError, nothing of it; then wait for the barrier."""
+        if not change:
+            return
+        number = next(self._bundles)
+        messages = openflow.bundle(self.datapath, number, change)
+        rules: list[Rule | None] = [None, *change.delete, *change.add, None]
+        try:
+            self._exchange(messages, rules)
+        except SwitchError:
+            self._send(openflow.wire(self.datapath, [openflow.discard(self.datapath, number)])[0])
+            raise
+        self._ask(openflow.barrier(self.datapath), "the barrier after a bundle")
+
+    def answer(self, message: Any) -> bool:
+        """Bring a message of the switch to who waits for it; False if nobody does."""
+        box = self._waiting.get(message.xid)
+        if box is not None:
+            box.put(message)
+        return box is not None
+
+    def close(self) -> None:
+        """The connection is gone: whoever waits gets SwitchError."""
+        for box in set(self._waiting.values()):
+            box.put(GONE)
+
+    def __repr__(self) -> str:
+        return f"<Switch {self.name} {self.dpid:016x} waiting={len(self._waiting)}>"
+
+    def _ask(self, request: Any, what: str) -> list[Any]:
+        data, numbers = openflow.wire(self.datapath, [request])
+        with self._box(numbers) as box:
+            self._send(data)
+            replies = list(self._until(box, lambda message: not openflow.more(message), what))
+        for reply in replies:
+            if openflow.is_error(reply):
+                raise SwitchError(f"switch {self.name} refused to tell {what}: {openflow.error_text(reply)}")
+        return replies
+
+    def _exchange(self, messages: list[Any], rules: list[Rule | None]) -> None:
+        data, numbers = openflow.wire(self.datapath, messages)
+        with self._box(numbers) as box:
+            self._send(data)
+            last = numbers[-1]
+            end = self._until(
+                box, lambda m: m.xid == last and (openflow.is_commit(m) or openflow.is_error(m)), "whether the rules are in force"
+            )
+            errors = [message for message in end if openflow.is_error(message)]
+        if errors:
+            rule = dict(zip(numbers, rules, strict=True)).get(errors[0].xid)
+            about = f" ({rule})" if rule else ""
+            raise SwitchError(f"switch {self.name} refused {len(messages) - 2} rule changes: {openflow.error_text(errors[0])}{about}")
+
+    def _until(self, box: queue.Queue, is_last: Callable[[Any], bool], what: str) -> Iterator[Any]:
+        """Answers as they come, up to the last one."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                message = box.get(timeout=max(0.001, deadline - time.monotonic()))
+            except queue.Empty:
+                raise SwitchError(f"switch {self.name} did not tell {what} within {self.timeout:g} s") from None
+            if message is GONE:
+                raise SwitchError(f"switch {self.name} went away before it told {what}")
+            yield message
+            if is_last(message):
+                return
+
+    def _send(self, data: bytes) -> None:
+        if not self.datapath.send(data):
+            raise SwitchError(f"switch {self.name} went away")
+
+    @contextmanager
+    def _box(self, numbers: Iterable[int]) -> Iterator[queue.Queue]:
+        box: queue.Queue = queue.Queue()
+        self._waiting.update(dict.fromkeys(numbers, box))
+        try:
+            yield box
+        finally:
+            for number in numbers:
+                self._waiting.pop(number, None)

@@ -1,0 +1,239 @@
+"""What REST shows: plain data made of the state and of what was observed. Reads everything, changes nothing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import time
+from typing import Any
+
+from lego_sdn import __version__
+from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.granularity import Extractor, algorithm_1, split_plan
+from lego_sdn.core.headers import within
+from lego_sdn.core.rules import Cookie
+from lego_sdn.core.steering import FAMILIES
+from ryu_apps.observed import Process
+from ryu_apps.shared import Shared
+
+TABLES = {0: "guard", 1: "own", 2: "shadow", 9: "forward"}
+FAMILY_NAMES = {family.code: family.name for family in FAMILIES}
+
+
+def status(shared: Shared) -> dict[str, Any]:
+    """The whole in one page, `missing` first: what keeps it from working and what to do."""
+    state, seen, config = shared.state, shared.observed, shared.config
+    missing = shared.missing()
+    return {
+        "state": "running" if state.running and state.switch is not None else "waiting",
+        "missing": missing,
+        "version": __version__,
+        "uptime_s": round(time.time() - shared.began, 3),
+        "config": shared.config_path,
+        "nf": config.nf,
+        "layout": config.layout,
+        "model": config.model,
+        "exact": config.exact,
+        "buckets": config.buckets,
+        "paused": state.paused,
+        "change": None if state.change is None else {"kind": state.change.kind, "instance": state.change.instance},
+        "instances": [_instance(shared, number) for number in sorted(state.members)],
+        "bridge": {"name": config.switch.bridge, "connected": state.switch is not None, "dpid": _dpid(state.switch)},
+        "agent": {"socket": config.agent, "answers": seen.agent is not None, "error": None if seen.agent else seen.agent_error},
+        "rules": {"version": state.version, "in_force": state.confirmed, "last": seen.steerings[-1] if seen.steerings else None},
+        "alerts": sum(seen.alerts.by_source.values()),
+        "stored": shared.store.path if shared.missing_store is None else None,
+    }
+
+
+def granularity(shared: Shared) -> dict[str, Any]:
+    """Algorithm 1 and the split plan, from what the NF's extractor declares."""
+    config = shared.config
+    extractor = _extractor(config.nf, config.layout)
+    groups, result = extractor.groups, algorithm_1(extractor.groups)
+    plans = [split_plan(extractor, group) for group in result]
+    return {
+        "nf": config.nf,
+        "layout": config.layout,
+        "groups": [{"name": group.name, "fields": sorted(group.fields)} for group in groups],
+        "within": [[a.name, b.name] for a in groups for b in groups if a is not b and within(a, b)],
+        "result": [group.name for group in result],
+        "clean": len(result) == 1,
+        "exact": config.exact,
+        "plans": [
+            {
+                "granularity": plan.granularity.name,
+                "shadows": [plan.spell(target) for target in plan.shadows],
+                "features": len(extractor.features),
+                "exact_without_copies": len(plan.alone),
+                "exact_with_shadows": len(plan.exact),
+                "exact_but_for_rounding": len(plan.rounding),
+                "approximate": len(plan.approximate),
+            }
+            for plan in plans
+        ],
+    }
+
+
+def graph(shared: Shared) -> dict[str, Any]:
+    """Per instance: its processes and their bricks, in the order of the packets' way."""
+    agent = shared.observed.agent or {"instances": []}
+    return {
+        "nf": shared.config.nf,
+        "instances": [
+            {
+                "instance": one["instance"],
+                "state": one["state"],
+                "error": one.get("error"),
+                "namespace": one.get("namespace"),
+                "port": one.get("port"),
+                "ofport": one.get("ofport"),
+                "cpu_quota": one.get("cpu_quota"),
+                "processes": [{key: process.get(key) for key in ("process", "pid", "bricks", "cpu_quota")} for process in one["processes"]],
+            }
+            for one in agent["instances"]
+        ],
+    }
+
+
+def bricks(shared: Shared) -> dict[str, Any]:
+    """Every brick as its process last reported it, with rates between the last two reports."""
+    now = time.monotonic()
+    rows = [row for process in shared.observed.processes.values() for row in _bricks_of(process, now)]
+    processes = [_process(process, now) for process in shared.observed.processes.values()]
+    return {"bricks": rows, "processes": processes}
+
+
+def assignment(shared: Shared) -> dict[str, Any]:
+    """bucket -> owner as it is in force; `wanted` differs while rules are being changed."""
+    state, rates = shared.state, shared.observed.bucket_rates
+    sent = state.sent
+    in_force = sent is not None and not sent.keep and state.confirmed >= sent.version
+    rows = [
+        {"bucket": bucket, "owner": owner, "packets_per_s": round(rates.get(bucket, 0.0), 3)} for bucket, owner in enumerate(state.owners)
+    ]
+    by_owner = {str(i): [b for b, owner in enumerate(state.owners) if owner == i] for i in state.running}
+    return {
+        "version": state.version,
+        "in_force": in_force,
+        "buckets": rows,
+        "by_owner": by_owner,
+        "ports": {str(i): p for i, p in state.ports.items()},
+    }
+
+
+def flows(shared: Shared) -> dict[str, Any]:
+    """LEGO's rules as the switch tells them now, and packets by owner and by bucket. Raises SwitchError."""
+    rows = [_flow(flow) for flow in shared.read_flows()]
+    rows.sort(key=lambda row: (row["table"], -row["priority"], row["family"] or "", row["bucket"] if row["bucket"] is not None else -1))
+    owned = [row for row in rows if row["role"] == "owner"]
+    return {"flows": rows, "packets_by_owner": _sums(owned, "owner"), "packets_by_bucket": _sums(owned, "bucket")}
+
+
+def switches(shared: Shared) -> dict[str, Any]:
+    """Switches that are connected, with their ports' counters."""
+    owners = {port: instance for instance, port in shared.state.ports.items()}
+    rows = []
+    for bridge in shared.observed.bridges.values():
+        names = {number: name for name, number in bridge.ports.items()}
+        counters = [
+            {"number": port.number, "name": names.get(port.number), "instance": owners.get(port.number) if bridge.steered else None}
+            | {name: getattr(port, name) for name in ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped")}
+            for port in bridge.counters
+        ]
+        rows.append(
+            {
+                "dpid": _dpid(bridge.dpid),
+                "name": bridge.name,
+                "steered": bridge.steered,
+                "rules": bridge.rules,
+                "error": bridge.error,
+                "ports": counters,
+            }
+        )
+    return {"switches": rows}
+
+
+def events(shared: Shared, after: int, limit: int) -> dict[str, Any]:
+    """What was decided and what happened, oldest first."""
+    entries = shared.store.events(after, limit)
+    rows = [{"number": e.number, "time": e.time, "kind": e.kind, "text": e.text, "instance": e.instance} for e in entries]
+    return {"events": rows, "next": rows[-1]["number"] if rows else after}
+
+
+def alerts(shared: Shared, limit: int) -> dict[str, Any]:
+    """The latest alerts, and how many by source."""
+    seen = shared.observed.alerts
+    by_source = seen.by_source
+    return {"alerts": list(seen.latest)[-limit:] if limit else [], "by_source": by_source, "total": sum(by_source.values())}
+
+
+def _extractor(nf: str, layout: str) -> Extractor:
+    name = f"bricks.nfs.{nf}_declaration"
+    if not nf.isidentifier() or importlib.util.find_spec(name) is None:
+        raise ConfigError(f"unknown network function {nf!r}: there is no bricks/nfs/{nf}_declaration.py")
+    extractors: dict[str, Extractor] = importlib.import_module(name).EXTRACTORS
+    if layout not in extractors:
+        raise ConfigError(f"unknown layout {layout!r} of {nf}; there are {', '.join(sorted(extractors))}")
+    return extractors[layout]
+
+
+def _instance(shared: Shared, number: int) -> dict[str, Any]:
+    member, load = shared.state.members[number], shared.state.loads.get(number)
+    row = {"instance": number, "phase": member.phase, "ofport": member.ofport, "buckets": shared.state.owners.count(number)}
+    if load is not None:
+        names = ("packets", "cpu", "queue", "drops", "service_us")
+        row["load"] = {name: round(getattr(load, name), 6) for name in names}
+    return row
+
+
+def _bricks_of(process: Process, now: float) -> list[dict[str, Any]]:
+    if process.report is None:
+        return []
+    where = {"instance": process.instance, "process": process.process, "age_s": round(now - process.at, 3)}
+    return [where | brick | {"packets_per_s": round(process.rates.get(brick["id"], 0.0), 3)} for brick in process.report["bricks"]]
+
+
+def _process(process: Process, now: float) -> dict[str, Any]:
+    report = process.report or {}
+    return {
+        "instance": process.instance,
+        "process": process.process,
+        "pid": process.pid,
+        "bricks": list(process.bricks),
+        "cpu": round(process.cpu, 4),
+        "cpu_s": report.get("cpu_s"),
+        "rss_bytes": report.get("rss_bytes"),
+        "uptime_s": report.get("uptime_s"),
+        "capture": report.get("capture"),
+        "age_s": round(now - process.at, 3) if process.report else None,
+        "error": process.error,
+    }
+
+
+def _flow(flow: Any) -> dict[str, Any]:
+    cookie = Cookie.decode(flow.rule.cookie)
+    assert cookie is not None, "only LEGO's flows are asked for"
+    return {
+        "table": flow.rule.table,
+        "stage": TABLES.get(flow.rule.table, str(flow.rule.table)),
+        "priority": flow.rule.priority,
+        "role": cookie.role,
+        "family": FAMILY_NAMES.get(cookie.family),
+        "bucket": cookie.bucket,
+        "owner": cookie.owner,
+        "packets": flow.packets,
+        "bytes": flow.bytes,
+        "age_s": round(flow.age_s, 3),
+    }
+
+
+def _sums(rows: list[dict[str, Any]], key: str) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for row in rows:
+        totals[str(row[key])] = totals.get(str(row[key]), 0) + row["packets"]
+    return totals
+
+
+def _dpid(dpid: int | None) -> str | None:
+    return None if dpid is None else f"{dpid:016x}"
