@@ -1,0 +1,170 @@
+"""The model file: what training learned, in one file that says what it is and whether it is whole.
+
+LEGO model 1\n                      the name of the format and its version
+<SHA-256 of the rest, 64 hex digits>\n
+a NumPy .npz archive of plain arrays (nothing is unpickled)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lego_sdn.core.errors import ModelError
+
+FORMAT = b"LEGO model "
+VERSION = 1
+_REAL = ("low", "span", "weights", "hidden_bias", "visible_bias", "error_low", "error_span", "threshold")
+_WHOLE = ("order", "sizes")
+
+
+def hidden_units(visible: np.ndarray | int) -> np.ndarray | int:
+    """Hidden units of an autoencoder: ceil(0.75 visible)."""
+    return (3 * visible + 3) // 4
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained KitNET. Arrays are float64 unless told; `width` features in `clusters` autoencoders.
+
+    layout       name of the feature layout
+    order        int64 [width]: feature of each column, cluster after cluster
+    sizes        int64 [clusters]: visible units of each autoencoder of the ensemble; the output autoencoder has `clusters`
+    low, span    [width]: lowest value and range of each column in training
+    weights      of every autoencoder [visible, hidden], flat, the output autoencoder last; used in both directions (tied)
+    hidden_bias, visible_bias      likewise
+    error_low, error_span          [clusters]: of the ensemble's errors in training
+    threshold    a score above it raises an alert
+    about        how it was trained: seed, counts, numerics, calibration; plain JSON values
+    """
+
+    layout: str
+    order: np.ndarray
+    sizes: np.ndarray
+    low: np.ndarray
+    span: np.ndarray
+    weights: np.ndarray
+    hidden_bias: np.ndarray
+    visible_bias: np.ndarray
+    error_low: np.ndarray
+    error_span: np.ndarray
+    threshold: float
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (*_WHOLE, *_REAL[:-1]):
+            array = np.array(getattr(self, name), dtype=np.int64 if name in _WHOLE else np.float64)  # a copy: nobody else's to change
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "threshold", float(self.threshold))
+        fault = _fault(self)
+        if fault:
+            raise ModelError(f"model of layout {self.layout!r}: {fault}; train again")
+
+    @property
+    def width(self) -> int:
+        return len(self.order)
+
+    @property
+    def all_sizes(self) -> np.ndarray:
+        """Visible units of every autoencoder, the output autoencoder last."""
+        return np.append(self.sizes, len(self.sizes))
+
+    def net(self, precision: str = "float64") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights, hidden and visible biases in the precision of the arithmetic."""
+        return tuple(np.ascontiguousarray(a, dtype=precision) for a in (self.weights, self.hidden_bias, self.visible_bias))
+
+    def __repr__(self) -> str:
+        return f"<Model {self.layout} {self.width} features, {len(self.sizes)} autoencoders, threshold {self.threshold:.6g}>"
+
+
+def _fault(model: Model) -> str | None:
+    """What makes the arrays no model, or None."""
+    sizes, width = model.sizes, model.width
+    if sizes.ndim != 1 or len(sizes) == 0 or sizes.min() < 1 or sizes.sum() != width:
+        return f"clusters of {sizes.tolist()} features do not make up {width} features"
+    if sorted(model.order.tolist()) != list(range(width)):
+        return f"the feature map is not a permutation of {width} features"
+    visible = np.append(sizes, len(sizes))
+    wanted = {"low": width, "span": width, "error_low": len(sizes), "error_span": len(sizes)}
+    wanted |= {"weights": int((visible * hidden_units(visible)).sum()), "hidden_bias": int(hidden_units(visible).sum())}
+    wanted |= {"visible_bias": int(visible.sum())}
+    for name, length in wanted.items():
+        array = getattr(model, name)
+        if array.shape != (length,):
+            return f"{name} has shape {array.shape} where ({length},) was expected"
+        if not np.isfinite(array).all():
+            return f"{name} holds numbers that are not finite"
+    if min(model.span.min(), model.error_span.min()) <= 0:
+        return "a range is not above zero"
+    return None if model.threshold > 0 else f"the threshold {model.threshold} is not above zero"
+
+
+def save_model(model: Model, path: str | Path) -> None:
+    """Write the file whole or not at all: a reader sees the old file or the new one."""
+    archive = io.BytesIO()
+    arrays = {name: np.asarray(getattr(model, name)) for name in (*_WHOLE, *_REAL)}
+    np.savez(archive, layout=np.array(model.layout), about=np.array(json.dumps(dict(model.about), sort_keys=True)), **arrays)
+    content = archive.getvalue()
+    digest = hashlib.sha256(content).hexdigest().encode()
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(FORMAT + str(VERSION).encode() + b"\n" + digest + b"\n" + content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ModelError(f"model {path} cannot be written: {error.strerror}; choose another place for --out") from None
+
+
+def load_model(path: str | Path, layout: str | None = None) -> Model:
+    """Read a model; with `layout`, refuse a model of another one."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(f"model {path} cannot be read: {error.strerror}; make one with `lego train CAPTURE --out {path}`") from None
+    fields = _arrays(_checked(content, path), path)
+    try:
+        model = Model(**fields)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    if layout is not None and model.layout != layout:
+        raise ModelError(f"model {path} is of layout {model.layout}, not {layout}; train one with `lego train --layout {layout}`")
+    return model
+
+
+def _checked(content: bytes, path: str | Path) -> bytes:
+    """The archive within a file whose name, version and digest are right."""
+    if not content.startswith(FORMAT):
+        found = "is empty" if not content else f"begins with {content[:12]!r}"
+        raise ModelError(f"{path} is no LEGO model: it {found}; make one with `lego train CAPTURE --out MODEL`")
+    head, _, rest = content.partition(b"\n")
+    if head != FORMAT + str(VERSION).encode():
+        found = head[len(FORMAT) :][:12].decode("ascii", "replace")
+        raise ModelError(f"model {path} has format version {found!r}, this LEGO reads version {VERSION}; train again with this LEGO")
+    digest, _, archive = rest.partition(b"\n")
+    if hashlib.sha256(archive).hexdigest().encode() != digest:
+        raise ModelError(f"model {path} is damaged: its content does not match its checksum; copy it again or train again")
+    return archive
+
+
+def _arrays(archive: bytes, path: str | Path) -> dict[str, Any]:
+    """The fields of a model; the checksum was right, so what is wrong here was written by something else."""
+    try:
+        with np.load(io.BytesIO(archive), allow_pickle=False) as found:
+            fields: dict[str, Any] = {name: found[name] for name in (*_WHOLE, *_REAL)}
+            return fields | {"layout": str(found["layout"]), "about": json.loads(str(found["about"]))}
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"model {path} lacks a part of a model ({error}); train again with this LEGO") from None
