@@ -122,7 +122,8 @@ class Capture(Section):
 
 @dataclass(frozen=True, slots=True)
 class Instance(Section):
-    """What every instance gets: share of CPU in cores (null: no limit), placement of its bricks, batch limit, bound of its state."""
+    """What every instance gets: CPU quota of each of its processes in cores (null: no limit), placement of its bricks, batch limit,
+    bound of its state in streams, alert threshold (null: the model's)."""
 
     cpu_quota: float | None = _maybe(None, "cores, from 0.01 to 1024", lambda v: _number(v) and 0.01 <= v <= 1024)
     placement: str = _choice("chained", "chained", "separate")

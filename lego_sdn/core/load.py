@@ -124,7 +124,7 @@ class InstanceLoad:
     """What an instance does between two rounds of reports.
 
     packets     packets/s taken from its interface, shadows included
-    cpu         share of its quota that it uses; of one core per process where there is no quota. 1.0: it cannot do more
+    cpu         share of its quota (of one core, where it has none) that its busiest process uses. 1.0: the instance cannot do more
     queue       what waits: share of the capture ring, or of a period's work, whichever is more; 0..1
     drops       packets/s lost before the bricks, since it does not keep up
     service_us  CPU microseconds per packet
@@ -144,7 +144,7 @@ class InstanceLoad:
 
 
 def instance_load(before: Mapping[str, Report], after: Mapping[str, Report], quota: float | None) -> InstanceLoad | None:
-    """Load of one instance from two rounds of its processes' reports (by process name); `quota` in cores, of all processes together.
+    """Load of one instance from two rounds of its processes' reports (by process name); `quota` in cores, for each process.
 
     None where no process can be compared: the first round, or every process was started anew since.
     """
@@ -152,12 +152,11 @@ def instance_load(before: Mapping[str, Report], after: Mapping[str, Report], quo
     if not pairs:
         return None
     cores = [(now.cpu_s - then.cpu_s) / (now.time - then.time) for then, now in pairs]
-    share = max(*cores, sum(cores) / quota) if quota else max(cores)
     packets = _rate(pairs, _taken)
     return InstanceLoad(
         instance=pairs[0][1].instance,
         packets=packets,
-        cpu=share,
+        cpu=max(cores) / min(1.0, quota or 1.0),
         queue=max(_waiting(then, now) for then, now in pairs),
         drops=_rate(pairs, _lost),
         service_us=1e6 * sum(cores) / packets if packets else 0.0,

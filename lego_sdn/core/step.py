@@ -74,7 +74,7 @@ def _switch_down(turn: Turn, event: SwitchDown) -> None:
 def _steered(turn: Turn, event: Steered) -> None:
     if event.error is not None:
         turn.note("failed", f"the switch refused rules (version {event.version}): {event.error}")
-    else:
+    elif event.version <= turn.state.version:
         turn.set(confirmed=max(turn.state.confirmed, event.version))
 
 
@@ -139,7 +139,8 @@ def _agent_down(turn: Turn, event: AgentDown) -> None:
 def _instance_started(turn: Turn, event: InstanceStarted) -> None:
     member = turn.state.members.get(event.instance)
     if member is None:
-        _adopt(turn, [Running(event.instance, event.ofport)])
+        turn.note("stop", f"instance {event.instance} came up after it was given up: it is stopped", event.instance)
+        turn.do(StopInstance(event.instance))
     elif member.phase == "starting":
         changes.started(turn, event.instance, event.ofport)
 

@@ -89,10 +89,11 @@ def test_a_process_in_a_large_quota_is_still_bound_by_its_core():
     assert between(quota=4.0).cpu == pytest.approx(0.15)
 
 
-def test_processes_of_one_instance_share_its_quota():
+def test_the_busiest_process_decides():
     first = {name: Report.parse(report(process=name)) for name in ("1-a", "1-b")}
-    later = {name: Report.parse(report(process=name, time=102.0, cpu_s=1.2)) for name in ("1-a", "1-b")}
-    assert instance_load(first, later, 0.4).cpu == pytest.approx(0.5)
+    later = {name: Report.parse(report(process=name, time=102.0, cpu_s=cpu)) for name, cpu in (("1-a", 1.1), ("1-b", 1.3))}
+    load = instance_load(first, later, 0.2)
+    assert load.cpu == pytest.approx(0.75)
 
 
 def test_what_waits_before_bricks_counts_by_the_time_it_takes():
