@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lego_sdn.core.errors import HostError
+from lego_sdn.core.errors import ConfigError
 
 _BURST_NS = 1_000_000  # of schedule sent in one go at most
 _REST_NS = 250_000  # between two goes: at high rates a few system calls per ms do
@@ -27,10 +27,10 @@ class Pace:
 
     def __post_init__(self) -> None:
         if self.pps is not None and self.speed is not None:
-            raise HostError("give a rate in packets per second or a speed relative to the capture, not both")
+            raise ConfigError("give a rate in packets per second or a speed relative to the capture, not both")
         for name, value in (("rate", self.pps), ("speed", self.speed)):
             if value is not None and not 0 < value < float("inf"):
-                raise HostError(f"the {name} must be above zero, not {value}")
+                raise ConfigError(f"the {name} must be above zero, not {value}")
 
     def schedule(self, times_ns: np.ndarray, first: int, origin_ns: int) -> np.ndarray | None:
         """int64: nanoseconds from the start at which frames first, first + 1, ... are due; None: as fast as it goes.

@@ -1,0 +1,72 @@
+"""Packet batching: the first brick of a graph, from the frames of an interface to batches of packet records."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from bricks.base import Batch, Brick
+from bricks.packets import PACKET
+from lego_sdn.core.errors import BrickError
+
+
+class Source(Protocol):
+    """Where packets come from; `bricks.packet_ring.PacketRing` is one."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when there may be packets."""
+
+    def read(self, out: np.ndarray) -> int:
+        """Fill `out` (PACKET [rows]) with what is there, without waiting; returns the number of rows."""
+
+    def queue(self) -> float:
+        """How full the source is, 0 to 1."""
+
+    def statistics(self) -> dict[str, int]:
+        """Totals, as `PacketRing.statistics` has them."""
+
+
+class PacketBatching(Brick, kind="packet-batching"):
+    """Take the packets that are there, up to the batch limit, without waiting for more.
+
+    In:    frames of the interface, through `source`
+    Out:   PACKET [n], 1 <= n <= batch, in the order of arrival
+    State: none (what was not taken yet is in the source)
+    Reads: packets, batches
+    """
+
+    def __init__(self, serial: int = 0, source: Source | None = None, batch: int = 256) -> None:
+        if batch < 1:
+            raise BrickError(f"packet-batching-{serial}: a batch must hold at least 1 packet, not {batch}")
+        super().__init__(serial)
+        self.source, self.batch = source, batch
+        self.counters = {"packets": 0, "batches": 0}
+        self._rows = np.zeros(batch, PACKET)
+
+    def take(self) -> Batch | None:
+        """The next batch, or None if nothing is there. The rows are the caller's: later batches do not touch them."""
+        if self.source is None:
+            raise BrickError(f"{self.id} has no interface to take packets from: name one in the instance's spec")
+        rows = self.source.read(self._rows)
+        return self._count(Batch(self._rows[:rows].copy())) if rows else None
+
+    def process(self, batch: Batch) -> Batch:
+        """Packets that come another way, from a capture say, pass as they are."""
+        return self._count(batch)
+
+    def _count(self, batch: Batch) -> Batch:
+        self.counters["packets"] += len(batch)
+        self.counters["batches"] += 1
+        return batch
+
+    def report(self) -> dict[str, int | float] | None:
+        """The `capture` part of a load report: the source's totals and its queue (0 to 1); None without a source.
+
+        Frames without a stamp, where stamps are required, become `dropped`; what the kernel dropped stays in that part, to be counted once.
+        """
+        if self.source is None:
+            return None
+        totals = self.source.statistics()
+        self.dropped["unstamped"] = totals["unstamped"]
+        return {**totals, "queue": self.source.queue()}

@@ -1,0 +1,88 @@
+"""`lego replay`: a capture into an interface, at a given rate, with stamps if wanted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Where, how fast, with which stamps ("capture", "clock" or None) and how often."""
+
+    interface: str
+    namespace: str | None
+    pps: float | None
+    speed: float | None
+    stamps: str | None
+    rounds: int
+
+
+@click.command("replay", short_help="Send a capture into an interface at a given rate.")
+@click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("--interface", required=True, help="Interface to send into.")
+@click.option("--namespace", help="Network namespace that has the interface (default: this one).")
+@click.option("--pps", type=_POSITIVE, help="Packets per second.")
+@click.option("--speed", type=_POSITIVE, help="Times as fast as captured (default 1).")
+@click.option("--fastest", is_flag=True, help="As fast as it goes.")
+@click.option("--stamp", is_flag=True, help="Give every frame a trailer: magic, sequence number, nanoseconds.")
+@click.option("--stamp-clock", is_flag=True, help="Stamp the time of sending, not the capture's own; implies --stamp.")
+@click.option("--loop", "rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Send it this often; stamps run on.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def replay(captures: tuple[str, ...], as_json: bool, fastest: bool, stamp: bool, stamp_clock: bool, **given: Any) -> None:
+    """Send captures, as one time line, into an interface: padded to their length on the wire, otherwise as they are."""
+    if sum((fastest, given["pps"] is not None, given["speed"] is not None)) > 1:
+        raise click.UsageError("--pps, --speed and --fastest exclude each other")
+    if not fastest and given["pps"] is None and given["speed"] is None:
+        given["speed"] = 1.0
+    stamps = "clock" if stamp_clock else "capture" if stamp else None
+    result = _replay(captures, Replay(stamps=stamps, **given))
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(f"sent {result['sent']:,} packets in {result['seconds']:.2f} s: {result['rate']:,.0f} packets/s")
+    for key, what in (
+        ("too_long", f"longer than {given['interface']} takes, not sent; raise its MTU"),
+        ("too_short", "shorter than an Ethernet header, not sent"),
+        ("interface_drops", f"dropped by {given['interface']} or on the way to its peer"),
+    ):
+        if result[key]:
+            click.echo(f"{result[key]:,} packets {what}")
+
+
+def _replay(captures: tuple[str, ...], how: Replay) -> dict[str, Any]:
+    from bricks.frames import read_frames
+    from lego_sdn.adapters.pace import Pace
+    from lego_sdn.adapters.sender import Sender, Sent, Stamps
+
+    pace = Pace(pps=how.pps, speed=how.speed)
+    with Sender(how.interface, how.namespace) as sender:  # before reading: what cannot be sent to is said at once
+        frames = read_frames(captures)
+        count = len(frames.times_ns)
+        span_ns = int(frames.times_ns.max() - frames.times_ns.min()) if count else 0
+        total = Sent()
+        with _progress(count * how.rounds) as show:
+            for done in range(how.rounds):
+                stamps = Stamps(done * count, how.stamps == "clock", done * span_ns) if how.stamps else None
+                total += sender.send(frames, pace, stamps, lambda n, before=done * count: show(before + n))
+    return asdict(total) | {"rate": total.rate}
+
+
+@contextmanager
+def _progress(count: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, if that is a terminal; the body tells it how many packets are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("replay", total=count)
+        yield lambda done: bar.update(task, completed=done)
