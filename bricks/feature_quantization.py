@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from bricks.base import Batch, Brick
-from bricks.kernels import kitsune115
 from bricks.kernels.state115 import Kitsune115State
 from bricks.packets import SHADOW
 from lego_sdn.core.errors import BrickError

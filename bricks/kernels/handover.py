@@ -1,16 +1,41 @@
-"""Streams that leave and enter a table: whole records with their keys, so that another instance goes on with the same bits."""
+"""Streams that leave and enter a table: whole records with their keys, so that another instance goes on with the same bits.
+
+A record is float64 [8 + words + 5]: the head, with what of the rest counts in the place of its links; the body; the
+product sum with the opposite stream.
+"""
 
 import numpy as np
 from numba import njit
 
+from bricks.kernels.eviction import make_way
+from bricks.kernels.index import LOW, TAG_SHIFT
 from bricks.kernels.lanes import LANES
-from bricks.kernels.streams import LAST, LINK, META, ONE_SIDED, USED, WEIGHT, WORDS, Table, create, drop, find, tag_of
+from bricks.kernels.streams import (
+    FIRST,
+    HEAD,
+    LAST,
+    LINKS,
+    META,
+    ONE_SIDED,
+    USED,
+    WORDS,
+    Table,
+    create,
+    embody,
+    find,
+    join,
+    links,
+    opposite_of,
+    secret_of,
+    tag_of,
+)
 from lego_sdn.core.errors import BrickError
 
-SOURCE, TARGET = 1, 3  # words of a record that hold the low words of its addresses
+_SOURCE, _TARGET = 1, 3  # words of a head that hold the low words of its addresses
+_HAS_BODY, _HAS_PRODUCTS = 1.0, 2.0
 
 
-def table_of_buckets(buckets: frozenset[int], of: int) -> np.ndarray:
+def chosen_buckets(buckets: frozenset[int], of: int) -> np.ndarray:
     """bool [of]: which buckets are meant. `of` is a power of two."""
     if of < 1 or of & (of - 1) or not all(0 <= bucket < of for bucket in buckets):
         raise BrickError(f"buckets {sorted(buckets)} of {of}: the number of buckets must be a power of two and above each of them")
@@ -19,28 +44,38 @@ def table_of_buckets(buckets: frozenset[int], of: int) -> np.ndarray:
     return chosen
 
 
-def selected(table: Table, chosen: np.ndarray) -> np.ndarray:
+def record_words(table: Table) -> int:
+    """Float64 of a record of this table."""
+    return HEAD + int(table.book[WORDS]) + LANES
+
+
+def _heads(table: Table) -> np.ndarray:
+    return table.heads[: int(table.book[USED]) * HEAD].reshape(-1, HEAD)
+
+
+def rows_with_end(table: Table, chosen: np.ndarray) -> np.ndarray:
     """Rows, int64, of the streams with an end in the chosen buckets; of a one-sided stream the source is the only end."""
+    heads = _heads(table)
+    keys, low = heads.view(np.uint64), np.uint64(len(chosen) - 1)
+    ends = chosen[keys[:, _SOURCE] & low]
+    if table.book[WORDS] > ONE_SIDED:
+        ends |= chosen[keys[:, _TARGET] & low]
+    return np.flatnonzero(ends & ~np.isnan(heads[:, LAST]))
+
+
+def records_of(table: Table, rows: np.ndarray) -> np.ndarray:
+    """Copies of streams: records, float64 [n, record_words]."""
     words = int(table.book[WORDS])
-    records = table.rows[: int(table.book[USED]) * words].reshape(-1, words)
-    keys, low = records.view(np.uint64), np.uint64(len(chosen) - 1)
-    ends = chosen[keys[:, SOURCE] & low]
+    records = np.zeros((len(rows), record_words(table)))
+    records[:, :HEAD] = _heads(table)[rows]
+    both = records.view(np.uint64)[:, LINKS].copy()
+    opposite, body = (both & LOW).astype(np.int64) - 1, (both >> TAG_SHIFT).astype(np.int64) - 1
+    records[body >= 0, HEAD : HEAD + words] = table.bodies.reshape(-1, words)[body[body >= 0]]
     if words > ONE_SIDED:
-        ends |= chosen[keys[:, TARGET] & low]
-    return np.flatnonzero(ends & (records[:, WEIGHT] > 0.0))
-
-
-def taken_from(table: Table, rows: np.ndarray) -> np.ndarray:
-    """Copies of records, float64 [n, words + 5]: the last five are the product sum; the link word says whether it counts."""
-    words = int(table.book[WORDS])
-    records = table.rows[: int(table.book[USED]) * words].reshape(-1, words)[rows]
-    products = np.zeros((len(rows), LANES))
-    linked = records[:, LINK] > 0
-    first = np.minimum(rows[linked], records[linked, LINK].astype(np.int64) - 1)
-    if len(first):
-        products[linked] = table.pairs[: int(table.book[USED]) * LANES].reshape(-1, LANES)[first]
-    records[:, LINK] = linked
-    return np.concatenate([records, products], axis=1)
+        first = np.minimum(rows, opposite)[opposite >= 0]
+        records[opposite >= 0, HEAD + words :] = table.pairs.reshape(-1, LANES)[first]
+    records[:, LINKS] = (body >= 0) * _HAS_BODY + (opposite >= 0) * _HAS_PRODUCTS
+    return records
 
 
 @njit(cache=True)
@@ -49,26 +84,31 @@ def put_into(table, records, keys):
 
     `keys` is the same memory as `records`, as uint64.
     """
-    words, taken = table.book[WORDS], 0
+    taken = 0
     for i in range(len(records)):
         key = (keys[i, 0], keys[i, 1], keys[i, 2], keys[i, 3], keys[i, META])
-        tag = tag_of(table.secret, key)
-        if find(table, tag, key) >= 0:
-            continue
-        taken += 1
-        row = create(table, tag, key, records[i, LAST])
-        base = row * words
-        for word in range(WEIGHT, words):
-            table.rows[base + word] = records[i, word]
-        other = np.int64(table.rows[base + LINK]) - 1
-        if other >= 0 and records[i, LINK] > 0.0:
-            for lane in range(LANES):
-                table.pairs[min(row, other) * LANES + lane] = records[i, words + lane]
+        tag = tag_of(secret_of(table), key)
+        if find(table, tag, key) < 0:
+            make_way(table, records[i, LAST])
+            row = create(table, tag, key, (records[i, FIRST], records[i, LAST]))
+            _complete(table, row, key, records[i])
+            taken += 1
     return taken
 
 
 @njit(cache=True)
-def forget(table, rows):
-    """Drop these rows."""
-    for row in rows:
-        drop(table, row)
+def _complete(table, row, key, record):
+    """Give a new row the body, opposite and product sum of its record."""
+    words = table.book[WORDS]
+    if record[LINKS] == _HAS_BODY or record[LINKS] == _HAS_BODY + _HAS_PRODUCTS:
+        body = embody(table, row)
+        for word in range(words):
+            table.bodies[body * words + word] = record[HEAD + word]
+    if words == ONE_SIDED:
+        return
+    opposite = opposite_of(key)
+    join(table, row, opposite, tag_of(secret_of(table), opposite))
+    other = links(table, row)[0]
+    if other >= 0 and record[LINKS] >= _HAS_PRODUCTS:
+        for lane in range(LANES):
+            table.pairs[min(row, other) * LANES + lane] = record[HEAD + words + lane]

@@ -12,19 +12,30 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from bricks.kernels.eviction import make_way
+from bricks.kernels.index import LOW, prefetch
 from bricks.kernels.lanes import LANES, at_least, at_most, constants, exp2_lanes, interleave, load, roots, store, zero_where_zero
 from bricks.kernels.streams import (
+    FIRST,
+    HEAD,
     LAST,
     LINEAR,
-    LINK,
     ONE_SIDED,
     RESIDUAL,
     SQUARES,
+    TWO_SIDED,
     WEIGHT,
     WORDS,
     Table,
-    find_or_create,
+    create,
+    embody,
+    find,
+    join,
+    links,
+    new_secret,
     new_table,
+    opposite_of,
+    secret_of,
     tag_of,
     with_room,
 )
@@ -34,14 +45,18 @@ LAMBDAS = (5.0, 3.0, 1.0, 0.1, 0.01)
 WIDTH = 115
 VARIANCE_FLOOR = 1e-10  # of the mean square: below it, a variance is rounding noise
 
-SOCKET_WORDS = ONE_SIDED + LANES
-CHANNEL_WORDS = SOCKET_WORDS + 2 * LANES  # linear and squared sum of the jitter
-JITTER_LINEAR, JITTER_SQUARES = SOCKET_WORDS, SOCKET_WORDS + LANES
+CHANNEL_WORDS = TWO_SIDED + 2 * LANES  # a channel's body ends with the linear and squared sum of its jitter
+JITTER_LINEAR, JITTER_SQUARES = TWO_SIDED, TWO_SIDED + LANES
 
 _FADING = tuple(-rate for rate in LAMBDAS)
+_ZEROS, _ONES = (0.0,) * LANES, (1.0,) * LANES
 _ARP_PORT, _ICMP_PORT = np.uint64(0x10001), np.uint64(0x10002)
 _NONE = np.uint64(0)
-_NOTHING = (0.0,) * LANES
+
+_AHEAD = 8  # packets by which memory is asked for before it is needed
+
+# Inlined by force: a call would count references to every array of the table that it is given.
+inlined = njit(cache=True, forceinline=True)
 
 
 class Tables(NamedTuple):
@@ -53,18 +68,6 @@ class Tables(NamedTuple):
     hp: Table
 
 
-def new_tables(streams: int) -> Tables:
-    """Empty tables of at most `streams` streams each."""
-    return Tables(
-        new_table(streams, ONE_SIDED), new_table(streams, ONE_SIDED), new_table(streams, CHANNEL_WORDS), new_table(streams, SOCKET_WORDS)
-    )
-
-
-def make_room(tables: Tables, packets: int) -> Tables:
-    """The same tables, ready for as many packets, each of which may bring a new stream to each."""
-    return Tables(*(with_room(table, packets) for table in tables))
-
-
 class Event(NamedTuple):
     """What every stream of a packet takes in."""
 
@@ -73,14 +76,26 @@ class Event(NamedTuple):
 
 
 class Own(NamedTuple):
-    """A stream after a packet: how long it had faded, and what it holds; lanes but for the first two."""
+    """A stream after a packet: where it is, how long it had faded, and what it holds (lanes)."""
 
-    base: int
+    row: int
+    body: int  # place in `bodies`, -1 after the first packet
     gap: float
     fade: float
     weight: float
     mean: float
     variance: float
+
+
+def new_tables(streams: int) -> Tables:
+    """Empty tables of at most `streams` streams each."""
+    secret = new_secret()
+    return Tables(*(new_table(streams, words, secret) for words in (ONE_SIDED, ONE_SIDED, CHANNEL_WORDS, TWO_SIDED)))
+
+
+def make_room(tables: Tables, packets: int) -> Tables:
+    """The same tables, ready for as many packets, each of which may bring a new stream to each."""
+    return Tables(*(with_room(table, packets) for table in tables))
 
 
 @njit(cache=True)
@@ -89,27 +104,71 @@ def advance(packets, tables, out):
 
     Returns the number of packets written, 115 float64 each.
     """
-    written = 0
+    tags, written = _tags(packets, tables), 0
     for i in range(len(packets)):
-        packet = packets[i]
+        _look_ahead(tables, tags, i)
+        packet, tag = packets[i], tags[i]
         event = Event(np.float64(packet.length), _seconds(packet.time_ns))
-        channel, socket = _keys(packet)
-        hh = find_or_create(tables.hh, tag_of(tables.hh.secret, channel), channel, event.now)
-        hp = find_or_create(tables.hp, tag_of(tables.hp.secret, socket), socket, event.now)
-        own_hh = _insert(tables.hh, hh, event)
-        own_hp = _insert(tables.hp, hp, event)
-        jitter = _jitter(tables.hh.rows, own_hh)
+        channel, socket = _pair_keys(packet)
+        own_hh = _two_sided(tables.hh, (tag[0], tag[2]), channel, event)
+        own_hp = _two_sided(tables.hp, (tag[1], tag[3]), socket, event)
+        jitter = _jitter(tables.hh, own_hh)
         if packet.flags & SHADOW:
-            _follow(tables.hh, hh, own_hh, event)
-            _follow(tables.hp, hp, own_hp, event)
+            _follow(tables.hh, own_hh, event)
+            _follow(tables.hp, own_hp, event)
             continue
         at = written * WIDTH
-        _one_sided(tables, packet, event, out, at)
-        interleave(out, at + 30, _two_sided(tables.hh, hh, own_hh, event))
+        by_mac, by_address = _source_keys(packet)
+        own_mi = _one_sided(tables.mi, tag[4], by_mac, event)
+        own_h = _one_sided(tables.h, tag[5], by_address, event)
+        interleave(out, at, (own_mi.weight, own_mi.mean, own_mi.variance))
+        interleave(out, at + 15, (own_h.weight, own_h.mean, own_h.variance))
+        interleave(out, at + 30, _against_opposite(tables.hh, own_hh, event))
         interleave(out, at + 65, jitter)
-        interleave(out, at + 80, _two_sided(tables.hp, hp, own_hp, event))
+        interleave(out, at + 80, _against_opposite(tables.hp, own_hp, event))
         written += 1
     return written
+
+
+@njit(cache=True)
+def _tags(packets, tables):
+    """Hashes of each packet's channel, socket, their opposites, and its two sources; uint64 [n, 6]."""
+    secret = secret_of(tables.hh)
+    tags = np.empty((len(packets), 6), np.uint64)
+    for i in range(len(packets)):
+        channel, socket = _pair_keys(packets[i])
+        by_mac, by_address = _source_keys(packets[i])
+        tags[i, 0], tags[i, 1] = tag_of(secret, channel), tag_of(secret, socket)
+        tags[i, 2], tags[i, 3] = tag_of(secret, opposite_of(channel)), tag_of(secret, opposite_of(socket))
+        tags[i, 4], tags[i, 5] = tag_of(secret, by_mac), tag_of(secret, by_address)
+    return tags
+
+
+@inlined
+def _look_ahead(tables, tags, i):
+    """Ask for the index slots of a later packet, and for the heads of a nearer one."""
+    later, nearer = min(i + _AHEAD, len(tags) - 1), min(i + _AHEAD // 2, len(tags) - 1)
+    _ask_slot(tables.hh, tags[later, 0])
+    _ask_slot(tables.hp, tags[later, 1])
+    _ask_slot(tables.hh, tags[later, 2])
+    _ask_slot(tables.hp, tags[later, 3])
+    _ask_slot(tables.mi, tags[later, 4])
+    _ask_slot(tables.h, tags[later, 5])
+    _ask_head(tables.hh, tags[nearer, 0])
+    _ask_head(tables.hp, tags[nearer, 1])
+    _ask_head(tables.mi, tags[nearer, 4])
+    _ask_head(tables.h, tags[nearer, 5])
+
+
+@inlined
+def _ask_slot(table, tag):
+    prefetch(table.index, np.int64(tag & np.uint64(len(table.index) - 1)))
+
+
+@inlined
+def _ask_head(table, tag):
+    entry = table.index[tag & np.uint64(len(table.index) - 1)]
+    prefetch(table.heads, (np.int64(entry & LOW) - 1) * HEAD)
 
 
 @njit(cache=True)
@@ -118,8 +177,8 @@ def _seconds(time_ns):
     return np.float64(whole) + np.float64(time_ns - whole * 1_000_000_000) / 1e9
 
 
-@njit(cache=True)
-def _keys(packet):
+@inlined
+def _pair_keys(packet):
     """Keys of the channel and of the socket pair."""
     flags = np.uint64(packet.flags)
     kinds = flags & np.uint64(15)
@@ -133,25 +192,43 @@ def _keys(packet):
     return channel, (packet.src_hi, packet.src_lo, packet.dst_hi, packet.dst_lo, ports)
 
 
-@njit(cache=True)
-def _one_sided(tables, packet, event, out, at):
-    """Columns 0 to 29: the source's streams, by MAC and address and by address alone."""
+@inlined
+def _source_keys(packet):
+    """Keys of the source by MAC and address, and by address alone."""
     kind = np.uint64(packet.flags) & np.uint64(3)
-    key = (packet.src_hi, packet.src_lo, _NONE, packet.src_mac, kind | np.uint64(ADDRESS_MAC << 2))
-    own = _insert(tables.mi, find_or_create(tables.mi, tag_of(tables.mi.secret, key), key, event.now), event)
-    interleave(out, at, (own.weight, own.mean, own.variance))
-    key = (packet.src_hi, packet.src_lo, _NONE, _NONE, kind)
-    own = _insert(tables.h, find_or_create(tables.h, tag_of(tables.h.secret, key), key, event.now), event)
-    interleave(out, at + 15, (own.weight, own.mean, own.variance))
+    by_mac = (packet.src_hi, packet.src_lo, _NONE, packet.src_mac, kind | np.uint64(ADDRESS_MAC << 2))
+    return by_mac, (packet.src_hi, packet.src_lo, _NONE, _NONE, kind)
 
 
-@njit(cache=True)
+@inlined
+def _one_sided(table, tag, key, event):
+    row = find(table, tag, key)
+    if row >= 0:
+        return _insert(table, row, event)
+    make_way(table, event.now)
+    return _begin(create(table, tag, key, event), event)
+
+
+@inlined
+def _two_sided(table, tag, key, event):
+    row = find(table, tag[0], key)
+    if row >= 0:
+        own = _insert(table, row, event)
+        store(table.bodies, own.body + RESIDUAL, event.value - own.mean)
+        return own
+    make_way(table, event.now)
+    row = create(table, tag[0], key, event)
+    join(table, row, opposite_of(key), tag[1])
+    return _begin(row, event)
+
+
+@inlined
 def _faded(gap):
     """Share of each sum that is left after a time."""
     return exp2_lanes(constants(_FADING) * gap)
 
 
-@njit(cache=True)
+@inlined
 def _moments(weight, linear, squares):
     """Mean and variance from weight and sums."""
     mean = linear / weight
@@ -159,65 +236,84 @@ def _moments(weight, linear, squares):
     return mean, at_least(square - mean * mean - square * VARIANCE_FLOOR, 0.0)
 
 
-@njit(cache=True)
+@inlined
+def _begin(row, event):
+    """A stream after its first packet."""
+    one, nothing = constants(_ONES), constants(_ZEROS)
+    return Own(row, np.int64(-1), 0.0, one, one, one * event.value, nothing)
+
+
+@inlined
 def _insert(table, row, event):
     """Fade a stream to now and add the packet; a packet that comes late fades nothing."""
-    rows, base = table.rows, row * table.book[WORDS]
-    last = rows[base + LAST]
+    bodies, head, body = table.bodies, row * HEAD, links(table, row)[1]
+    if body < 0:
+        body = embody(table, row)
+    base, last = body * table.book[WORDS], table.heads[head + LAST]
     gap = max(0.0, event.now - last)
     fade = _faded(gap)
-    weight = load(rows, base + WEIGHT) * fade + 1.0
-    linear = load(rows, base + LINEAR) * fade + event.value
-    squares = load(rows, base + SQUARES) * fade + event.value * event.value
-    store(rows, base + WEIGHT, weight)
-    store(rows, base + LINEAR, linear)
-    store(rows, base + SQUARES, squares)
-    rows[base + LAST] = max(last, event.now)
+    weight = load(bodies, base + WEIGHT) * fade + 1.0
+    linear = load(bodies, base + LINEAR) * fade + event.value
+    squares = load(bodies, base + SQUARES) * fade + event.value * event.value
+    store(bodies, base + WEIGHT, weight)
+    store(bodies, base + LINEAR, linear)
+    store(bodies, base + SQUARES, squares)
+    table.heads[head + LAST] = max(last, event.now)
     mean, variance = _moments(weight, linear, squares)
-    return Own(base, gap, fade, weight, mean, variance)
+    return Own(row, base, gap, fade, weight, mean, variance)
 
 
-@njit(cache=True)
-def _jitter(rows, own):
+@inlined
+def _jitter(table, own):
     """Add the time since the channel's previous packet to its jitter: weight, mean, variance."""
-    linear = load(rows, own.base + JITTER_LINEAR) * own.fade + own.gap
-    squares = load(rows, own.base + JITTER_SQUARES) * own.fade + own.gap * own.gap
-    store(rows, own.base + JITTER_LINEAR, linear)
-    store(rows, own.base + JITTER_SQUARES, squares)
+    if own.body < 0:
+        nothing = constants(_ZEROS)
+        return own.weight, nothing, nothing
+    linear = load(table.bodies, own.body + JITTER_LINEAR) * own.fade + own.gap
+    squares = load(table.bodies, own.body + JITTER_SQUARES) * own.fade + own.gap * own.gap
+    store(table.bodies, own.body + JITTER_LINEAR, linear)
+    store(table.bodies, own.body + JITTER_SQUARES, squares)
     mean, variance = _moments(own.weight, linear, squares)
     return own.weight, mean, variance
 
 
-@njit(cache=True)
-def _follow(table, row, own, event):
-    """Residual and product sum: what a stream's opposite will read. Opposite's base, its fade, product sum."""
-    rows = table.rows
-    residual = event.value - own.mean
-    store(rows, own.base + RESIDUAL, residual)
-    link = np.int64(rows[own.base + LINK])
-    if link == 0:
-        return np.int64(-1), own.fade, own.fade
-    other = (link - 1) * table.book[WORDS]
-    gap = max(0.0, event.now - rows[other + LAST])
+@inlined
+def _held(table, row):
+    """What a stream holds, not faded: weight, linear sum, squared sum, residual."""
+    body, one = links(table, row)[1], constants(_ONES)
+    if body < 0:
+        first = table.heads[row * HEAD + FIRST]
+        return one, one * first, one * (first * first), constants(_ZEROS)
+    at = body * table.book[WORDS]
+    bodies = table.bodies
+    return load(bodies, at + WEIGHT), load(bodies, at + LINEAR), load(bodies, at + SQUARES), load(bodies, at + RESIDUAL)
+
+
+@inlined
+def _follow(table, own, event):
+    """Bring the product sum of a stream and its opposite up to date: opposite row or -1, its fade, product sum."""
+    other = links(table, own.row)[0]
+    if other < 0:
+        return other, own.fade, own.fade
+    gap = max(0.0, event.now - table.heads[other * HEAD + LAST])
     fade = _faded(gap)
     nearer = own.fade if own.gap <= gap else fade
-    at = min(row, link - 1) * LANES
-    products = load(table.pairs, at) * nearer + residual * load(rows, other + RESIDUAL)
+    at = min(own.row, other) * LANES
+    products = load(table.pairs, at) * nearer + (event.value - own.mean) * _held(table, other)[3]
     store(table.pairs, at, products)
     return other, fade, products
 
 
-@njit(cache=True)
-def _two_sided(table, row, own, event):
+@inlined
+def _against_opposite(table, own, event):
     """Weight, mean, deviation, magnitude, radius, covariance and correlation of a stream against its opposite."""
-    rows = table.rows
-    other, fade, products = _follow(table, row, own, event)
+    other, fade, products = _follow(table, own, event)
     deviation = roots(own.variance)
     if other < 0:
-        nothing = constants(_NOTHING)
+        nothing = constants(_ZEROS)
         return own.weight, own.mean, deviation, roots(own.mean * own.mean), roots(own.variance * own.variance), nothing, nothing
-    weight = load(rows, other + WEIGHT)
-    mean, variance = _moments(weight, load(rows, other + LINEAR), load(rows, other + SQUARES))
+    weight, linear, squares, _ = _held(table, other)
+    mean, variance = _moments(weight, linear, squares)
     magnitude = roots(own.mean * own.mean + mean * mean)
     radius = roots(own.variance * own.variance + variance * variance)
     covariance = products / (own.weight + weight * fade)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgpack
 import numpy as np
 
-from bricks.kernels import handover, kitsune115
+from bricks.kernels import eviction, handover, kitsune115
 from bricks.kernels.streams import EVICTED, FREE, USED, Table, with_room
 from lego_sdn.core.errors import BrickError
 
 _FORMAT = {"what": "lego streams", "version": 1, "layout": "kitsune115"}
-_BLOCK = 4096  # packets between two looks at the room in the index
+_BLOCK = 512  # packets between two looks at the room in the index
 
 
 class Kitsune115State:
@@ -41,8 +41,8 @@ class Kitsune115State:
 
     def export(self, buckets: frozenset[int], of: int) -> bytes:
         """The records of the streams with an end in `buckets` (of `of` in all), keys and product sums included."""
-        chosen = handover.table_of_buckets(buckets, of)
-        records = {kind: handover.taken_from(table, handover.selected(table, chosen)).tobytes() for kind, table in self._named()}
+        chosen = handover.chosen_buckets(buckets, of)
+        records = {kind: handover.records_of(table, handover.rows_with_end(table, chosen)).tobytes() for kind, table in self._named()}
         return msgpack.packb(_FORMAT | {"records": records})
 
     def adopt(self, data: bytes) -> int:
@@ -50,8 +50,7 @@ class Kitsune115State:
         message = _unpacked(data)
         taken = 0
         for kind, table in self._named():
-            width = int(table.book[kitsune115.WORDS]) + kitsune115.LANES
-            records = np.frombuffer(message["records"][kind], np.float64).reshape(-1, width)
+            records = np.frombuffer(message["records"][kind], np.float64).reshape(-1, handover.record_words(table))
             roomy = with_room(table, len(records))
             taken += handover.put_into(roomy, records, records.view(np.uint64))
             self.tables = self.tables._replace(**{kind: roomy})
@@ -59,11 +58,11 @@ class Kitsune115State:
 
     def forget(self, owned: frozenset[int], of: int) -> int:
         """Drop the streams that have no end in the buckets still owned; returns how many."""
-        others = handover.table_of_buckets(owned, of)
+        kept, every = handover.chosen_buckets(owned, of), np.ones(of, np.bool_)
         dropped = 0
         for _, table in self._named():
-            rows = np.setdiff1d(handover.selected(table, np.ones(of, np.bool_)), handover.selected(table, others), assume_unique=True)
-            handover.forget(table, rows)
+            rows = np.setdiff1d(handover.rows_with_end(table, every), handover.rows_with_end(table, kept), assume_unique=True)
+            eviction.drop_all(table, rows)
             dropped += len(rows)
         return dropped
 
