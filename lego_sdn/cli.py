@@ -16,7 +16,7 @@ COMMANDS = {
     "features": ("offline", "Write the features of every packet of a capture."),
     "train": ("offline", "Learn a model from a capture."),
     "score": ("offline", "Score every packet of a capture with a model."),
-    "synth": ("traffic", "Write a capture of synthetic IoT traffic, with or without an infected device."),
+    "synth": ("synth", "Write a capture of synthetic IoT traffic, with or without an infected device."),
     "replay": ("traffic", "Send a capture into an interface at a given rate."),
     "agent": ("host", "Run the agent of this host (root)."),
     "up": ("host", "Start Open vSwitch if needed, the agent and the controller."),
