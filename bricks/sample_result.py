@@ -1,0 +1,119 @@
+"""Sample result quantization: from scores to alerts, the decision maker of an instance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bricks.addresses import ADDRESS, address_text, addresses
+from bricks.base import Batch, Brick
+from bricks.feature_mapping import wanted_width
+from bricks.model import Model
+from bricks.packets import seconds
+from lego_sdn.core.errors import BrickError
+
+ALERT = np.dtype([("seq", "<u8"), ("time_ns", "<i8"), ("source", ADDRESS), ("score", "<f8")])
+KEPT = 10_000  # alerts
+SOURCES = 4096  # with counts of their own
+
+
+class SampleResult(Brick, kind="sample-result"):
+    """Raise an alert for every score above the threshold, and keep count of them by source.
+
+    In:    scores  float64 [n, 1], in stamp order
+    Out:   the same rows and scores
+    State: none that another replica needs; the latest alerts, bounded, and the sources with most of them, bounded
+    Reads: packets, alerts, alerts_forgotten, sources_forgotten, out_of_order, not_a_number
+
+    `threshold` stands in for the model's. A score that is no number raises no alert, and is counted.
+    """
+
+    in_order = True
+
+    def __init__(self, serial: int, model: Model, threshold: float | None = None) -> None:
+        super().__init__(serial)
+        self.threshold = float(model.threshold if threshold is None else threshold)
+        if not self.threshold > 0:
+            raise BrickError(f"{self.id}: the threshold is {threshold}; it must be a number above 0")
+        self.counters = dict.fromkeys(
+            ("packets", "alerts", "alerts_forgotten", "sources_forgotten", "out_of_order", "not_a_number"),
+            0,
+        )
+        self._log = _Log(KEPT)
+        self._by_source: dict[tuple[int, int, int], int] = {}
+        self._latest = -1
+
+    def process(self, batch: Batch) -> Batch:
+        scores = wanted_width(self, batch, 1)[:, 0]
+        if len(batch):
+            self._check_order(batch.head["seq"])
+        self.counters["packets"] += len(batch)
+        self.counters["not_a_number"] += int(np.count_nonzero(np.isnan(scores)))
+        raised = np.flatnonzero(scores > self.threshold)
+        if len(raised):
+            self._raise(batch.head[raised], scores[raised])
+        return Batch(batch.head, scores.reshape(-1, 1))
+
+    def alerts(self, since: int = 0) -> dict[str, Any]:
+        """Alerts from number `since` on that are still kept, the number after the last, and the counts by source, most first.
+
+        {"next": n, "alerts": [{"seq", "time" (epoch seconds), "source", "score", "threshold"}], "by_source": {source: alerts}}
+        """
+        rows = self._log.since(since)
+        alerts = [
+            {"seq": int(row["seq"]), "time": float(time), "source": address_text(*row["source"]), "score": float(row["score"])}
+            | {"threshold": self.threshold}
+            for row, time in zip(rows, seconds(rows["time_ns"]), strict=True)
+        ]
+        return {"next": self._log.count, "alerts": alerts, "by_source": self.by_source}
+
+    @property
+    def by_source(self) -> dict[str, int]:
+        """Alerts by source, the most first."""
+        ranked = sorted(self._by_source.items(), key=lambda item: (-item[1], item[0]))
+        return {address_text(*source): count for source, count in ranked}
+
+    def _check_order(self, seq: np.ndarray) -> None:
+        """Count rows whose stamp is below that of the row before them."""
+        late = int(np.count_nonzero(seq[1:] < seq[:-1])) + (int(seq[0]) < self._latest)
+        self.counters["out_of_order"] += late
+        self._latest = max(self._latest, int(seq.max()))
+
+    def _raise(self, head: np.ndarray, scores: np.ndarray) -> None:
+        rows = np.empty(len(head), ALERT)
+        rows["seq"], rows["time_ns"], rows["score"] = head["seq"], head["time_ns"], scores
+        rows["source"] = addresses(head)
+        self._log.add(rows)
+        self.counters["alerts"] += len(rows)
+        self.counters["alerts_forgotten"] = max(0, self._log.count - KEPT)
+        found, counts = np.unique(rows["source"], return_counts=True)
+        for source, count in zip(found.tolist(), counts.tolist(), strict=True):
+            self._by_source[source] = self._by_source.get(source, 0) + count
+        if len(self._by_source) > SOURCES:
+            self._forget_sources()
+
+    def _forget_sources(self) -> None:
+        """Keep the half with most alerts: a flood of spoofed sources must not fill the memory, nor hide who raises many."""
+        ranked = sorted(self._by_source.items(), key=lambda item: (-item[1], item[0]))
+        self.counters["sources_forgotten"] += len(ranked) - SOURCES // 2
+        self._by_source = dict(ranked[: SOURCES // 2])
+
+
+class _Log:
+    """The last `size` rows of all that were added; `count` of them in all."""
+
+    def __init__(self, size: int) -> None:
+        self._rows = np.empty(size, ALERT)
+        self.count = 0
+
+    def add(self, rows: np.ndarray) -> None:
+        kept = rows[-len(self._rows) :]
+        at = (self.count + len(rows) - len(kept) + np.arange(len(kept))) % len(self._rows)
+        self._rows[at] = kept
+        self.count += len(rows)
+
+    def since(self, number: int) -> np.ndarray:
+        """Rows from this number on, oldest first."""
+        first = max(number, self.count - len(self._rows), 0)
+        return self._rows[np.arange(first, max(first, self.count)) % len(self._rows)]
