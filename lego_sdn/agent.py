@@ -103,7 +103,7 @@ class Agent:
 
     # ---- what it answers ----
     def hello(self) -> dict[str, Any]:
-        """Who this is, and everything that runs. `warm`: whether an instance would start at once."""
+        """Who this is, and everything that runs. `warm`: an instance would start at once; `error`: why none would start at all."""
         bridge = self.options.bridge.name
         return {
             "host": socket.gethostname(),
@@ -114,6 +114,7 @@ class Agent:
             "dpid": self.dpid,
             "datapath": self.datapath,
             "warm": self.host.launcher.is_ready(),
+            "error": self.host.launcher.problem(),
             "instances": self.list_instances(),
         }
 

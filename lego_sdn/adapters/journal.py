@@ -23,7 +23,7 @@ SURVIVES_A_BOOT = frozenset({"bridge", "bridge-settings", "port"})  # the rest l
 class Thing:
     """One thing on this host.
 
-    kind    namespace, veth, port, bridge, bridge-settings, cgroup, process, marked (processes by their mark), file, ring
+    kind    namespace, veth, port, bridge, bridge-settings, cgroup, process, marked (processes by their mark), file, ring, holder
     name    its name or path; of a process its pid
     run     the run that made it: mark in OVSDB and in the environment of processes
     detail  what its removal needs besides
@@ -101,22 +101,7 @@ class Journal:
             raise HostError(f"cannot open the journal {self.path}: {error.strerror}") from error
 
     def _read(self) -> None:
-        boot_id = self.boot_id
-        for line in os.pread(self._file, os.fstat(self._file).st_size, 0).split(b"\n"):
-            try:
-                entry = json.loads(line)
-                if "boot" in entry:
-                    boot_id = entry["boot"]
-                elif "made" in entry:
-                    thing = Thing(**entry["made"])
-                    self._things[_key(thing)] = thing
-                else:
-                    kind, name, run = entry["gone"]
-                    self._things.pop((kind, name, run), None)
-            except (ValueError, TypeError, KeyError):
-                continue  # cut off by a crash
-        if boot_id != self.boot_id:
-            self._things = {key: thing for key, thing in self._things.items() if thing.kind in SURVIVES_A_BOOT}
+        self._things = _parse(os.pread(self._file, os.fstat(self._file).st_size, 0), self.boot_id)
 
     def _rewrite(self) -> None:
         """Shorten the file to what is there; the new file is locked and on the disk before it takes the place of the old one."""
@@ -134,6 +119,37 @@ class Journal:
     def _append(self, entry: dict) -> None:
         os.write(self._file, json.dumps(entry).encode() + b"\n")
         os.fsync(self._file)
+
+
+def peek(path: Path) -> list[Thing]:
+    """What a journal says, without opening it: another process may hold it. Empty if there is none."""
+    try:
+        return list(_parse(Path(path).read_bytes(), BOOT_ID.read_text().strip()).values())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise HostError(f"cannot read the journal {path}: {error.strerror}") from error
+
+
+def _parse(data: bytes, boot_id: str) -> dict[tuple[str, str, str], Thing]:
+    things: dict[tuple[str, str, str], Thing] = {}
+    written_in = boot_id
+    for line in data.split(b"\n"):
+        try:
+            entry = json.loads(line)
+            if "boot" in entry:
+                written_in = entry["boot"]
+            elif "made" in entry:
+                thing = Thing(**entry["made"])
+                things[_key(thing)] = thing
+            else:
+                kind, name, run = entry["gone"]
+                things.pop((kind, name, run), None)
+        except (ValueError, TypeError, KeyError):
+            continue  # cut off by a crash
+    if written_in == boot_id:
+        return things
+    return {key: thing for key, thing in things.items() if thing.kind in SURVIVES_A_BOOT}
 
 
 def _key(thing: Thing) -> tuple[str, str, str]:

@@ -89,6 +89,11 @@ class Launcher:
             return False
         return True
 
+    def problem(self) -> str | None:
+        """What became of a warm process that has ended, or None."""
+        ended = self._warm is not None and self._warm.poll() is not None
+        return str(self._no_warm()) if ended else None
+
     def wait_ready(self, seconds: float = START_S) -> None:
         """Wait until replicas can be forked. BrickError, with the last line of its log, if the warm process ends."""
         deadline = time.monotonic() + seconds
@@ -155,4 +160,4 @@ class Launcher:
 
     def _no_warm(self) -> BrickError:
         words = processes.last_line(self.log)
-        return BrickError(f"the warm process of the bricks ended at its start{': ' + words if words else ''} (see {self.log})")
+        return BrickError(f"the warm process of the bricks ended{': ' + words if words else ''} (see {self.log})")

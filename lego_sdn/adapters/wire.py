@@ -154,3 +154,12 @@ def _checked(path: str) -> str:
     if len(os.fsencode(path)) > LONGEST_PATH:
         raise HostError(f"the socket path {path} is longer than the {LONGEST_PATH} bytes a Unix socket may have; choose a shorter run_dir")
     return path
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a TCP server could listen there now."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,96 @@
+"""`lego agent`, `lego up` and `lego down`: the processes of this host."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from lego_sdn.core.config import Config
+
+CONFIG = click.option("--config", "path", type=click.Path(dir_okay=False), envvar="LEGO_CONFIG", help="Configuration file (YAML).")
+RUN_DIR = click.option("--run-dir", type=click.Path(file_okay=False), help="Folder of sockets, logs and journals, instead of run_dir.")
+
+
+@click.command("agent", short_help="Run the agent of this host (root).")
+@CONFIG
+@RUN_DIR
+@click.option("--owner", metavar="USER", help="User who may talk to the agent besides root: the one who runs the controller.")
+@click.option("--scores", type=click.Path(file_okay=False), help="Folder into which every instance writes its scores.")
+@click.option("--verbose", is_flag=True, help="Log the stages of every start.")
+def agent(path: str | None, run_dir: str | None, owner: str | None, scores: str | None, verbose: bool) -> None:
+    """Make namespaces, switch ports and brick processes as the controller asks, until Ctrl-C; then remove them all."""
+    from pathlib import Path
+
+    from lego_sdn.agent import Options, require_root, run
+
+    require_root()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("lego_sdn").setLevel(logging.DEBUG if verbose else logging.INFO)
+    if scores:
+        Path(scores).mkdir(parents=True, exist_ok=True)
+        scores = str(Path(scores).resolve())
+    run(Options.of(_config(path, run_dir), owner=_user_id(owner), scores=scores))
+
+
+@click.command("up", short_help="Start Open vSwitch if needed, the agent and the controller.")
+@CONFIG
+@RUN_DIR
+@click.option("--daemon", is_flag=True, help="Return when all is ready, and leave it running until 'lego down'.")
+def up(path: str | None, run_dir: str | None, daemon: bool) -> None:
+    """Start Open vSwitch if it does not run, the agent and the controller; Ctrl-C ends them and removes all that they made."""
+    from lego_sdn.system import System
+
+    with System(_config(path, run_dir), say=click.echo) as system:
+        click.echo(f"status: {system.url}/status; logs: {system.run_dir}")
+        if daemon:
+            system.detach()
+            click.echo("'lego down' ends it")
+            return
+        try:
+            while True:
+                system.check()
+                time.sleep(0.5)  # between two looks; signals interrupt it
+        except KeyboardInterrupt:
+            click.echo("ending")
+
+
+@click.command("down", short_help="Stop what `lego up` started.")
+@CONFIG
+@RUN_DIR
+def down(path: str | None, run_dir: str | None) -> None:
+    """End what 'lego up' started, and remove what a killed one left behind; nothing happens if there is nothing."""
+    from lego_sdn.system import take_down
+
+    config = _config(path, run_dir)
+    ended = take_down(config)
+    for words in ended:
+        click.echo(f"ended {words}")
+    if not ended:
+        click.echo(f"nothing of LEGO runs with run_dir {config.run_dir}")
+
+
+def _config(path: str | None, run_dir: str | None) -> Config:
+    from dataclasses import replace
+
+    from lego_sdn.adapters import configfile
+    from lego_sdn.core.config import Config
+
+    config = configfile.load(path) if path else Config()
+    return replace(config, run_dir=run_dir) if run_dir else config
+
+
+def _user_id(name: str | None) -> int | None:
+    import pwd
+
+    from lego_sdn.core.errors import HostError
+
+    if name is None:
+        return None
+    try:
+        return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise HostError(f"there is no user {name!r} on this host: give --owner the name or number of one who exists") from None

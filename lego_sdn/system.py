@@ -1,0 +1,241 @@
+"""The whole system on this host: Open vSwitch, the agent and the controller, started together and always ended together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lego_sdn import leftovers
+from lego_sdn.adapters import processes
+from lego_sdn.adapters.journal import Journal, Thing, peek
+from lego_sdn.adapters.ovs import Ovs
+from lego_sdn.adapters.processes import Process
+from lego_sdn.adapters.rpc import Client, Unreachable
+from lego_sdn.adapters.wire import is_free
+from lego_sdn.agent import JOURNAL as AGENT_JOURNAL
+from lego_sdn.agent import make_run_dir, require_root
+from lego_sdn.core.config import Config
+from lego_sdn.core.errors import HostError, RpcError
+
+JOURNAL = "system.journal"
+START_S = 120.0  # the first start on a machine compiles every kernel
+PATIENCE_S = 30.0  # for the agent to remove everything
+CONTROLLER, AGENT = "controller", "agent"
+
+
+class System:
+    """A context manager: inside it LEGO runs and is ready to start instances; after it nothing of it is left.
+
+    agent   a client of the agent
+    url     of the controller's REST interface
+    """
+
+    def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None, scores: Path | None = None) -> None:
+        self.config, self.say, self.scores = config, say, scores
+        self.run_dir = Path(config.run_dir)
+        self.run = secrets.token_hex(4)
+        self.agent = Client(config.agent, timeout=10.0)
+        self.url = f"http://{config.rest.host}:{config.rest.port}/lego/v1"
+        self._journal: Journal | None = None
+        self._children: dict[str, subprocess.Popen] = {}
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> System:
+        require_root()
+        make_run_dir(self.run_dir)
+        self._journal = Journal(self.run_dir / JOURNAL)
+        try:
+            self._refuse_second(self._journal)
+            self._handlers = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+            self._start(self._journal)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def status(self, timeout_s: float = 5.0) -> dict[str, Any]:
+        """The controller's `GET status`. HostError if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/status", timeout=timeout_s) as answer:
+                return json.load(answer)
+        except (OSError, ValueError, urllib.error.URLError) as error:
+            raise HostError(f"the controller does not answer on {self.url} ({error}); see {self.log(CONTROLLER)}") from error
+
+    def log(self, role: str) -> Path:
+        """Log file of the agent or the controller."""
+        return self.run_dir / f"{role}.log"
+
+    def check(self) -> None:
+        """HostError, with its last words, if the agent or the controller has ended."""
+        for role, child in self._children.items():
+            if child.poll() is not None:
+                words = processes.last_line(self.log(role)).removeprefix("lego: ")
+                raise HostError(f"the {role} ended{': ' + words if words else ''} (see {self.log(role)})")
+
+    def detach(self) -> None:
+        """Leave everything running; `take_down` ends it."""
+        assert self._journal is not None
+        for thing in self._journal.things:
+            if thing.kind == "holder":
+                self._journal.gone(thing)
+        self._let_go()
+
+    def stop(self) -> None:
+        """End the controller, then the agent, and remove what they left. A second Ctrl-C does not stop this."""
+        if self._journal is None:
+            return
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self.agent.close()
+            _end_all(self._journal)
+            for child in self._children.values():
+                child.wait()
+        finally:
+            self._let_go()
+            signal.signal(signal.SIGINT, before)
+
+    def _let_go(self) -> None:
+        """Nothing is this process's any more: not the journal, the children, the signals."""
+        if self._journal is not None:
+            self._journal.close()
+        self._journal, self._children = None, {}
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def _start(self, journal: Journal) -> None:
+        self._require_ports()
+        me = Process.of(os.getpid())
+        assert me is not None
+        journal.made(Thing("holder", str(me.pid), self.run, {"start": me.start}))
+        self.say("Open vSwitch started" if Ovs(self.run).start() else "Open vSwitch runs")
+        written = self.run_dir / "config.yaml"
+        written.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")  # JSON is YAML
+        journal.made(Thing("marked", self.run, self.run))
+        scores = ["--scores", str(self.scores)] if self.scores else []
+        self._launch(journal, AGENT, [sys.executable, "-m", "lego_sdn", "agent", "--config", str(written), *scores])
+        manager = Path(sys.executable).with_name("ryu-manager")
+        self._launch(journal, CONTROLLER, [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(written)])
+        self._await("agent ready", self._agent_is_ready)
+        self._await("controller ready", self._controller_is_ready)
+
+    def _require_ports(self) -> None:
+        config = self.config
+        for what, host, port, key in (
+            ("REST", config.rest.host, config.rest.port, "rest.port"),
+            ("OpenFlow", config.switch.openflow_host, config.switch.openflow_port, "switch.openflow_port"),
+        ):
+            if not is_free(host, port):
+                raise HostError(f"port {port} of {host} ({what}) is in use by another process: stop it, or set {key} to another port")
+
+    def _launch(self, journal: Journal, role: str, command: list[str]) -> None:
+        with open(self.log(role), "wb") as log:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, processes.MARK: self.run},
+                start_new_session=True,  # Ctrl-C is for this process, which ends them in order
+            )
+        self._children[role] = child
+        process = Process.of(child.pid)
+        if process is not None:
+            journal.made(Thing("process", str(child.pid), self.run, {"start": process.start, "role": role}))
+
+    def _await(self, line: str, is_ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_S
+        while not is_ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise HostError(f"'{line}' did not come true within {START_S:g} s; see the logs in {self.run_dir}")
+            time.sleep(0.05)
+        self.say(line)
+
+    def _agent_is_ready(self) -> bool:
+        try:
+            hello = self.agent.call("hello")
+        except Unreachable:
+            return False
+        if hello["error"]:
+            raise HostError(hello["error"])
+        return hello["warm"]
+
+    def _controller_is_ready(self) -> bool:
+        try:
+            status = self.status(timeout_s=2.0)
+        except HostError:
+            return False
+        return status["bridge"]["connected"] and status["agent"]["answers"]
+
+    def _refuse_second(self, journal: Journal) -> None:
+        """HostError if a LEGO that was left running is still there; what remains of a dead one is removed."""
+        if any(_process(thing).is_alive() for thing in journal.things if thing.kind == "process"):
+            self._let_go()
+            raise HostError(f"LEGO runs already with run_dir {self.run_dir}: 'lego down' ends it")
+        _end_all(journal)
+
+
+def take_down(config: Config) -> list[str]:
+    """End what a System left running with this run_dir, or what a killed one left behind; returns what was ended or removed, in words."""
+    require_root()
+    run_dir = Path(config.run_dir)
+    words = []
+    for holder in [_process(thing) for thing in peek(run_dir / JOURNAL) if thing.kind == "holder"]:
+        if holder.send(signal.SIGTERM):
+            words.append(f"lego process {holder.pid}")
+            if not holder.wait(time.monotonic() + 2 * PATIENCE_S):
+                raise HostError(f"process {holder.pid}, which runs LEGO, does not end; see {run_dir}")
+    if (run_dir / JOURNAL).exists():
+        with Journal(run_dir / JOURNAL) as journal:
+            words += [f"{thing.detail['role']} (process {thing.name})" for thing in journal.things if thing.kind == "process"]
+            _end_all(journal)
+    return words + _clear_agent(run_dir)
+
+
+def _end_all(journal: Journal) -> None:
+    """End controller and agent, in this order and with time to clean up, and remove what is left of either."""
+    run_dir = journal.path.parent
+    for role in (CONTROLLER, AGENT):
+        ending = [thing for thing in journal.things if thing.kind == "process" and thing.detail["role"] == role]
+        leftovers.remove(journal, ending, PATIENCE_S)
+    for thing in journal.things:
+        if thing.kind == "holder":
+            journal.gone(thing)
+    leftovers.clear(journal, PATIENCE_S)
+    _clear_agent(run_dir)
+
+
+def _clear_agent(run_dir: Path) -> list[str]:
+    """Remove what a killed agent left; returns that in words. An agent that runs by itself is left alone."""
+    path = run_dir / AGENT_JOURNAL
+    things = peek(path)
+    if not things:
+        return []
+    with contextlib.suppress(RpcError), Client(str(run_dir / "agent.sock"), timeout=1.0) as agent:
+        agent.call("hello")
+        return []
+    with Journal(path) as journal:
+        return [f"{thing.kind} {thing.name}" for thing in leftovers.clear(journal)]
+
+
+def _process(thing: Thing) -> Process:
+    return Process(int(thing.name), thing.detail["start"])
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
