@@ -222,9 +222,14 @@ def _tunnel(buffer, protocol, at, end):
             return _NO_UPPER, at, end, MALFORMED
         options, kind = u16(buffer, at), u16(buffer, at + 2)
         at += 4
-        for bit in (0x8000, 0x2000, 0x1000, 0x0080):  # checksum, key, sequence and acknowledgement number: four bytes each
-            at += 4 if options & bit else 0
-        if options & 0x4000 or kind not in (IPV4, IPV6):  # source routes are of the past
+        for bits in (0xC000, 0x2000, 0x1000):  # checksum or route, key, sequence number: four bytes each
+            at += 4 if options & bits else 0
+        at += 4 if options & 0x0087 == 0x0081 else 0  # version 1: acknowledgement number
+        routed = options & 0x4000 != 0
+        while routed and end - at >= 4:  # hops of a source route: the last one is empty
+            routed = buffer[at + 3] != 0
+            at += 4 + buffer[at + 3]
+        if kind not in (IPV4, IPV6):
             return _NO_UPPER, at, end, 0
     protocol, at, end, _ = _carried(buffer, at, end, kind)
     return protocol, at, end, 0

@@ -166,7 +166,7 @@ FRAMES = {
     "ip in ip of ipv6": ether(0x0800, ipv4(4, chain(UDP))),
     "ipv6 in ip of ipv4": ether(0x0800, ipv4(41, ipv4(17, udp()) * 3)),
     "gre version 1": ether(0x0800, ipv4(47, gre(0x0800, bytes(4) + ipv4(17, udp()), 0x2001))),
-    "gre source route": ether(0x0800, ipv4(47, gre(0x0800, bytes(8) + ipv4(17, udp()), 0x4000))),
+    "gre source route": ether(0x0800, ipv4(47, gre(0x0800, bytes(4) + b"\x08\0\0\4" + bytes(8) + ipv4(17, udp()), 0x4000))),
     "ipv6 payload ends in the ports": ether(0x86DD, ipv6(6, tcp(), 3)),
     "ipv6 payload beyond the frame": ether(0x86DD, ipv6(17, udp(), 1400)),
     "ipv6 extension beyond the end": ether(0x86DD, ipv6(60, bytes([6, 200]) + bytes(40))),
