@@ -27,7 +27,7 @@ class Page:
         yield gauge("lego_agent_answers", "Whether the agent answers.", {}, seen.agent is not None)
         yield gauge("lego_scaling_paused", "Whether scaling is paused.", {}, state.paused)
         yield gauge("lego_change_in_flight", "Whether a change is being made.", {}, state.change is not None)
-        yield counter("lego_rules_version", "Version of the rules last sent.", {}, state.version)
+        yield gauge("lego_rules_version", "Version of the rules last sent; begins anew with the controller.", {}, state.version)
         yield from _instances(self.shared)
         yield from _processes(seen.processes.values())
         yield from _bricks(seen.processes.values())
@@ -44,12 +44,6 @@ def page(shared: Shared) -> bytes:
 
 def gauge(name: str, text: str, labels: dict[str, str], value: float) -> Metric:
     metric = GaugeMetricFamily(name, text, labels=list(labels))
-    metric.add_metric(list(labels.values()), float(value))
-    return metric
-
-
-def counter(name: str, text: str, labels: dict[str, str], value: float) -> Metric:
-    metric = CounterMetricFamily(name, text, labels=list(labels))
     metric.add_metric(list(labels.values()), float(value))
     return metric
 
