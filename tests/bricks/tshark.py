@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 FIELDS = [
-    "frame.time_epoch",
-    "frame.len",
-    "eth.src",
-    "eth.dst",
-    "ip.src",
-    "ip.dst",
-    "tcp.srcport",
-    "tcp.dstport",
-    "udp.srcport",
-    "udp.dstport",
-    "icmp.type",
-    "icmp.code",
-    "arp.opcode",
-    "arp.src.hw_mac",
-    "arp.src.proto_ipv4",
-    "arp.dst.hw_mac",
-    "arp.dst.proto_ipv4",
-    "ipv6.src",
-    "ipv6.dst",
+    *("frame.time_epoch", "frame.len", "eth.src", "eth.dst", "ip.src", "ip.dst"),
+    *("tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport", "icmp.type", "icmp.code"),
+    *("arp.opcode", "arp.src.hw_mac", "arp.src.proto_ipv4", "arp.dst.hw_mac", "arp.dst.proto_ipv4", "ipv6.src", "ipv6.dst"),
 ]
 OPTIONS = ("-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE")
+needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 FACTS = ("time_ns", "length", "src_mac", "dst_mac", "src", "dst", "src_port", "dst_port", "icmp", "arp")
 
 
