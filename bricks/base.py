@@ -72,23 +72,20 @@ class Brick:
         return f"<{self.id} {self.counters} dropped={self.dropped}>"
 
 
-class Source(Brick):
-    """A brick whose input comes from outside the graph, such as an interface; it is the first of its process.
+class Source(Protocol):
+    """What a brick has whose input comes from outside the graph; it is the first of its instance and has no rings to read.
 
-    The runtime sleeps on `fileno()`, takes batches with `take()` and passes each through `process()`.
+    `source.fileno()` is readable when `take` has something.
     """
 
-    def fileno(self) -> int | None:
-        """A descriptor that is readable when `take` has something; None: there is always something, or never again."""
-        return None
+    source: HasFileno | None
 
-    def take(self, limit: int) -> Batch:
-        """Up to `limit` rows of what is there, at once; an empty batch if there is nothing. Valid until the next call."""
-        raise NotImplementedError
+    def take(self) -> Batch | None:
+        """What is there, up to the batch limit, at once, processed; None if there is nothing."""
 
-    def capture(self) -> dict[str, int | float]:
+    def report(self) -> dict[str, int | float] | None:
         """Totals since start: received, kernel_drops, shadows, gaps, repeats, reordered; and queue, the share of the ring that waits."""
-        raise NotImplementedError
 
-    def process(self, batch: Batch) -> Batch:
-        return batch
+
+class HasFileno(Protocol):
+    def fileno(self) -> int: ...

@@ -1,0 +1,95 @@
+"""The northbound and west-east interfaces of a brick process: what it answers, and its load report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bricks.process import Process
+from lego_sdn.core.errors import BrickError
+
+CAPTURE = ("received", "kernel_drops", "queue", "shadows", "gaps", "repeats", "reordered")
+
+
+class Northbound:
+    """Answers calls about one process between two batches. `drain` and `stop` are the main loop's, which owns time."""
+
+    def __init__(self, process: Process, drain: Callable[[float], None], stop: Callable[[], None]) -> None:
+        self.process, self._drain, self._stop = process, drain, stop
+        self._began = time.monotonic()
+
+    def handlers(self) -> dict[str, Callable]:
+        names = "load alerts routes inputs export adopt drain stop"
+        return {name: getattr(self, name) for name in names.split()}
+
+    def load(self) -> dict[str, Any]:
+        """The load report: totals since start."""
+        process, now = self.process, time.monotonic()
+        capture = process.source.report() if process.source is not None else None
+        return {
+            "instance": process.spec.instance,
+            "process": process.spec.process,
+            "pid": os.getpid(),
+            "time": now,
+            "uptime_s": now - self._began,
+            "cpu_s": time.process_time(),
+            "rss_bytes": _resident_bytes(),
+            "capture": capture and {name: capture[name] for name in CAPTURE},
+            "bricks": [stage.report() for stage in process.stages],
+        }
+
+    def alerts(self, since: int) -> dict[str, Any]:
+        """Alerts from number `since` on. BrickError if the brick that raises them is elsewhere."""
+        brick = self.process.stages[-1].brick
+        if not hasattr(brick, "alerts"):
+            raise BrickError(f"process {self.process.spec.process} raises no alerts; the last brick of the graph does")
+        return brick.alerts(since)
+
+    def routes(self, table: dict[str, list[str]]) -> bool:
+        """Replace the routing table of each named brick: rings to its next hops in other processes."""
+        for stage, rings in self._stages(table):
+            stage.set_outputs(rings, self.process.spec.batch)
+        return True
+
+    def inputs(self, table: dict[str, list[str]]) -> bool:
+        """Replace the set of rings that each named brick reads."""
+        for stage, rings in self._stages(table):
+            stage.set_inputs(rings, self.process.spec.batch)
+        return True
+
+    def export(self, buckets: list[int]) -> bytes:
+        """The records of the streams with an end in these buckets, for another instance."""
+        return self._state("hand over").export(frozenset(buckets), self.process.spec.buckets)
+
+    def adopt(self, data: bytes) -> int:
+        """Take in what another instance exported; returns the number of records."""
+        return self._state("take in").adopt(data)
+
+    def drain(self, deadline_ms: float) -> dict[str, Any]:
+        """Work until nothing waits and nothing has come for 50 ms, or the deadline; the load report then."""
+        self._drain(deadline_ms / 1e3)
+        return self.load()
+
+    def stop(self) -> bool:
+        """The process ends after this answer."""
+        self._stop()
+        return True
+
+    def _stages(self, table: Any) -> list:
+        """Stages and their new rings, all checked before one is changed."""
+        if not isinstance(table, dict) or not all(isinstance(rings, list) for rings in table.values()):
+            raise BrickError(f"wanted a map from bricks to lists of rings, found {table!r}")
+        return [(self.process.stage(brick), rings) for brick, rings in table.items()]
+
+    def _state(self, doing: str) -> Any:
+        for stage in self.process.stages:
+            if stage.brick.state is not None:
+                return stage.brick.state
+        raise BrickError(f"process {self.process.spec.process} has no brick with state to {doing}")
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")

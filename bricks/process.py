@@ -1,0 +1,121 @@
+"""The bricks of one process and their work: batch after batch, and what to wait for when there is none."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from bricks.assembly import Models, brick_class, build, graph_of
+from bricks.rings import Ticket
+from bricks.scores import ScoreFile
+from bricks.spec import Spec
+from bricks.stage import Stage
+from lego_sdn.core.errors import BrickError
+
+
+class HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
+class Process:
+    """A chain of stages. The first may be a source; any stage may also read rings and share its results out over rings.
+
+    Every batch gets a ticket where it enters: the numbers of its rows in the instance's stream. It keeps the ticket to the
+    end of the graph, whatever becomes of its rows, so that order is put right and loss is seen wherever ways join.
+    """
+
+    def __init__(self, spec: Spec, models: Models) -> None:
+        self.spec = spec
+        graph, bricks = graph_of(spec.nf), build(spec, models)
+        self.scores = ScoreFile(spec.scores) if spec.scores else None
+        self.stages: list[Stage] = []
+        for brick in reversed(bricks):  # a stage knows the one after it
+            after = graph[graph.index(brick.kind) + 1 :]
+            stage = Stage(
+                brick, self.stages[0] if self.stages else None, last=not after, shares=not after or not brick_class(after[0]).in_order
+            )
+            if not after and self.scores:
+                stage.tap = self.scores.append
+            self.stages.insert(0, stage)
+        self.source = bricks[0] if getattr(bricks[0], "source", None) is not None else None
+        for stage in self.stages:
+            stage.set_inputs(list(spec.rings_in.get(stage.brick.id, [])), spec.batch)
+            stage.set_outputs(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Number on where the rings stand: a process that is started anew continues the stream of the one before."""
+        rings = [ring for stage in self.stages for ring in (*stage.inputs, *stage.outputs)]
+        self.next_row = max((ring.next_written for ring in rings), default=0)
+        for stage in self.stages:
+            if stage.order is not None:
+                stage.order.wanted = max((ring.next_wanted for ring in stage.inputs), default=0)
+
+    def work(self, now: float) -> bool:
+        """At most one batch for every brick, the last brick first; False: nothing could be done."""
+        busy = False
+        for stage in reversed(self.stages):
+            busy |= stage.step(now)
+        return self._take(now) or busy
+
+    def _take(self, now: float) -> bool:
+        """A batch from the interface, if all that come after can take it."""
+        if self.source is None or not self.stages[0].has_exit(self.next_row):
+            return False
+        began = time.thread_time()
+        batch = self.source.take()
+        if batch is None:
+            return False
+        ticket = Ticket(self.next_row, len(batch))
+        self.next_row += len(batch)
+        self.stages[0].emit(batch, ticket, began, now)
+        return True
+
+    def before_sleep(self) -> list[HasFileno] | None:
+        """What to wait for; None: there is work already. `after_sleep` must follow."""
+        doors: list[HasFileno] = []
+        for stage in self.stages:
+            for reader in (*stage.inputs, *stage.retiring):
+                doors.append(reader)
+                if reader.sleep() and stage.admits(reader.peek()[1].first):
+                    return None
+            for writer in stage.outputs:
+                if not writer.has_room:
+                    doors.append(writer)
+                    if writer.wait_for_room():
+                        return None
+        if self.source is not None and self.stages[0].has_exit(self.next_row):
+            doors.append(self.source.source)
+        return doors
+
+    def after_sleep(self) -> None:
+        """No doorbells from here on."""
+        for stage in self.stages:
+            for ring in (*stage.inputs, *stage.retiring, *stage.outputs):
+                ring.awake()
+
+    def patience_s(self, now: float) -> float | None:
+        """Seconds after which there is something to do even if nothing comes; None: there is not."""
+        waits = [stage.order.wait_s(now) for stage in self.stages if stage.order is not None]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits in this process or before it."""
+        return all(stage.idle for stage in self.stages)
+
+    def stage(self, brick: str) -> Stage:
+        """The stage of a brick. BrickError if it is not in this process."""
+        for stage in self.stages:
+            if stage.brick.id == brick:
+                return stage
+        raise BrickError(f"process {self.spec.process} has no brick {brick}; it has {', '.join(self.spec.bricks)}")
+
+    def close(self) -> None:
+        """End what it reads, let go of what it writes."""
+        for stage in self.stages:
+            stage.close()
+        if self.scores is not None:
+            self.scores.close()
+        if self.source is not None and hasattr(self.source.source, "close"):
+            self.source.source.close()

@@ -1,0 +1,52 @@
+"""Files of scores: what an instance gave each packet, for comparison with an unsplit run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from bricks.base import Batch
+from lego_sdn.core.errors import BrickError, CaptureError
+
+SCORE = np.dtype([("seq", "<u8"), ("time_ns", "<i8"), ("score", "<f8"), ("src_hi", "<u8"), ("src_lo", "<u8"), ("flags", "<u4")])
+_FROM_HEAD = ("seq", "time_ns", "src_hi", "src_lo", "flags")
+
+
+class ScoreFile:
+    """Appends SCORE records, a batch at a time, so that a killed process loses none that it gave."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise BrickError(f"scores cannot be written to {path}: {error.strerror}; name another file, or none") from error
+
+    def append(self, batch: Batch) -> None:
+        """Write the scores of a batch: values float64 [n, 1] with their rows. BrickError if the disk does not take them."""
+        if batch.values is None or batch.values.shape != (len(batch), 1):
+            raise BrickError(f"scores for {self.path} must be one value for each row")
+        records = np.empty(len(batch), SCORE)
+        for name in _FROM_HEAD:
+            records[name] = batch.head[name]
+        records["score"] = batch.values[:, 0]
+        data = records.tobytes()
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:
+            raise BrickError(f"scores cannot be written to {self.path}: {error.strerror}; make room, or start without scores") from error
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def read_scores(path: str | Path) -> np.ndarray:
+    """The SCORE records of a file; a record that a crash cut short is left out. CaptureError if there is no such file."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise CaptureError(f"scores {path} cannot be read: {error.strerror}") from error
+    return np.frombuffer(data[: len(data) // SCORE.itemsize * SCORE.itemsize], SCORE)

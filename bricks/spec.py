@@ -1,0 +1,91 @@
+"""What one brick process is told: the spec of docs/contract.md, checked at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from lego_sdn.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One process of an instance.
+
+    bricks      ids, chained in this order
+    nf          name of the graph in bricks/nfs (one with a dot: a module of its own)
+    socket      where it answers calls; run_dir: folder of its log, unless `log` names another file
+    rings_in    rings that the first brick reads, or {brick: rings}; rings_out {brick: rings to its next hops}
+    batch       rows that go through the bricks at once, at most
+    capture     settings of the packet ring; limits: bounds of the bricks' state; threshold: instead of the model's
+    scores      file that SCORE records are appended to
+    namespace   path of the network namespace to enter; cgroup: folders whose `cgroup.procs` it joins
+    """
+
+    instance: int
+    process: str
+    bricks: tuple[str, ...]
+    socket: str
+    run_dir: str
+    nf: str = "kitsune"
+    layout: str | None = None
+    model: str | None = None
+    precision: str = "float64"
+    interface: str | None = None
+    stamps: str = "kernel"
+    buckets: int = 64
+    batch: int = 256
+    rings_in: Mapping[str, list[str]] = field(default_factory=dict)
+    rings_out: Mapping[str, list[str]] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    capture: Mapping[str, int] = field(default_factory=dict)
+    scores: str | None = None
+    threshold: float | None = None
+    log: str | None = None
+    namespace: str | None = None
+    cgroup: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Spec:
+        """From a plain map. ConfigError names the process and the key that is unknown, missing or impossible."""
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"the spec of a brick process must be a map, not {data!r}")
+        where = f"spec of process {data.get('process', '?')}"
+        known = {item.name: item for item in fields(cls)}
+        for key in data:
+            if key not in known:
+                raise ConfigError(f"{where}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")
+        for key, item in known.items():
+            if key not in data and item.default is MISSING and item.default_factory is MISSING:
+                raise ConfigError(f"{where}: {key} is missing")
+        plain = {key: value for key, value in data.items() if value is not None}
+        plain["bricks"] = tuple(plain["bricks"])
+        cgroup = plain.get("cgroup", ())
+        plain["cgroup"] = (cgroup,) if isinstance(cgroup, str) else tuple(cgroup)
+        if isinstance(plain.get("rings_in"), (list, tuple)):
+            plain["rings_in"] = {plain["bricks"][0]: list(plain["rings_in"])} if plain["bricks"] and plain["rings_in"] else {}
+        spec = cls(**plain)
+        spec._check(where)
+        return spec
+
+    def _check(self, where: str) -> None:
+        for key, fits, wanted in (
+            ("bricks", bool(self.bricks), "at least one brick"),
+            ("batch", _whole(self.batch) and self.batch > 0, "a whole number above 0"),
+            ("buckets", _whole(self.buckets) and self.buckets > 0 and not self.buckets & (self.buckets - 1), "a power of two"),
+            ("rings_in", set(self.rings_in) <= set(self.bricks), "rings of bricks of this process"),
+            ("rings_out", set(self.rings_out) <= set(self.bricks), "rings of bricks of this process"),
+        ):
+            if not fits:
+                raise ConfigError(f"{where}: {key}: wanted {wanted}, found {getattr(self, key)!r}")
+
+    @property
+    def log_path(self) -> Path:
+        """Where standard error goes."""
+        return Path(self.log) if self.log else Path(self.run_dir) / f"{self.process}.log"
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,264 @@
+"""Brick processes: chained or separate, replicated or not, the scores are those of one offline run, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bricks import rings
+from bricks.base import Batch
+from bricks.captures import read_packets
+from bricks.feature_quantization import extract
+from bricks.model import load_model, save_model
+from bricks.nfs import kitsune
+from bricks.scores import read_scores
+from bricks.training import Training, train_model
+from lego_sdn.adapters.rpc import Client, RpcError
+from tests.bricks.chain import CHAIN, Feed, Instance
+
+LEARNED, PACKETS = 1500, 6000
+
+
+@pytest.fixture(scope="module")
+def packets(data):
+    packets, _ = read_packets([data / "mirai-benign-20000.pcap"])
+    return packets[:PACKETS]
+
+
+@pytest.fixture(scope="module")
+def model(packets, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model"
+    features = extract(packets[:LEARNED])
+    save_model(train_model(features, Training(fm_grace=500, ad_grace=LEARNED - 501)), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def offline(packets, model):
+    """Scores of one run over all packets in one batch."""
+    batch = Batch(packets)
+    for kind in kitsune.GRAPH[1:]:
+        batch = kitsune.new_brick(kind, 0, load_model(model)).process(batch)
+    return batch.values[:, 0]
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A warm process, as the agent starts one."""
+    address = str(tmp_path_factory.mktemp("warm") / "warm.sock")
+    process = subprocess.Popen([sys.executable, "-m", "bricks.runtime", "--warm", address])
+    client = Client(address, 60)
+    deadline = time.monotonic() + 200
+    while not os.path.exists(address):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield client
+    client.close()
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+@pytest.fixture
+def feed(tmp_path, packets):
+    feed = Feed(tmp_path, packets)
+    yield feed
+    feed.close()
+
+
+@pytest.fixture
+def instance(tmp_path, model, feed, warm):
+    instance = Instance(tmp_path, model, feed, warm)
+    yield instance
+    instance.close()
+    left = rings.names(instance.name)
+    assert left == []
+
+
+def check(instance, offline, count=PACKETS):
+    """The scores file has every packet once, in order, with the bits of the offline run."""
+    found = read_scores(instance.scores)
+    assert found["seq"].tolist() == list(range(count))
+    assert found["score"].tobytes() == offline[:count].tobytes()
+
+
+pytestmark = pytest.mark.data
+
+
+def test_chained_in_one_process(instance, offline):
+    instance.start("a", CHAIN)
+    instance.feed.let(PACKETS)
+    report = instance.drain()
+    check(instance, offline)
+    assert [brick["packets_in"] for brick in report["bricks"]] == [PACKETS] * 5
+    assert report["capture"]["received"] == PACKETS
+    assert all(brick["dropped"].get("lost", 0) == 0 for brick in report["bricks"])
+
+
+def test_every_brick_in_a_process_of_its_own(instance, offline):
+    instance.start_separate()
+    for count in (1, 2, 700, 5000, PACKETS):  # batches of every size
+        instance.feed.let(count)
+        instance.drain()
+    check(instance, offline)
+    assert [instance.brick(f"p{at}", brick)["packets_out"] for at, brick in enumerate(CHAIN)] == [PACKETS] * 5
+
+
+def test_replicas_come_and_go_while_packets_flow(instance, offline):
+    """To a chained instance: a replica of the learning network, a second one, and away with both."""
+    instance.start("a", CHAIN)
+    mapping, network, result = "feature-mapping-0", "unsupervised-network", "sample-result-0"
+    routes, inputs, count = [], [], 0
+    for serial, (down, up) in enumerate([("r1", "r2"), ("r3", "r4")], 1):
+        instance.feed.let(count := count + 1000)
+        routes, inputs = [*routes, instance.ring(down)], [*inputs, instance.ring(up)]
+        instance.start(f"n{serial}", [f"{network}-{serial}"], [down], {f"{network}-{serial}": [up]})
+        instance.call("a", "inputs", {result: inputs})
+        instance.call(f"n{serial}", "load")
+        instance.call("a", "routes", {mapping: routes})
+    instance.feed.let(count := count + 2000)
+    instance.drain("a", "n1", "n2", "a")
+    shares = [instance.brick(f"n{serial}", f"{network}-{serial}")["packets_in"] for serial in (1, 2)]
+    for serial in (1, 2):
+        instance.feed.let(count := count + 1000)
+        instance.call("a", "routes", {mapping: routes[serial:]})
+        instance.drain(f"n{serial}")
+        instance.call("a", "inputs", {result: inputs[serial:]})
+        instance.call(f"n{serial}", "stop")
+    instance.drain("a")
+    check(instance, offline)
+    assert min(shares) > 0, "a replica had nothing to do"
+
+
+def test_a_killed_replica_costs_no_packet_if_its_ring_is_given_to_others(instance, offline):
+    """What waits before a replica that was killed goes to the other, and comes out at its place."""
+    mapping, network = "feature-mapping-0", "unsupervised-network"
+    instance.start("a", CHAIN[:3], [], {mapping: ["r1", "r3"]})
+    instance.start("n1", [f"{network}-1"], ["r1"], {f"{network}-1": ["r2"]})
+    instance.start("c", CHAIN[4:], ["r2", "r4"])
+    instance.call("n1", "load")
+    os.kill(instance.started["n1"], signal.SIGSTOP)
+    instance.feed.let(1000)
+    instance.call("a", "drain", 300)
+    os.kill(instance.started["n1"], signal.SIGKILL)
+    instance.start("n2", [f"{network}-2"], ["r3"], {f"{network}-2": ["r4"]})
+    deadline = time.monotonic() + 20
+    while not any(one["pid"] == instance.started["n1"] for one in instance.warm.call("exits")):
+        assert time.monotonic() < deadline
+    instance.call("a", "routes", {mapping: [instance.ring("r3")]})
+    instance.feed.let(PACKETS)
+    del instance.started["n1"]
+    instance.drain("a", "n2", "c")
+    check(instance, offline)
+
+
+def test_back_pressure_reaches_the_source_and_calls_are_answered_meanwhile(instance, offline):
+    instance.start("a", CHAIN[:4], [], {CHAIN[3]: ["r"]})
+    instance.feed.let(PACKETS)
+    deadline = time.monotonic() + 20
+    while instance.brick("a", CHAIN[3])["queue_out"] < rings.SLOTS * 64:
+        assert time.monotonic() < deadline
+    assert instance.call("a", "load")["capture"]["received"] == rings.SLOTS * 64, "packets were taken that have nowhere to go"
+    instance.start("b", CHAIN[4:], ["r"])
+    instance.drain()
+    check(instance, offline)
+
+
+def test_a_process_that_died_is_replaced_on_its_rings(instance, offline):
+    """The mapping brick is killed and started again: what was in its ring is still there, nothing twice, nothing lost."""
+    instance.start("a", CHAIN[:2], [], {CHAIN[1]: ["r1"]})
+    instance.start("b", CHAIN[2:4], ["r1"], {CHAIN[3]: ["r2"]})
+    instance.start("c", CHAIN[4:], ["r2"])
+    instance.feed.let(2000)
+    instance.drain()
+    os.kill(instance.started["b"], signal.SIGKILL)
+    instance.feed.let(PACKETS)
+    (instance.folder / "b.sock").unlink()
+    instance.start("b", CHAIN[2:4], ["r1"], {CHAIN[3]: ["r2"]})
+    instance.drain("a", "b", "c")
+    check(instance, offline)
+
+
+def test_sigterm_finishes_what_waits(instance, offline):
+    instance.start("a", CHAIN)
+    instance.call("a", "load")
+    instance.feed.let(PACKETS)
+    os.kill(instance.started["a"], signal.SIGTERM)
+    deadline, exits = time.monotonic() + 20, []
+    while not exits:
+        assert time.monotonic() < deadline
+        exits = [one for one in instance.warm.call("exits") if one["pid"] == instance.started["a"]]
+    assert exits == [{"pid": instance.started["a"], "status": 0, "signal": None}]
+    check(instance, offline)
+
+
+def test_an_idle_instance_sleeps(instance):
+    instance.start_separate()
+    names = list(instance.started)
+    before = [instance.call(name, "load") for name in names]
+    time.sleep(1.0)  # the thing measured is what happens in a second of nothing
+    after = [instance.call(name, "load") for name in names]
+    used = [now["cpu_s"] - then["cpu_s"] for then, now in zip(before, after, strict=True)]
+    assert max(used) < 0.02
+
+
+def test_state_goes_from_one_instance_to_another(instance, offline, packets, tmp_path_factory):
+    """All buckets exported by one instance and adopted by another that never saw a packet: it goes on with the same scores."""
+    instance.start("a", CHAIN)
+    instance.feed.let(3000)
+    instance.drain()
+    folder = tmp_path_factory.mktemp("other")
+    feed = Feed(folder, packets[3000:])
+    other = Instance(folder, instance.model, feed, instance.warm)
+    try:
+        other.start("b", CHAIN)
+        assert other.call("b", "adopt", instance.call("a", "export", list(range(64)))) > 0
+        feed.let(PACKETS - 3000)
+        other.drain()
+        assert read_scores(other.scores)["score"].tobytes() == offline[3000:].tobytes()
+    finally:
+        other.close()
+        feed.close()
+
+
+def test_calls_that_cannot_be_answered_say_why(instance):
+    instance.start("a", CHAIN[:1], [], {CHAIN[0]: ["r"]})
+    for method, params, sentence in (
+        ("alerts", [0], "raises no alerts"),
+        ("routes", [{"feature-mapping-7": []}], "has no brick feature-mapping-7"),
+        ("routes", [[1]], "wanted a map from bricks"),
+        ("routes", [{CHAIN[0]: ["x", "y"]}], "needs every batch in order"),
+        ("export", [[1]], "no brick with state"),
+    ):
+        with pytest.raises(RpcError, match=sentence):
+            instance.call("a", method, *params)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"capture": {"torn": 1}}, "BrickError: unsupervised-network-0: the net is torn; mend it"),
+        ({"model": "/nowhere"}, "ModelError: model /nowhere cannot be read"),
+        ({"nf": "nothing"}, "BrickError: there is no NF 'nothing'"),
+        ({"namespace": "/nowhere"}, "HostError: process a cannot enter the namespace /nowhere"),
+        ({"cgroup": "/nowhere"}, "HostError: process a cannot join the cgroup /nowhere"),
+        ({"scores": "/nowhere/x"}, "BrickError: scores cannot be written to /nowhere/x"),
+        ({"layout": "kitsunepy100"}, "ModelError: model .* is of layout kitsune115, not kitsunepy100"),
+    ],
+)
+def test_a_process_that_cannot_start_says_so_in_one_line(instance, change, sentence):
+    instance.start("a", CHAIN[3:4], ["r1"], {CHAIN[3]: ["r2"]}, **change)
+    deadline, exits = time.monotonic() + 20, []
+    while not exits:
+        assert time.monotonic() < deadline
+        exits = [one for one in instance.warm.call("exits") if one["pid"] == instance.started["a"]]
+    assert exits[0]["status"] == 1
+    said = (instance.folder / "a.log").read_text().splitlines()
+    assert len(said) == 1
+    assert re.match(sentence, said[0])
