@@ -47,9 +47,11 @@ class Cgroups:
     def create(self, name: str) -> Group:
         """A new group without a quota, right below the root. HostError if the host does not allow it."""
         group = self.group(name)
-        if self.version == 2 and "cpu" not in (self.root / "cgroup.subtree_control").read_text().split():
+        if self.version == 2:
             with _mapped(f"give the cpu controller to the groups below {self.root}"):
-                (self.root / "cgroup.subtree_control").write_text("+cpu")
+                given = self.root / "cgroup.subtree_control"
+                if "cpu" not in given.read_text().split():
+                    given.write_text("+cpu")
         with _mapped(f"create the cgroup {name}"):
             for directory in group.directories:
                 directory.mkdir(exist_ok=True)

@@ -1,0 +1,49 @@
+"""The parameter of `start_instance` is checked at the door."""
+
+from __future__ import annotations
+
+import pytest
+
+from lego_sdn.core.errors import ConfigError
+from lego_sdn.instance_spec import InstanceSpec
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "m").write_text("weights")
+    return str(tmp_path / "m")
+
+
+def test_defaults_and_everything(model):
+    assert InstanceSpec.parse({"instance": 1, "model": model}).placement == "chained"
+    full = {"instance": 2, "model": model, "cpu_quota": 0.2, "placement": "separate", "stamps": "trailer", "limits": {"streams": 9}}
+    assert InstanceSpec.parse(full).cpu_quota == 0.2
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"quota": 1}, "unknown key 'quota'; the keys are batch, "),
+        ({"instance": None}, "instance: wanted a whole number from 1 to 999, found None"),
+        ({"instance": True}, "instance: wanted"),
+        ({"model": None}, "model: wanted the path of a model file that exists; learn one with 'lego train', found None"),
+        ({"model": "/nowhere"}, "model: wanted .* found '/nowhere'"),
+        ({"placement": "apart"}, "placement: wanted one of chained, separate, found 'apart'"),
+        ({"cpu_quota": "much"}, "cpu_quota: wanted cores above 0, or null"),
+        ({"cpu_quota": 0}, "cpu_quota: wanted"),
+        ({"buckets": 48}, "buckets: wanted a power of two, found 48"),
+        ({"batch": 0}, "batch: wanted"),
+        ({"stamps": "sun"}, "stamps: wanted kernel or trailer"),
+        ({"limits": []}, "limits: wanted a map"),
+    ],
+)
+def test_each_wrong_key_is_named(model, change, sentence):
+    with pytest.raises(ConfigError, match=f"^start_instance: {sentence}"):
+        InstanceSpec.parse({"instance": 1, "model": model} | change)
+
+
+def test_not_even_a_map():
+    with pytest.raises(ConfigError, match="wanted a map, found 7"):
+        InstanceSpec.parse(7)
+    with pytest.raises(ConfigError, match="instance is missing"):
+        InstanceSpec.parse({})
