@@ -59,6 +59,8 @@ class FeatureQuantization(Brick, kind="feature-quantization"):
     Reads: packets, shadows, streams_*, evicted_*
     """
 
+    in_order = True
+
     def __init__(self, serial: int = 0, layout: str = "kitsune115", streams: int = STREAMS) -> None:
         super().__init__(serial)
         self.layout, self.width = layout, LAYOUTS.get(layout, 0)

@@ -1,0 +1,88 @@
+"""Traffic for the tests of the feature extractor, and what the executable definition says of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from bricks.captures import read_packets
+from bricks.packets import (
+    ADDRESS_IPV4,
+    ADDRESS_IPV6,
+    ADDRESS_MAC,
+    ARP,
+    DST_KIND_SHIFT,
+    ICMP,
+    KIND_MASK,
+    NO_PORT,
+    PACKET,
+    SHADOW,
+    bucket_of,
+    seconds,
+)
+
+START = 1_540_446_382_933_899_000
+_HOSTS = [
+    (ADDRESS_IPV4, 0, 0xC0A80001),
+    (ADDRESS_IPV4, 0, 0xC0A80002),
+    (ADDRESS_IPV6, 0xFE80 << 48, 0xC0A80001),
+    (ADDRESS_MAC, 0, 0xC0A80001),
+]
+_GAPS = [0, 0, 1, 1_000, 40_000_000, 999_999_999, 7_000_000_001, 86_400_000_000_000, -1, -3_000_000_000]
+
+
+def capture(data, name: str, packets: int | None = None) -> np.ndarray:
+    """The first packets of a capture."""
+    return read_packets([data / name])[0][:packets]
+
+
+def _port_words(packet) -> tuple:
+    if packet["flags"] & ARP:
+        return "arp", "arp"
+    if packet["flags"] & ICMP:
+        return "icmp", "icmp"
+    return tuple("" if port == NO_PORT else int(port) for port in (packet["src_port"], packet["dst_port"]))
+
+
+def defined(oracle, packets: np.ndarray) -> np.ndarray:
+    """The 115 statistics by the executable definition, float64 [n, 115]."""
+    statistics, rows = oracle.Statistics(), []
+    for now, packet in zip(seconds(packets["time_ns"]), packets, strict=True):
+        kinds = int(packet["flags"])
+        source = (kinds & KIND_MASK, int(packet["src_hi"]), int(packet["src_lo"]))
+        target = (kinds >> DST_KIND_SHIFT & KIND_MASK, int(packet["dst_hi"]), int(packet["dst_lo"]))
+        macs = int(packet["src_mac"]), int(packet["dst_mac"])
+        rows.append(statistics.features(float(now), int(packet["length"]), *macs, source, target, *_port_words(packet)))
+    return np.array(rows).reshape(-1, 115)
+
+
+def distance(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Relative difference, absolute below 1."""
+    return np.abs(found - wanted) / np.maximum(1.0, np.abs(wanted))
+
+
+@st.composite
+def traffic(draw, most: int = 40) -> np.ndarray:
+    """A few hosts that talk across each other, to themselves too, with equal times and with times that run back."""
+    packets = np.zeros(draw(st.integers(1, most)), PACKET)
+    now = START
+    for packet in packets:
+        now += draw(st.sampled_from(_GAPS))
+        source, target = draw(st.sampled_from(_HOSTS)), draw(st.sampled_from(_HOSTS))
+        packet["time_ns"], packet["length"] = now, draw(st.sampled_from([60, 61, 590, 1514]))
+        packet["src_hi"], packet["src_lo"], packet["dst_hi"], packet["dst_lo"] = *source[1:], *target[1:]
+        packet["src_mac"], packet["dst_mac"] = draw(st.sampled_from([1, 2])), 3
+        packet["src_port"], packet["dst_port"] = draw(st.sampled_from([23, 80, NO_PORT])), draw(st.sampled_from([23, 80, NO_PORT]))
+        packet["flags"] = source[0] | target[0] << DST_KIND_SHIFT | draw(st.sampled_from([0, 0, 0, ARP, ICMP]))
+    packets["seq"] = np.arange(len(packets))
+    return packets
+
+
+def shares(packets: np.ndarray, owner: np.ndarray, replica: int) -> np.ndarray:
+    """What a replica is sent when the buckets are owned so (int [buckets]): its sources' packets, and shadows of those to them."""
+    of = len(owner)
+    mine = owner[bucket_of(packets, of)] == replica
+    towards = owner[bucket_of(packets, of, "dst")] == replica
+    sent = packets.copy()
+    sent["flags"] |= np.where(mine, 0, SHADOW).astype(np.uint32)
+    return sent[mine | towards]
