@@ -8,22 +8,18 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lego_sdn import leftovers
-from lego_sdn.adapters import launcher
 from lego_sdn.adapters.cgroups import Cgroups
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher
-from lego_sdn.adapters.ovs import Bridge, Ovs
+from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.rpc import Server
+from lego_sdn.agent_options import Options, make_run_dir, require_root
 from lego_sdn.brick_processes import Host
-from lego_sdn.core.config import Config
-from lego_sdn.core.errors import HostError
-from lego_sdn.graphs import kinds_of
+from lego_sdn.core.errors import HostError, RpcError
 from lego_sdn.instance import Instance
 from lego_sdn.instance_spec import InstanceSpec
 from lego_sdn.leftovers import Belongings
@@ -34,37 +30,6 @@ CALLS = ("hello", "start_instance", "stop_instance", "start_replica", "stop_repl
 LOOK_S = 0.25  # between two looks at whether every brick process lives
 
 
-@dataclass(frozen=True)
-class Options:
-    """How an agent is run.
-
-    address  its socket
-    owner    user id that may talk to it besides root
-    scores   folder for the scores of instances that are not told another one
-    warm     command of the warm process, to which the path of its socket is added
-    graph    kinds of the bricks of an NF, by its name
-    """
-
-    run_dir: Path
-    address: str
-    bridge: Bridge
-    owner: int | None = None
-    scores: str | None = None
-    warm: tuple[str, ...] = launcher.COMMAND
-    graph: Callable[[str], tuple[str, ...]] = kinds_of
-
-    @classmethod
-    def of(cls, config: Config, **more: Any) -> Options:
-        switch = config.switch
-        controller = f"tcp:{switch.openflow_host}:{switch.openflow_port}"
-        return cls(Path(config.run_dir), config.agent, Bridge(switch.bridge, controller, switch.datapath), **more)
-
-    @property
-    def prefix(self) -> str:
-        """Of namespaces and ports: lego1 with the usual bridge, else br0-1 (of a name's 15 characters, 11 are the bridge's)."""
-        return "lego" if self.bridge.name == "lego0" else f"{self.bridge.name[:11]}-"
-
-
 class Agent:
     """A context manager: inside it the bridge is there, the warm process starts up, and `serve` answers; after it nothing is left."""
 
@@ -72,6 +37,7 @@ class Agent:
         self.options, self.run = options, secrets.token_hex(4)
         self.instances: dict[int, Instance] = {}
         self.ending = False
+        self._to_preload = options.model
         self._rest = contextlib.ExitStack()
 
     def __enter__(self) -> Agent:
@@ -100,6 +66,7 @@ class Agent:
         while not self.ending:
             self.server.serve_once(LOOK_S)
             self._look()
+            self._preload()
 
     # ---- what it answers ----
     def hello(self) -> dict[str, Any]:
@@ -113,7 +80,7 @@ class Agent:
             "bridge": bridge,
             "dpid": self.dpid,
             "datapath": self.datapath,
-            "warm": self.host.launcher.is_ready(),
+            "warm": self._to_preload is None and self.host.launcher.is_ready(),
             "error": self.host.launcher.problem(),
             "instances": self.list_instances(),
         }
@@ -205,6 +172,13 @@ class Agent:
                 stack.callback(instance.stop, 0)
             self.instances = {}
 
+    def _preload(self) -> None:
+        """Once the warm process is ready, let it read the model; whoever wants an instance hears what is wrong with it then."""
+        if self._to_preload and self.host.launcher.is_ready():
+            model, self._to_preload = self._to_preload, None
+            with contextlib.suppress(RpcError):
+                self.host.launcher.preload(model)
+
     def _instance(self, n: int) -> Instance:
         if n not in self.instances:
             raise HostError(f"there is no instance {n} here; running: {', '.join(map(str, sorted(self.instances))) or 'none'}")
@@ -213,25 +187,6 @@ class Agent:
     def _look(self) -> None:
         for instance in self.instances.values():
             instance.check()
-
-
-def require_root() -> None:
-    """HostError if this process may not make namespaces."""
-    if os.geteuid() != 0:
-        raise HostError("the agent makes network namespaces and switch ports and needs root: run it with sudo")
-
-
-def make_run_dir(run_dir: Path, owner: int | None = None) -> None:
-    """The folder of sockets, logs and journals, for nobody else. HostError if others could put things into it."""
-    try:
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = run_dir.stat()
-        if found.st_mode & 0o022:
-            raise HostError(f"run_dir {run_dir} is writable by others: choose a folder of LEGO's own, or 'chmod go-w {run_dir}'")
-        if owner is not None and found.st_uid != owner:
-            os.chown(run_dir, owner, -1)
-    except OSError as error:
-        raise HostError(f"cannot use run_dir {run_dir}: {error.strerror}") from error
 
 
 def run(options: Options) -> None:

@@ -14,7 +14,7 @@ from lego_sdn.adapters.cgroups import Cgroups, Group
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher, Replica
 from lego_sdn.adapters.ovs import Ovs
-from lego_sdn.core.errors import BrickError, HostError, RpcError
+from lego_sdn.core.errors import BrickError, RpcError
 from lego_sdn.instance_spec import InstanceSpec
 from lego_sdn.leftovers import Belongings
 from lego_sdn.wiring import Wiring
@@ -57,20 +57,23 @@ class BrickProcesses:
     def fork(self, name: str, wiring: Wiring) -> Replica:
         """Start one process of the wiring; `await_answer` says when it is up."""
         if self.quota is not None:
-            self._group(name).set_quota(self.quota)
+            self._group(name)
         told = self._told(name, wiring)
         self.belongings.note("file", told["socket"], of=name)  # the log stays, for whoever wants to know
         replica = self.host.launcher.fork(told)
         self.replicas[name] = replica
         self.belongings.note("process", str(replica.process.pid), of=name, start=replica.process.start)
-        if name in self.groups:
-            self._put_into_group(replica)
         return replica
 
     def await_answer(self, name: str) -> None:
-        """Wait until it answers calls. BrickError, with its last words, if it dies."""
+        """Wait until it answers calls. BrickError, with its last words, if it dies.
+
+        Its quota holds from here on: under a fifth of a core, the start alone would take five times as long.
+        """
         replica = self.replicas[name]
         self.host.launcher.launched(replica)
+        if name in self.groups:
+            self.groups[name].set_quota(self.quota)
         if self.host.owner is not None:
             os.chown(replica.socket, self.host.owner, -1)
 
@@ -111,10 +114,10 @@ class BrickProcesses:
         for name, replica in self.replicas.items():
             if cores is None and name not in self.groups:
                 continue
-            new = name not in self.groups
+            was_free = name not in self.groups
             self._group(name).set_quota(cores)
-            if new:
-                self._put_into_group(replica)
+            if was_free:  # a process that starts with a quota joins its group by itself, before it does anything
+                self.groups[name].add(replica.process.pid)
         self.quota = cores
 
     def first_dead(self) -> str | None:
@@ -131,14 +134,6 @@ class BrickProcesses:
             name = f"lego-{self.host.run}-{process}"
             self.groups[process] = self.belongings.make("cgroup", name, lambda: self.host.cgroups.create(name), of=process)
         return self.groups[process]
-
-    def _put_into_group(self, replica: Replica) -> None:
-        """The child goes into the quota's group by itself, before it does anything; this adds the hierarchy with the accounts."""
-        try:
-            self.groups[replica.name].add(replica.process.pid)
-        except HostError:
-            if replica.process.is_alive():
-                raise
 
     def _told(self, name: str, wiring: Wiring) -> dict[str, Any]:
         """The spec of one process, as docs/contract.md has it."""
@@ -166,5 +161,5 @@ class BrickProcesses:
             "scores": str(Path(scores) / f"{name}.scores") if scores and last in bricks else None,
             "threshold": spec.threshold,
             "namespace": str(netns.path(f"{self.host.prefix}{spec.instance}")),
-            "cgroup": str(self.groups[name].directory) if name in self.groups else None,
+            "cgroup": [str(folder) for folder in self.groups[name].directories] if name in self.groups else [],
         }

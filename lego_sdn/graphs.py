@@ -12,7 +12,8 @@ def kinds_of(nf: str) -> tuple[str, ...]:
     """Kinds of the bricks of an NF, in the order of the graph. BrickError, with the known ones, if there is no such NF."""
     import bricks.nfs
 
-    known = sorted(module.name for module in pkgutil.iter_modules(bricks.nfs.__path__))
+    names = (module.name for module in pkgutil.iter_modules(bricks.nfs.__path__))
+    known = sorted(name for name in names if not name.endswith("_declaration"))
     if nf not in known:
         raise BrickError(f"there is no NF {nf!r}; bricks/nfs has {', '.join(known)}")
     return tuple(importlib.import_module(f"bricks.nfs.{nf}").GRAPH)

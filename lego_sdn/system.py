@@ -24,7 +24,7 @@ from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.rpc import Client, Unreachable
 from lego_sdn.adapters.wire import is_free
 from lego_sdn.agent import JOURNAL as AGENT_JOURNAL
-from lego_sdn.agent import make_run_dir, require_root
+from lego_sdn.agent_options import make_run_dir, require_root
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError, RpcError
 
@@ -43,6 +43,7 @@ class System:
 
     def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None, scores: Path | None = None) -> None:
         self.config, self.say, self.scores = config, say, scores
+        self.on_bridge: Callable[[Journal, str], None] = lambda journal, run: None  # adds ports before the controller makes rules
         self.run_dir = Path(config.run_dir)
         self.run = secrets.token_hex(4)
         self.agent = Client(config.agent, timeout=10.0)
@@ -128,6 +129,8 @@ class System:
         journal.made(Thing("marked", self.run, self.run))
         scores = ["--scores", str(self.scores)] if self.scores else []
         self._launch(journal, AGENT, [sys.executable, "-m", "lego_sdn", "agent", "--config", str(written), *scores])
+        self._await("bridge ready", self._agent_answers)
+        self.on_bridge(journal, self.run)
         manager = Path(sys.executable).with_name("ryu-manager")
         self._launch(journal, CONTROLLER, [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(written)])
         self._await("agent ready", self._agent_is_ready)
@@ -165,6 +168,13 @@ class System:
                 raise HostError(f"'{line}' did not come true within {START_S:g} s; see the logs in {self.run_dir}")
             time.sleep(0.05)
         self.say(line)
+
+    def _agent_answers(self) -> bool:
+        try:
+            self.agent.call("hello")
+        except Unreachable:
+            return False
+        return True
 
     def _agent_is_ready(self) -> bool:
         try:

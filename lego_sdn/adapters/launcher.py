@@ -1,6 +1,6 @@
 """Brick processes: forked from a warm process that holds the compiled kernels and the model, and reaped by it.
 
-The warm process is `python -m bricks.runtime --warm SOCKET`. It answers `fork(spec) -> {"pid"}` and
+The warm process is `python -m bricks.runtime --warm SOCKET`. It answers `preload(model)`, `fork(spec) -> {"pid"}` and
 `exits() -> [{"pid", "status", "signal"}]`.
 """
 
@@ -104,8 +104,12 @@ class Launcher:
                 raise BrickError(f"the warm process of the bricks was not ready within {seconds:g} s; see {self.log}")
             time.sleep(0.01)
 
+    def preload(self, model: str) -> None:
+        """Have the model in memory before the first instance wants it. RpcError if it cannot be read."""
+        self._client.call("preload", model, timeout=START_S)
+
     def fork(self, spec: dict[str, Any]) -> Replica:
-        """Fork a brick process from the warm one. `launched` says when it answers."""
+        """Fork a brick process from the warm one; `launched` says when it answers. RpcError if the spec is impossible."""
         self.start()
         self.wait_ready()
         log = Path(spec["log"])

@@ -128,11 +128,14 @@ class Ovs:
         if self._is_mine("Bridge", name):
             self._vsctl("--if-exists", "del-br", name)
 
-    def add_port(self, bridge: str, port: str) -> int:
-        """Put an interface on the bridge as an instance port; returns its OpenFlow number. HostError if the switch cannot open it."""
+    def add_port(self, bridge: str, port: str, tag: int | None = INSTANCE_TAG) -> int:
+        """Put an interface on the bridge, as an instance port unless `tag` is None; returns its OpenFlow number.
+
+        HostError if the switch cannot open it.
+        """
         if self._is_stale(port):
             self._vsctl("--if-exists", "del-port", bridge, port)
-        self._vsctl("add-port", bridge, port, f"tag={INSTANCE_TAG}", f"external_ids:{MARK}={self.run}")
+        self._vsctl("add-port", bridge, port, *([f"tag={tag}"] if tag else []), f"external_ids:{MARK}={self.run}")
         number = int(self._wanted("Interface", port, "ofport"))
         if number < 0:
             reason = self._vsctl("get", "Interface", port, "error").strip('"')

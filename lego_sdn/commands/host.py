@@ -25,7 +25,8 @@ def agent(path: str | None, run_dir: str | None, owner: str | None, scores: str 
     """Make namespaces, switch ports and brick processes as the controller asks, until Ctrl-C; then remove them all."""
     from pathlib import Path
 
-    from lego_sdn.agent import Options, require_root, run
+    from lego_sdn.agent import run
+    from lego_sdn.agent_options import Options, require_root
 
     require_root()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)

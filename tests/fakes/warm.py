@@ -20,7 +20,8 @@ CLONE_NEWNET = 0x40000000
 class Warm:
     def __init__(self, address: str) -> None:
         self.children: set[int] = set()
-        self.server = Server(address, {"fork": self.fork, "exits": self.exits})
+        self.models: list[str] = []
+        self.server = Server(address, {"preload": self.models.append, "fork": self.fork, "exits": self.exits})
 
     def fork(self, spec: dict) -> dict:
         pid = os.fork()
@@ -71,8 +72,8 @@ class Brick:
 
 def child(spec: dict) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if spec["cgroup"]:
-        Path(spec["cgroup"], "cgroup.procs").write_text(str(os.getpid()))
+    for folder in spec["cgroup"]:
+        Path(folder, "cgroup.procs").write_text(str(os.getpid()))
     os.dup2(os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
     with open(spec["namespace"]) as namespace:
         if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET):

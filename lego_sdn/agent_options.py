@@ -1,0 +1,67 @@
+"""How an agent is run, and what it needs of its host: root, and a folder of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lego_sdn.adapters import launcher
+from lego_sdn.adapters.ovs import Bridge
+from lego_sdn.core.config import Config
+from lego_sdn.core.errors import HostError
+from lego_sdn.graphs import kinds_of
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an agent is run.
+
+    address  its socket
+    model    to have in memory before the first instance wants it
+    owner    user id that may talk to it besides root
+    scores   folder for the scores of instances that are not told another one
+    warm     command of the warm process, to which the path of its socket is added
+    graph    kinds of the bricks of an NF, by its name
+    """
+
+    run_dir: Path
+    address: str
+    bridge: Bridge
+    model: str | None = None
+    owner: int | None = None
+    scores: str | None = None
+    warm: tuple[str, ...] = launcher.COMMAND
+    graph: Callable[[str], tuple[str, ...]] = kinds_of
+
+    @classmethod
+    def of(cls, config: Config, **more: Any) -> Options:
+        switch = config.switch
+        controller = f"tcp:{switch.openflow_host}:{switch.openflow_port}"
+        return cls(Path(config.run_dir), config.agent, Bridge(switch.bridge, controller, switch.datapath), config.model, **more)
+
+    @property
+    def prefix(self) -> str:
+        """Of namespaces and ports: lego1 with the usual bridge, else br0-1 (of a name's 15 characters, 11 are the bridge's)."""
+        return "lego" if self.bridge.name == "lego0" else f"{self.bridge.name[:11]}-"
+
+
+def require_root() -> None:
+    """HostError if this process may not make namespaces."""
+    if os.geteuid() != 0:
+        raise HostError("the agent makes network namespaces and switch ports and needs root: run it with sudo")
+
+
+def make_run_dir(run_dir: Path, owner: int | None = None) -> None:
+    """The folder of sockets, logs and journals, for nobody else. HostError if others could put things into it."""
+    try:
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = run_dir.stat()
+        if found.st_mode & 0o022:
+            raise HostError(f"run_dir {run_dir} is writable by others: choose a folder of LEGO's own, or 'chmod go-w {run_dir}'")
+        if owner is not None and found.st_uid != owner:
+            os.chown(run_dir, owner, -1)
+    except OSError as error:
+        raise HostError(f"cannot use run_dir {run_dir}: {error.strerror}") from error
