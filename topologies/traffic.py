@@ -1,7 +1,8 @@
 """Synthetic traffic: a network of IoT devices; then one of them is infected and scans, as Mirai does.
 
-The same arguments give the same bytes (with the same version of numpy, whose random generators may change). Nothing here is taken from a real capture, and no address belongs to anybody: the network is
-192.168.40.0/24, servers and the scanned are in 198.18.0.0/15, which is set aside for tests of network devices (RFC 2544).
+The same arguments give the same bytes (with the same version of numpy, whose random generators may change). Nothing here is taken from a
+real capture, and no address belongs to anybody: the network is 192.168.40.0/24, servers and the scanned are in 198.18.0.0/15, which is set
+aside for tests of network devices (RFC 2544).
 """
 
 from __future__ import annotations
