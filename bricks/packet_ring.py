@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import select
 import socket
 import struct
+import time
 from typing import Any
 
 import numpy as np
 
+from bricks.alarm import Alarm
 from bricks.kernels import packet_ring as kernel
+from bricks.stamp_order import StampOrder
 from lego_sdn.core.errors import BrickError, HostError
 
 STAMPS = ("kernel", "trailer")
@@ -33,8 +37,9 @@ class PacketRing:
                  stall for blocks * timeout_ms at any rate before packets are lost: many small blocks are safer than few large ones
     block_bytes  a multiple of the page size; a frame larger than a block is cut
     stamps       "kernel": `time_ns` is the kernel's receive time, `seq` counts the packets of this ring;
-                 "trailer": both come from the stamp at the end of the frame, which is stripped. A frame without one is counted as
-                 `unstamped` and not given out, since a local time among those of the stamps would spoil every statistic
+                 "trailer": both come from the stamp at the end of the frame, which is stripped, and packets are given out in the order of
+                 their stamps (see StampOrder). A frame without one is counted as `unstamped` and not given out, since a local time among
+                 those of the stamps would spoil every statistic
 
     HostError if the interface is missing, gone, or root is missing; BrickError for an impossible ring.
     """
@@ -49,12 +54,16 @@ class PacketRing:
         self._counts[[kernel.FIRST, kernel.LAST]] = -1
         self._seen = np.zeros(kernel.WINDOW // 64, np.uint64)
         self._kernel_drops = 0
+        self._order = StampOrder() if stamps == "trailer" else None
         self._socket = _socket(interface)
+        self._alarm, self._poll = Alarm(), select.epoll()
         try:
             self._index = self._set_up()
         except BaseException:
-            self._socket.close()
+            self._close()
             raise
+        for opened in (self._socket, self._alarm):
+            self._poll.register(opened, select.EPOLLIN)
 
     def _set_up(self) -> int:
         """Ring, then binding: no packet comes before everything is in place. Returns the interface's index."""
@@ -91,19 +100,27 @@ class PacketRing:
         self._words: np.ndarray | None = self._ring.view(np.uint32)
 
     def fileno(self) -> int:
-        """The descriptor to poll: readable once a block is ready."""
-        return self._socket.fileno()
+        """The descriptor to poll: readable once a block is ready, or what was held back for its order is due."""
+        return self._poll.fileno()
 
     def read(self, out: np.ndarray) -> int:
         """Fill `out` (PACKET [rows]) with what is there, without waiting; returns the number of rows.
 
         What does not fit stays for the next call. HostError if the interface has gone.
         """
-        trailer = self.stamps == "trailer"
-        rows = kernel.walk(self._ring, self._words, self.block_bytes, self.blocks, self._cursor, self._counts, self._seen, trailer, out)
+        if self._order is None:
+            rows = self._walk(out)
+        else:
+            rows = self._order.read(self._walk, out, time.monotonic_ns())
+            if rows == 0:
+                self._alarm.set(self._order.due_ns)
         if rows == 0:
             self._look_for_errors()
         return rows
+
+    def _walk(self, out: np.ndarray) -> int:
+        where = self._ring, self._words, self.block_bytes, self.blocks
+        return kernel.walk(*where, self._cursor, self._counts, self._seen, self._order is not None, out)
 
     def _look_for_errors(self) -> None:
         """An interface that is merely down comes back by itself; one that was removed does not."""
@@ -129,7 +146,8 @@ class PacketRing:
                                 every packet: there this is no loss. Loss over all instances is
                                 max(last) - min(first) + 1 - sum(received - shadows - unstamped - repeats)
         repeats                 stamps seen before, among the last 65,536
-        reordered               stamps lower than one before them and not seen yet (each fills its gap), also any older than that window
+        reordered               stamps that came after a higher one, first seen then (each fills its gap); also any beyond that window
+        late                    of these, those that came too late to be put in order: given out after a higher one
         first, last             the lowest and highest stamp, -1 before there is one
         """
         packed = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
@@ -143,6 +161,7 @@ class PacketRing:
             "gaps": counts[kernel.GAPS],
             "repeats": counts[kernel.REPEATS],
             "reordered": counts[kernel.REORDERED],
+            "late": self._order.late if self._order is not None else 0,
             "first": counts[kernel.FIRST],
             "last": counts[kernel.LAST],
         }
@@ -151,7 +170,11 @@ class PacketRing:
         """Give the interface and the ring's memory back; again: nothing happens."""
         self._ring = self._words = None  # the map cannot be closed while arrays look into it
         self._map.close()
-        self._socket.close()
+        self._close()
+
+    def _close(self) -> None:
+        for opened in (self._poll, self._alarm, self._socket):
+            opened.close()
 
     def __enter__(self) -> PacketRing:
         return self
