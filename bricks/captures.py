@@ -11,7 +11,7 @@ from bricks.packets import PACKET
 from bricks.pcap import MAGICS, PcapReader
 from bricks.pcapng import MAGIC as PCAPNG_MAGIC
 from bricks.pcapng import PcapngReader
-from bricks.reader import FrameReader, Reader
+from bricks.reader import Reader
 from bricks.source import Source
 from bricks.tsv import TsvReader
 from lego_sdn.core.errors import CaptureError
@@ -144,6 +144,3 @@ def _describe(source: Source, head: bytes) -> str:
         if head.startswith(magic):
             return f"it is {what}"
     return f"its first bytes are {head.hex(' ', 1)}"
-
-
-__all__ = ["BLOCK", "Capture", "FrameReader", "TimeLine", "open_capture", "open_reader", "read_packets"]
