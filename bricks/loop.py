@@ -44,12 +44,12 @@ class Loop:
         """Until `stop` is called, or SIGTERM came and what waits is done."""
         while not self.ending:
             now = time.monotonic()
+            called = now - self._served >= CALLS_S
             if not self.process.work(now):
-                self._sleep(LONGEST_SLEEP_S, self.server)
-            elif now - self._served < CALLS_S:
-                continue
-            self._served = now
-            self.server.serve_once(0)
+                called = self._sleep(LONGEST_SLEEP_S) or called
+            if called:
+                self._served = now
+                self.server.serve_once(0)
             if self.leaving:
                 self.drain(LEAVE_S)
                 self.ending = True
@@ -64,26 +64,28 @@ class Loop:
             elif self.process.idle and now - last >= QUIET_S:
                 return
             else:
-                self._sleep(min(QUIET_S, deadline - now))
+                self._sleep(min(QUIET_S, deadline - now), calls=False)
 
     def _stop(self) -> None:
         self.ending = True
 
-    def _sleep(self, seconds: float, *doors: Any) -> None:
-        """Until a batch, room, one of `doors` or a signal comes, at most `seconds`."""
+    def _sleep(self, seconds: float, calls: bool = True) -> bool:
+        """Until a batch, room, a signal or (if `calls`) a call comes, at most `seconds`; True: there is a call."""
         try:
             waited = self.process.before_sleep()
             if waited is None:
-                return
+                return False
             poll = select.poll()
-            for door in (*waited, *doors, self._waker):
+            for door in (*waited, self._waker, *([self.server] if calls else [])):
                 poll.register(door, select.POLLIN)
             patience = self.process.patience_s(time.monotonic())
-            poll.poll(1e3 * (seconds if patience is None else min(seconds, patience + 0.001)))
+            rung = poll.poll(1e3 * (seconds if patience is None else min(seconds, patience + 0.001)))
         finally:
             self.process.after_sleep()
-            with contextlib.suppress(BlockingIOError):
-                self._waker.recv(64)
+        doors = {door for door, _ in rung}
+        if self._waker.fileno() in doors:
+            self._waker.recv(64)
+        return self.server.fileno() in doors
 
 
 def serve(data: Mapping[str, Any], models: Models) -> None:

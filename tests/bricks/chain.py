@@ -17,10 +17,12 @@ from bricks import rings
 from bricks.base import Brick
 from bricks.nfs import kitsune
 from bricks.packet_batching import PacketBatching
+from bricks.scores import read_scores
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.errors import BrickError, RpcError
 
 GRAPH = kitsune.GRAPH
+PACKETS = 6000  # of mirai-benign-20000 that tests send through
 CHAIN = [f"{kind}-0" for kind in GRAPH]
 
 
@@ -160,6 +162,13 @@ class Instance:
                     process.wait()
         for ring in rings.names(self.name):
             rings.remove(ring)
+
+
+def check(instance: Instance, offline: np.ndarray, count: int = PACKETS) -> None:
+    """The scores file has every packet once, in order, with the bits of the offline run."""
+    found = read_scores(instance.scores)
+    assert found["seq"].tolist() == list(range(count))
+    assert found["score"].tobytes() == offline[:count].tobytes()
 
 
 if __name__ == "__main__":

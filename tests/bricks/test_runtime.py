@@ -5,64 +5,16 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from bricks import rings
-from bricks.base import Batch
-from bricks.captures import read_packets
-from bricks.feature_quantization import extract
-from bricks.model import load_model, save_model
-from bricks.nfs import kitsune
 from bricks.scores import read_scores
-from bricks.training import Training, train_model
-from lego_sdn.adapters.rpc import Client, RpcError
-from tests.bricks.chain import CHAIN, Feed, Instance
+from lego_sdn.adapters.rpc import RpcError
+from tests.bricks.chain import CHAIN, PACKETS, Feed, Instance, check
 
-LEARNED, PACKETS = 1500, 6000
-
-
-@pytest.fixture(scope="module")
-def packets(data):
-    packets, _ = read_packets([data / "mirai-benign-20000.pcap"])
-    return packets[:PACKETS]
-
-
-@pytest.fixture(scope="module")
-def model(packets, tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model"
-    features = extract(packets[:LEARNED])
-    save_model(train_model(features, Training(fm_grace=500, ad_grace=LEARNED - 501)), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def offline(packets, model):
-    """Scores of one run over all packets in one batch."""
-    batch = Batch(packets)
-    for kind in kitsune.GRAPH[1:]:
-        batch = kitsune.new_brick(kind, 0, load_model(model)).process(batch)
-    return batch.values[:, 0]
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    """A warm process, as the agent starts one."""
-    address = str(tmp_path_factory.mktemp("warm") / "warm.sock")
-    process = subprocess.Popen([sys.executable, "-m", "bricks.runtime", "--warm", address])
-    client = Client(address, 60)
-    deadline = time.monotonic() + 200
-    while not os.path.exists(address):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    yield client
-    client.close()
-    process.terminate()
-    assert process.wait(10) == 0
+pytestmark = pytest.mark.data
 
 
 @pytest.fixture
@@ -79,16 +31,6 @@ def instance(tmp_path, model, feed, warm):
     instance.close()
     left = rings.names(instance.name)
     assert left == []
-
-
-def check(instance, offline, count=PACKETS):
-    """The scores file has every packet once, in order, with the bits of the offline run."""
-    found = read_scores(instance.scores)
-    assert found["seq"].tolist() == list(range(count))
-    assert found["score"].tobytes() == offline[:count].tobytes()
-
-
-pytestmark = pytest.mark.data
 
 
 def test_chained_in_one_process(instance, offline):

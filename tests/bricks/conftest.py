@@ -1,0 +1,61 @@
+"""A small trained model, its offline scores, and a warm process: made once for all tests of brick processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bricks.base import Batch
+from bricks.captures import read_packets
+from bricks.feature_quantization import extract
+from bricks.model import load_model, save_model
+from bricks.nfs import kitsune
+from bricks.training import Training, train_model
+from lego_sdn.adapters.rpc import Client
+from tests.bricks.chain import PACKETS
+
+LEARNED = 1500
+
+
+@pytest.fixture(scope="session")
+def packets(data):
+    packets, _ = read_packets([data / "mirai-benign-20000.pcap"])
+    return packets[:PACKETS]
+
+
+@pytest.fixture(scope="session")
+def model(packets, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model"
+    features = extract(packets[:LEARNED])
+    save_model(train_model(features, Training(fm_grace=500, ad_grace=LEARNED - 501)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def offline(packets, model):
+    """Scores of one run over all packets in one batch."""
+    batch = Batch(packets)
+    for kind in kitsune.GRAPH[1:]:
+        batch = kitsune.new_brick(kind, 0, load_model(model)).process(batch)
+    return batch.values[:, 0]
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory):
+    """A warm process, as the agent starts one."""
+    address = str(tmp_path_factory.mktemp("warm") / "warm.sock")
+    process = subprocess.Popen([sys.executable, "-m", "bricks.runtime", "--warm", address])
+    client = Client(address, 60)
+    deadline = time.monotonic() + 200
+    while not os.path.exists(address):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield client
+    client.close()
+    process.terminate()
+    assert process.wait(10) == 0
