@@ -64,6 +64,7 @@ class Stamps:
 class Sent:
     """What became of the frames.
 
+    bytes                of the frames sent, padding and stamps included
     too_long, too_short  beyond the interface's MTU, less than an Ethernet header: not sent
     interface_drops      sent, but dropped by the interface or, on a veth, on the way into its peer
     """

@@ -65,6 +65,8 @@ def _replay(captures: tuple[str, ...], how: Replay) -> dict[str, Any]:
     pace = Pace(pps=how.pps, speed=how.speed)
     with Sender(how.interface, how.namespace) as sender:  # before reading: what cannot be sent to is said at once
         frames = read_frames(captures)
+        for warning in frames.warnings:
+            click.echo(f"lego: {warning}", err=True)
         count = len(frames.times_ns)
         span_ns = int(frames.times_ns.max() - frames.times_ns.min()) if count else 0
         total = Sent()
