@@ -239,6 +239,15 @@ def collect_what_is_there(ring: PacketRing) -> np.ndarray:
 
 
 @pytest.mark.root
+def test_the_usual_ring_bears_a_reader_that_stalls_for_a_fifth_of_a_second():
+    """As under a CPU quota; every block is handed over after a millisecond, however little is in it."""
+    with veth() as (here, there), PacketRing(there) as ring, Sender(here) as sender:
+        sender.send(frames(*[udp()] * 2000), Pace(pps=10_000))
+        assert len(collect(ring, 2000)) == 2000
+        assert ring.statistics()["kernel_drops"] == 0
+
+
+@pytest.mark.root
 def test_a_second_at_full_speed_without_a_drop():
     with veth() as (here, there), PacketRing(there, stamps="trailer") as ring:
         with sending(here, frames(*[udp(128)] * 150_000), stamps=Stamps()) as results:
