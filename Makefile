@@ -26,3 +26,6 @@ check: install
 
 clean:
 	rm -rf $(VENV) build *.egg-info
+
+run: install
+	$(BIN)/lego run $(CAPTURE) $(ARGS)

@@ -95,6 +95,12 @@ class System:
                 self._journal.gone(thing)
         self._let_go()
 
+    def end_controller(self) -> None:
+        """End the controller alone: the traffic, the rules and the instances go on without it."""
+        assert self._journal is not None
+        _end(self._journal, CONTROLLER)
+        self._children.pop(CONTROLLER).wait()
+
     def stop(self) -> None:
         """End the controller, then the agent, and remove what they left. A second Ctrl-C does not stop this."""
         if self._journal is None:
@@ -214,23 +220,27 @@ def take_down(config: Config) -> list[str]:
         with Journal(run_dir / JOURNAL) as journal:
             words += [f"{thing.detail['role']} (process {thing.name})" for thing in journal.things if thing.kind == "process"]
             _end_all(journal)
-    return words + _clear_agent(run_dir)
+    return words + clear_agent(run_dir)
 
 
 def _end_all(journal: Journal) -> None:
     """End controller and agent, in this order and with time to clean up, and remove what is left of either."""
     run_dir = journal.path.parent
     for role in (CONTROLLER, AGENT):
-        ending = [thing for thing in journal.things if thing.kind == "process" and thing.detail["role"] == role]
-        leftovers.remove(journal, ending, PATIENCE_S)
+        _end(journal, role)
     for thing in journal.things:
         if thing.kind == "holder":
             journal.gone(thing)
     leftovers.clear(journal, PATIENCE_S)
-    _clear_agent(run_dir)
+    clear_agent(run_dir)
 
 
-def _clear_agent(run_dir: Path) -> list[str]:
+def _end(journal: Journal, role: str) -> None:
+    ending = [thing for thing in journal.things if thing.kind == "process" and thing.detail["role"] == role]
+    leftovers.remove(journal, ending, PATIENCE_S)
+
+
+def clear_agent(run_dir: Path) -> list[str]:
     """Remove what a killed agent left; returns that in words. An agent that runs by itself is left alone."""
     path = run_dir / AGENT_JOURNAL
     things = peek(path)

@@ -168,10 +168,11 @@ class Instances(app_manager.RyuApp):
     def _stop(self, action: StopInstance) -> None:
         try:
             with Client(self.address) as agent:
-                agent.call("stop_instance", action.instance, action.drain_ms, timeout=STOP_S + action.drain_ms / 1000)
+                told = agent.call("stop_instance", action.instance, action.drain_ms, timeout=STOP_S + action.drain_ms / 1000)
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return
+        self.shared.observed.finished.extend(told["reports"])
         self._knows_of(action.instance, None)
         self.shared.put(InstanceStopped(action.instance))
 

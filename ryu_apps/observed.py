@@ -12,6 +12,7 @@ from ryu_apps.openflow import Flow, Port
 
 KEPT_ALERTS = 1000
 KEPT_STEERINGS = 100
+KEPT_FINISHED = 1000
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Observed:
     alerts: Alerts = field(default_factory=Alerts)
     steerings: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_STEERINGS))
     bucket_rates: dict[int, float] = field(default_factory=dict)
+    finished: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_FINISHED))  # final load reports of what was stopped
 
 
 class BucketRates:

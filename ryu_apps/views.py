@@ -42,6 +42,7 @@ def status(shared: Shared) -> dict[str, Any]:
         "agent": {"socket": config.agent, "answers": seen.agent is not None, "error": None if seen.agent else seen.agent_error},
         "rules": {"version": state.version, "in_force": state.confirmed, "last": seen.steerings[-1] if seen.steerings else None},
         "alerts": sum(seen.alerts.by_source.values()),
+        "finished": list(seen.finished),
         "stored": shared.store.path if shared.missing_store is None else None,
     }
 

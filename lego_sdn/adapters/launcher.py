@@ -23,6 +23,7 @@ from lego_sdn.core.errors import BrickError, RpcError
 
 START_S = 120.0  # of the warm process: the first start on a machine compiles every kernel
 FORK_S = 20.0  # of a replica, until it answers
+STOP_S = 5.0  # of the warm process, before it is killed
 COMMAND = (sys.executable, "-m", "bricks.runtime", "--warm")
 
 
@@ -151,7 +152,7 @@ class Launcher:
             return
         self._warm.terminate()
         try:
-            self._warm.wait(timeout=5.0)
+            self._warm.wait(timeout=STOP_S)
         except subprocess.TimeoutExpired:
             self._warm.kill()
             self._warm.wait()

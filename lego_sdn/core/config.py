@@ -112,11 +112,14 @@ def _are_wires(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Capture(Section):
-    """How an instance takes packets: stamps by the kernel's clock or from a trailer on the frame; the ring of blocks."""
+    """How an instance takes packets: stamps by the kernel's clock or from a trailer on the frame; the ring of blocks.
+
+    A block is handed over when full or after `timeout_ms`, so an instance may stall for blocks * timeout_ms at any rate without a loss.
+    """
 
     stamps: str = _choice("kernel", "kernel", "trailer")
-    blocks: int = _count(64, 2, 4096)
-    block_bytes: int = _key(1 << 20, "a power of two from 4096 to 16777216", lambda v: _whole(4096, 1 << 24)(v) and v & (v - 1) == 0)
+    blocks: int = _count(2048, 2, 65536)
+    block_bytes: int = _key(1 << 15, "a power of two from 4096 to 16777216", lambda v: _whole(4096, 1 << 24)(v) and v & (v - 1) == 0)
     timeout_ms: int = _count(1, 1, 1000)
 
 

@@ -1,0 +1,227 @@
+"""The main job: LEGO on this host, traffic through its switch, and what became of every packet."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bricks.captures import read_packets
+from bricks.feature_quantization import extract
+from bricks.model import Model, load_model, save_model
+from bricks.scores import SCORE, read_scores
+from bricks.threshold import score_features
+from bricks.training import Training, train_model
+from lego_sdn.core.config import Config, Forward
+from lego_sdn.core.errors import CaptureError, HostError
+from lego_sdn.summary import Summary, compare
+from lego_sdn.system import System
+from lego_sdn.testbed import SINK, WIRES, Load, Replay, Testbed
+
+READY_S = 60.0  # for the first instance to be there and the rules in force
+LOOK_S = 0.25
+FM_GRACE, AD_GRACE = 5000, 50_000
+
+
+@dataclass
+class Observation:
+    """What the controller shows at one moment, and the events since the moment before."""
+
+    status: dict[str, Any]
+    bricks: dict[str, Any]
+    assignment: dict[str, Any]
+    alerts: dict[str, Any]
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def instances(self) -> int:
+        return sum(one["phase"] == "running" for one in self.status["instances"])
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is being changed."""
+        return self.status["change"] is None and self.status["rules"]["in_force"] == self.status["rules"]["version"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run needs before anything is started: the model's file, and the scores that the unsplit run gives.
+
+    unsplit   float64 [packets]; warnings  about the captures
+    """
+
+    model: Path
+    unsplit: np.ndarray
+    warnings: tuple[str, ...]
+
+
+def learn(captures: tuple[Path, ...], to: Path) -> Model:
+    """A model of the benign part: the first of several captures, the first half of a single one. Written to `to`."""
+    packets, _ = read_packets(captures[:1])
+    benign = packets if len(captures) > 1 else packets[: len(packets) // 2]
+    if len(benign) < 100:
+        raise CaptureError(
+            f"capture {captures[0]} has {len(benign)} packets to learn from, wanted 100 or more: give a model or a longer capture"
+        )
+    fm_grace = min(FM_GRACE, len(benign) // 4)
+    training = Training(fm_grace=fm_grace, ad_grace=min(AD_GRACE, len(benign) - fm_grace - 1))
+    model = train_model(extract(benign, training.layout), training)
+    save_model(model, to)
+    return model
+
+
+def prepare(load: Load, model_file: Path | None, folder: Path) -> Prepared:
+    """Learn a model if none is given, and score the load without any split."""
+    where = model_file or folder / "learned.model"
+    model = load_model(where) if model_file else learn(load.captures, where)
+    packets, warnings = read_packets(load.captures)
+    packets = _rounds(packets, load.rounds)
+    return Prepared(where, score_features(model, extract(packets, model.layout)), tuple(warnings))
+
+
+def _rounds(packets: np.ndarray, rounds: int) -> np.ndarray:
+    """The packets `rounds` times over, stamped as the replay stamps them."""
+    out = np.tile(packets, rounds)
+    turn = np.repeat(np.arange(rounds), len(packets))
+    out["seq"] = np.arange(len(out))
+    out["time_ns"] += turn * (np.ptp(packets["time_ns"]) if len(packets) else 0)
+    return out
+
+
+class Experiment:
+    """A context manager: inside it the system runs, with one instance ready and the testbed attached."""
+
+    def __init__(self, config: Config, folder: Path, say: Callable[[str], None]) -> None:
+        self.config = replace(
+            config,
+            forward=Forward("wires", WIRES),
+            capture=replace(config.capture, stamps="trailer"),
+        )
+        self.scores = folder / "scores"
+        self.testbed = Testbed(config.switch.bridge)
+        self.system = System(self.config, say=say, scores=self.scores)
+        self.system.on_bridge = self.testbed.attach
+        self._next_event = 0
+        self._replay: Replay | None = None
+        self.actions: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Experiment:
+        self.scores.mkdir(parents=True, exist_ok=True)
+        self.system.__enter__()
+        try:
+            self._await_ready()
+        except BaseException:
+            self.system.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._replay is not None:
+            self._replay.stop()
+        self.system.stop()
+
+    def watch(self, load: Load, settle_s: float) -> Iterator[Observation]:
+        """Send the load and look a few times a second, until it is sent, scored and the instances are merged again (or `settle_s` passed)."""
+        self._replay = self.testbed.send(load)
+        while self._replay.running:
+            yield self.look()
+        deadline = time.monotonic() + settle_s
+        while time.monotonic() < deadline:
+            seen = self.look()
+            yield seen
+            if seen.instances <= self.config.scaling.min_instances and seen.quiet:
+                return
+
+    def look(self) -> Observation:
+        """What the controller shows now. HostError if it or the agent has ended."""
+        self.system.check()
+        began = time.monotonic()
+        shown = {name: self._get(name) for name in ("status", "bricks", "assignment", "alerts")}
+        told = self._get(f"events?after={self._next_event}&limit=1000")
+        self._next_event = told["next"]
+        self.actions += told["events"]
+        time.sleep(max(0.0, LOOK_S - (time.monotonic() - began)))  # the pace of looking, not a wait for a fact
+        return Observation(events=told["events"], **shown)
+
+    def finish(self, unsplit: np.ndarray) -> Summary:
+        """End the instances, drained, and account for every packet."""
+        assert self._replay is not None
+        sent = self._replay.result()
+        forwarded = self._forwarded()
+        alerts = self._get("alerts")["by_source"]
+        dropped = self._end_instances()
+        files = [read_scores(path) for path in sorted(self.scores.iterdir())]
+        records = np.concatenate(files) if files else np.empty(0, SCORE)
+        return Summary(
+            sent=sent["sent"],
+            seconds=sent["seconds"],
+            forwarded=forwarded,
+            comparison=compare(records, unsplit),
+            dropped=dropped,
+            alerts=dict(sorted(alerts.items(), key=lambda item: (-item[1], item[0]))),
+            actions=self.actions,
+            machine=machine(self.config),
+        )
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + READY_S
+        while True:
+            seen = self.look()
+            if seen.instances >= self.config.scaling.min_instances and seen.quiet and seen.assignment["in_force"]:
+                return
+            if time.monotonic() > deadline:
+                last = self.actions[-1]["text"] if self.actions else "nothing happened"
+                raise HostError(f"no instance was ready within {READY_S:g} s: {last}; see the logs in {self.system.run_dir}")
+
+    def _get(self, path: str) -> dict[str, Any]:
+        try:
+            with urllib.request.urlopen(f"{self.system.url}/{path}", timeout=10) as answer:
+                return json.load(answer)
+        except (OSError, ValueError, urllib.error.URLError) as error:
+            self.system.check()
+            raise HostError(f"the controller does not answer on {self.system.url}/{path} ({error})") from error
+
+    def _forwarded(self) -> int:
+        """Packets that left at the sink, by the switch's counter; waits until it stands still."""
+        before, deadline = -1, time.monotonic() + 10
+        while time.monotonic() < deadline:
+            ports = [port for switch in self._get("switches")["switches"] for port in switch["ports"] if port["name"] == SINK]
+            now = ports[0]["tx_packets"] if ports else 0
+            if now == before:
+                break
+            before = now
+            time.sleep(2 * self.config.scaling.period_s)  # the counters' own pace
+        return before
+
+    def _end_instances(self) -> dict[str, int]:
+        """Stop what still runs, drained; packets that were dropped in the whole run, by reason."""
+        finished = list(self._get("status")["finished"])
+        self.system.end_controller()  # it would start another instance
+        for one in self.system.agent.call("instances"):
+            finished += self.system.agent.call("stop_instance", one["instance"], 5000, timeout=30)["reports"]
+        dropped: dict[str, int] = {}
+        for report in finished:
+            reasons = [brick["dropped"] for brick in report["bricks"]]
+            if report["capture"]:
+                reasons.append({"kernel ring full": report["capture"]["kernel_drops"]})
+            for reason, count in (item for part in reasons for item in part.items()):
+                dropped[reason] = dropped.get(reason, 0) + count
+        return {reason: count for reason, count in dropped.items() if count}
+
+
+def machine(config: Config) -> dict[str, Any]:
+    """What a figure of this run rests on."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, IndexError):
+        model = next(line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    return {"cpu": model, "cores": os.cpu_count(), "cpu_quota": config.instance.cpu_quota, "placement": config.instance.placement}
