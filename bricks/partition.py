@@ -49,8 +49,8 @@ class Partition:
     def owners(self, packets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Worker of each packet's source and of its destination: uint8 [packets], each."""
         source, target = classes_of(packets, "src"), classes_of(packets, "dst")
-        new = np.unique(np.concatenate((source, target)))
-        new = new[self._owner[new] == NOBODY]
+        both = np.concatenate((source, target))
+        new = np.unique(both[self._owner[both] == NOBODY])
         if len(new):
             self._place(new, source, target)
         owner = self._owner[source]

@@ -1,0 +1,39 @@
+"""Picking out of a block what concerns one worker; see `bricks.parallel`."""
+
+import numpy as np
+from numba import njit
+
+from bricks.packets import SHADOW
+
+
+@njit(cache=True)
+def pick(packets, owner, target, me, rows, places):
+    """Copy to `rows` the packets from and to sources of worker `me`, those from others marked as shadows. Returns (rows, of these scored).
+
+    places[k]: where in the block the k-th of the scored rows is.
+    """
+    copied = scored = 0
+    for at in range(len(packets)):
+        if owner[at] == me or target[at] == me:
+            rows[copied] = packets[at]
+            if owner[at] != me:
+                rows[copied]["flags"] |= np.uint32(SHADOW)
+            if rows[copied]["flags"] & np.uint32(SHADOW) == 0:
+                places[scored] = at
+                scored += 1
+            copied += 1
+    return copied, scored
+
+
+@njit(cache=True)
+def count(packets, owner, target, own, others):
+    """Rows of a block by worker: `own` to be scored, `others` for state only. Both int64 [workers], written."""
+    own[:] = 0
+    others[:] = 0
+    for at in range(len(packets)):
+        if packets[at]["flags"] & np.uint32(SHADOW) == 0:
+            own[owner[at]] += 1
+        else:
+            others[owner[at]] += 1
+        if target[at] != owner[at]:
+            others[target[at]] += 1
