@@ -1,0 +1,317 @@
+"""The agent on this host: what it starts, what it says when something is wrong, and that nothing of it is left behind."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lego_sdn.adapters import netns
+from lego_sdn.adapters.processes import Process
+from lego_sdn.adapters.rpc import Client, PeerError
+from lego_sdn.agent_options import Options, make_run_dir, require_root
+from lego_sdn.core.config import Config
+from lego_sdn.core.errors import HostError
+from tests.fakes.host import fake_host
+
+NETWORK = "unsupervised-network"
+
+
+@pytest.fixture
+def host():
+    with fake_host() as host:
+        yield host
+
+
+def load(process: dict) -> dict:
+    with Client(process["socket"]) as client:
+        return client.call("load")
+
+
+def wait_for(fact, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.01)
+
+
+@pytest.mark.root
+def test_an_instance_in_one_process(host):
+    agent = host.start()
+    hello = agent.call("hello")
+    assert (hello["bridge"], hello["datapath"], hello["instances"]) == (host.bridge, "netdev", [])
+    one = agent.call("start_instance", {"instance": 1, "model": host.model(), "cpu_quota": 0.5, "scores": str(host.folder)})
+    assert (one["namespace"], one["port"], one["interface"], one["state"]) == (f"{host.prefix}1", f"{host.prefix}1", "in0", "running")
+    assert one["ofport"] > 0
+    (process,) = one["processes"]
+    assert stat.S_IMODE(os.stat(process["socket"]).st_mode) == 0o600
+    told = load(process)
+    assert told["links"] == ["in0", "lo"], "the process is in its namespace"
+    assert told["spec"]["interface"] == "in0"
+    assert told["spec"]["scores"] == f"{host.folder}/1-a.scores"
+    (cgroup, *_) = told["spec"]["cgroup"]
+    assert Path(cgroup, "cgroup.procs").read_text().split() == [str(process["pid"])]
+    assert agent.call("start_instance", one["spec"]) == one, "asked twice, it is there once"
+    with pytest.raises(PeerError, match="instance 1 exists already"):
+        agent.call("start_instance", one["spec"] | {"batch": 7})
+    assert agent.call("set_quota", 1, None) is True
+    assert agent.call("instances")[0]["cpu_quota"] is None
+    assert agent.call("flush_cache") > 0
+    (report,) = agent.call("stop_instance", 1, 100)["reports"]
+    assert report["calls"] == [["drain"]]
+    assert agent.call("instances") == []
+    assert host.left(hello["run"]) != [], "the bridge and the sockets of the agent are still there"
+    assert agent.call("shutdown") is True
+    assert host.child.wait(20) == 0
+    assert host.left(hello["run"]) == []
+
+
+@pytest.mark.root
+def test_bricks_in_processes_of_their_own_and_replicas(host):
+    agent = host.start()
+    run = agent.call("hello")["run"]
+    one = agent.call("start_instance", {"instance": 3, "model": host.model(), "placement": "separate"})
+    names = [process["process"] for process in one["processes"]]
+    assert names == ["3-a", "3-b", "3-c", "3-d", "3-e"]
+    specs = [load(process)["spec"] for process in one["processes"]]
+    assert [spec["interface"] for spec in specs] == ["in0", None, None, None, None]
+    for before, after in itertools.pairwise(specs):
+        assert before["rings_out"] == {before["bricks"][0]: after["rings_in"]}
+    added = agent.call("start_replica", 3, NETWORK)
+    assert added["brick"] == f"{NETWORK}-1"
+    fresh = load(added["process"])["spec"]
+    assert load(one["processes"][4])["calls"] == [
+        ["inputs", {"sample-result-0": specs[4]["rings_in"] + fresh["rings_out"][f"{NETWORK}-1"]}]
+    ]
+    assert load(one["processes"][2])["calls"] == [["routes", {"feature-mapping-0": specs[3]["rings_in"] + fresh["rings_in"]}]]
+    assert len(agent.call("instances")[0]["processes"]) == 6
+    assert agent.call("stop_replica", 3, f"{NETWORK}-1")["calls"] == [["drain"]]
+    assert load(one["processes"][2])["calls"][1:] == [["routes", {"feature-mapping-0": specs[3]["rings_in"]}]]
+    assert load(one["processes"][4])["calls"][1:] == [["inputs", {"sample-result-0": specs[4]["rings_in"]}]]
+    wait_for(lambda: Process.of(added["process"]["pid"]) is None)
+    for call, sentence in (
+        (("start_replica", 3, "packet-batching"), "stays single in an instance"),
+        (("stop_replica", 3, f"{NETWORK}-0"), "is the only"),
+        (("start_replica", 9, NETWORK), "there is no instance 9 here; running: 3"),
+        (("stop_instance", 9), "there is no instance 9"),
+    ):
+        with pytest.raises(PeerError, match=sentence):
+            agent.call(*call)
+    assert host.end() == 0
+    assert host.left(run) == []
+
+
+@pytest.mark.root
+def test_a_process_that_dies(host):
+    """Killed, it makes the instance `failed` with a sentence; dying at its start, nothing of the instance is left."""
+    agent = host.start()
+    one = agent.call("start_instance", {"instance": 1, "model": host.model(), "placement": "separate"})
+    os.kill(one["processes"][3]["pid"], signal.SIGKILL)
+    wait_for(lambda: agent.call("instances")[0]["state"] == "failed")
+    assert "brick process 1-d was ended by SIGKILL" in agent.call("instances")[0]["error"]
+    assert len(agent.call("stop_instance", 1, 50)["reports"]) == 4, "of those that live"
+    before = host.left()
+    for orders, placement in ((("die",), "chained"), (("die-2-e",), "separate")):
+        with pytest.raises(PeerError, match=r"brick process 2-[ae] ended with status 1: ValueError: the weights are rotten \(see .*log\)"):
+            agent.call("start_instance", {"instance": 2, "model": host.model(*orders), "placement": placement})
+        assert host.left() == before
+    assert agent.call("instances") == []
+
+
+@pytest.mark.root
+def test_a_replica_that_dies_at_its_start_leaves_the_instance_as_it_was(host):
+    agent = host.start()
+    one = agent.call("start_instance", {"instance": 1, "model": host.model("die-1-f"), "placement": "separate"})
+    with pytest.raises(PeerError, match="brick process 1-f ended with status 1: ValueError: the weights are rotten"):
+        agent.call("start_replica", 1, NETWORK)
+    assert agent.call("instances") == [one]
+    assert load(one["processes"][4])["calls"][-1] == ["inputs", {"sample-result-0": load(one["processes"][4])["spec"]["rings_in"]}]
+    assert agent.call("start_replica", 1, NETWORK)["process"]["process"] == "1-g", "no name is used twice"
+
+
+@pytest.mark.root
+def test_what_is_wrong_is_said_and_leaves_nothing(host):
+    agent = host.start()
+    before = host.left()
+    good = {"instance": 1, "model": host.model()}
+    for wrong, sentence in (
+        ({"model": "/nowhere"}, "there is none|found '/nowhere'"),
+        ({"nf": "nothing"}, "there is no NF 'nothing'; bricks/nfs has kitsune"),
+        ({"placement": "x"}, "placement: wanted one of chained, separate"),
+        ({"size": 1}, "unknown key 'size'"),
+    ):
+        with pytest.raises(PeerError, match=sentence):
+            agent.call("start_instance", good | wrong)
+    assert host.left() == before
+
+
+@pytest.mark.root
+def test_names_that_others_have_are_left_to_them(host):
+    agent = host.start()
+    name = f"{host.prefix}1"
+    netns.create(name)
+    try:
+        with pytest.raises(PeerError, match=f"cannot create the network namespace {name}: that name is taken"):
+            agent.call("start_instance", {"instance": 1, "model": host.model()})
+        assert netns.exists(name)
+        netns.add_veth(name, name, "in0")
+        with pytest.raises(PeerError, match=f"an interface {name} exists that this agent did not make"):
+            agent.call("start_instance", {"instance": 1, "model": host.model()})
+        assert host.end() == 0
+        assert netns.exists(name)
+        assert netns.link_exists(name)
+    finally:
+        netns.remove_link(name)
+        netns.remove(name)
+
+
+@pytest.mark.root
+def test_after_a_kill_the_next_start_removes_exactly_what_was_left(host):
+    agent = host.start()
+    run = agent.call("hello")["run"]
+    agent.call("start_instance", {"instance": 1, "model": host.model(), "cpu_quota": 0.5})
+    agent.call("start_instance", {"instance": 2, "model": host.model(), "placement": "separate"})
+    ring = Path("/dev/shm") / f"lego-{run}-i2-r0"  # as the real bricks would
+    ring.mkdir()
+    (ring / "ring").write_text("x")
+    user = f"{host.prefix}user"  # a namespace of the user's, with a name like LEGO's
+    netns.create(user)
+    try:
+        assert host.end(signal.SIGKILL) == -signal.SIGKILL
+        left = host.left(run)
+        assert f"{host.prefix}1" in left
+        assert str(ring) in left
+        assert len([what for what in left if what.startswith("process")]) >= 6
+        again = host.start()
+        assert again.call("instances") == []
+        assert [what for what in host.left(run) if what != host.bridge and ".sock" not in what and ".journal" not in what] == [user]
+        assert "removed what an earlier agent left: namespace" in host.log()
+        again.call("start_instance", {"instance": 1, "model": host.model()})
+    finally:
+        netns.remove(user)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("milliseconds", [5, 40, 70])
+def test_a_kill_in_the_middle_of_a_start(host, milliseconds):
+    agent = host.start()
+    run = agent.call("hello")["run"]
+    with pytest.raises(Exception, match=r"did not answer|closed|cannot reach"):
+        agent.call("start_instance", {"instance": 1, "model": host.model("mute"), "placement": "separate"}, timeout=milliseconds / 1e3)
+    host.end(signal.SIGKILL)
+    host.start()
+    host.end()
+    assert host.left(run) == []
+
+
+@pytest.mark.root
+def test_a_second_agent_and_one_that_was_stopped_while_it_started(host):
+    host.start()
+    first = host.child
+    host.begin()
+    assert host.child.wait(20) != 0
+    assert "agent.journal is in use: another LEGO process runs with this run_dir" in host.log()
+    assert first.poll() is None
+    host.child = first
+    assert host.end(signal.SIGINT) == 0
+    host.begin()
+    wait_for(lambda: (host.folder / "warm.sock").exists())
+    assert host.end() == 0
+
+
+@pytest.mark.root
+def test_a_bridge_of_the_users_is_used_and_given_back(host):
+    subprocess.run(["ovs-vsctl", "add-br", host.bridge, "--", "set", "Bridge", host.bridge, "datapath_type=netdev"], check=True)
+    try:
+        agent = host.start()
+        agent.call("start_instance", {"instance": 1, "model": host.model()})
+        assert host.end() == 0
+        found = subprocess.run(
+            ["ovs-vsctl", "get", "Bridge", host.bridge, "fail_mode", "controller"], capture_output=True, text=True, check=True
+        )
+        assert found.stdout.split() == ["[]", "[]"]
+        assert host.left() == [host.bridge] * 3, "the bridge, its port and its interface"
+    finally:
+        subprocess.run(["ovs-vsctl", "--if-exists", "del-br", host.bridge], check=True)
+
+
+@pytest.mark.root
+def test_sockets_belong_to_the_user_of_the_controller():
+    with fake_host(owner=65534) as host:
+        agent = host.start()
+        one = agent.call("start_instance", {"instance": 1, "model": host.model()})
+        for path in (str(host.folder), str(host.folder / "agent.sock"), one["processes"][0]["socket"]):
+            assert os.stat(path).st_uid == 65534, path
+
+
+@pytest.mark.root
+def test_a_warm_process_that_died_is_started_again(host):
+    agent = host.start()
+    agent.call("start_instance", {"instance": 1, "model": host.model()})
+    parents = {int(Path(f"/proc/{p['pid']}/stat").read_text().split()[3]) for p in agent.call("instances")[0]["processes"]}
+    os.kill(parents.pop(), signal.SIGKILL)
+    agent.call("start_instance", {"instance": 2, "model": host.model()})
+    assert [one["state"] for one in agent.call("instances")] == ["running", "running"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("placement", ["chained", "separate"])
+def test_real_bricks(placement):
+    """The real warm process: an instance, a replica of the learning network, and both gone again; no ring is left."""
+    from bricks.model import save_model
+    from bricks.warm_up import blank_model
+
+    with fake_host(warm="real") as host:
+        agent = host.start()
+        run = agent.call("hello")["run"]
+        model = host.folder / "blank.lego"
+        save_model(blank_model("kitsune115"), model)
+        one = agent.call("start_instance", {"instance": 1, "model": str(model), "cpu_quota": 0.5, "placement": placement})
+        assert load(one["processes"][0])["capture"]["received"] == 0
+        added = agent.call("start_replica", 1, NETWORK)
+        assert load(added["process"])["bricks"][0]["id"] == f"{NETWORK}-1"
+        assert list(Path("/dev/shm").glob(f"lego-{run}*"))
+        assert agent.call("stop_replica", 1, f"{NETWORK}-1")["bricks"][0]["queue_in"] == 0
+        assert len(agent.call("stop_instance", 1, 500)["reports"]) == len(one["processes"])
+        host.model("rotten")
+        with pytest.raises(PeerError, match="brick process 2-a ended with status 1: ModelError"):
+            agent.call("start_instance", {"instance": 2, "model": host.model("rotten")})
+        agent.call("start_instance", {"instance": 3, "model": str(model), "placement": placement})
+        host.end(signal.SIGKILL)  # bricks go on without an agent, until somebody clears up
+        wait_for(lambda: not Path(f"/proc/{host.child.pid}").exists() or host.child.poll() is not None)
+        host.start()
+        host.end()
+        assert host.left(run) == []
+
+
+def test_names():
+    def prefix(bridge):
+        return Options.of(Config.parse({"switch": {"bridge": bridge}})).prefix
+
+    assert prefix("lego0") == "lego"
+    assert prefix("br0") == "br0-"
+    assert len(prefix("a-bridge-with-x") + "999") == 15
+
+
+def test_without_root(monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(HostError, match="the agent makes network namespaces and switch ports and needs root: run it with sudo"):
+        require_root()
+
+
+def test_a_folder_that_others_can_write_into_is_refused(tmp_path):
+    (tmp_path / "open").mkdir(mode=0o777)
+    os.chmod(tmp_path / "open", 0o777)
+    with pytest.raises(HostError, match="is writable by others"):
+        make_run_dir(tmp_path / "open")
+    make_run_dir(tmp_path / "a" / "b")
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HostError, match="cannot use run_dir"):
+        make_run_dir(tmp_path / "file")

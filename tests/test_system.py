@@ -1,0 +1,192 @@
+"""Everything together: started, watched and ended, whatever ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lego_sdn.adapters import processes
+from lego_sdn.adapters.processes import Process
+from lego_sdn.core.config import Config
+from lego_sdn.core.errors import HostError
+from lego_sdn.system import System, take_down
+from tests.fakes.host import ROOT, fake_host
+
+pytestmark = pytest.mark.root
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.fixture
+def place():
+    """A folder and a bridge of their own; afterwards nothing of them is left, whatever the test did."""
+    with fake_host() as host:
+        yield host
+        take_down(configuration(host))
+
+
+def configuration(host, **more):
+    return Config.parse(
+        {
+            "run_dir": str(host.folder),
+            "switch": {"bridge": host.bridge, "openflow_port": free_port()},
+            "rest": {"port": free_port()},
+        }
+        | more
+    )
+
+
+def marks(place) -> list[str]:
+    """Runs of everything that a system in this place started."""
+    words = [line.split('"') for journal in place.folder.glob("*.journal") for line in journal.read_text().splitlines()]
+    return [line[line.index("run") + 2] for line in words if "run" in line]
+
+
+def wait_for(fact, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+def test_inside_it_runs_and_afterwards_it_is_gone(place):
+    said = []
+    with System(configuration(place), say=said.append) as system:
+        status = system.status()
+        assert status["bridge"]["connected"]
+        assert status["agent"]["answers"]
+        assert system.agent.call("hello")["warm"]
+        runs = marks(place)
+        with pytest.raises(HostError, match="is in use: another LEGO process runs with this run_dir"):
+            System(system.config).__enter__()
+        system.check()
+    assert said[0] in ("Open vSwitch runs", "Open vSwitch started")
+    assert said[-2:] == ["agent ready", "controller ready"]
+    assert place.left(*runs) == []
+
+
+def test_a_part_that_ends_is_named_with_its_last_words(place):
+    with System(configuration(place)) as system:
+        runs = marks(place)
+        controller = system._children["controller"]
+        controller.kill()
+        controller.wait()
+        with pytest.raises(HostError, match=r"the controller ended.* \(see .*controller\.log\)"):
+            system.check()
+        system._children["agent"].kill()  # and the agent without a chance to clean up
+        system._children["agent"].wait()
+    assert place.left(*runs) == []
+
+
+@pytest.mark.parametrize("key", ["rest", "switch"])
+def test_a_port_in_use(place, key):
+    config = configuration(place)
+    port = config.rest.port if key == "rest" else config.switch.openflow_port
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(HostError, match=rf"port {port} of 127.0.0.1 .* is in use by another process: stop it, or set {key}\."),
+        System(config),
+    ):
+        pytest.fail("it must not start")
+    assert place.left() == []
+
+
+@pytest.fixture
+def up(place):
+    """Runs `lego up` in a process of its own."""
+    path = place.folder / "lego.yaml"
+    config = configuration(place)
+    path.write_text(f"run_dir: {place.folder}\nswitch: {{bridge: {place.bridge}, openflow_port: {config.switch.openflow_port}}}\n")
+    path.write_text(path.read_text() + f"rest: {{port: {config.rest.port}}}\n")
+    children = []
+
+    def start(*options):
+        log = open(place.folder / "up.log", "wb")  # noqa: SIM115 (the child's)
+        with log:
+            command = [sys.executable, "-m", "lego_sdn", "up", "--config", str(path), *options]
+            children.append(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True))
+        return children[-1], path
+
+    yield start
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+            child.wait(60)
+
+
+def lego(*words):
+    done = subprocess.run([sys.executable, "-m", "lego_sdn", *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def is_up(place, child):
+    assert child.poll() is None, (place.folder / "up.log").read_text()
+    return "status: http" in (place.folder / "up.log").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_lego_up_ends_and_leaves_nothing(place, up, number):
+    """By Ctrl-C or SIGTERM at once; killed, `lego down` clears up."""
+    child, path = up()
+    wait_for(lambda: is_up(place, child))
+    runs = marks(place)
+    child.send_signal(number)
+    child.wait(60)
+    if number == signal.SIGKILL:
+        assert len([what for run in runs for what in processes.marked(run)]) >= 3, "agent, controller and warm process go on"
+        code, text = lego("down", "--config", str(path))
+        assert code == 0, text
+        assert "ended controller (process" in text
+    assert place.left(*runs) == []
+    code, text = lego("down", "--config", str(path))
+    assert (code, text) == (0, f"nothing of LEGO runs with run_dir {place.folder}\n")
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0])
+def test_ctrl_c_while_it_starts(place, up, seconds):
+    child, _ = up()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(seconds)
+    runs = marks(place)
+    child.send_signal(signal.SIGINT)
+    child.wait(60)
+    assert place.left(*runs) == []
+
+
+def test_a_daemon(place, up):
+    child, path = up("--daemon")
+    assert child.wait(60) == 0, (place.folder / "up.log").read_text()
+    runs = marks(place)
+    code, text = lego("up", "--config", str(path))
+    assert (code, text) == (2, f"lego: LEGO runs already with run_dir {place.folder}: 'lego down' ends it\n")
+    assert len([what for run in runs for what in processes.marked(run)]) >= 3
+    assert lego("down", "--config", str(path))[0] == 0
+    assert place.left(*runs) == []
+
+
+def test_lego_down_ends_a_lego_up_that_runs(place, up):
+    child, path = up()
+    wait_for(lambda: is_up(place, child))
+    runs = marks(place)
+    code, text = lego("down", "--config", str(path))
+    assert (code, text) == (0, f"ended lego process {child.pid}\n")
+    child.wait(10)
+    assert place.left(*runs) == []
+
+
+def test_an_agent_that_was_started_by_hand_is_left_alone(place):
+    place.start()
+    assert take_down(configuration(place)) == []
+    assert Process.of(place.child.pid)
+    assert os.path.exists(Path(place.folder, "agent.sock"))
