@@ -131,7 +131,7 @@ class Experiment:
         self.system.stop()
 
     def watch(self, load: Load, settle_s: float) -> Iterator[Observation]:
-        """Send the load and look a few times a second, until it is sent, scored and the instances are merged again (or `settle_s` passed)."""
+        """Send the load and look a few times a second, until it is sent and the instances are merged again, or `settle_s` passed."""
         self._replay = self.testbed.send(load)
         while self._replay.running:
             yield self.look()
@@ -222,6 +222,7 @@ class Experiment:
 def machine(config: Config) -> dict[str, Any]:
     """What a figure of this run rests on."""
     model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, IndexError):
-        model = next(line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return {"cpu": model, "cores": os.cpu_count(), "cpu_quota": config.instance.cpu_quota, "placement": config.instance.placement}

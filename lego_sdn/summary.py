@@ -43,7 +43,7 @@ def compare(records: np.ndarray, unsplit: np.ndarray) -> Comparison:
 
 @dataclass(frozen=True)
 class Summary:
-    """Totals of a run. Invariant 2 of the design: what was sent is scored, or dropped under a name; `missing` is the rest, and must be 0."""
+    """Totals of a run. What was sent is scored, or dropped under a name (invariant 2 of the design); `missing` is the rest."""
 
     sent: int
     seconds: float
