@@ -51,14 +51,15 @@ class Loop:
                 self._served = now
                 self.server.serve_once(0)
             if self.leaving:
+                self.leaving = False  # a second SIGTERM cuts it short
                 self.drain(LEAVE_S)
                 self.ending = True
 
     def drain(self, seconds: float) -> None:
-        """Work until nothing waits and nothing has come for a while, or `seconds` have passed. Answers no calls meanwhile."""
+        """Work until nothing waits and nothing has come for a while, `seconds` have passed or SIGTERM came. Answers no calls meanwhile."""
         last = time.monotonic()
         deadline = last + seconds
-        while (now := time.monotonic()) < deadline:
+        while (now := time.monotonic()) < deadline and not self.leaving:
             if self.process.work(now):
                 last = now
             elif self.process.idle and now - last >= QUIET_S:

@@ -1,4 +1,8 @@
-"""The warm process: kernels compiled and models loaded once; brick processes are forked from it and start at once."""
+"""The warm process: kernels compiled and models loaded once; brick processes are forked from it and start at once.
+
+It ends with the agent that started it. Its children do not: an agent that was killed must not stop the watching of traffic, so they
+go on, take packets and write scores, until the next agent ends them (it finds them in its journal and by the mark in their environment).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ PR_SET_PDEATHSIG = 1
 
 
 class Warm:
-    """Answers `preload`, `fork` and `exits`. Its children do not die with it: watching goes on without an agent."""
+    """Answers `preload`, `fork` and `exits`."""
 
     def __init__(self, address: str) -> None:
         self.models = Models()
