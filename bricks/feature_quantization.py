@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bricks.base import Batch, Brick
+from bricks.kernels.state100 import KitsunePy100State
 from bricks.kernels.state115 import Kitsune115State
 from bricks.packets import SHADOW
 from lego_sdn.core.errors import BrickError
@@ -26,7 +27,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "kitsunepy100": _names({"MI_dir": _ONE, "HH": _TWO_PUBLIC, "HH_jit": _ONE, "HpHp": _TWO_PUBLIC}),
 }
 LAYOUTS: dict[str, int] = {layout: len(names) for layout, names in NAMES.items()}
-_STATES = {"kitsune115": Kitsune115State}
+_STATES = {"kitsune115": Kitsune115State, "kitsunepy100": KitsunePy100State}
 
 
 def new_state(layout: str, streams: int):

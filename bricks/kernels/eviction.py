@@ -27,7 +27,7 @@ def _sweep(table, now):
     book = table.book
     faded = _weights(table, now)
     quota = max(1, len(faded) // _SHARE)
-    limit, equals = _smallest(faded, quota)
+    limit, equals = smallest(faded, quota)
     gone, count = np.empty(quota, np.int64), 0
     for row in range(len(faded)):
         if faded[row] <= limit and (faded[row] < limit or equals > 0):
@@ -63,7 +63,7 @@ def _weights(table, now):
 
 
 @njit(cache=True)
-def _smallest(numbers, quota):
+def smallest(numbers, quota):
     """The `quota`-th smallest number (they are below 2**60 and not negative), and how many equal to it are among the first."""
     counts = np.empty(1 << _DIGIT, np.int64)
     prefix, left = 0, quota

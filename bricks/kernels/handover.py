@@ -29,19 +29,9 @@ from bricks.kernels.streams import (
     secret_of,
     tag_of,
 )
-from lego_sdn.core.errors import BrickError
 
 _SOURCE, _TARGET = 1, 3  # words of a head that hold the low words of its addresses
 _HAS_BODY, _HAS_PRODUCTS = 1.0, 2.0
-
-
-def chosen_buckets(buckets: frozenset[int], of: int) -> np.ndarray:
-    """bool [of]: which buckets are meant. `of` is a power of two."""
-    if of < 1 or of & (of - 1) or not all(0 <= bucket < of for bucket in buckets):
-        raise BrickError(f"buckets {sorted(buckets)} of {of}: the number of buckets must be a power of two and above each of them")
-    chosen = np.zeros(of, np.bool_)
-    chosen[list(buckets)] = True
-    return chosen
 
 
 def record_words(table: Table) -> int:

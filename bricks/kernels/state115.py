@@ -1,78 +1,44 @@
-"""State of the `kitsune115` extractor: its tables, and how they grow, count, leave and enter."""
+"""State of the `kitsune115` extractor: how its streams are counted, leave and enter."""
 
 from __future__ import annotations
 
-import msgpack
+from typing import ClassVar
+
 import numpy as np
 
 from bricks.kernels import eviction, handover, kitsune115
-from bricks.kernels.streams import EVICTED, FREE, USED, Table, with_room
-from lego_sdn.core.errors import BrickError
-
-_FORMAT = {"what": "lego streams", "version": 1, "layout": "kitsune115"}
-_BLOCK = 512  # packets between two looks at the room in the index
+from bricks.kernels.state import StreamState
+from bricks.kernels.streams import EVICTED, FREE, USED, with_room
 
 
-class Kitsune115State:
-    """All streams that the packets so far have left, at most `streams` of each kind."""
+class Kitsune115State(StreamState):
+    """All streams that the packets so far have left, at most `streams` of each kind: mi, h, hh, hp."""
 
-    def __init__(self, streams: int) -> None:
-        self.tables = kitsune115.new_tables(streams)
-
-    def advance(self, packets: np.ndarray, out: np.ndarray) -> int:
-        """Take PACKET rows in; statistics of those that are no shadows go to `out`, float64 [n, 115]. Returns how many."""
-        written = 0
-        for begin in range(0, len(packets), _BLOCK):
-            block = packets[begin : begin + _BLOCK]
-            self._make_room(len(block))
-            written += kitsune115.advance(block, self.tables, out[written:].reshape(-1))
-        return written
-
-    def _make_room(self, packets: int) -> None:
-        self.tables = kitsune115.make_room(self.tables, packets)
+    layout = "kitsune115"
+    kernel: ClassVar = kitsune115
 
     def counters(self) -> dict[str, int]:
-        """Streams held and evicted, by kind."""
-        held = {f"streams_{kind}": int(table.book[USED] - table.book[FREE]) for kind, table in self._named()}
-        return held | {f"evicted_{kind}": int(table.book[EVICTED]) for kind, table in self._named()}
+        tables = self.tables._asdict().items()
+        held = {f"streams_{kind}": int(table.book[USED] - table.book[FREE]) for kind, table in tables}
+        return held | {f"evicted_{kind}": int(table.book[EVICTED]) for kind, table in tables}
 
-    def _named(self) -> list[tuple[str, Table]]:
-        return list(self.tables._asdict().items())
+    def _leave(self, chosen: np.ndarray) -> dict:
+        tables = self.tables._asdict().items()
+        return {kind: handover.records_of(table, handover.rows_with_end(table, chosen)).tobytes() for kind, table in tables}
 
-    def export(self, buckets: frozenset[int], of: int) -> bytes:
-        """The records of the streams with an end in `buckets` (of `of` in all), keys and product sums included."""
-        chosen = handover.chosen_buckets(buckets, of)
-        records = {kind: handover.records_of(table, handover.rows_with_end(table, chosen)).tobytes() for kind, table in self._named()}
-        return msgpack.packb(_FORMAT | {"records": records})
-
-    def adopt(self, data: bytes) -> int:
-        """Take exported records in; returns how many. A record held already is left as it is."""
-        message = _unpacked(data)
+    def _enter(self, records: dict) -> int:
         taken = 0
-        for kind, table in self._named():
-            records = np.frombuffer(message["records"][kind], np.float64).reshape(-1, handover.record_words(table))
-            roomy = with_room(table, len(records))
-            taken += handover.put_into(roomy, records, records.view(np.uint64))
+        for kind, table in self.tables._asdict().items():
+            new = np.frombuffer(records[kind], np.float64).reshape(-1, handover.record_words(table))
+            roomy = with_room(table, len(new))
+            taken += handover.put_into(roomy, new, new.view(np.uint64))
             self.tables = self.tables._replace(**{kind: roomy})
         return taken
 
-    def forget(self, owned: frozenset[int], of: int) -> int:
-        """Drop the streams that have no end in the buckets still owned; returns how many."""
-        kept, every = handover.chosen_buckets(owned, of), np.ones(of, np.bool_)
-        dropped = 0
-        for _, table in self._named():
-            rows = np.setdiff1d(handover.rows_with_end(table, every), handover.rows_with_end(table, kept), assume_unique=True)
+    def _drop_others(self, chosen: np.ndarray) -> int:
+        dropped, every = 0, np.ones(len(chosen), np.bool_)
+        for table in self.tables:
+            rows = np.setdiff1d(handover.rows_with_end(table, every), handover.rows_with_end(table, chosen), assume_unique=True)
             eviction.drop_all(table, rows)
             dropped += len(rows)
         return dropped
-
-
-def _unpacked(data: bytes) -> dict:
-    try:
-        message = msgpack.unpackb(data)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise BrickError(f"streams to adopt are no message of another feature-quantization brick: {error}") from error
-    found = {key: message.get(key) for key in _FORMAT} if isinstance(message, dict) else message
-    if found != _FORMAT:
-        raise BrickError(f"streams to adopt: wanted {_FORMAT}, found {found}")
-    return message

@@ -1,0 +1,75 @@
+"""What the states of both feature layouts have in common: blocks, counting, and the message in which streams travel."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import msgpack
+import numpy as np
+
+from lego_sdn.core.errors import BrickError
+
+_VERSION = 1
+_BLOCK = 512  # packets between two looks at the room in the indexes
+
+
+class StreamState:
+    """State of a feature extractor; a subclass has the tables, their kernel, and how streams leave and enter them."""
+
+    layout: ClassVar[str] = ""
+    kernel: ClassVar = None  # module with new_tables, make_room, advance
+
+    def __init__(self, streams: int) -> None:
+        self.tables: NamedTuple = self.kernel.new_tables(streams)
+
+    def advance(self, packets: np.ndarray, out: np.ndarray) -> int:
+        """Take PACKET rows in; statistics of those that are no shadows go to `out`, float64 [n, width]. Returns how many."""
+        written = 0
+        for begin in range(0, len(packets), _BLOCK):
+            block = packets[begin : begin + _BLOCK]
+            self.tables = self.kernel.make_room(self.tables, len(block))
+            written += self.kernel.advance(block, self.tables, out[written:].reshape(-1))
+        return written
+
+    def counters(self) -> dict[str, int]:
+        """Streams held and evicted, by kind."""
+        raise NotImplementedError
+
+    def export(self, buckets: frozenset[int], of: int) -> bytes:
+        """The records of the streams with an end in `buckets` (of `of` in all), keys and pairs included."""
+        chosen = chosen_buckets(buckets, of)
+        return msgpack.packb({"what": "lego streams", "version": _VERSION, "layout": self.layout, "records": self._leave(chosen)})
+
+    def adopt(self, data: bytes) -> int:
+        """Take exported records in; returns how many. A record held already is left as it is."""
+        try:
+            message = msgpack.unpackb(data)
+        except (ValueError, msgpack.UnpackException) as error:
+            raise BrickError(f"streams to adopt are no message of a feature-quantization brick: {error}") from error
+        wanted = {"what": "lego streams", "version": _VERSION, "layout": self.layout}
+        found = {key: message.get(key) for key in wanted} if isinstance(message, dict) else message
+        if found != wanted:
+            raise BrickError(f"streams to adopt: wanted {wanted}, found {found}")
+        return self._enter(message["records"])
+
+    def forget(self, owned: frozenset[int], of: int) -> int:
+        """Drop what none of the buckets still owned needs; returns the number of streams."""
+        return self._drop_others(chosen_buckets(owned, of))
+
+    def _leave(self, chosen: np.ndarray) -> dict:
+        raise NotImplementedError
+
+    def _enter(self, records: dict) -> int:
+        raise NotImplementedError
+
+    def _drop_others(self, chosen: np.ndarray) -> int:
+        raise NotImplementedError
+
+
+def chosen_buckets(buckets: frozenset[int], of: int) -> np.ndarray:
+    """bool [of]: which buckets are meant. `of` is a power of two."""
+    if of < 1 or of & (of - 1) or not all(0 <= bucket < of for bucket in buckets):
+        raise BrickError(f"buckets {sorted(buckets)} of {of}: the number of buckets must be a power of two and above each of them")
+    chosen = np.zeros(of, np.bool_)
+    chosen[list(buckets)] = True
+    return chosen
