@@ -29,7 +29,8 @@ from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError, RpcError
 
 JOURNAL = "system.journal"
-START_S = 120.0  # the first start on a machine compiles every kernel
+START_S = 600.0  # the first start on a machine compiles every kernel
+TELL_S = 10.0
 PATIENCE_S = 30.0  # for the agent to remove everything
 CONTROLLER, AGENT = "controller", "agent"
 
@@ -137,9 +138,9 @@ class System:
         self._launch(journal, AGENT, [sys.executable, "-m", "lego_sdn", "agent", "--config", str(written), *scores])
         self._await("bridge ready", self._agent_answers)
         self.on_bridge(journal, self.run)
+        self._await("agent ready", self._agent_is_ready)
         manager = Path(sys.executable).with_name("ryu-manager")
         self._launch(journal, CONTROLLER, [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(written)])
-        self._await("agent ready", self._agent_is_ready)
         self._await("controller ready", self._controller_is_ready)
 
     def _require_ports(self) -> None:
@@ -167,10 +168,14 @@ class System:
             journal.made(Thing("process", str(child.pid), self.run, {"start": process.start, "role": role}))
 
     def _await(self, line: str, is_ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_S
+        began, told = time.monotonic(), False
         while not is_ready():
             self.check()
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > TELL_S and not told:
+                told = True
+                self.say(f"waiting for '{line}': the first start on a machine compiles the kernels, which takes a minute or two")
+            if waited > START_S:
                 raise HostError(f"'{line}' did not come true within {START_S:g} s; see the logs in {self.run_dir}")
             time.sleep(0.05)
         self.say(line)

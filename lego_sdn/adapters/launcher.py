@@ -21,7 +21,7 @@ from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.rpc import Client, Unreachable
 from lego_sdn.core.errors import BrickError, RpcError
 
-START_S = 120.0  # of the warm process: the first start on a machine compiles every kernel
+START_S = 10.0  # of the warm process; its first start on a machine compiles every kernel and takes longer
 FORK_S = 20.0  # of a replica, until it answers
 STOP_S = 5.0  # of the warm process, before it is killed
 COMMAND = (sys.executable, "-m", "bricks.runtime", "--warm")
@@ -102,12 +102,15 @@ class Launcher:
             if self._warm is None or self._warm.poll() is not None:
                 raise self._no_warm()
             if time.monotonic() > deadline:
-                raise BrickError(f"the warm process of the bricks was not ready within {seconds:g} s; see {self.log}")
+                raise BrickError(
+                    f"the bricks were not ready within {seconds:g} s: the first start on a machine compiles their kernels; "
+                    f"try again in a minute, or see {self.log}"
+                )
             time.sleep(0.01)
 
     def preload(self, model: str) -> None:
         """Have the model in memory before the first instance wants it. RpcError if it cannot be read."""
-        self._client.call("preload", model, timeout=START_S)
+        self._client.call("preload", model, timeout=FORK_S)
 
     def fork(self, spec: dict[str, Any]) -> Replica:
         """Fork a brick process from the warm one; `launched` says when it answers. RpcError if the spec is impossible."""
