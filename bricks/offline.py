@@ -18,7 +18,7 @@ from bricks.model import Model
 from bricks.npy import NpyWriter
 from bricks.packets import PACKET, SHADOW
 from bricks.sample_result import SampleResult
-from bricks.training import Training, train_model
+from bricks.training import Training, fitted, train_model
 from bricks.unsupervised_network import UnsupervisedNetwork
 from lego_sdn.core.errors import CaptureError
 
@@ -83,8 +83,11 @@ def write_features(paths: list[str | Path], out: str | Path, layout: str, stream
     return summary
 
 
-def train_on(paths: list[str | Path], training: Training, progress: Progress = silent) -> tuple[Model, Summary]:
-    """Learn a model from the first packets of captures; what comes after them is not read."""
+def train_on(paths: list[str | Path], training: Training, fit: bool = False, progress: Progress = silent) -> tuple[Model, Summary]:
+    """Learn a model from the first packets of captures; what comes after them is not read.
+
+    With `fit`, a shorter capture is used whole, see `fitted`; else it is an error. `progress` hears of a packet twice: read, learned.
+    """
     summary, brick = Summary(), FeatureQuantization(0, training.layout, STREAMS)
     features = np.empty((training.vectors, brick.width))
     taken = 0
@@ -93,13 +96,16 @@ def train_on(paths: list[str | Path], training: Training, progress: Progress = s
             found = _values(brick.process(Batch(rows[first : first + BATCH])))[: training.vectors - taken]
             features[taken : taken + len(found)] = found
             taken += len(found)
-        progress(len(rows))
+            progress(len(found))
         if taken == training.vectors:
             break
-    model = train_model(features[:taken], training)
+    training = fitted(training, taken) if fit else training
+    model = train_model(features[:taken], training, progress)
+    summary.packets = taken
     summary.facts = {
         "layout": training.layout,
-        "trained": training.vectors,
+        "fm_grace": training.fm_grace,
+        "ad_grace": training.ad_grace,
         "clusters": model.sizes.tolist(),
         "threshold": model.threshold,
         "calibration": model.about["calibration"],

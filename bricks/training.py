@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -53,6 +53,19 @@ class Training:
     @property
     def floor(self) -> float:
         return _FLOOR[self.numerics]
+
+
+FEWEST = 100  # packets that anything can be learned from
+
+
+def fitted(training: Training, packets: int) -> Training:
+    """The same training for a capture that may be shorter: a quarter of it for the map, the rest for the autoencoders."""
+    if packets >= training.vectors:
+        return training
+    if packets < FEWEST:
+        raise ModelError(f"training needs {FEWEST} packets or more, the capture has {packets}; give a longer capture")
+    fm_grace = min(training.fm_grace, packets // 4)
+    return replace(training, fm_grace=fm_grace, ad_grace=min(training.ad_grace, packets - fm_grace - 1))
 
 
 def train_model(features: np.ndarray, training: Training, progress: Progress = lambda vectors: None) -> Model:

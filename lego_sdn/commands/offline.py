@@ -1,0 +1,138 @@
+"""`lego features`, `lego train`, `lego score`: captures in, arrays and models out, without a network."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lego_sdn.core.errors import ModelError
+
+if TYPE_CHECKING:
+    from bricks.offline import Summary
+
+_DEFAULT = "kitsune115"
+_PATIENCE_S = 1.0  # before a bar appears
+
+_captures = click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=click.Path(dir_okay=False))
+_out = click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to write.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+_streams = click.option(
+    "--streams", type=click.IntRange(min=8), default=1_000_000, show_default=True, help="Bound of the state: streams of each kind."
+)
+
+
+def _check_layout(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    from bricks.nfs.kitsune_declaration import EXTRACTORS
+
+    if value not in EXTRACTORS:
+        raise click.BadParameter(f"{value!r} is unknown; there are {', '.join(EXTRACTORS)}.")
+    return value
+
+
+_layout = click.option("--layout", default=_DEFAULT, show_default=True, callback=_check_layout, help="Feature layout.")
+
+
+@click.command("features", short_help="Write the features of every packet of a capture.")
+@_captures
+@_out
+@_layout
+@_streams
+@_json
+def features(captures: tuple[str, ...], out: str, layout: str, streams: int, as_json: bool) -> None:
+    """Write the features of every packet of the captures (one time line): a .npy file, float64 [packets, features]."""
+    from bricks.offline import write_features
+
+    with _progress("features") as progress:
+        summary = write_features(list(captures), out, layout, streams, progress)
+    _show(summary, as_json, f"{summary.packets:,} packets, {summary.facts['features']} features each: {out}")
+
+
+@click.command("train", short_help="Learn a model from a capture.")
+@_captures
+@_out
+@_layout
+@click.option("--fm-grace", type=int, help="Packets that teach the feature map, less one.  [default: 5000]")
+@click.option("--ad-grace", type=int, help="Packets after them that teach the autoencoders.  [default: 50000]")
+@click.option("--max-size", type=int, default=10, show_default=True, help="Most features of one autoencoder.")
+@click.option("--seed", type=int, default=1234, show_default=True, help="Of the weights before training.")
+@click.option("--reference-numerics", is_flag=True, help="Ranges as in the public implementation, for comparison with it.")
+@_json
+def train(captures: tuple[str, ...], out: str, as_json: bool, reference_numerics: bool, **given: Any) -> None:
+    """Learn a model from ordinary traffic: from the first packets of the captures (one time line).
+
+    If neither --fm-grace nor --ad-grace is given and there are fewer packets than they ask for by default, all there are are used.
+    """
+    from bricks.model import save_model
+    from bricks.offline import train_on
+    from bricks.training import Training
+
+    fit = given["fm_grace"] is None and given["ad_grace"] is None
+    chosen = {name: value for name, value in given.items() if value is not None}
+    training = Training(**chosen, numerics="reference" if reference_numerics else "robust")
+    with _progress("train", 2 * training.vectors) as progress:
+        model, summary = train_on(list(captures), training, fit, progress)
+        save_model(model, out)
+    summary.facts["out"] = out
+    graces = f"{summary.facts['fm_grace']} + 1 for the map, {summary.facts['ad_grace']} for {len(model.sizes)} autoencoders"
+    _show(summary, as_json, f"{out}: learned from {summary.packets:,} packets ({graces}); threshold {model.threshold:.6g}")
+
+
+@click.command("score", short_help="Score every packet of a capture with a model.")
+@_captures
+@click.option("--model", "model_file", required=True, type=click.Path(dir_okay=False), help="Model of `lego train`.")
+@_out
+@click.option("--skip", type=click.IntRange(min=0), default=0, show_default=True, help="First packets that are not scored: score 0.")
+@click.option("--workers", type=click.IntRange(1, 254), default=1, show_default=True, help="Processes; the scores have the same bits.")
+@click.option("--precision", type=click.Choice(["float64", "float32"]), default="float64", show_default=True, help="Of the network.")
+@click.option("--threshold", type=float, help="Alert above this score, instead of the model's.")
+@_streams
+@_json
+def score(captures: tuple[str, ...], model_file: str, out: str, as_json: bool, **how: Any) -> None:
+    """Score every packet of the captures (one time line), weights frozen: a .npy file, float64 [packets]; count alerts by source."""
+    from bricks.model import load_model
+    from bricks.offline import Scoring, score_captures
+
+    if how["threshold"] is not None and not how["threshold"] > 0:
+        raise ModelError(f"--threshold is {how['threshold']}; it must be above 0")
+    scoring = Scoring(load_model(model_file), **how)
+    with _progress("score") as progress:
+        summary = score_captures(list(captures), out, scoring, progress)
+    facts = summary.facts
+    line = f"{out}: {facts['scored']:,} of {summary.packets:,} packets scored, {facts['alerts']:,} above {facts['threshold']:.6g}"
+    sources = [f"{source:>40}  {count:,}" for source, count in list(facts["by_source"].items())[:10]]
+    _show(summary, as_json, "\n".join([line, *(["alerts by source:"] if sources else []), *sources]))
+
+
+def _show(summary: Summary, as_json: bool, text: str) -> None:
+    for warning in summary.warnings:
+        click.echo(f"lego: warning: {warning}", err=True)
+    click.echo(json.dumps(summary.as_dict()) if as_json else text)
+
+
+@contextmanager
+def _progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, if that is a terminal and it takes longer than a second; the body tells it each number of packets done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn(what), BarColumn(), TextColumn("{task.completed:,.0f} packets, {task.fields[rate]:,.0f}/s"), TimeElapsedColumn()
+    began = time.monotonic()
+    done = 0
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal, auto_refresh=False) as bar:
+        task = bar.add_task(what, total=total, visible=False, rate=0.0)
+
+        def tell(packets: int) -> None:
+            nonlocal done
+            done += packets
+            passed = time.monotonic() - began
+            if passed > _PATIENCE_S and not bar.disable:
+                bar.update(task, completed=done, visible=True, rate=done / passed)
+                bar.refresh()
+
+        yield tell
