@@ -26,7 +26,7 @@ from lego_sdn.core.config import Config, Forward
 from lego_sdn.core.errors import CaptureError, HostError
 from lego_sdn.summary import Summary, compare
 from lego_sdn.system import System
-from lego_sdn.testbed import SINK, WIRES, Load, Replay, Testbed
+from lego_sdn.testbed import SINK, SOURCE, WIRES, Load, Replay, Testbed
 
 READY_S = 60.0  # for the first instance to be there and the rules in force
 LOOK_S = 0.25
@@ -157,9 +157,11 @@ class Experiment:
         """End the instances, drained, and account for every packet."""
         assert self._replay is not None
         sent = self._replay.result()
-        forwarded = self._forwarded()
+        entered, forwarded = self._through_the_switch()
         alerts = self._get("alerts")["by_source"]
         dropped = self._end_instances()
+        if entered < sent["sent"]:  # Open vSwitch was not given the CPU to empty its socket in time
+            dropped["before the switch"] = sent["sent"] - entered
         files = [read_scores(path) for path in sorted(self.scores.iterdir())]
         records = np.concatenate(files) if files else np.empty(0, SCORE)
         return Summary(
@@ -191,12 +193,12 @@ class Experiment:
             self.system.check()
             raise HostError(f"the controller does not answer on {self.system.url}/{path} ({error})") from error
 
-    def _forwarded(self) -> int:
-        """Packets that left at the sink, by the switch's counter; waits until it stands still."""
-        before, deadline = -1, time.monotonic() + 10
+    def _through_the_switch(self) -> tuple[int, int]:
+        """Packets that came in from the source and left at the sink, by the switch's counters; waits until they stand still."""
+        before, deadline = (-1, -1), time.monotonic() + 10
         while time.monotonic() < deadline:
-            ports = [port for switch in self._get("switches")["switches"] for port in switch["ports"] if port["name"] == SINK]
-            now = ports[0]["tx_packets"] if ports else 0
+            ports = {port["name"]: port for switch in self._get("switches")["switches"] for port in switch["ports"]}
+            now = ports[SOURCE]["rx_packets"], ports[SINK]["tx_packets"]
             if now == before:
                 break
             before = now

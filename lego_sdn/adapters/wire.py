@@ -163,3 +163,9 @@ def is_free(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def free_port(host: str) -> int:
+    """A TCP port where nothing listens, of the kernel's choice."""
+    with socket.create_server((host, 0)) as server:
+        return server.getsockname()[1]

@@ -108,10 +108,25 @@ def _config(wanted: Wanted, folder: Path) -> Config:
     from lego_sdn.adapters import configfile
     from lego_sdn.core.config import Config, Scaling
 
-    config = configfile.load(wanted.path) if wanted.path else Config(scaling=Scaling(period_s=0.25, cooldown_s=1.0, down_after=8))
+    lively = Scaling(period_s=0.25, cooldown_s=1.0, down_after=8)
+    config = configfile.load(wanted.path) if wanted.path else _on_free_ports(Config(scaling=lively))
     return replace(
         config,
         run_dir=str(folder / "run"),
         instance=replace(config.instance, cpu_quota=wanted.quota),
         scaling=replace(config.scaling, max_instances=wanted.instances),
     )
+
+
+def _on_free_ports(config: Config) -> Config:
+    """Other ports where the usual ones are taken: nobody but this command needs to know them."""
+    from dataclasses import replace
+
+    from lego_sdn.adapters.wire import free_port, is_free
+
+    rest, switch = config.rest, config.switch
+    if not is_free(rest.host, rest.port):
+        rest = replace(rest, port=free_port(rest.host))
+    if not is_free(switch.openflow_host, switch.openflow_port):
+        switch = replace(switch, openflow_port=free_port(switch.openflow_host))
+    return replace(config, rest=rest, switch=switch)

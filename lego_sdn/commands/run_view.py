@@ -69,8 +69,12 @@ class View:
         facts.add_row("equal to the unsplit run", f"{compared.equal:,} of {compared.scored:,} ({compared.equal_share:.3%}), bit for bit")
         if compared.first_difference is not None:
             facts.add_row("first difference", f"packet {compared.first_difference:,}")
-        facts.add_row("machine", ", ".join(f"{key} {value}" for key, value in summary.machine.items()))
-        self.console.print(_actions(self._actions), facts, _sources(summary.alerts))
+        machine = summary.machine
+        facts.add_row("machine", f"{machine['cpu']}, {machine['cores']} cores")
+        facts.add_row("CPU of an instance", f"{machine['cpu_quota']} cores; bricks {machine['placement']}")
+        if self.console.is_terminal:  # elsewhere they have been printed as they came
+            self.console.print(_actions(self._actions))
+        self.console.print(facts, _sources(summary.alerts))
 
 
 def _line(event: dict[str, Any]) -> str:
@@ -120,9 +124,9 @@ def _actions(events: list[dict[str, Any]]) -> Group:
 
 
 def _sources(alerts: dict[str, int]) -> Table:
-    table = Table(title=f"alerts by source ({sum(alerts.values()):,} in all)", title_justify="left")
-    table.add_column("source")
-    table.add_column("alerts", justify="right")
+    table = Table()
+    table.add_column("alerts by source")
+    table.add_column(f"{sum(alerts.values()):,}", justify="right")
     for source, count in list(alerts.items())[:SHOWN_SOURCES]:
         table.add_row(source, f"{count:,}")
     return table

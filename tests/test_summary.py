@@ -1,0 +1,42 @@
+"""The account of a run: equality is of bits, and nothing sent may be unaccounted for."""
+
+import json
+
+import numpy as np
+
+from lego_sdn.summary import Comparison, Summary, compare
+
+RECORD = np.dtype([("seq", "<u8"), ("score", "<f8")])
+
+
+def records(*pairs):
+    return np.array(list(pairs), RECORD)
+
+
+def test_equal_means_the_same_bits():
+    unsplit = np.array([1.0, 0.0, np.nextafter(2.0, 3.0), np.nan])
+    found = compare(records((3, np.nan), (0, 1.0), (1, -0.0), (2, 2.0)), unsplit)
+    assert found == Comparison(scored=4, twice=0, equal=2, first_difference=1)
+    assert found.equal_share == 0.5
+
+
+def test_a_packet_scored_twice_is_found_and_counted_once_as_scored():
+    found = compare(records((1, 5.0), (0, 4.0), (1, 5.0)), np.array([4.0, 5.0]))
+    assert (found.scored, found.twice, found.equal, found.first_difference) == (2, 1, 2, None)
+
+
+def test_nothing_scored():
+    assert compare(records(), np.empty(0)).equal_share == 0.0
+
+
+def summary(sent, comparison, dropped):
+    return Summary(sent, 1.0, sent, comparison, dropped, {}, [], {})
+
+
+def test_what_is_sent_is_scored_dropped_under_a_name_or_missing():
+    whole = Comparison(scored=7, twice=0, equal=7, first_difference=None)
+    assert summary(10, whole, {"kernel ring full": 3}).accounted
+    lost = summary(10, whole, {"kernel ring full": 2})
+    assert (lost.missing, lost.accounted) == (1, False)
+    assert not summary(7, Comparison(7, 1, 7, None), {}).accounted
+    assert json.loads(json.dumps(lost.as_dict()))["missing"] == 1
