@@ -26,17 +26,12 @@ from bricks.kernels.namedstreams import (
     VALUES,
     VARIANCE,
     WEIGHT,
-    Pairs,
-    Streams,
+    Group,
     create,
-    evict_pairs,
-    evict_single,
-    evict_streams,
     find,
-    is_full,
     link,
-    new_pairs,
-    new_streams,
+    make_way,
+    new_group,
     with_room,
 )
 from bricks.kernels.names import BY_MAC, CHANNEL, NAME, NAMES, SOURCE, SOURCE_SOCKET, TARGET, TARGET_SOCKET, write_names
@@ -51,8 +46,11 @@ _SLOTS = 1024  # fades that are kept
 _FADE = LANES + 1  # float64 of a kept fade: the time, the five factors
 
 
+KINDS = {"mi": False, "hh": True, "jit": False, "hp": True}  # and whether there are pairs
+
+
 class Scratch(NamedTuple):
-    """Memory of the computation that is no state: any contents give the same results."""
+    """Memory of the computation that is no state: it never changes a result."""
 
     text: np.ndarray  # uint8 [6, 96]: the names of a packet
     fades: np.ndarray  # float64 [1024 * 6]
@@ -62,25 +60,22 @@ class Scratch(NamedTuple):
 class Tables(NamedTuple):
     """All streams and pairs of one extractor."""
 
-    mi: Streams
-    hh: Streams
-    jit: Streams
-    hp: Streams
-    hh_pairs: Pairs
-    hp_pairs: Pairs
+    mi: Group
+    hh: Group
+    jit: Group
+    hp: Group
     scratch: Scratch
 
 
 def new_tables(streams: int) -> Tables:
     """Empty tables of at most `streams` streams and as many pairs each."""
     scratch = Scratch(np.zeros((NAMES, NAME), np.uint8), np.full(_SLOTS * _FADE, np.nan), np.array([2.0]))
-    return Tables(*(new_streams(streams) for _ in range(4)), new_pairs(streams), new_pairs(streams), scratch)
+    return Tables(*(new_group(streams, paired) for paired in KINDS.values()), scratch)
 
 
 def make_room(tables: Tables, packets: int) -> Tables:
     """The same tables, ready for as many packets, each of which may bring two new streams to each."""
-    roomy = {kind: with_room(getattr(tables, kind), 2 * packets) for kind in ("mi", "hh", "jit", "hp")}
-    return tables._replace(**roomy)
+    return tables._replace(**{kind: with_room(getattr(tables, kind), 2 * packets) for kind in KINDS})
 
 
 class Event(NamedTuple):
@@ -88,6 +83,7 @@ class Event(NamedTuple):
 
     value: float  # bytes on the wire
     now: float  # epoch seconds
+    scratch: Scratch
 
 
 @njit(cache=True)
@@ -96,23 +92,24 @@ def advance(packets, tables, out):
 
     Returns the number of packets written, 100 float64 each.
     """
-    written, text, scratch = 0, tables.scratch.text, tables.scratch
+    written, scratch = 0, tables.scratch
     for i in range(len(packets)):
         packet = packets[i]
         whole = packet.time_ns // 1_000_000_000
-        event = Event(np.float64(packet.length), np.float64(whole) + np.float64(packet.time_ns - whole * 1_000_000_000) / 1e9)
-        text[:] = 0
-        write_names(packet, text)
-        names = text.view(np.uint64)
-        channel = _exchange(tables.hh, tables.hh_pairs, (names[SOURCE], names[TARGET]), packet, event, scratch)
-        socket = _exchange(tables.hp, tables.hp_pairs, (names[SOURCE_SOCKET], names[TARGET_SOCKET]), packet, event, scratch)
+        now = np.float64(whole) + np.float64(packet.time_ns - whole * 1_000_000_000) / 1e9
+        event = Event(np.float64(packet.length), now, scratch)
+        scratch.text[:] = 0
+        write_names(packet, scratch.text)
+        names = scratch.text.view(np.uint64)
+        channel = _exchange(tables.hh, (names[SOURCE], names[TARGET]), packet, event)
+        socket = _exchange(tables.hp, (names[SOURCE_SOCKET], names[TARGET_SOCKET]), packet, event)
         if packet.flags & SHADOW:
             continue
         at = written * WIDTH
-        _write_single(tables.mi, _single(tables.mi, names[BY_MAC], packet.src_lo, event, scratch), out, at)
-        _write_double(tables.hh, tables.hh_pairs, channel, scratch, out, at + 15)
-        _write_single(tables.jit, _gap(tables.jit, names[CHANNEL], packet.src_lo, event.now, scratch), out, at + 50)
-        _write_double(tables.hp, tables.hp_pairs, socket, scratch, out, at + 65)
+        _write_single(tables.mi, _single(tables.mi, names[BY_MAC], packet.src_lo, event), out, at)
+        _write_double(tables.hh, channel, scratch.two[0], (out, at + 15))
+        _write_single(tables.jit, _gap(tables.jit, names[CHANNEL], packet.src_lo, event), out, at + 50)
+        _write_double(tables.hp, socket, scratch.two[0], (out, at + 65))
         written += 1
     return written
 
@@ -141,10 +138,10 @@ def _decay(values, at, now, scratch):
 
 
 @njit(cache=True)
-def _insert(streams, row, event, scratch):
+def _insert(group, row, event):
     """Add a value to a stream, and keep the mean and variance of this moment."""
-    values, at, two = streams.values, row * VALUES, scratch.two[0]
-    _decay(values, at, event.now, scratch)
+    values, at, two = group.streams.values, row * VALUES, event.scratch.two[0]
+    _decay(values, at, event.now, event.scratch)
     store(values, at + WEIGHT, load(values, at + WEIGHT) + 1.0)
     store(values, at + LINEAR, load(values, at + LINEAR) + event.value)
     store(values, at + SQUARES, load(values, at + SQUARES) + math.pow(event.value, two))
@@ -155,79 +152,67 @@ def _insert(streams, row, event, scratch):
 
 
 @njit(cache=True)
-def _single(streams, name, low, event, scratch):
+def _single(group, name, low, event):
     """Add a packet to a stream without pairs; its row."""
-    row = find(streams, name)
+    make_way(group, event.now)
+    row = find(group.streams, name)
     if row < 0:
-        if is_full(streams.book):
-            evict_single(streams, event.now)
-        row = create(streams, name, low, event.now)
-    _insert(streams, row, event, scratch)
+        row = create(group, name, low, event.now)
+    _insert(group, row, event)
     return row
 
 
 @njit(cache=True)
-def _gap(streams, name, low, now, scratch):
+def _gap(group, name, low, event):
     """Add the time since a stream's last packet, 0 for the first one and for one that comes late; its row."""
-    row = find(streams, name)
-    gap = 0.0 if row < 0 else max(0.0, now - streams.values[row * VALUES + LAST])
-    return _single(streams, name, low, Event(gap, now), scratch)
+    row = find(group.streams, name)
+    gap = 0.0 if row < 0 else max(0.0, event.now - group.streams.values[row * VALUES + LAST])
+    return _single(group, name, low, Event(gap, event.now, event.scratch))
 
 
 @njit(cache=True)
-def _exchange(streams, pairs, names, packet, event, scratch):
+def _exchange(group, names, packet, event):
     """Add a packet to its source and move all pairs of the source, and that with its target once more; source and pair."""
-    source = find(streams, names[0])
+    make_way(group, event.now)
+    source = find(group.streams, names[0])
     if source < 0:
-        if is_full(streams.book):
-            evict_streams(streams, pairs, event.now, -1)
-        source = create(streams, names[0], packet.src_lo, event.now)
-    target = find(streams, names[1])
-    _insert(streams, source, event, scratch)
-    pair = _move_all(streams, pairs, source, target, event, scratch)
+        source = create(group, names[0], packet.src_lo, event.now)
+    target = find(group.streams, names[1])
+    _insert(group, source, event)
+    pair = _move_all(group, source, target, event)
     if pair < 0:
-        pair = _meet(streams, pairs, source, target, names[1], packet.dst_lo, event.now)
-    _move(streams, pairs, pair, source, event, scratch)
+        if target < 0:
+            target = create(group, names[1], packet.dst_lo, event.now)
+        pair = link(group, source, target, event.now)
+    _move(group, pair, source, event)
     return source, pair
 
 
 @njit(cache=True)
-def _meet(streams, pairs, source, target, name, low, now):
-    """A new pair, and its target if that is new too."""
-    if target < 0:
-        if is_full(streams.book):
-            evict_streams(streams, pairs, now, source)
-        target = create(streams, name, low, now)
-    if is_full(pairs.book):
-        evict_pairs(streams, pairs, now)
-    pair = link(streams, pairs, source, target)
-    pairs.values[pair * PAIR_VALUES + LAST] = now
-    return pair
-
-
-@njit(cache=True)
-def _move_all(streams, pairs, source, target, event, scratch):
+def _move_all(group, source, target, event):
     """Move every pair of a stream; the first one with the target, or -1. To itself: the first one, whoever its peer is."""
-    found, node = np.int64(-1), streams.lists[source, 0]
+    ends = group.pairs.ends
+    found, node = np.int64(-1), group.streams.lists[source, 0]
     while node >= 0:
         pair = node >> 1
-        if found < 0 and (pairs.ends[pair, 0] == target or pairs.ends[pair, 1] == target):
+        if found < 0 and (ends[pair, 0] == target or ends[pair, 1] == target):
             found = pair
-        _move(streams, pairs, pair, source, event, scratch)
-        node = pairs.ends[pair, NEXT + (node & 1)]
+        _move(group, pair, source, event)
+        node = ends[pair, NEXT + (node & 1)]
     return found
 
 
 @inlined
-def _move(streams, pairs, pair, source, event, scratch):
+def _move(group, pair, source, event):
     """Fade a pair and the peer of the source, and add the product of the source's residual and the peer's last one."""
+    streams, pairs = group
     values, at, now = pairs.values, pair * PAIR_VALUES, event.now
     side = 0 if pairs.ends[pair, 0] == source else 1
-    _decay(streams.values, pairs.ends[pair, 1 - side] * VALUES, now, scratch)
+    _decay(streams.values, pairs.ends[pair, 1 - side] * VALUES, now, event.scratch)
     products, weight = load(values, at + PRODUCTS), load(values, at + PAIR_WEIGHT)
     gap = now - values[at + LAST]
     if gap > 0.0:
-        fade = _fade(scratch, gap)
+        fade = _fade(event.scratch, gap)
         products, weight = products * fade, weight * fade
         values[at + LAST] = now
     residual = event.value - load(streams.values, source * VALUES + MEAN)
@@ -237,17 +222,18 @@ def _move(streams, pairs, pair, source, event, scratch):
 
 
 @njit(cache=True)
-def _write_single(streams, row, out, at):
+def _write_single(group, row, out, at):
     """Weight, mean, variance of each lambda."""
-    base = row * VALUES
-    interleave(out, at, (load(streams.values, base + WEIGHT), load(streams.values, base + MEAN), load(streams.values, base + VARIANCE)))
+    values, base = group.streams.values, row * VALUES
+    interleave(out, at, (load(values, base + WEIGHT), load(values, base + MEAN), load(values, base + VARIANCE)))
 
 
 @njit(cache=True)
-def _write_double(streams, pairs, which, scratch, out, at):
+def _write_double(group, which, two, to):
     """Weight, mean, variance, radius, magnitude, covariance, correlation of each lambda."""
-    values, two, base = streams.values, scratch.two[0], which[0] * VALUES
-    one, other, pair = pairs.ends[which[1], 0] * VALUES, pairs.ends[which[1], 1] * VALUES, which[1] * PAIR_VALUES
+    values, ends, products = group.streams.values, group.pairs.ends[which[1]], group.pairs.values
+    base, one, other, pair = which[0] * VALUES, ends[0] * VALUES, ends[1] * VALUES, which[1] * PAIR_VALUES
+    out, at = to
     for lane in range(LANES):
         place = at + 7 * lane
         out[place] = values[base + WEIGHT + lane]
@@ -256,7 +242,7 @@ def _write_double(streams, pairs, which, scratch, out, at):
         mine, theirs = values[one + VARIANCE + lane], values[other + VARIANCE + lane]
         out[place + 3] = math.sqrt(math.pow(mine, two) + math.pow(theirs, two))
         out[place + 4] = math.sqrt(math.pow(values[one + MEAN + lane], two) + math.pow(values[other + MEAN + lane], two))
-        covariance = pairs.values[pair + PRODUCTS + lane] / pairs.values[pair + PAIR_WEIGHT + lane]
+        covariance = products[pair + PRODUCTS + lane] / products[pair + PAIR_WEIGHT + lane]
         spread = math.sqrt(mine) * math.sqrt(theirs)
         out[place + 5] = covariance
         out[place + 6] = covariance / spread if spread != 0.0 else 0.0

@@ -26,7 +26,6 @@ USED, FREE, EVICTED, CAPACITY, MADE, BOOK = 0, 1, 2, 3, 4, 8  # places in a book
 TINY = 1e-20  # weight of a stream or pair before its first packet
 
 _SLOWEST, _SLOWEST_LANE, _SHARE, _IGNORED_BITS = 0.01, 4, 4, 4
-_BRIGHTEST = 1 << 59
 
 
 class Streams(NamedTuple):
@@ -47,34 +46,44 @@ class Pairs(NamedTuple):
     book: np.ndarray  # int64 [8 + capacity]
 
 
+class Group(NamedTuple):
+    """Streams of one kind with the pairs between them, if that kind has any."""
+
+    streams: Streams
+    pairs: Pairs
+
+
+def new_group(capacity: int, paired: bool) -> Group:
+    """No streams and no pairs, of at most `capacity` each."""
+    return Group(_new_streams(capacity), _new_pairs(capacity if paired else 0))
+
+
 def _book(capacity: int) -> np.ndarray:
     book = np.zeros(BOOK + capacity, np.int64)
     book[CAPACITY] = capacity
     return book
 
 
-def new_streams(capacity: int) -> Streams:
-    """No streams, of at most `capacity`."""
+def _new_streams(capacity: int) -> Streams:
     lists, index = np.empty((capacity, 2), np.int64), np.zeros(SMALLEST, np.uint64)
     return Streams(np.empty((capacity, KEY), np.uint64), np.empty(capacity * VALUES), lists, index, _book(capacity))
 
 
-def new_pairs(capacity: int) -> Pairs:
-    """No pairs, of at most `capacity`."""
+def _new_pairs(capacity: int) -> Pairs:
     return Pairs(np.empty(capacity * PAIR_VALUES), np.empty((capacity, ENDS), np.int64), _book(capacity))
 
 
-def with_room(streams: Streams, more: int) -> Streams:
-    """The same streams with an index that takes `more` new ones: three quarters full at most."""
-    wanted = min(int(streams.book[USED] - streams.book[FREE]) + more, int(streams.book[CAPACITY]))
-    slots = len(streams.index)
+def with_room(group: Group, more: int) -> Group:
+    """The same group with an index that takes `more` new streams: three quarters full at most."""
+    book, index = group.streams.book, group.streams.index
+    wanted, slots = min(int(book[USED] - book[FREE]) + more, int(book[CAPACITY])), len(index)
     while wanted * 4 > slots * 3:
         slots *= 2
-    if slots == len(streams.index):
-        return streams
-    index = np.zeros(slots, np.uint64)
-    refill(streams.index, index)
-    return streams._replace(index=index)
+    if slots == len(index):
+        return group
+    larger = np.zeros(slots, np.uint64)
+    refill(index, larger)
+    return group._replace(streams=group.streams._replace(index=larger))
 
 
 @njit(cache=True)
@@ -96,8 +105,13 @@ def find(streams, name):
 
 
 @njit(cache=True)
-def is_full(book):
-    return book[FREE] == 0 and book[USED] == book[CAPACITY]
+def make_way(group, now):
+    """See to it that two streams and a pair can be added. Rows found earlier may be gone."""
+    streams, pairs = group.streams.book, group.pairs.book
+    if streams[FREE] + streams[CAPACITY] - streams[USED] < 2:
+        _evict_streams(group, now)
+    if pairs[CAPACITY] and pairs[FREE] + pairs[CAPACITY] - pairs[USED] < 1:
+        _evict_pairs(group, now)
 
 
 @njit(cache=True)
@@ -116,8 +130,9 @@ def _give_back(book, row):
 
 
 @njit(cache=True)
-def create(streams, name, low, now):
-    """A new stream without a packet; there must be a free row."""
+def create(group, name, low, now):
+    """A new stream without a packet, for a name that has none; there must be a way for it."""
+    streams = group.streams
     row = _free_row(streams.book)
     for word in range(WORDS):
         streams.keys[row, word] = name[word]
@@ -134,82 +149,67 @@ def create(streams, name, low, now):
 
 
 @njit(cache=True)
-def link(streams, pairs, first, second):
-    """A new pair of two streams, last in both lists (a stream with itself: twice in its list); there must be a free row."""
+def link(group, first, second, now):
+    """A new pair of two streams, last in both lists (a stream with itself: twice in its list); there must be a way for it."""
+    pairs = group.pairs
     pair = _free_row(pairs.book)
     at = pair * PAIR_VALUES
     for value in range(PAIR_VALUES):
         pairs.values[at + value] = 0.0
     for lane in range(5):
         pairs.values[at + PAIR_WEIGHT + lane] = TINY
+    pairs.values[at + LAST] = now
     pairs.ends[pair, 0], pairs.ends[pair, 1], pairs.ends[pair, BORN] = first, second, pairs.book[MADE]
     pairs.book[MADE] += 1
-    _append(streams, pairs, first, 2 * pair)
-    _append(streams, pairs, second, 2 * pair + 1)
+    _append(group, first, 2 * pair)
+    _append(group, second, 2 * pair + 1)
     return pair
 
 
 @njit(cache=True)
-def _append(streams, pairs, row, node):
-    last = streams.lists[row, 1]
+def _append(group, row, node):
+    lists, ends = group.streams.lists, group.pairs.ends
+    last = lists[row, 1]
     if last < 0:
-        streams.lists[row, 0] = node
+        lists[row, 0] = node
     else:
-        pairs.ends[last >> 1, NEXT + (last & 1)] = node
-    streams.lists[row, 1] = node
-    pairs.ends[node >> 1, NEXT + (node & 1)] = -1
+        ends[last >> 1, NEXT + (last & 1)] = node
+    lists[row, 1] = node
+    ends[node >> 1, NEXT + (node & 1)] = -1
 
 
 @njit(cache=True)
-def evict_streams(streams, pairs, now, keep):
-    """Forget the faintest quarter of the streams of a full table and their pairs, but not row `keep`."""
-    faded = _faded(streams.values, VALUES, WEIGHT, streams.book[USED], now)
-    if keep >= 0:
-        faded[keep] = _BRIGHTEST
-    gone = _faintest(faded)
-    drop_with_pairs(streams, pairs, gone)
-    streams.book[EVICTED] += np.sum(gone)
+def _evict_streams(group, now):
+    """Forget the faintest quarter of the streams and their pairs; among equals the first ones."""
+    book = group.streams.book
+    gone = _faintest(_faded(group.streams.values, (VALUES, WEIGHT), book[USED], now))
+    drop_streams(group, gone)
+    book[EVICTED] += np.sum(gone)
 
 
 @njit(cache=True)
-def evict_single(streams, now):
-    """Forget the faintest quarter of the streams of a full table without pairs."""
-    gone = _faintest(_faded(streams.values, VALUES, WEIGHT, streams.book[USED], now))
-    drop_streams(streams, gone)
-    streams.book[EVICTED] += np.sum(gone)
+def _evict_pairs(group, now):
+    """Forget the faintest quarter of the pairs; among equals the first ones."""
+    book = group.pairs.book
+    gone = _faintest(_faded(group.pairs.values, (PAIR_VALUES, PAIR_WEIGHT), book[USED], now))
+    _drop_pairs(group, gone)
+    book[EVICTED] += np.sum(gone)
 
 
 @njit(cache=True)
-def drop_streams(streams, gone):
-    """Forget these streams, the last ones first, so that the first are used again first."""
-    for row in range(len(gone) - 1, -1, -1):
-        if gone[row]:
-            take_out(streams.index, name_tag(streams.keys[row]), row)
-            streams.values[row * VALUES + LAST] = np.nan
-            _give_back(streams.book, row)
-
-
-@njit(cache=True)
-def evict_pairs(streams, pairs, now):
-    """Forget the faintest quarter of a full table of pairs."""
-    gone = _faintest(_faded(pairs.values, PAIR_VALUES, PAIR_WEIGHT, pairs.book[USED], now))
-    pairs.book[EVICTED] += np.sum(gone)
-    _drop_pairs(streams, pairs, gone)
-
-
-@njit(cache=True)
-def _faded(values, words, weight, rows, now):
+def _faded(values, layout, rows, now):
     """Weight at lambda 0.01 of every row, faded to now, as a whole number in the same order."""
+    words, weight = layout
     faded = np.empty(rows, np.int64)
     for row in range(rows):
-        gap = max(0.0, now - values[row * words])
+        gap = max(0.0, now - values[row * words + LAST])
         faded[row] = float_bits(values[row * words + weight + _SLOWEST_LANE] * exp2_f64(-_SLOWEST * gap)) >> _IGNORED_BITS
     return faded
 
 
 @njit(cache=True)
 def _faintest(faded):
-    """Which rows are the lowest quarter; among equals the first ones."""
+    """Which rows are the lowest quarter."""
     quota = max(1, len(faded) // _SHARE)
     limit, equals = smallest(faded, quota)
     gone = np.zeros(len(faded), np.bool_)
@@ -221,22 +221,25 @@ def _faintest(faded):
 
 
 @njit(cache=True)
-def drop_with_pairs(streams, pairs, gone):
-    """Forget these streams and the pairs that they are in."""
-    lost = np.zeros(pairs.book[USED], np.bool_)
-    for row in range(streams.book[USED]):
-        node = np.int64(-1) if np.isnan(streams.values[row * VALUES + LAST]) else streams.lists[row, 0]
-        while node >= 0:
-            ends = pairs.ends[node >> 1]
-            lost[node >> 1] = gone[ends[0]] or gone[ends[1]]
-            node = ends[NEXT + (node & 1)]
-    _drop_pairs(streams, pairs, lost)
-    drop_streams(streams, gone)
+def drop_streams(group, gone):
+    """Forget these streams (bool [rows]), the last ones first, so that the first are used again first; and their pairs."""
+    streams, ends = group.streams, group.pairs.ends
+    lost = np.zeros(group.pairs.book[USED], np.bool_)
+    for pair in range(len(lost)):
+        if not np.isnan(group.pairs.values[pair * PAIR_VALUES + LAST]):
+            lost[pair] = gone[ends[pair, 0]] or gone[ends[pair, 1]]
+    _drop_pairs(group, lost)
+    for row in range(len(gone) - 1, -1, -1):
+        if gone[row]:
+            take_out(streams.index, name_tag(streams.keys[row]), row)
+            streams.values[row * VALUES + LAST] = np.nan
+            _give_back(streams.book, row)
 
 
 @njit(cache=True)
-def _drop_pairs(streams, pairs, gone):
+def _drop_pairs(group, gone):
     """Forget these pairs: every list is written anew without them."""
+    streams, pairs = group
     for row in range(streams.book[USED]):
         if np.isnan(streams.values[row * VALUES + LAST]):
             continue
@@ -245,7 +248,7 @@ def _drop_pairs(streams, pairs, gone):
         while node >= 0:
             after = pairs.ends[node >> 1, NEXT + (node & 1)]
             if not gone[node >> 1]:
-                _append(streams, pairs, row, node)
+                _append(group, row, node)
             node = after
     for pair in range(len(gone) - 1, -1, -1):
         if gone[pair]:

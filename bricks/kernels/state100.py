@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from bricks.kernels import kitsunepy100
+from bricks.kernels.kitsunepy100 import KINDS
 from bricks.kernels.namedstreams import (
     BORN,
     EVICTED,
@@ -23,82 +24,53 @@ from bricks.kernels.namedstreams import (
     PAIR_VALUES,
     USED,
     VALUES,
-    Pairs,
+    Group,
     Streams,
     create,
     drop_streams,
-    drop_with_pairs,
-    evict_pairs,
-    evict_single,
-    evict_streams,
     find,
-    is_full,
     link,
+    make_way,
     with_room,
 )
 from bricks.kernels.names import WORDS
 from bricks.kernels.state import StreamState
 
-_SINGLE, _DOUBLE = ("mi", "jit"), ("hh", "hp")
-
 
 class KitsunePy100State(StreamState):
-    """All streams and pairs that the packets so far have left, at most `streams` of each kind: mi, jit, hh, hp."""
+    """All streams and pairs that the packets so far have left, at most `streams` of each kind: mi, hh, jit, hp."""
 
     layout = "kitsunepy100"
     kernel: ClassVar = kitsunepy100
 
     def counters(self) -> dict[str, int]:
-        kinds = {f"streams_{kind}": getattr(self.tables, kind) for kind in _SINGLE + _DOUBLE}
-        kinds |= {f"pairs_{kind}": self._pairs(kind) for kind in _DOUBLE}
-        held = {name: int(table.book[USED] - table.book[FREE]) for name, table in kinds.items()}
-        return held | {
-            name.replace("streams_", "evicted_").replace("pairs", "evicted_pairs"): int(table.book[EVICTED])
-            for name, table in kinds.items()
-        }
-
-    def _pairs(self, kind: str) -> Pairs:
-        return getattr(self.tables, f"{kind}_pairs")
+        books = {kind: getattr(self.tables, kind).streams.book for kind in KINDS}
+        books |= {f"pairs_{kind}": getattr(self.tables, kind).pairs.book for kind, paired in KINDS.items() if paired}
+        held = {kind if kind.startswith("pairs") else f"streams_{kind}": int(book[USED] - book[FREE]) for kind, book in books.items()}
+        return held | {f"evicted_{kind}": int(book[EVICTED]) for kind, book in books.items()}
 
     def _leave(self, chosen: np.ndarray) -> dict:
-        records = {}
-        for kind in _SINGLE:
-            records[kind] = _records(getattr(self.tables, kind), _at_home(getattr(self.tables, kind), chosen))
-        for kind in _DOUBLE:
-            streams, pairs = getattr(self.tables, kind), self._pairs(kind)
-            rows, needed = _with_peers(streams, pairs, chosen)
-            records[kind] = _records(streams, rows)
-            needed = needed[np.argsort(pairs.ends[needed, BORN])]
-            records[f"{kind}_ends"] = np.searchsorted(rows, pairs.ends[needed, :NEXT]).tobytes()
-            records[f"{kind}_pairs"] = pairs.values.reshape(-1, PAIR_VALUES)[needed].tobytes()
-        return records
+        return {kind: _leaving(getattr(self.tables, kind), chosen) for kind in KINDS}
 
     def _enter(self, records: dict) -> int:
         taken = 0
-        for kind in _SINGLE + _DOUBLE:
-            new = np.frombuffer(records[kind], np.uint64).reshape(-1, KEY + VALUES)
-            keys, values = new[:, :KEY].copy(), new[:, KEY:].copy().view(np.float64)
-            streams = with_room(getattr(self.tables, kind), len(new))
-            self.tables = self.tables._replace(**{kind: streams})
-            if kind in _SINGLE:
-                taken += _enter_single(streams, keys, values)
-                continue
-            taken += _enter_double(streams, self._pairs(kind), keys, values)
-            ends = np.frombuffer(records[f"{kind}_ends"], np.int64).reshape(-1, 2)
-            _enter_pairs(streams, self._pairs(kind), keys[ends], np.frombuffer(records[f"{kind}_pairs"]).reshape(-1, PAIR_VALUES))
+        for kind in KINDS:
+            streams = np.frombuffer(records[kind]["streams"], np.uint64).reshape(-1, KEY + VALUES)
+            keys, values = streams[:, :KEY].copy(), streams[:, KEY:].copy().view(np.float64)
+            group = with_room(getattr(self.tables, kind), len(keys))
+            self.tables = self.tables._replace(**{kind: group})
+            taken += _enter_streams(group, keys, values)
+            ends = np.frombuffer(records[kind]["ends"], np.int64).reshape(-1, 2)
+            _enter_pairs(group, keys[ends], np.frombuffer(records[kind]["pairs"]).reshape(-1, PAIR_VALUES))
         return taken
 
     def _drop_others(self, chosen: np.ndarray) -> int:
         dropped = 0
-        for kind in _SINGLE + _DOUBLE:
-            streams = getattr(self.tables, kind)
-            gone = ~np.isnan(_values(streams)[:, LAST])
-            if kind in _SINGLE:
-                gone[_at_home(streams, chosen)] = False
-                drop_streams(streams, gone)
-            else:
-                gone[_with_peers(streams, self._pairs(kind), chosen)[0]] = False
-                drop_with_pairs(streams, self._pairs(kind), gone)
+        for kind in KINDS:
+            group = getattr(self.tables, kind)
+            gone = ~np.isnan(_values(group.streams)[:, LAST])
+            gone[_with_peers(group, chosen)[0]] = False
+            drop_streams(group, gone)
             dropped += int(gone.sum())
         return dropped
 
@@ -107,77 +79,60 @@ def _values(streams: Streams) -> np.ndarray:
     return streams.values.reshape(-1, VALUES)[: int(streams.book[USED])]
 
 
-def _at_home(streams: Streams, chosen: np.ndarray) -> np.ndarray:
-    """Rows of the streams whose address is in the chosen buckets."""
+def _with_peers(group: Group, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the streams of the chosen buckets and of their peers, ascending; and the pairs that join them, oldest first."""
+    streams, pairs = group
     low = streams.keys[: int(streams.book[USED]), WORDS] & np.uint64(len(chosen) - 1)
-    return np.flatnonzero(chosen[low] & ~np.isnan(_values(streams)[:, LAST]))
-
-
-def _with_peers(streams: Streams, pairs: Pairs, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the streams at home in the chosen buckets and of their peers, ascending; and the pairs that join them."""
-    home = np.zeros(int(streams.book[USED]), np.bool_)
-    home[_at_home(streams, chosen)] = True
+    rows = chosen[low] & ~np.isnan(_values(streams)[:, LAST])
     live = np.flatnonzero(~np.isnan(pairs.values.reshape(-1, PAIR_VALUES)[: int(pairs.book[USED]), LAST]))
-    needed = live[home[pairs.ends[live, :NEXT]].any(axis=1)]
-    home[pairs.ends[needed, :NEXT]] = True
-    return np.flatnonzero(home), needed
+    joining = live[rows[pairs.ends[live, :NEXT]].any(axis=1)]
+    rows[pairs.ends[joining, :NEXT]] = True
+    return np.flatnonzero(rows), joining[np.argsort(pairs.ends[joining, BORN])]
 
 
-def _records(streams: Streams, rows: np.ndarray) -> bytes:
-    return np.concatenate([streams.keys[rows], _values(streams)[rows].view(np.uint64)], axis=1).tobytes()
+def _leaving(group: Group, chosen: np.ndarray) -> dict:
+    streams, pairs = group
+    rows, joining = _with_peers(group, chosen)
+    return {
+        "streams": np.concatenate([streams.keys[rows], _values(streams)[rows].view(np.uint64)], axis=1).tobytes(),
+        "ends": np.searchsorted(rows, pairs.ends[joining, :NEXT]).tobytes(),
+        "pairs": pairs.values.reshape(-1, PAIR_VALUES)[joining].tobytes(),
+    }
 
 
 @njit(cache=True)
-def _fill(streams, row, values):
-    for value in range(VALUES):
-        streams.values[row * VALUES + value] = values[value]
-
-
-@njit(cache=True)
-def _enter_single(streams, keys, values):
-    """Streams without pairs, but for those held already; returns how many."""
+def _enter_streams(group, keys, values):
+    """Streams, but for those held already; returns how many."""
     taken = 0
     for i in range(len(keys)):
-        if find(streams, keys[i]) < 0:
-            if is_full(streams.book):
-                evict_single(streams, values[i, LAST])
-            _fill(streams, create(streams, keys[i], keys[i, WORDS], values[i, LAST]), values[i])
-            taken += 1
+        make_way(group, values[i, LAST])
+        if find(group.streams, keys[i]) >= 0:
+            continue
+        row = create(group, keys[i], keys[i, WORDS], values[i, LAST])
+        for value in range(VALUES):
+            group.streams.values[row * VALUES + value] = values[i, value]
+        taken += 1
     return taken
 
 
 @njit(cache=True)
-def _enter_double(streams, pairs, keys, values):
-    """Streams with pairs, but for those held already; returns how many."""
-    taken = 0
-    for i in range(len(keys)):
-        if find(streams, keys[i]) < 0:
-            if is_full(streams.book):
-                evict_streams(streams, pairs, values[i, LAST], -1)
-            _fill(streams, create(streams, keys[i], keys[i, WORDS], values[i, LAST]), values[i])
-            taken += 1
-    return taken
-
-
-@njit(cache=True)
-def _enter_pairs(streams, pairs, keys, values):
+def _enter_pairs(group, keys, values):
     """Pairs of streams, given by the keys of both, in the order in which they met; those held already stay."""
     for i in range(len(keys)):
-        first, second = find(streams, keys[i, 0]), find(streams, keys[i, 1])
-        if first < 0 or second < 0 or _are_linked(streams, pairs, first, second):
+        make_way(group, values[i, LAST])
+        first, second = find(group.streams, keys[i, 0]), find(group.streams, keys[i, 1])
+        if first < 0 or second < 0 or _are_linked(group, first, second):
             continue
-        if is_full(pairs.book):
-            evict_pairs(streams, pairs, values[i, LAST])
-        pair = link(streams, pairs, first, second)
+        pair = link(group, first, second, values[i, LAST])
         for value in range(PAIR_VALUES):
-            pairs.values[pair * PAIR_VALUES + value] = values[i, value]
+            group.pairs.values[pair * PAIR_VALUES + value] = values[i, value]
 
 
 @njit(cache=True)
-def _are_linked(streams, pairs, first, second):
-    node = streams.lists[first, 0]
+def _are_linked(group, first, second):
+    node = group.streams.lists[first, 0]
     while node >= 0:
-        ends = pairs.ends[node >> 1]
+        ends = group.pairs.ends[node >> 1]
         if (ends[0] == first and ends[1] == second) or (ends[0] == second and ends[1] == first):
             return True
         node = ends[NEXT + (node & 1)]
