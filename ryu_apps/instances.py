@@ -151,6 +151,7 @@ class Instances(app_manager.RyuApp):
             finally:
                 self.busy -= 1
                 self.generation += 1
+                self.shared.wake_agent.set()
 
         return perform
 

@@ -133,7 +133,7 @@ def error_text(message: Any) -> str:
     if message.type == ofp.OFPET_EXPERIMENTER:
         return f"experimenter error {message.exp_type} of {message.experimenter:#x}"
     names = ofp.ofp_error_type_to_str(message.type), ofp.ofp_error_code_to_str(message.type, message.code)
-    return ", ".join(name.split("(")[0] for name in names)
+    return ", ".join(name if name.startswith("Unknown") else name.split("(")[0] for name in names)
 
 
 def flows_of(replies: Iterable[Any]) -> list[Flow]:

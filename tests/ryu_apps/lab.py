@@ -62,6 +62,8 @@ class Lab:
     rest: int = field(default_factory=free_port)
     running: dict[str, subprocess.Popen] = field(default_factory=dict)
 
+    unanswered: str = ""  # why the controller did not answer, last time
+
     def __post_init__(self) -> None:
         self.bridge = f"lq{os.getpid() % 1000000}"
         self.model = self.folder / "any.model"
@@ -84,8 +86,7 @@ class Lab:
 
     # ---- processes ----
     def launch(self, name: str, command: list[str], **more: Any) -> subprocess.Popen:
-        log = open(self.folder / f"{name}.log", "ab")
-        with log, self.inside():
+        with open(self.folder / f"{name}.log", "ab") as log, self.inside():
             self.running[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, **more)
         return self.running[name]
 
@@ -159,7 +160,8 @@ class Lab:
         assert process.poll() is None, f"the controller ended with {process.returncode}: {self.log()}"
         try:
             return self.ask("/lego/v1/status").status == 200
-        except urllib.error.URLError:
+        except urllib.error.URLError as error:
+            self.unanswered = str(error)
             return False
 
 

@@ -1,0 +1,47 @@
+"""Rates from counters that begin anew, and alerts of processes that come and go."""
+
+from __future__ import annotations
+
+from lego_sdn.core.rules import Cookie, Rule
+from ryu_apps.observed import KEPT_ALERTS, Alerts, BucketRates
+from ryu_apps.openflow import Flow
+
+
+def flow(bucket: int | None, owner: int, packets: int, family: int = 1, role: str = "owner") -> Flow:
+    return Flow(Rule(1, 300, cookie=Cookie(1, role, family, bucket, owner).encode()), packets, 0, 1.0)
+
+
+def test_rates_add_up_the_forms_of_an_address():
+    rates = BucketRates()
+    assert rates.take([flow(5, 1, 100), flow(5, 1, 10, family=2)], 10.0) == {}
+    assert rates.take([flow(5, 1, 150), flow(5, 1, 20, family=2), flow(6, 1, 0)], 12.0) == {5: 30.0, 6: 0.0}
+
+
+def test_a_new_rule_and_a_replaced_one_count_from_their_start():
+    rates = BucketRates()
+    rates.take([flow(5, 1, 1000)], 0.0)
+    assert rates.take([flow(5, 2, 50)], 1.0) == {5: 50.0}, "another owner: another rule"
+    assert rates.take([flow(5, 2, 20)], 2.0) == {5: 20.0}, "the same rule, put back after it was gone"
+
+
+def test_rules_without_a_bucket_do_not_count():
+    rates = BucketRates()
+    rates.take([], 0.0)
+    assert rates.take([flow(None, 1, 5, role="base")], 1.0) == {}
+
+
+def test_after_the_switch_was_gone_there_is_no_rate_at_first():
+    rates = BucketRates()
+    rates.take([flow(5, 1, 100)], 0.0)
+    rates.forget()
+    assert rates.take([flow(5, 1, 100)], 1.0) == {}
+
+
+def test_alerts_are_bounded_and_totals_outlive_their_process():
+    alerts = Alerts()
+    alerts.by_process[(1, "1-a", 7)] = {"10.0.0.1": 3}
+    alerts.by_process[(2, "2-a", 8)] = {"10.0.0.1": 1, "10.0.0.2": 9}
+    alerts.add(1, [{"seq": number, "source": "10.0.0.1"} for number in range(KEPT_ALERTS + 5)])
+    assert list(alerts.by_source.items()) == [("10.0.0.2", 9), ("10.0.0.1", 4)]
+    assert len(alerts.latest) == KEPT_ALERTS
+    assert alerts.latest[-1] == {"instance": 1, "seq": KEPT_ALERTS + 4, "source": "10.0.0.1"}
