@@ -15,6 +15,7 @@ import numpy as np
 
 from bricks.alarm import Alarm
 from bricks.kernels import packet_ring as kernel
+from bricks.packets import PACKET
 from bricks.stamp_order import StampOrder
 from lego_sdn.core.errors import BrickError, HostError
 
@@ -74,6 +75,7 @@ class PacketRing:
             self._ignore_outgoing()
             request = (self.block_bytes, self.blocks, _FRAME_BYTES, size // _FRAME_BYTES, self.timeout_ms, 0, 0)
             self._set_ring(struct.pack("7I", *request), size)
+            self.read(np.zeros(1, PACKET))  # the kernels are loaded before there is anything to lose
             self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8s", index, _PROMISCUOUS, 0, b""))
             self._socket.bind((self.interface, _ALL_PROTOCOLS))
         except OSError as error:
