@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
 
 from bricks.assembly import Models, brick_class, build, graph_of
+from bricks.base import HasFileno
 from bricks.rings import Ticket
 from bricks.scores import ScoreFile
 from bricks.spec import Spec
 from bricks.stage import Stage
 from lego_sdn.core.errors import BrickError
-
-
-class HasFileno(Protocol):
-    def fileno(self) -> int: ...
 
 
 class Process:
@@ -31,9 +27,8 @@ class Process:
         self.stages: list[Stage] = []
         for brick in reversed(bricks):  # a stage knows the one after it
             after = graph[graph.index(brick.kind) + 1 :]
-            stage = Stage(
-                brick, self.stages[0] if self.stages else None, last=not after, shares=not after or not brick_class(after[0]).in_order
-            )
+            shares = not after or not brick_class(after[0]).in_order
+            stage = Stage(brick, self.stages[0] if self.stages else None, last=not after, shares=shares)
             if not after and self.scores:
                 stage.tap = self.scores.append
             self.stages.insert(0, stage)

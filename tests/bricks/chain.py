@@ -20,9 +20,9 @@ from bricks.packet_batching import PacketBatching
 from bricks.scores import read_scores
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.errors import BrickError, RpcError
+from tests.bricks.conftest import PACKETS
 
 GRAPH = kitsune.GRAPH
-PACKETS = 6000  # of mirai-benign-20000 that tests send through
 CHAIN = [f"{kind}-0" for kind in GRAPH]
 
 

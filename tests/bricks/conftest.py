@@ -1,4 +1,7 @@
-"""A small trained model, its offline scores, and a warm process: made once for all tests of brick processes."""
+"""A small trained model, its offline scores, and a warm process: made once for all tests of brick processes.
+
+Imports are inside the fixtures: the other tests of this folder need none of it.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,23 @@ import time
 
 import pytest
 
-from bricks.base import Batch
-from bricks.captures import read_packets
-from bricks.feature_quantization import extract
-from bricks.model import load_model, save_model
-from bricks.nfs import kitsune
-from bricks.training import Training, train_model
-from lego_sdn.adapters.rpc import Client
-from tests.bricks.chain import PACKETS
-
-LEARNED = 1500
+LEARNED, PACKETS = 1500, 6000  # of mirai-benign-20000: learned from, sent through
 
 
 @pytest.fixture(scope="session")
 def packets(data):
+    from bricks.captures import read_packets
+
     packets, _ = read_packets([data / "mirai-benign-20000.pcap"])
     return packets[:PACKETS]
 
 
 @pytest.fixture(scope="session")
 def model(packets, tmp_path_factory):
+    from bricks.feature_quantization import extract
+    from bricks.model import save_model
+    from bricks.training import Training, train_model
+
     path = tmp_path_factory.mktemp("model") / "model"
     features = extract(packets[:LEARNED])
     save_model(train_model(features, Training(fm_grace=500, ad_grace=LEARNED - 501)), path)
@@ -38,6 +38,10 @@ def model(packets, tmp_path_factory):
 @pytest.fixture(scope="session")
 def offline(packets, model):
     """Scores of one run over all packets in one batch."""
+    from bricks.base import Batch
+    from bricks.model import load_model
+    from bricks.nfs import kitsune
+
     batch = Batch(packets)
     for kind in kitsune.GRAPH[1:]:
         batch = kitsune.new_brick(kind, 0, load_model(model)).process(batch)
@@ -47,6 +51,8 @@ def offline(packets, model):
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory):
     """A warm process, as the agent starts one."""
+    from lego_sdn.adapters.rpc import Client
+
     address = str(tmp_path_factory.mktemp("warm") / "warm.sock")
     process = subprocess.Popen([sys.executable, "-m", "bricks.runtime", "--warm", address])
     client = Client(address, 60)

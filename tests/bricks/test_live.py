@@ -16,7 +16,8 @@ from bricks.scores import read_scores
 from lego_sdn.adapters import netns
 from lego_sdn.adapters.pace import FASTEST, Pace
 from lego_sdn.adapters.sender import Sender, Stamps
-from tests.bricks.chain import CHAIN, PACKETS, Instance, check
+from tests.bricks.chain import CHAIN, Instance, check
+from tests.bricks.conftest import PACKETS
 
 pytestmark = [pytest.mark.root, pytest.mark.data]
 _NUMBER = count()

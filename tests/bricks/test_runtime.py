@@ -12,7 +12,8 @@ import pytest
 from bricks import rings
 from bricks.scores import read_scores
 from lego_sdn.adapters.rpc import RpcError
-from tests.bricks.chain import CHAIN, PACKETS, Feed, Instance, check
+from tests.bricks.chain import CHAIN, Feed, Instance, check
+from tests.bricks.conftest import PACKETS
 
 pytestmark = pytest.mark.data
 
@@ -89,11 +90,11 @@ def test_a_killed_replica_costs_no_packet_if_its_ring_is_given_to_others(instanc
     instance.feed.let(1000)
     instance.call("a", "drain", 300)
     os.kill(instance.started["n1"], signal.SIGKILL)
-    instance.start("n2", [f"{network}-2"], ["r3"], {f"{network}-2": ["r4"]})
     deadline = time.monotonic() + 20
     while not any(one["pid"] == instance.started["n1"] for one in instance.warm.call("exits")):
         assert time.monotonic() < deadline
     instance.call("a", "routes", {mapping: [instance.ring("r3")]})
+    instance.start("n2", [f"{network}-2"], ["r3"], {f"{network}-2": ["r4"]})
     instance.feed.let(PACKETS)
     del instance.started["n1"]
     instance.drain("a", "n2", "c")
