@@ -16,7 +16,7 @@ from ryu_apps.shared import Shared
 from ryu_apps.switch import SwitchError
 
 PREFIX = "/lego/v1/"
-LONGEST_BODY = 1 << 20
+LONGEST_BODY = 1 << 16
 
 
 class Refused(LegoError):

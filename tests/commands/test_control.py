@@ -1,0 +1,174 @@
+"""`lego status`, `flows` and the commands, against a server that answers as the controller does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from click.testing import CliRunner
+
+from lego_sdn.commands import control
+from lego_sdn.core.errors import ConfigError, HostError
+
+LOAD = {"packets": 1234.4, "cpu": 0.456, "queue": 0.02, "drops": 0.0, "service_us": 7.25}
+STATUS = {
+    "state": "running",
+    "missing": ["no model is configured, so no instance is started"],
+    "uptime_s": 12.0,
+    "nf": "kitsune",
+    "layout": "kitsune115",
+    "exact": True,
+    "buckets": 64,
+    "paused": True,
+    "change": None,
+    "instances": [
+        {"instance": 1, "phase": "running", "ofport": 7, "buckets": 64, "load": LOAD},
+        {"instance": 2, "phase": "starting", "ofport": None, "buckets": 0},
+    ],
+    "bridge": {"name": "lego0", "connected": True, "dpid": "00000000000000aa"},
+    "agent": {"socket": "/run/lego/agent.sock", "answers": False, "error": "gone"},
+    "rules": {"version": 5, "in_force": 4, "last": None},
+    "alerts": 3,
+}
+FLOW = {
+    "table": 1,
+    "stage": "own",
+    "priority": 300,
+    "role": "owner",
+    "family": "ipv4",
+    "bucket": 9,
+    "owner": 1,
+    "packets": 77,
+    "bytes": 7700,
+}
+FLOWS = {
+    "flows": [
+        FLOW,
+        FLOW | {"bucket": 10, "packets": 0},
+        FLOW | {"role": "base", "bucket": None, "owner": None, "family": None, "packets": 1},
+    ],
+    "packets_by_owner": {"1": 77},
+    "packets_by_bucket": {"9": 77},
+}
+
+
+class Controller(BaseHTTPRequestHandler):
+    """Answers from a table; what was asked is kept."""
+
+    asked: list
+    answers: dict
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.asked.append((self.command, self.path, json.loads(body) if body else None))
+        status, text = self.answers[self.path]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def controller():
+    commands = {name: (202, {"accepted": name}) for name in ("replicate", "merge", "move", "pause", "resume")}
+    told = {"status": (200, STATUS), "flows": (200, FLOWS)} | commands
+    Controller.asked = []
+    Controller.answers = {f"/lego/v1/{name}": (status, json.dumps(data).encode()) for name, (status, data) in told.items()}
+    with HTTPServer(("127.0.0.1", 0), Controller) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def run(command, *words: str):
+    return CliRunner().invoke(command, words, env={"LEGO_CONFIG": None, "COLUMNS": "200"}, catch_exceptions=False)
+
+
+def test_status_shows_what_is_missing_instances_and_rules(controller):
+    shown = run(control.status, "--rest", controller).output
+    for part in (
+        "running for 12 s: kitsune (kitsune115), exact, 64 buckets, scaling paused",
+        "missing: no model is configured",
+        "bridge lego0: connected, 00000000000000aa; agent: does not answer; rules: version 4 (5 wanted); alerts: 3",
+    ):
+        assert part in shown
+    row = next(line for line in shown.splitlines() if "1234" in line)
+    assert row.replace("│", " ").split() == ["1", "running", "7", "64", "1234", "46%", "2%", "0", "7.2"]
+
+
+def test_status_as_json_is_what_rest_says(controller):
+    assert json.loads(run(control.status, "--rest", controller, "--json").output) == STATUS
+
+
+def test_flows_shows_rules_with_packets_or_all(controller):
+    shown = run(control.flows, "--rest", controller).output
+    assert "3 rules, 2 shown. Packets steered to their owner: instance 1: 77." in shown
+    assert sum("1 own" in line for line in shown.splitlines()) == 2
+    assert "3 rules, 3 shown" in run(control.flows, "--rest", controller, "--all").output
+    assert json.loads(run(control.flows, "--rest", controller, "--json").output) == FLOWS
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "asked"),
+    [
+        (control.replicate, [], ("replicate", {})),
+        (control.merge, [], ("merge", {})),
+        (control.merge, ["--instance", "2"], ("merge", {"instance": 2})),
+        (control.move, ["3", "4", "--to", "2"], ("move", {"buckets": [3, 4], "instance": 2})),
+        (control.pause, [], ("pause", {})),
+        (control.resume, [], ("resume", {})),
+    ],
+)
+def test_commands_are_sent(controller, command, words, asked):
+    done = run(command, *words, "--rest", controller)
+    name, body = asked
+    assert done.output == f"{name} is begun; 'lego status' shows how it goes\n"
+    assert Controller.asked == [("POST", f"/lego/v1/{name}", body)]
+
+
+def test_a_refusal_is_the_controller_s_own_sentence(controller):
+    Controller.answers["/lego/v1/merge"] = (409, b'{"error": "merge refused", "detail": "1 instances run and 1 is the minimum"}')
+    with pytest.raises(control.Refused, match="merge refused: 1 instances run and 1 is the minimum"):
+        run(control.merge, "--rest", controller)
+
+
+@pytest.mark.parametrize("text", [b"<html>", b"\xff", b""])
+def test_somebody_else_s_server_is_no_controller(controller, text):
+    Controller.answers["/lego/v1/status"] = (200, text)
+    with pytest.raises(HostError, match="is no LEGO controller: give --rest HOST:PORT"):
+        run(control.status, "--rest", controller)
+
+
+def test_the_address_comes_from_the_configuration(controller, tmp_path):
+    path = tmp_path / "lego.yaml"
+    path.write_text(f"rest: {{port: {controller.rpartition(':')[2]}}}\n")
+    assert json.loads(run(control.status, "--lego-config", str(path), "--json").output) == STATUS
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
+        run(control.status, "--lego-config", str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize("address", ["here", ":80", "host:x", "host:70000"])
+def test_a_wrong_address_is_said(address):
+    with pytest.raises(HostError, match="--rest: wanted HOST:PORT"):
+        run(control.status, "--rest", address)
+
+
+def test_no_controller_is_one_sentence_and_exit_code_2(tmp_path):
+    with HTTPServer(("127.0.0.1", 0), Controller) as server:
+        port = server.server_port
+    command = [sys.executable, "-m", "lego_sdn", "status", "--rest", f"127.0.0.1:{port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"lego: no controller answers on 127.0.0.1:{port} (")
+    assert done.stderr.endswith("start it with 'lego up', or give --rest HOST:PORT\n")
