@@ -18,7 +18,7 @@ from lego_sdn.adapters.processes import Process
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
 from lego_sdn.system import System, take_down
-from tests.fakes.host import ROOT, fake_host
+from tests.fakes.host import PATIENCE_S, ROOT, fake_host
 
 pytestmark = pytest.mark.root
 
@@ -53,7 +53,7 @@ def marks(place) -> list[str]:
     return [line[line.index("run") + 2] for line in words if "run" in line]
 
 
-def wait_for(fact, seconds=60.0):
+def wait_for(fact, seconds=PATIENCE_S):
     deadline = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < deadline, "it did not come true"
@@ -122,7 +122,7 @@ def up(place):
     for child in children:
         if child.poll() is None:
             child.terminate()
-            child.wait(60)
+            child.wait(PATIENCE_S)
 
 
 def lego(*words):
@@ -142,7 +142,7 @@ def test_lego_up_ends_and_leaves_nothing(place, up, number):
     wait_for(lambda: is_up(place, child))
     runs = marks(place)
     child.send_signal(number)
-    child.wait(60)
+    child.wait(PATIENCE_S)
     if number == signal.SIGKILL:
         assert len([what for run in runs for what in processes.marked(run)]) >= 3, "agent, controller and warm process go on"
         code, text = lego("down", "--config", str(path))
@@ -160,13 +160,13 @@ def test_ctrl_c_while_it_starts(place, up, seconds):
         child.wait(seconds)
     runs = marks(place)
     child.send_signal(signal.SIGINT)
-    child.wait(60)
+    child.wait(PATIENCE_S)
     assert place.left(*runs) == []
 
 
 def test_a_daemon(place, up):
     child, path = up("--daemon")
-    assert child.wait(60) == 0, (place.folder / "up.log").read_text()
+    assert child.wait(PATIENCE_S) == 0, (place.folder / "up.log").read_text()
     runs = marks(place)
     code, text = lego("up", "--config", str(path))
     assert (code, text) == (2, f"lego: LEGO runs already with run_dir {place.folder}: 'lego down' ends it\n")
