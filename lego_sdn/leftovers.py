@@ -32,6 +32,7 @@ REMOVERS = {
     "port": lambda thing: Ovs(thing.run).remove_port(thing.name),
     "bridge": lambda thing: Ovs(thing.run).remove_bridge(thing.name),
     "bridge-settings": lambda thing: Ovs(thing.run).restore_bridge(thing.name, thing.detail),
+    "switch": lambda thing: Ovs(thing.run).stop(),
     "cgroup": lambda thing: Cgroups().group(thing.name).remove(),
     "file": lambda thing: Path(thing.name).unlink(missing_ok=True),
     "ring": lambda thing: shutil.rmtree(SHARED_MEMORY / thing.name, onerror=_unless_gone),

@@ -130,7 +130,7 @@ class System:
         me = Process.of(os.getpid())
         assert me is not None
         journal.made(Thing("holder", str(me.pid), self.run, {"start": me.start}))
-        self.say("Open vSwitch started" if Ovs(self.run).start() else "Open vSwitch runs")
+        self._start_switch(journal)
         written = self.run_dir / "config.yaml"
         written.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")  # JSON is YAML
         journal.made(Thing("marked", self.run, self.run))
@@ -142,6 +142,16 @@ class System:
         manager = Path(sys.executable).with_name("ryu-manager")
         self._launch(journal, CONTROLLER, [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(written)])
         self._await("controller ready", self._controller_is_ready)
+
+    def _start_switch(self, journal: Journal) -> None:
+        """Start Open vSwitch if it does not run; then it ends with this system."""
+        ovs = Ovs(self.run)
+        if ovs.is_running():
+            self.say("Open vSwitch runs")
+            return
+        journal.made(Thing("switch", "openvswitch", self.run))
+        ovs.start()
+        self.say("Open vSwitch started")
 
     def _require_ports(self) -> None:
         config = self.config

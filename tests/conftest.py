@@ -35,3 +35,18 @@ def oracle():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session", autouse=True)
+def open_vswitch(request):
+    """Open vSwitch for the tests that need a host; one that was started here is stopped again."""
+    if not any(item.get_closest_marker("root") and not item.get_closest_marker("skip") for item in request.session.items):
+        yield
+        return
+    from lego_sdn.adapters.ovs import Ovs
+
+    ovs = Ovs("tests")
+    started = ovs.start()
+    yield
+    if started:
+        ovs.stop()

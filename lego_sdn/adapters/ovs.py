@@ -65,6 +65,11 @@ class Ovs:
         self.require()
         return True
 
+    def stop(self) -> None:
+        """Stop it, unless it serves somebody: a bridge that is not this run's."""
+        if self.is_running() and not set(self._vsctl("list-br").split()) - set(self.marked("Bridge")):
+            self._tool(str(CONTROL), "stop", timeout_s=60)
+
     def datapath_type(self) -> str:
         """`system` where the kernel has the openvswitch module, else `netdev`."""
         try:
