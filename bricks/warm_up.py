@@ -83,6 +83,7 @@ def _ring() -> None:
 
 
 def _interface() -> None:
-    with contextlib.suppress(LegoError), PacketRing("lo", 2, 4096) as ring:  # without root nothing is captured anyway
-        ring.read(np.zeros(4, PACKET))
-        ring.queue()
+    for stamps in ("kernel", "trailer"):
+        with contextlib.suppress(LegoError), PacketRing("lo", 2, 4096, stamps=stamps) as ring:  # without root nothing is captured anyway
+            ring.read(np.zeros(4, PACKET))
+            ring.queue()
