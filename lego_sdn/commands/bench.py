@@ -1,0 +1,115 @@
+"""`lego bench`: what this machine reaches, stage by stage and as a whole, against what is promised."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lego_sdn.bench.inputs import Bench
+
+_ROOT = Path(__file__).resolve().parents[2]
+QUICK = {"runs": 3, "packets": 100_000, "seconds": 1.0}
+FULL = {"runs": 5, "packets": 1_000_000, "seconds": 5.0}
+WIDTH = 160  # of a table that does not go to a terminal
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("bench", short_help="Measure this machine: stages alone and chained.")
+@click.argument("rows", metavar="[ROWS]...", nargs=-1)
+@click.option("--runs", type=click.IntRange(1, 1000), help=f"Runs of every row, of which the median counts.  [default: {FULL['runs']}]")
+@click.option(
+    "--packets", type=click.IntRange(2000), help=f"Packets of large traffic, addresses of an attack.  [default: {FULL['packets']}]"
+)
+@click.option("--seconds", type=click.FloatRange(0.05, 3600), help=f"Of live traffic for every figure.  [default: {FULL['seconds']:g}]")
+@click.option("--rate", type=click.FloatRange(100), default=150_000, show_default=True, help="Packets/s that an instance is to hold.")
+@click.option("--data", type=_FOLDER, help="Folder of real captures.  [default: LEGO_DATA, ../shared/data, else synthetic traffic]")
+@click.option("--oracle", type=_FILE, help="File that defines the statistics.  [default: beside the data]")
+@click.option("--quick", is_flag=True, help="Fewer runs of less: figures to look at, not to quote.")
+@click.option("--list", "as_list", is_flag=True, help="Only list the rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, at the end.")
+def bench(rows: tuple[str, ...], as_list: bool, as_json: bool, **given: Any) -> None:
+    """Measure ROWS (all if none is named; "attack" stands for all that begin so) and print each as it is known.
+
+    What needs root (an interface, the switch) is skipped without it. Exit code 1 if a row could not be measured.
+    """
+    from lego_sdn.bench.groups import all_rows, choose
+
+    wanted = choose(rows)
+    if as_list:
+        for row in all_rows():
+            if row.name in wanted:
+                click.echo(f"{row.name:<24} {row.what} [{row.unit}]")
+        return
+    with _ends_in_order(), tempfile.TemporaryDirectory(prefix="lego-bench-") as folder:
+        failed = _run(_bench(Path(folder), given), wanted, as_json)
+    raise click.exceptions.Exit(1 if failed else 0)
+
+
+def _bench(folder: Path, given: dict[str, Any]) -> Bench:
+    from lego_sdn.bench.inputs import Bench, Sizes, find_data, find_oracle
+
+    usual = QUICK if given["quick"] else FULL
+    sizes = Sizes(rate=given["rate"], **{key: usual[key] if given[key] is None else given[key] for key in usual})
+    data = given["data"]
+    if data is None:
+        data = find_data(Path(os.environ.get("LEGO_DATA", _ROOT.parent / "shared" / "data")))
+    elif find_data(data) is None:
+        raise click.UsageError(f"--data {data} has no mirai-benign-20000.pcap; leave it away to use synthetic traffic")
+    return Bench(sizes, folder, data, find_oracle(given["oracle"], data))
+
+
+def _run(bench: Bench, wanted: frozenset[str], as_json: bool) -> bool:
+    """Measure and print; returns whether a row failed."""
+    from rich.console import Console
+
+    from lego_sdn.bench.groups import measure
+    from lego_sdn.bench.machine import machine
+    from lego_sdn.bench.show import Show
+
+    wide = None if sys.stdout.isatty() else WIDTH
+    show, about, results = Show(Console(highlight=False, width=wide)), machine(), []
+    progress = Console(stderr=True, highlight=False)
+    if not as_json:
+        show.machine(about, bench.traffic)
+    for result in measure(bench, wanted, lambda group: _begins(progress, group)):
+        results.append(result)
+        if not as_json:
+            show.result(result)
+    if as_json:
+        sizes = vars(bench.sizes)
+        click.echo(json.dumps({"machine": about, "traffic": bench.traffic, "sizes": sizes, "rows": [one.as_dict() for one in results]}))
+    else:
+        show.cost(results)
+    return any(result.failed for result in results)
+
+
+def _begins(progress: Any, group: str) -> None:
+    """What is being measured, in a line that the next output writes over; only on a terminal."""
+    if progress.is_terminal:
+        progress.print(f"measuring: {group} ...", style="dim", end="\r")
+
+
+@contextmanager
+def _ends_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the bench as Ctrl-C does: what it made is removed."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
