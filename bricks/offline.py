@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bricks.base import Batch, Brick
+from bricks.base import Batch
 from bricks.captures import TimeLine, open_capture
 from bricks.crew_plan import BATCH
 from bricks.feature_mapping import FeatureMapping
@@ -136,7 +136,7 @@ class Chain:
 
     def __init__(self, scoring: Scoring) -> None:
         model = scoring.model
-        self.extractor: Brick = FeatureQuantization(0, model.layout, scoring.streams)
+        self.extractor = FeatureQuantization(0, model.layout, scoring.streams)
         self.mapping = FeatureMapping(0, model)
         self.network = UnsupervisedNetwork(0, model, scoring.precision)
 
@@ -145,6 +145,10 @@ class Chain:
     def features(self, rows: np.ndarray) -> np.ndarray:
         """Features of PACKET rows, in stamp order: float64 [rows that are no shadows, width]."""
         return _values(self.extractor.process(Batch(rows)))
+
+    def features_into(self, rows: np.ndarray, out: np.ndarray) -> int:
+        """Features of PACKET rows into `out`, which may lie anywhere; returns how many."""
+        return self.extractor.state.advance(rows, out)
 
     def score(self, features: np.ndarray) -> np.ndarray:
         """Scores of up to BATCH features [n, width]: float64 [n]."""
@@ -174,7 +178,7 @@ def score_captures(paths: list[str | Path], out: str | Path, scoring: Scoring, p
     return summary
 
 
-Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # PACKET rows in stamp order, and their scores
+Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # PACKET rows in stamp order and their scores, valid until the next ones
 
 
 def score_here(paths: list[str | Path], scoring: Scoring, summary: Summary) -> Scored:

@@ -13,7 +13,7 @@ import os
 from collections import deque
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -89,43 +89,48 @@ class Crew:
         self._next = (number + 1) % SLOTS
         owner, target = self._partition.owners(rows)
         slot.packets[: len(rows)], slot.owner[: len(rows)], slot.target[: len(rows)] = rows, owner, target
+        slot.scores[: len(rows)] = 0.0  # shadows that the capture itself holds are not scored
         self._under_way.append((number, len(rows)))
         self._answers[number].clear()
         parts = parts_of(slot, (number, len(rows)), len(self._pipes), self._costs)
-        for pipe, part in zip(self._pipes, parts, strict=True):
-            self._send(pipe, part)
+        for worker, part in enumerate(parts):
+            self._send(worker, part)
 
     def oldest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and scores of the oldest block, when it is done."""
+        """Rows and scores of the oldest block, when it is done; they lie in its slot, so they are valid until a block is given out."""
         number, rows = self._under_way[0]
         while len(self._answers[number]) < len(self._pipes):
             self._hear()
         self._under_way.popleft()
-        packets, scores = self._slots[number].packets[:rows].copy(), self._slots[number].scores[:rows].copy()
+        packets, scores = self._slots[number].packets[:rows], self._slots[number].scores[:rows]
         zero_skipped(scores, int(packets["seq"][0]), self._scoring.skip)
         return packets, scores
 
-    def _send(self, pipe: Connection, part: Part) -> None:
+    def _send(self, number: int, part: Part) -> None:
         try:
-            pipe.send(part)
+            self._pipes[number].send(part)
         except OSError:
-            self._raise(self._pipes.index(pipe))
+            self._listen(number)  # its last word may be there
+            self._raise(number)
 
     def _hear(self) -> None:
         """Take in the answers that are there; wait for one."""
         for ready in wait(self._pipes):
-            number = self._pipes.index(ready)
-            try:
-                answer = ready.recv()
-            except (EOFError, OSError):
-                self._raise(number)
-            if isinstance(answer, str):
-                raise LegoError(f"scoring worker {number}: {answer}")
-            self._answers[answer.slot].add(number)
-            self._costs.learn(*answer.cost)
-            self.counters.update({f"{name}_{number}": count for name, count in answer.counters.items()})
+            self._listen(self._pipes.index(ready))
 
-    def _raise(self, number: int) -> None:
+    def _listen(self, number: int) -> None:
+        """Take in one answer of a worker: its part is done, or why it cannot go on."""
+        try:
+            answer = self._pipes[number].recv()
+        except (EOFError, OSError):
+            self._raise(number)
+        if isinstance(answer, str):
+            raise LegoError(f"scoring worker {number}: {answer}")
+        self._answers[answer.slot].add(number)
+        self._costs.learn(*answer.cost)
+        self.counters.update({f"{name}_{number}": count for name, count in answer.counters.items()})
+
+    def _raise(self, number: int) -> NoReturn:
         process = self._processes[number]
         process.join(5)
         raise LegoError(f"scoring worker {number} (process {process.pid}) ended with exit code {process.exitcode}; use fewer --workers")

@@ -13,22 +13,33 @@ from numba import njit
 CLASSES = 1 << 16
 NOBODY = 255
 SHADOW_COST = 0.6  # of a packet that is also scored, to extract
-SLACK = 1.6  # of its fair share of the packets may fall to one worker: scoring, which any worker can do, evens it out
+SLACK = 2.5  # of its fair share may fall to one worker: extraction is less than half of the work, and the rest evens it out
 
 
 @njit(cache=True)
-def _classes(high, low, out):
-    """Class of each address: the upper bits of a multiplicative hash."""
-    for k in range(len(high)):
-        mixed = (low[k] ^ (high[k] * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xD6E8FEB86659FD93)
-        out[k] = ((mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)) >> np.uint64(48)
+def _class_of(high, low):
+    """The upper bits of a multiplicative hash of an address."""
+    mixed = (low ^ (high * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xD6E8FEB86659FD93)
+    return ((mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)) >> np.uint64(48)
 
 
-def classes_of(packets: np.ndarray, side: str) -> np.ndarray:
-    """Class of each packet's source ("src") or destination ("dst"): int64 [packets], below CLASSES."""
-    out = np.empty(len(packets), np.int64)
-    _classes(packets[f"{side}_hi"], packets[f"{side}_lo"], out)
-    return out
+@njit(cache=True)
+def _classes(packets, source, target):
+    """Class of each packet's source and destination, into int64 [packets], each."""
+    for at in range(len(packets)):
+        source[at] = _class_of(packets[at]["src_hi"], packets[at]["src_lo"])
+        target[at] = _class_of(packets[at]["dst_hi"], packets[at]["dst_lo"])
+
+
+@njit(cache=True)
+def _look_up(packets, table, owner, target):
+    """Owner of each packet's source and destination by the table, into uint8 [packets], each. Returns how many addresses nobody has."""
+    unknown = 0
+    for at in range(len(packets)):
+        owner[at] = table[_class_of(packets[at]["src_hi"], packets[at]["src_lo"])]
+        target[at] = table[_class_of(packets[at]["dst_hi"], packets[at]["dst_lo"])]
+        unknown += (owner[at] == NOBODY) + (target[at] == NOBODY)
+    return unknown
 
 
 class Partition:
@@ -48,17 +59,19 @@ class Partition:
 
     def owners(self, packets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Worker of each packet's source and of its destination: uint8 [packets], each."""
-        source, target = classes_of(packets, "src"), classes_of(packets, "dst")
+        owner, target = np.empty(len(packets), np.uint8), np.empty(len(packets), np.uint8)
+        if _look_up(packets, self._owner, owner, target):
+            self._place(packets)
+            _look_up(packets, self._owner, owner, target)
+        self._load += np.bincount(owner, minlength=self.workers)
+        return owner, target
+
+    def _place(self, packets: np.ndarray) -> None:
+        """Give the new classes of a block to workers, those that send most first."""
+        source, target = np.empty(len(packets), np.int64), np.empty(len(packets), np.int64)
+        _classes(packets, source, target)
         both = np.concatenate((source, target))
         new = np.unique(both[self._owner[both] == NOBODY])
-        if len(new):
-            self._place(new, source, target)
-        owner = self._owner[source]
-        self._load += np.bincount(owner, minlength=self.workers)
-        return owner, self._owner[target]
-
-    def _place(self, new: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Give the new classes of a block to workers, those that send most first."""
         sent = np.bincount(source, minlength=CLASSES)
         pairs, counts = np.unique(source * CLASSES + target, return_counts=True)
         ends = np.concatenate((np.stack((pairs // CLASSES, pairs % CLASSES)), np.stack((pairs % CLASSES, pairs // CLASSES))), axis=1)

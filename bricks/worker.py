@@ -81,21 +81,26 @@ class _Worker:
             for at in range(begin + first * BATCH, min(begin + last * BATCH, end), BATCH):
                 self._await(giver)
                 self._score(slot, (at, min(at + BATCH, end)), slot.features[at : min(at + BATCH, end)])
-        return Answer(part.slot, (own + SHADOW_COST * (rows - own), extract_s, self.scored, self.score_s), self.chain.extractor.counters)
+        return Answer(
+            part.slot, (own + SHADOW_COST * (rows - own), extract_s, self.scored, self.score_s), self.chain.extractor.state.counters()
+        )
 
     def _extract(self, rows: np.ndarray, slot: Slot, part: Part) -> None:
         """Features of this worker's rows: the chunks that it gives go to the slot, chunk by chunk; the rest is scored here."""
         begin, end = part.begins[self.seat.number : self.seat.number + 2]
         done, gives = 0, min(end - begin, BATCH * len(part.gives))
         for first in range(0, len(rows), BATCH):
-            features = self.chain.features(rows[first : first + BATCH])
-            given = max(0, min(gives - done, len(features)))
-            if given:
+            batch = rows[first : first + BATCH]
+            if done + len(batch) <= gives:
+                count = given = self.chain.features_into(batch, slot.features[begin + done : begin + gives])
+            else:
+                features = self.chain.features(batch)
+                count, given = len(features), max(0, min(gives - done, len(features)))
                 slot.features[begin + done : begin + done + given] = features[:given]
-                self._tell(part.gives, (done, done + given), gives)
-            if given < len(features):
-                self._score(slot, (begin + done + given, begin + done + len(features)), features[given:])
-            done += len(features)
+            self._tell(part.gives, (done, done + given), gives)
+            if given < count:
+                self._score(slot, (begin + done + given, begin + done + count), features[given:])
+            done += count
 
     def _score(self, slot: Slot, numbers: tuple[int, int], features: np.ndarray) -> None:
         """Scores of the rows whose places are numbers[0] to numbers[1] - 1."""
