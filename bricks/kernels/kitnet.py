@@ -15,6 +15,7 @@ from numba.extending import intrinsic, overload
 
 from bricks.kernels.exponent import exp_f64
 from bricks.kernels.sums import LANES, weighted_sum
+from bricks.kernels.transpose import load_block
 
 _ONE = np.float32(1.0)
 _LOG2_E = np.float32(1.4426950408889634)
@@ -99,18 +100,6 @@ def _error(visible, count, net, at, scratch, out):
 
 
 @njit(cache=True, error_model="numpy")
-def _load_block(values, first, column, count, block):
-    """block[i, lane] = values[first + lane, column + i]; zeros where there is no such row."""
-    rows = min(LANES, len(values) - first)
-    for i in range(count):
-        for lane in range(rows, LANES):
-            block[i, lane] = 0.0
-    for lane in range(rows):
-        for i in range(count):
-            block[i, lane] = values[first + lane, column + i]
-
-
-@njit(cache=True, error_model="numpy")
 def score_batch(values, sizes, net, error_norm, scores):
     """Scores of mapped vectors: the error of the output autoencoder over the errors of the ensemble.
 
@@ -122,14 +111,14 @@ def score_batch(values, sizes, net, error_norm, scores):
     """
     clusters, widest = len(sizes) - 1, sizes.max()
     kind = net[0].dtype
-    block, errors = np.empty((widest, LANES), kind), np.empty((clusters, LANES), kind)
+    block, errors = np.empty((values.shape[1], LANES), kind), np.empty((clusters, LANES), kind)
     scratch, result = (np.empty((widest, LANES), kind), np.empty(LANES, kind)), np.empty(LANES, kind)
     lowest, span = error_norm
     for first in range(0, len(values), LANES):
+        load_block(values, first, block)
         weight = unit = column = 0
         for k in range(clusters):
-            _load_block(values, first, column, sizes[k], block)
-            _error(block, sizes[k], net, (weight, unit, column), scratch, errors[k])
+            _error(block[column : column + sizes[k]], sizes[k], net, (weight, unit, column), scratch, errors[k])
             for lane in range(LANES):
                 errors[k, lane] = (errors[k, lane] - lowest[k]) / span[k]
             weight += sizes[k] * hidden_units(sizes[k])

@@ -8,13 +8,13 @@ TINY = 1e-16  # the reference adds it to every range
 
 
 @njit(cache=True, error_model="numpy")
-def map_batch(features, order, low, span, out):
-    """out[row, k] = (features[row, order[k]] - low[k]) / span[k]; float64 [n, width]."""
+def map_batch(features, order, low, scale, out):
+    """out[row, k] = (features[row, order[k]] - low[k]) * scale[k]; float64 [n, width]."""
     for row in range(len(features)):
         for k in range(len(order)):
             out[row, k] = features[row, order[k]]
         for k in range(len(order)):
-            out[row, k] = (out[row, k] - low[k]) / span[k]
+            out[row, k] = (out[row, k] - low[k]) * scale[k]
 
 
 @njit(cache=True, error_model="numpy")

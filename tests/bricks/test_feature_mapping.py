@@ -18,7 +18,7 @@ def test_values_are_gathered_and_normalised_without_clipping():
     head = np.zeros(77, PACKET)
     head["seq"] = np.arange(77) + 5
     batch = FeatureMapping(0, model).process(Batch(head, features))
-    assert np.array_equal(batch.values, (features[:, model.order] - model.low) / model.span)
+    assert np.array_equal(batch.values, (features[:, model.order] - model.low) * (1 / model.span))
     assert batch.head is head
     assert batch.values.min() < 0
     assert batch.values.max() > 1

@@ -102,6 +102,13 @@ def test_scores_follow_the_definition(seed):
     np.testing.assert_allclose(score_features(model, features), plainly(model, features), rtol=1e-12)
 
 
+@pytest.mark.parametrize("sizes", [(1,), (2, 1), (3, 4), (8,), (9, 1), (10, 10, 10, 2), (1,) * 20])
+def test_scores_follow_the_definition_for_nets_of_any_shape(sizes):
+    model = made_up(5, sizes)
+    features = np.random.default_rng(5).normal(size=(70, model.width))
+    np.testing.assert_allclose(score_features(model, features), plainly(model, features), rtol=1e-12)
+
+
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_every_batch_size_gives_the_same_bits(precision):
     model = made_up(7)
