@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ def learned():
 def test_links_join_the_bricks_in_order():
     assert LINKS[0][0] == GRAPH[0]
     assert LINKS[-1][1] == GRAPH[-1]
-    assert all(a[1] == b[0] for a, b in zip(LINKS, LINKS[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(LINKS))
 
 
 @pytest.mark.parametrize("kind", GRAPH[1:])
