@@ -74,7 +74,7 @@ class Workshop:
 
     def ring(self) -> str:
         """A name for a ring."""
-        return self.belongings.note("ring", f"lego-bench-{self.run}-{next(_NUMBER)}").name
+        return self.belongings.note("ring", f"lego-bench-{os.getpid()}-{next(_NUMBER)}").name
 
     def stop(self, replica: Replica) -> None:
         """End a process that was started here: first by asking."""
