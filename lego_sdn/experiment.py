@@ -26,7 +26,7 @@ from lego_sdn.core.config import Config, Forward
 from lego_sdn.core.errors import CaptureError, HostError
 from lego_sdn.summary import Summary, compare
 from lego_sdn.system import System
-from lego_sdn.testbed import SINK, SOURCE, WIRES, Load, Replay, Testbed
+from lego_sdn.testbed import Load, Replay, Testbed
 
 READY_S = 60.0  # for the first instance to be there and the rules in force
 LOOK_S = 0.25
@@ -102,13 +102,10 @@ class Experiment:
     """A context manager: inside it the system runs, with one instance ready and the testbed attached."""
 
     def __init__(self, config: Config, folder: Path, say: Callable[[str], None]) -> None:
-        self.config = replace(
-            config,
-            forward=Forward("wires", WIRES),
-            capture=replace(config.capture, stamps="trailer"),
-        )
-        self.scores = folder / "scores"
         self.testbed = Testbed(config.switch.bridge)
+        wire = self.testbed.source, self.testbed.sink
+        self.config = replace(config, forward=Forward("wires", (wire,)), capture=replace(config.capture, stamps="trailer"))
+        self.scores = folder / "scores"
         self.system = System(self.config, say=say, scores=self.scores)
         self.system.on_bridge = self.testbed.attach
         self._next_event = 0
@@ -198,7 +195,7 @@ class Experiment:
         before, deadline = (-1, -1), time.monotonic() + 10
         while time.monotonic() < deadline:
             ports = {port["name"]: port for switch in self._get("switches")["switches"] for port in switch["ports"]}
-            now = ports[SOURCE]["rx_packets"], ports[SINK]["tx_packets"]
+            now = ports[self.testbed.source]["rx_packets"], ports[self.testbed.sink]["tx_packets"]
             if now == before:
                 break
             before = now

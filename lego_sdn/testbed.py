@@ -19,9 +19,7 @@ from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.core.errors import HostError
 from lego_sdn.leftovers import Belongings
 
-SOURCE, SINK = "lego-src", "lego-dst"  # each the name of a namespace and of its port on the bridge
 INSIDE = "eth0"
-WIRES = ((SOURCE, SINK),)
 
 
 @dataclass(frozen=True)
@@ -34,31 +32,35 @@ class Load:
 
 
 class Testbed:
-    """The two ends. `attach` makes them on the bridge; they are in the system's journal, which removes them at its end."""
+    """The two ends. `attach` makes them on the bridge; they are in the system's journal, which removes them at its end.
+
+    source, sink  each the name of a namespace and of its port on the bridge
+    """
 
     def __init__(self, bridge: str) -> None:
         self.bridge = bridge
+        self.source, self.sink = (f"{bridge[:11]}-{end}" for end in ("src", "dst"))  # an interface's name has 15 characters
         self.run = ""
 
     def attach(self, journal: Journal, run: str) -> None:
         """Make both ends. HostError if a name is taken or the switch cannot use a port."""
         self.run = run
         belongings, ovs = Belongings(journal, run), Ovs(run)
-        for name in (SOURCE, SINK):
+        for name in (self.source, self.sink):
             belongings.make("namespace", name, lambda name=name: netns.create(name))
             belongings.make("veth", name, lambda name=name: netns.add_veth(name, name, INSIDE))
             belongings.make("port", name, lambda name=name: ovs.add_port(self.bridge, name, tag=None))
 
     def send(self, load: Load) -> Replay:
         """Start to send, with stamps, in a process of its own."""
-        return Replay(load, self.run)
+        return Replay(load, self.source, self.run)
 
 
 class Replay:
     """A process that sends; `result` is what it says at its end."""
 
-    def __init__(self, load: Load, run: str) -> None:
-        command = [sys.executable, "-m", "lego_sdn", "replay", *map(str, load.captures), "--namespace", SOURCE, "--interface", INSIDE]
+    def __init__(self, load: Load, namespace: str, run: str) -> None:
+        command = [sys.executable, "-m", "lego_sdn", "replay", *map(str, load.captures), "--namespace", namespace, "--interface", INSIDE]
         command += ["--pps", str(load.pps), "--loop", str(load.rounds), "--stamp", "--json"]
         self._process = subprocess.Popen(
             command,

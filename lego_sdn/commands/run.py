@@ -35,11 +35,11 @@ class Wanted:
 @click.argument("captures", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Model; default: learned from the benign part.")
 @click.option("--config", "path", type=click.Path(dir_okay=False), envvar="LEGO_CONFIG", help="Configuration file (YAML).")
-@click.option("--pps", type=click.FloatRange(min=1), default=8000.0, show_default=True, help="Packets per second.")
+@click.option("--pps", type=click.FloatRange(min=1), default=3000.0, show_default=True, help="Packets per second.")
 @click.option(
     "--loop", "rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Send the traffic this often, as one time line."
 )
-@click.option("--quota", type=click.FloatRange(0.01, 64), default=0.02, show_default=True, help="CPU of an instance, in cores.")
+@click.option("--quota", type=click.FloatRange(0.01, 64), default=0.04, show_default=True, help="CPU of an instance, in cores.")
 @click.option("--instances", type=click.IntRange(1, 64), default=4, show_default=True, help="Instances at the most.")
 @click.option("--settle", "settle_s", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for the merge.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep model, traffic, scores and logs in this folder.")

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from lego_sdn.adapters import netns
+from lego_sdn.adapters.wire import free_port
 from topologies.traffic import traffic, write_pcap
 
 pytestmark = pytest.mark.root
 LEGO = [sys.executable, "-m", "lego_sdn"]
-MADE = ("lego-src", "lego-dst", "lego1", "lego2")
+BRIDGE = f"lr{os.getpid()}"
+MADE = tuple(f"{BRIDGE}-{end}" for end in ("src", "dst", 1, 2, 3))
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,18 @@ def captures(tmp_path_factory) -> tuple[list[str], str]:
     for path, rows in zip(paths, (slice(0, 6000), slice(6000, None)), strict=True):
         write_pcap(path, made.frames[rows], made.times_us[rows])
     return [str(path) for path in paths], made.labels.infected
+
+
+@pytest.fixture
+def config(tmp_path) -> str:
+    """A configuration file with a bridge and ports of this test's own, so that a LEGO that runs already is not in the way."""
+    ports = free_port("127.0.0.1"), free_port("127.0.0.1")
+    path = tmp_path / "lego.yaml"
+    path.write_text(
+        f"switch: {{bridge: {BRIDGE}, openflow_port: {ports[0]}}}\nrest: {{port: {ports[1]}}}\n"
+        "scaling: {period_s: 0.25, cooldown_s: 1.0, down_after: 8}\n"
+    )
+    return str(path)
 
 
 def bridges() -> list[str]:
@@ -47,7 +61,7 @@ def _no_ring_stays():
 
 
 def assert_nothing_left(run_dir: Path) -> None:
-    assert "lego0" not in bridges()
+    assert BRIDGE not in bridges()
     assert not [name for name in MADE if netns.exists(name) or netns.link_exists(name)]
     mine = str(run_dir).encode()
     for process in Path("/proc").glob("[0-9]*/cmdline"):
@@ -57,11 +71,11 @@ def assert_nothing_left(run_dir: Path) -> None:
             continue
 
 
-def test_one_instance_scores_every_packet_as_the_unsplit_run(captures, tmp_path):
+def test_one_instance_scores_every_packet_as_the_unsplit_run(captures, config, tmp_path):
     """The rung below scaling: through the switch, chained in one process, no score may differ in a single bit."""
     files, infected = captures
     done = subprocess.run(
-        [*LEGO, "run", *files, "--pps", "3000", "--quota", "1", "--instances", "1", "--keep", str(tmp_path), "--json"],
+        [*LEGO, "run", *files, "--config", config, "--pps", "3000", "--quota", "1", "--instances", "1", "--keep", str(tmp_path), "--json"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -77,11 +91,26 @@ def test_one_instance_scores_every_packet_as_the_unsplit_run(captures, tmp_path)
     assert_nothing_left(tmp_path)
 
 
-def test_load_rises_a_second_instance_starts_load_falls_and_they_merge(captures, tmp_path):
+def test_load_rises_a_second_instance_starts_load_falls_and_they_merge(captures, config, tmp_path):
     """Issue: the whole loop; no packet is lost without a name, none is scored twice."""
     files, infected = captures
     done = subprocess.run(
-        [*LEGO, "run", *files, "--pps", "1500", "--quota", "0.03", "--instances", "2", "--keep", str(tmp_path), "--json"],
+        [
+            *LEGO,
+            "run",
+            *files,
+            "--config",
+            config,
+            "--pps",
+            "1500",
+            "--quota",
+            "0.03",
+            "--instances",
+            "2",
+            "--keep",
+            str(tmp_path),
+            "--json",
+        ],
         capture_output=True,
         text=True,
         timeout=180,
@@ -98,10 +127,10 @@ def test_load_rises_a_second_instance_starts_load_falls_and_they_merge(captures,
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_at_any_moment_nothing_is_left(captures, tmp_path, number):
+def test_interrupted_at_any_moment_nothing_is_left(captures, config, tmp_path, number):
     files, _ = captures
     child = subprocess.Popen(
-        [*LEGO, "run", *files, "--pps", "500", "--keep", str(tmp_path)],
+        [*LEGO, "run", *files, "--config", config, "--pps", "500", "--keep", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -120,9 +149,9 @@ def test_interrupted_at_any_moment_nothing_is_left(captures, tmp_path, number):
     assert_nothing_left(tmp_path)
 
 
-def test_killed_while_it_runs_the_next_one_clears_up(captures, tmp_path):
+def test_killed_while_it_runs_the_next_one_clears_up(captures, config, tmp_path):
     files, _ = captures
-    command = [*LEGO, "run", *files, "--pps", "500", "--keep", str(tmp_path)]
+    command = [*LEGO, "run", *files, "--config", config, "--pps", "500", "--keep", str(tmp_path)]
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
@@ -134,6 +163,6 @@ def test_killed_while_it_runs_the_next_one_clears_up(captures, tmp_path):
     down = subprocess.run([*LEGO, "down", "--run-dir", str(tmp_path / "run")], capture_output=True, text=True, timeout=60, check=False)
     assert down.returncode == 0, down.stderr
     deadline = time.monotonic() + 20
-    while "lego0" in bridges() and time.monotonic() < deadline:
+    while BRIDGE in bridges() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert_nothing_left(tmp_path)
