@@ -7,8 +7,7 @@ later of the two was, so its fade is the nearer one's; and the product sum of a 
 
 from typing import NamedTuple
 
-from numba import njit
-
+from bricks.kernels.compiled import inlined
 from bricks.kernels.eviction import make_way
 from bricks.kernels.lanes import LANES, at_least, at_most, constants, exp2_lanes, load, roots, store, zero_where_zero
 from bricks.kernels.streams import (
@@ -22,6 +21,7 @@ from bricks.kernels.streams import (
     WEIGHT,
     WORDS,
     create,
+    dusk_of,
     embody,
     find,
     join,
@@ -37,9 +37,6 @@ JITTER_LINEAR, JITTER_SQUARES = TWO_SIDED, TWO_SIDED + LANES
 
 _FADING = tuple(-rate for rate in LAMBDAS)
 _ZEROS, _ONES = (0.0,) * LANES, (1.0,) * LANES
-
-# Inlined by force: a call would count references to every array of the table that it is given.
-inlined = njit(cache=True, forceinline=True)
 
 
 class Event(NamedTuple):
@@ -67,7 +64,7 @@ def one_sided(table, tag, key, event):
     row = find(table, tag, key)
     if row >= 0:
         return _insert(table, row, event)
-    make_way(table, event.now)
+    make_way(table)
     return _begin(create(table, tag, key, event), event)
 
 
@@ -79,7 +76,7 @@ def two_sided(table, tag, key, event):
         own = _insert(table, row, event)
         store(table.bodies, own.body + RESIDUAL, event.value - own.mean)
         return own
-    make_way(table, event.now)
+    make_way(table)
     row = create(table, tag[0], key, event)
     join(table, row, opposite_of(key), tag[1])
     return _begin(row, event)
@@ -122,6 +119,7 @@ def _insert(table, row, event):
     store(bodies, base + LINEAR, linear)
     store(bodies, base + SQUARES, squares)
     table.heads[head + LAST] = max(last, event.now)
+    table.dusk[row] = dusk_of(max(last, event.now), bodies[base + WEIGHT + LANES - 1])
     mean, variance = _moments(weight, linear, squares)
     return Own(row, base, gap, fade, weight, mean, variance)
 

@@ -1,71 +1,69 @@
-"""What a full table forgets: the faintest quarter of its streams, in one sweep, so that a new stream costs O(1) on average."""
+"""What a full table forgets: the faintest quarter of its streams, in one sweep, so that a new stream costs O(1) on average.
+
+The faintest are those of the lowest weight at lambda 0.01, faded to now. Weights fade alike, so those are at any time the
+streams whose weight fades (or faded) to 1 first, and that time changes only with a packet.
+"""
 
 import numpy as np
-from numba import njit
 
-from bricks.kernels.exponent import exp2_f64, float_bits
+from bricks.kernels.compiled import compiled
+from bricks.kernels.exponent import float_bits
 from bricks.kernels.index import prefetch
-from bricks.kernels.lanes import LANES
-from bricks.kernels.streams import CAPACITY, EVICTED, FREE, HEAD, LAST, USED, WEIGHT, WORDS, drop, key_of, links, secret_of, tag_of
+from bricks.kernels.streams import CAPACITY, EVICTED, FREE, USED, drop, key_of, secret_of, tag_of
 
-_SLOWEST = 0.01  # lambda by whose weight a stream is judged
 _SHARE = 4
-_AHEAD = 16
-_DIGIT, _PASSES, _LOWEST_BIT = 12, 5, 4  # a weight is compared by its first 60 bits
+_AHEAD = 16  # rows by which the index slot of one that goes is asked for
+_DIGIT, _PASSES, _IGNORED_BITS = 12, 5, 4
+_SIGN, _ALL_BUT_SIGN = 63, (1 << 63) - 1
 
 
-@njit(cache=True)
-def make_way(table, now):
+@compiled
+def make_way(table):
     """See to it that a table has a free row."""
     if table.book[FREE] == 0 and table.book[USED] == table.book[CAPACITY]:
-        _sweep(table, now)
+        _sweep(table)
 
 
-@njit(cache=True)
-def _sweep(table, now):
-    """Drop the streams of lowest weight, faded to `now`; among equals those of the lowest rows."""
-    book = table.book
-    faded = _weights(table, now)
-    quota = max(1, len(faded) // _SHARE)
-    limit, equals = smallest(faded, quota)
-    gone, count = np.empty(quota, np.int64), 0
-    for row in range(len(faded)):
-        if faded[row] <= limit and (faded[row] < limit or equals > 0):
-            equals -= faded[row] == limit
+@compiled
+def _sweep(table):
+    """Drop the faintest streams; among equals those of the lowest rows."""
+    book, dusk, gone = table.book, table.sweep[: table.book[USED]], table.sweep[table.book[USED] :]
+    for row in range(len(dusk)):
+        dusk[row] = in_order(table.dusk[row])
+    quota, count = max(1, len(dusk) // _SHARE), 0
+    limit, equals = smallest(dusk, quota, table.counts)
+    for row in range(len(dusk)):
+        if dusk[row] <= limit and (dusk[row] < limit or equals > 0):
+            equals -= dusk[row] == limit
             gone[count] = row
             count += 1
-    drop_all(table, gone)
-    book[EVICTED] += quota
+    drop_all(table, gone[:count])
+    book[EVICTED] += count
 
 
-@njit(cache=True)
+@compiled
 def drop_all(table, rows):
     """Forget rows, the last ones first, so that the first are used again first; index slots are asked for ahead."""
     secret, last = secret_of(table), np.uint64(len(table.index) - 1)
-    tags = np.empty(len(rows), np.uint64)
-    for i in range(len(rows)):
-        tags[i] = tag_of(secret, key_of(table.heads, rows[i]))
     for i in range(len(rows) - 1, -1, -1):
-        prefetch(table.index, np.int64(tags[max(i - _AHEAD, 0)] & last))
-        drop(table, rows[i], tags[i])
+        ahead = tag_of(secret, key_of(table.heads, rows[max(i - _AHEAD, 0)]))
+        prefetch(table.index, np.int64(ahead & last))
+        drop(table, rows[i], tag_of(secret, key_of(table.heads, rows[i])))
 
 
-@njit(cache=True)
-def _weights(table, now):
-    """Weight of every stream of a full table at a time, as the whole number that its bits are: int64 [rows]."""
-    faded = np.empty(table.book[USED], np.int64)
-    for row in range(len(faded)):
-        body = links(table, row)[1]
-        weight = 1.0 if body < 0 else table.bodies[body * table.book[WORDS] + WEIGHT + LANES - 1]
-        weight *= exp2_f64(-_SLOWEST * max(0.0, now - table.heads[row * HEAD + LAST]))
-        faded[row] = float_bits(weight) >> _LOWEST_BIT
-    return faded
+@compiled
+def in_order(number):
+    """A whole number from 0 to 2**60 for a float64, in the same order; the last four bits do not count."""
+    bits = float_bits(number)
+    return ((bits ^ ((bits >> _SIGN) & _ALL_BUT_SIGN)) >> _IGNORED_BITS) + (1 << 59)
 
 
-@njit(cache=True)
-def smallest(numbers, quota):
-    """The `quota`-th smallest number (they are below 2**60 and not negative), and how many equal to it are among the first."""
-    counts = np.empty(1 << _DIGIT, np.int64)
+@compiled
+def smallest(numbers, quota, counts):
+    """The `quota`-th smallest number (they are below 2**60 and not negative), and how many equal to it are among the first.
+
+    `counts` is memory for the count of each digit.
+    """
     prefix, left = 0, quota
     for shift in range((_PASSES - 1) * _DIGIT, -1, -_DIGIT):
         counts[:] = 0

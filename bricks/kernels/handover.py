@@ -18,9 +18,11 @@ from bricks.kernels.streams import (
     META,
     ONE_SIDED,
     USED,
+    WEIGHT,
     WORDS,
     Table,
     create,
+    dusk_of,
     embody,
     find,
     join,
@@ -79,7 +81,7 @@ def put_into(table, records, keys):
         key = (keys[i, 0], keys[i, 1], keys[i, 2], keys[i, 3], keys[i, META])
         tag = tag_of(secret_of(table), key)
         if find(table, tag, key) < 0:
-            make_way(table, records[i, LAST])
+            make_way(table)
             row = create(table, tag, key, (records[i, FIRST], records[i, LAST]))
             _complete(table, row, key, records[i])
             taken += 1
@@ -94,6 +96,7 @@ def _complete(table, row, key, record):
         body = embody(table, row)
         for word in range(words):
             table.bodies[body * words + word] = record[HEAD + word]
+        table.dusk[row] = dusk_of(record[LAST], record[HEAD + WEIGHT + LANES - 1])
     if words == ONE_SIDED:
         return
     opposite = opposite_of(key)

@@ -6,9 +6,11 @@ begins, so that entries can be moved and the index can grow without a look at th
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from bricks.kernels.compiled import compiled
 
 SMALLEST = 4096  # slots
 LOW = np.uint64(0xFFFFFFFF)
@@ -43,7 +45,7 @@ def prefetch(typingctx, array, at):
     return types.void(array, types.intp), emit
 
 
-@njit(cache=True)
+@compiled
 def place(index, tag, row):
     """Enter a row that is not there yet."""
     mask = np.uint64(len(index) - 1)
@@ -53,7 +55,7 @@ def place(index, tag, row):
     index[at] = tag << TAG_SHIFT | np.uint64(row + 1)
 
 
-@njit(cache=True)
+@compiled
 def take_out(index, tag, row):
     """Empty the slot of a row that is there, then move back what probing had pushed beyond it."""
     mask, entry = np.uint64(len(index) - 1), np.uint64(row + 1)
@@ -70,7 +72,7 @@ def take_out(index, tag, row):
     index[hole] = np.uint64(0)
 
 
-@njit(cache=True)
+@compiled
 def refill(old, new):
     """Copy all entries of an index to a larger, empty one."""
     for entry in old:

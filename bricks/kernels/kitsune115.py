@@ -7,15 +7,17 @@ reads the opposite of the last two.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from bricks.kernels.damped import CHANNEL_WORDS, Event, against_opposite, follow, inlined, jitter, one_sided, two_sided
+from bricks.kernels.compiled import compiled, inlined
+from bricks.kernels.damped import CHANNEL_WORDS, Event, against_opposite, follow, jitter, one_sided, two_sided
 from bricks.kernels.index import LOW, prefetch
 from bricks.kernels.lanes import interleave
 from bricks.kernels.streams import HEAD, ONE_SIDED, TWO_SIDED, Table, new_secret, new_table, opposite_of, secret_of, tag_of, with_room
 from bricks.packets import ADDRESS_MAC, ARP, ICMP, SHADOW
 
 WIDTH = 115
+BLOCK = 512  # packets that `advance` takes at most
+KINDS = ("mi", "h", "hh", "hp")
 
 _ARP_PORT, _ICMP_PORT = np.uint64(0x10001), np.uint64(0x10002)
 _NONE = np.uint64(0)
@@ -29,28 +31,31 @@ class Tables(NamedTuple):
     h: Table
     hh: Table
     hp: Table
+    tags: np.ndarray  # uint64 [BLOCK, 6]: memory for the hashes of a block of packets
 
 
 def new_tables(streams: int) -> Tables:
     """Empty tables of at most `streams` streams each."""
     secret = new_secret()
-    return Tables(*(new_table(streams, words, secret) for words in (ONE_SIDED, ONE_SIDED, CHANNEL_WORDS, TWO_SIDED)))
+    words = (ONE_SIDED, ONE_SIDED, CHANNEL_WORDS, TWO_SIDED)
+    return Tables(*(new_table(streams, body, secret) for body in words), np.empty((BLOCK, 6), np.uint64))
 
 
 def make_room(tables: Tables, packets: int) -> Tables:
     """The same tables, ready for as many packets, each of which may bring a new stream to each."""
-    return Tables(*(with_room(table, packets) for table in tables))
+    return tables._replace(**{kind: with_room(getattr(tables, kind), packets) for kind in KINDS})
 
 
-@njit(cache=True)
+@compiled
 def advance(packets, tables, out):
-    """Take packets in, in order; write the statistics of those that are no shadows to the flat array `out`.
+    """Take up to BLOCK packets in, in order; write the statistics of those that are no shadows to the flat array `out`.
 
     Returns the number of packets written, 115 float64 each.
     """
-    tags, written = _tags(packets, tables), 0
+    tags, written = tables.tags, 0
+    _hash(packets, tables)
     for i in range(len(packets)):
-        _look_ahead(tables, tags, i)
+        _look_ahead(tables, i, len(packets) - 1)
         packet, tag = packets[i], tags[i]
         event = Event(np.float64(packet.length), _seconds(packet.time_ns))
         channel, socket = _pair_keys(packet)
@@ -74,24 +79,22 @@ def advance(packets, tables, out):
     return written
 
 
-@njit(cache=True)
-def _tags(packets, tables):
-    """Hashes of each packet's channel, socket, their opposites, and its two sources; uint64 [n, 6]."""
-    secret = secret_of(tables.hh)
-    tags = np.empty((len(packets), 6), np.uint64)
+@compiled
+def _hash(packets, tables):
+    """Hashes of each packet's channel, socket, their opposites, and its two sources."""
+    secret, tags = secret_of(tables.hh), tables.tags
     for i in range(len(packets)):
         channel, socket = _pair_keys(packets[i])
         by_mac, by_address = _source_keys(packets[i])
         tags[i, 0], tags[i, 1] = tag_of(secret, channel), tag_of(secret, socket)
         tags[i, 2], tags[i, 3] = tag_of(secret, opposite_of(channel)), tag_of(secret, opposite_of(socket))
         tags[i, 4], tags[i, 5] = tag_of(secret, by_mac), tag_of(secret, by_address)
-    return tags
 
 
 @inlined
-def _look_ahead(tables, tags, i):
+def _look_ahead(tables, i, last):
     """Ask for the index slots of a later packet, and for the heads of a nearer one."""
-    later, nearer = min(i + _AHEAD, len(tags) - 1), min(i + _AHEAD // 2, len(tags) - 1)
+    tags, later, nearer = tables.tags, min(i + _AHEAD, last), min(i + _AHEAD // 2, last)
     _ask_slot(tables.hh, tags[later, 0])
     _ask_slot(tables.hp, tags[later, 1])
     _ask_slot(tables.hh, tags[later, 2])
@@ -115,7 +118,7 @@ def _ask_head(table, tag):
     prefetch(table.heads, (np.int64(entry & LOW) - 1) * HEAD)
 
 
-@njit(cache=True)
+@compiled
 def _seconds(time_ns):
     whole = time_ns // 1_000_000_000
     return np.float64(whole) + np.float64(time_ns - whole * 1_000_000_000) / 1e9

@@ -38,6 +38,7 @@ from bricks.kernels.names import BY_MAC, CHANNEL, NAME, NAMES, SOURCE, SOURCE_SO
 from bricks.packets import SHADOW
 
 WIDTH = 100
+BLOCK = 512  # packets between two looks at the room in the indexes
 # Inlined by force: a call would count references to every array that it is given.
 inlined = njit(cache=True, forceinline=True)
 

@@ -17,6 +17,7 @@ from bricks.kernels.eviction import smallest
 from bricks.kernels.exponent import exp2_f64, float_bits
 from bricks.kernels.index import LOW, SMALLEST, TAG_SHIFT, place, refill, take_out
 from bricks.kernels.names import WORDS, name_tag
+from bricks.kernels.streams import COUNTS
 
 LAST, WEIGHT, LINEAR, SQUARES, MEAN, VARIANCE, VALUES = 0, 1, 6, 11, 16, 21, 26
 KEY = WORDS + 1
@@ -211,7 +212,7 @@ def _faded(values, layout, rows, now):
 def _faintest(faded):
     """Which rows are the lowest quarter."""
     quota = max(1, len(faded) // _SHARE)
-    limit, equals = smallest(faded, quota)
+    limit, equals = smallest(faded, quota, np.empty(COUNTS, np.int64))
     gone = np.zeros(len(faded), np.bool_)
     for row in range(len(faded)):
         if faded[row] < limit or (faded[row] == limit and equals > 0):

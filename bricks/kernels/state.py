@@ -10,14 +10,13 @@ import numpy as np
 from lego_sdn.core.errors import BrickError
 
 _VERSION = 1
-_BLOCK = 512  # packets between two looks at the room in the indexes
 
 
 class StreamState:
     """State of a feature extractor; a subclass has the tables, their kernel, and how streams leave and enter them."""
 
     layout: ClassVar[str] = ""
-    kernel: ClassVar = None  # module with new_tables, make_room, advance
+    kernel: ClassVar = None  # module with new_tables, make_room, advance, BLOCK
 
     def __init__(self, streams: int) -> None:
         self.tables: NamedTuple = self.kernel.new_tables(streams)
@@ -25,8 +24,8 @@ class StreamState:
     def advance(self, packets: np.ndarray, out: np.ndarray) -> int:
         """Take PACKET rows in; statistics of those that are no shadows go to `out`, float64 [n, width]. Returns how many."""
         written = 0
-        for begin in range(0, len(packets), _BLOCK):
-            block = packets[begin : begin + _BLOCK]
+        for begin in range(0, len(packets), self.kernel.BLOCK):
+            block = packets[begin : begin + self.kernel.BLOCK]
             self.tables = self.kernel.make_room(self.tables, len(block))
             written += self.kernel.advance(block, self.tables, out[written:].reshape(-1))
         return written

@@ -8,7 +8,7 @@ import numpy as np
 
 from bricks.kernels import eviction, handover, kitsune115
 from bricks.kernels.state import StreamState
-from bricks.kernels.streams import EVICTED, FREE, USED, with_room
+from bricks.kernels.streams import EVICTED, FREE, USED, Table, with_room
 
 
 class Kitsune115State(StreamState):
@@ -17,18 +17,21 @@ class Kitsune115State(StreamState):
     layout = "kitsune115"
     kernel: ClassVar = kitsune115
 
+    def _named(self) -> list[tuple[str, Table]]:
+        return [(kind, getattr(self.tables, kind)) for kind in kitsune115.KINDS]
+
     def counters(self) -> dict[str, int]:
-        tables = self.tables._asdict().items()
+        tables = self._named()
         held = {f"streams_{kind}": int(table.book[USED] - table.book[FREE]) for kind, table in tables}
         return held | {f"evicted_{kind}": int(table.book[EVICTED]) for kind, table in tables}
 
     def _leave(self, chosen: np.ndarray) -> dict:
-        tables = self.tables._asdict().items()
+        tables = self._named()
         return {kind: handover.records_of(table, handover.rows_with_end(table, chosen)).tobytes() for kind, table in tables}
 
     def _enter(self, records: dict) -> int:
         taken = 0
-        for kind, table in self.tables._asdict().items():
+        for kind, table in self._named():
             new = np.frombuffer(records[kind], np.float64).reshape(-1, handover.record_words(table))
             roomy = with_room(table, len(new))
             taken += handover.put_into(roomy, new, new.view(np.uint64))
@@ -37,7 +40,7 @@ class Kitsune115State(StreamState):
 
     def _drop_others(self, chosen: np.ndarray) -> int:
         dropped, every = 0, np.ones(len(chosen), np.bool_)
-        for table in self.tables:
+        for _, table in self._named():
             rows = np.setdiff1d(handover.rows_with_end(table, every), handover.rows_with_end(table, chosen), assume_unique=True)
             eviction.drop_all(table, rows)
             dropped += len(rows)

@@ -3,7 +3,7 @@
 Every stream has a head of 8 words, one cache line, in one flat array:
 
     0-4   key: source high and low word, destination high and low word, kinds and ports (`meta`); raw bits
-    5     time of the stream's last packet, epoch seconds
+    5     time of the stream's last packet, epoch seconds; nan in a free row
     6     row of the opposite stream plus 1 in the low half, row of its body plus 1 in the high half; 0 where there is none
     7     value of its first packet
 
@@ -17,8 +17,8 @@ import os
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from bricks.kernels.compiled import compiled
 from bricks.kernels.exponent import bits_float, float_bits
 from bricks.kernels.index import LOW, SMALLEST, TAG_SHIFT, folded, place, prefetch, refill, take_out
 from bricks.kernels.lanes import LANES
@@ -30,8 +30,12 @@ RESIDUAL, TWO_SIDED = ONE_SIDED, ONE_SIDED + LANES
 # places in a table's book; then the list of free rows, then that of free bodies
 USED, FREE, BODIES_USED, BODIES_FREE, EVICTED, WORDS, CAPACITY, SECRET, BOOK = 0, 1, 2, 3, 4, 5, 6, 8, 12
 
+COUNTS = 4096  # of a table's memory for counting digits
+
 _PORT_BITS = np.uint64(0x3FFFF)
 _PAGE = 4096
+_BITS_OF_ONE = 1023 << 52
+_SECONDS_PER_BIT = 100.0 * 2.0**-52
 _AHEAD = 8  # rows by which a free head is asked for
 
 
@@ -41,8 +45,11 @@ class Table(NamedTuple):
     heads: np.ndarray  # float64 [capacity * 8]
     bodies: np.ndarray  # float64 [capacity * words]
     pairs: np.ndarray  # float64 [capacity * 5], of a two-sided table
+    dusk: np.ndarray  # float64 [capacity]: the time at which a stream's weight fades to 1, by which the faintest are found
     index: np.ndarray  # uint64 [a power of two]
     book: np.ndarray  # int64 [12 + 2 * capacity]
+    sweep: np.ndarray  # int64 [2 * capacity]: memory to sort out what to evict
+    counts: np.ndarray  # int64 [4096]: likewise
 
 
 def new_secret() -> np.ndarray:
@@ -55,8 +62,16 @@ def new_table(capacity: int, words: int, secret: np.ndarray) -> Table:
     book = np.zeros(BOOK + 2 * capacity, np.int64)
     book[WORDS], book[CAPACITY] = words, capacity
     book[SECRET:BOOK] = secret
-    pairs = np.empty(capacity * LANES if words > ONE_SIDED else 0)
-    return Table(_on_lines(capacity * HEAD), np.empty(capacity * words), pairs, np.zeros(SMALLEST, np.uint64), book)
+    return Table(
+        heads=_on_lines(capacity * HEAD),
+        bodies=np.empty(capacity * words),
+        pairs=np.empty(capacity * LANES if words > ONE_SIDED else 0),
+        dusk=np.empty(capacity),
+        index=np.zeros(SMALLEST, np.uint64),
+        book=book,
+        sweep=np.empty(2 * capacity, np.int64),
+        counts=np.empty(COUNTS, np.int64),
+    )
 
 
 def _on_lines(words: int) -> np.ndarray:
@@ -79,14 +94,14 @@ def with_room(table: Table, more: int) -> Table:
     return table._replace(index=index)
 
 
-@njit(cache=True)
+@compiled
 def secret_of(table):
     """The four words that key the hash: all tables of an extractor have the same."""
     book = table.book
     return np.uint64(book[SECRET]), np.uint64(book[SECRET + 1]), np.uint64(book[SECRET + 2]), np.uint64(book[SECRET + 3])
 
 
-@njit(cache=True)
+@compiled
 def tag_of(secret, key):
     """32 bits of hash of a key; the low ones are where the index is searched first."""
     a, b, c, d = secret
@@ -94,7 +109,7 @@ def tag_of(secret, key):
     return folded(both ^ a, key[4] ^ b) & LOW
 
 
-@njit(cache=True)
+@compiled
 def key_of(heads, row):
     """The key of a row: five uint64."""
     at = row * HEAD
@@ -107,7 +122,7 @@ def key_of(heads, row):
     )
 
 
-@njit(cache=True)
+@compiled
 def opposite_of(key):
     """The key of the opposite stream: addresses, kinds and ports change sides."""
     meta = key[4]
@@ -116,21 +131,21 @@ def opposite_of(key):
     return key[2], key[3], key[0], key[1], kinds | ports
 
 
-@njit(cache=True)
+@compiled
 def links(table, row):
     """Row of the opposite stream and row of the body, -1 where there is none."""
     both = np.uint64(float_bits(table.heads[row * HEAD + LINKS]))
     return np.int64(both & LOW) - 1, np.int64(both >> TAG_SHIFT) - 1
 
 
-@njit(cache=True)
+@compiled
 def set_links(table, row, opposite, body):
     """Say which rows belong to a stream; -1 is none."""
     both = np.uint64(opposite + 1) | np.uint64(body + 1) << TAG_SHIFT
     table.heads[row * HEAD + LINKS] = bits_float(both)
 
 
-@njit(cache=True)
+@compiled
 def find(table, tag, key):
     """Row of a key, or -1."""
     index = table.index
@@ -146,7 +161,7 @@ def find(table, tag, key):
     return -1
 
 
-@njit(cache=True)
+@compiled
 def create(table, tag, key, seen):
     """A new row for a key that has none, of a first packet `seen`: (value, time). There must be a free one."""
     book, heads = table.book, table.heads
@@ -163,11 +178,12 @@ def create(table, tag, key, seen):
     heads[at + LAST] = seen[1]
     heads[at + LINKS] = 0.0
     heads[at + FIRST] = seen[0]
+    table.dusk[row] = seen[1]
     place(table.index, tag, row)
     return row
 
 
-@njit(cache=True)
+@compiled
 def join(table, row, key, tag):
     """Link a new row with the opposite stream (its key and hash), if that is there: their product sum begins at 0."""
     other = find(table, tag, key)
@@ -179,7 +195,7 @@ def join(table, row, key, tag):
         table.pairs[min(row, other) * LANES + lane] = 0.0
 
 
-@njit(cache=True)
+@compiled
 def embody(table, row):
     """Give a stream its body, as its first packet left it; returns the row of the body."""
     book, first = table.book, table.heads[row * HEAD + FIRST]
@@ -200,9 +216,15 @@ def embody(table, row):
     return body
 
 
-@njit(cache=True)
+@compiled
+def dusk_of(last, weight):
+    """The time at which a weight at lambda 0.01 will have faded to 1; log2 by the bits, 9 s too early at most."""
+    return last + np.float64(float_bits(weight) - _BITS_OF_ONE) * _SECONDS_PER_BIT
+
+
+@compiled
 def drop(table, row, tag):
-    """Forget a row by its hash: out of the index, unlinked, on the list of free rows; nan as its time says that it is free."""
+    """Forget a row by its hash: out of the index, unlinked, on the list of free rows."""
     book = table.book
     take_out(table.index, tag, row)
     other, body = links(table, row)
