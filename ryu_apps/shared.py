@@ -29,6 +29,7 @@ from ryu_apps.observed import Observed
 from ryu_apps.openflow import Flow
 
 LOG = logging.getLogger("lego")
+ECHO_S, ECHOES = 5.0, 2  # between two questions whether a switch lives; how many it may leave unanswered
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ def listen_where_told(config: Config) -> None:
     """Ryu's listeners go where the command line says, else where the configuration says; HostError if somebody is there already."""
     CONF.set_default("ofp_listen_host", config.switch.openflow_host)
     CONF.set_default("ofp_tcp_listen_port", config.switch.openflow_port)
+    CONF.set_default("echo_request_interval", ECHO_S)  # so that a switch that hangs is noticed
+    CONF.set_default("maximum_unreplied_echo_requests", ECHOES)
     CONF.set_default("wsapi_host", config.rest.host)
     CONF.set_default("wsapi_port", config.rest.port)
     check_free(CONF.ofp_listen_host, CONF.ofp_tcp_listen_port, "OpenFlow", "switch.openflow_port or --ofp-tcp-listen-port")

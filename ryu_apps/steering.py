@@ -133,7 +133,10 @@ class Steering(app_manager.RyuApp):
                 self.shared.put(Steered(task.version, self._carry_out(task)))
             elif self.wanted is not None and self.switch is not None:
                 error = self._carry_out(self.wanted)
-                LOG.log(logging.WARNING if error else logging.INFO, "rules checked: %s", error or "they are as wanted")
+                if error is None:  # perhaps it was not in force before: a wire's port was missing
+                    self.shared.put(Steered(self.wanted.version))
+                else:
+                    LOG.warning("the rules could not be put right: %s", error)
 
     def _carry_out(self, steer: Steer) -> str | None:
         """Why it failed, after a second try on what the switch says it holds; None if the rules are in force."""

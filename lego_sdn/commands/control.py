@@ -22,7 +22,7 @@ def asks(command: Callable) -> Callable:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option("--rest", metavar="HOST:PORT", help="Where the controller answers; default: as configured."),
-        click.option("--lego-config", envvar="LEGO_CONFIG", metavar="FILE", help="LEGO's configuration."),
+        click.option("--config", "--lego-config", "lego_config", envvar="LEGO_CONFIG", metavar="FILE", help="Configuration file (YAML)."),
     ):
         command = option(command)
     return command

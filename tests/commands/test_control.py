@@ -153,7 +153,7 @@ def test_somebody_else_s_server_is_no_controller(controller, text):
 def test_the_address_comes_from_the_configuration(controller, tmp_path):
     path = tmp_path / "lego.yaml"
     path.write_text(f"rest: {{port: {controller.rpartition(':')[2]}}}\n")
-    assert json.loads(run(control.status, "--lego-config", str(path), "--json").output) == STATUS
+    assert json.loads(run(control.status, "--config", str(path), "--json").output) == STATUS
     with pytest.raises(ConfigError, match=r"none\.yaml"):
         run(control.status, "--lego-config", str(tmp_path / "none.yaml"))
 
