@@ -17,7 +17,7 @@ from lego_sdn.bench import captures
 from lego_sdn.bench.features import extract_all
 from lego_sdn.bench.inputs import Bench
 from lego_sdn.bench.rows import Result, Row
-from lego_sdn.bench.timing import Lap, lap
+from lego_sdn.bench.timing import Lap, kernel_seconds, lap
 
 SLICES = 16  # of an attack: none of them may be slow either
 BOUND_SHARE = 5  # the bound on streams is this part of the addresses
@@ -52,12 +52,14 @@ class Run:
     resident    bytes of memory before it and after each part
     streams     source-destination pairs held after each part
     evicted     streams of all kinds
+    kernel_s    CPU of the operating system, which hands out new memory
     """
 
     slices: tuple[Lap, ...]
     resident: tuple[int, ...]
     streams: tuple[int, ...]
     evicted: int
+    kernel_s: float
 
     @property
     def whole(self) -> Lap:
@@ -86,7 +88,8 @@ def _attack(bench: Bench, kind: str, rows: np.ndarray) -> Iterator[Result]:
     pace = [Lap(one.wall / len(bench.repeated), one.cpu / len(bench.repeated)) for one in benign]
     part = -(-len(rows) // SLICES)
     slowest = [Lap(max(s.wall for s in one.slices), max(s.cpu for s in one.slices)) for one in free]
-    note = f"{len(rows):,} packets, every one a new pair"
+    memory_ns = 1e9 * float(np.median([one.kernel_s for one in free])) / len(rows)
+    note = f"{len(rows):,} packets, every one a new pair; {memory_ns:,.0f} ns a packet are the kernel's, for new memory"
     yield Result(TABLE[kind, "speed"], **_shares(pace, [one.whole for one in free], len(rows)), note=note)
     yield Result(TABLE[kind, "slowest"], **_shares(pace, slowest, part), note=f"{part:,} packets")
     yield Result(TABLE[kind, "bounded"], **_shares(pace, [one.whole for one in full], len(rows)), note=f"{bound:,} streams of each kind")
@@ -103,14 +106,14 @@ def run(rows: np.ndarray, streams: int) -> Run:
     part = -(-len(rows) // SLICES)
     ctypes.CDLL(None).malloc_trim(0)  # what earlier runs left in the heap would be used again without a growth to be seen
     brick = FeatureQuantization(0, "kitsune115", streams)
-    slices, resident, held = [], [resident_bytes()], []
+    slices, resident, held, before = [], [resident_bytes()], [], kernel_seconds()
     for first in range(0, len(rows), part):
         some = rows[first : first + part]
         slices.append(lap(lambda some=some: _advance(brick, some)))
         resident.append(resident_bytes())
         held.append(brick.counters["streams_hh"])
     evicted = sum(count for name, count in brick.counters.items() if name.startswith("evicted_"))
-    return Run(tuple(slices), tuple(resident), tuple(held), evicted)
+    return Run(tuple(slices), tuple(resident), tuple(held), evicted, kernel_seconds() - before)
 
 
 def _advance(brick: FeatureQuantization, rows: np.ndarray) -> None:

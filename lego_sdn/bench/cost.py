@@ -146,7 +146,7 @@ def _scan() -> Work:
 
 
 def _mapping(width: int) -> Work:
-    return {"division": width, "near_line": 2 * width * 8 / LINE}
+    return {"multiply_add": width, "near_line": 2 * width * 8 / LINE}
 
 
 def _network(model: Model, suffix: str = "") -> Work:

@@ -20,6 +20,7 @@ from lego_sdn.leftovers import Belongings
 INSIDE = "in0"
 CHAIN = tuple(f"{kind}-0" for kind in kinds_of("kitsune"))
 STOP_S = 5.0
+WARM_S = 180.0  # the first start on a machine compiles every kernel
 _NUMBER = count()
 
 
@@ -40,7 +41,7 @@ class Workshop:
             self.launcher = Launcher(self.folder, self.run)
             stack.callback(self.launcher.stop)
             self.launcher.start()
-            self.launcher.wait_ready()
+            self.launcher.wait_ready(WARM_S)
             self.launcher.preload(str(self.model))
             self._rest = stack.pop_all()
         return self

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +23,7 @@ from lego_sdn.bench.attack import growth, run
 from lego_sdn.bench.generator import tiled
 from lego_sdn.bench.inputs import Bench, Sizes
 from lego_sdn.bench.rows import Result, Row
-from lego_sdn.bench.timing import Lap, rates, ratios
+from lego_sdn.bench.timing import Lap, lap, rates, ratios
 from lego_sdn.commands.bench import bench
 from lego_sdn.core.errors import ConfigError, HostError
 
@@ -180,6 +182,8 @@ def test_the_verdict_is_that_of_the_wall_clock_unless_other_load_is_to_blame(few
 
 def test_figures_are_medians_and_ratios_are_of_one_run():
     laps = [Lap(2.0, 1.0), Lap(4.0, 2.0)]
+    child = lap(lambda: subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True))
+    assert child.cpu > 0.005  # of the child: this process only waits
     assert rates(laps, 8) == {"runs": (4.0, 2.0), "by_cpu": (8.0, 4.0)}
     assert ratios(laps, [Lap(1.0, 1.0), Lap(4.0, 4.0)]) == {"runs": (2.0, 1.0), "by_cpu": (1.0, 0.5)}
     assert Result(Row("x", "", ""), runs=(1.0, 9.0, 2.0)).value == 2.0
@@ -212,6 +216,13 @@ def test_an_attack_at_the_bound_evicts_and_says_how_memory_grew():
     assert one.evicted >= 4 * 3000
     whole = SimpleNamespace(streams=(50, 100, 100, 100), resident=(0, 500, 1000, 1100, 1200))
     assert growth(whole, bound=100, part=50) == 2.0  # 200 bytes for the 100 pairs after the part that filled the table
+
+
+def test_a_row_that_fails_makes_the_exit_code_one(monkeypatch, no_data):
+    monkeypatch.setattr("lego_sdn.bench.start._time", lambda command: (_ for _ in ()).throw(HostError("it does not start")))
+    result = invoke("help", *TINY)
+    assert result.exit_code == 1
+    assert "failed: it does not start" in result.stdout
 
 
 @pytest.mark.parametrize(("limit", "generator"), [(100_000, 10**9), (260_000, 10**9), (10**9, 200_000), (0, 10**9)])
