@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from bricks.kernels.exponent import LOWEST, MAGIC, fraction
+from bricks.kernels.exponent import FINE, LOWEST, STEP_BITS, STEPS, load_step, power_of, table_of_steps
 
 LANES = 5
 _FLOATS = ir.VectorType(ir.DoubleType(), LANES)
@@ -174,19 +174,29 @@ def zero_where_zero(typingctx, value, divisor):
 
 
 @intrinsic
-def _power(typingctx, shifted):
-    """2**n, where `shifted` is MAGIC + n."""
+def _steps(typingctx, shifted):
+    """For FINE + x of each lane: 2**(x rounded down to 128ths), and the share by which that is rounded down."""
 
     def emit(context, builder, sig, args):
-        biased = builder.add(builder.bitcast(args[0], _WORDS), ir.Constant(_WORDS, [1023] * LANES))
-        return builder.bitcast(builder.shl(biased, ir.Constant(_WORDS, [52] * LANES)), _FLOATS)
+        table = table_of_steps(builder.module)
+        whole = builder.bitcast(args[0], _WORDS)
+        step = builder.and_(whole, ir.Constant(_WORDS, [STEPS - 1] * LANES))
+        power = rounding = ir.Constant(_FLOATS, ir.Undefined)
+        for lane in range(LANES):
+            at = builder.extract_element(step, ir.IntType(32)(lane))
+            power = builder.insert_element(power, load_step(builder, table, at, 0), ir.IntType(32)(lane))
+            rounding = builder.insert_element(rounding, load_step(builder, table, at, 1), ir.IntType(32)(lane))
+        exponent = builder.shl(builder.sub(whole, step), ir.Constant(_WORDS, [52 - STEP_BITS] * LANES))
+        scaled = builder.bitcast(builder.add(builder.bitcast(power, _WORDS), exponent), _FLOATS)
+        return context.make_tuple(builder, sig.return_type, [scaled, rounding])
 
-    return LANES_TYPE(LANES_TYPE), emit
+    return types.UniTuple(LANES_TYPE, 2)(LANES_TYPE), emit
 
 
 @njit(cache=True)
 def exp2_lanes(x):
-    """2**x of each lane, x <= 0; below 2**-1021 it stays there."""
+    """2**x of each lane, x <= 0, with the bits of `exp2_f64`; below 2**-960 it stays there."""
     y = at_least(x, LOWEST)
-    shifted = y + MAGIC
-    return fraction(y - (shifted - MAGIC)) * _power(shifted)
+    shifted = y + FINE
+    scale, rounding = _steps(shifted)
+    return power_of(scale, rounding, y - (shifted - FINE))
