@@ -17,6 +17,7 @@ pytestmark = pytest.mark.root
 BUCKETS = 64
 SOURCES = [0x0A000100 + number for number in range(BUCKETS)]  # 10.0.1.x, one per bucket
 DESTINATIONS = [0x0A000200 + number for number in range(0, BUCKETS, 5)]
+REWRITES = 24
 FOREIGN = "cookie=0x99,table=30,priority=7,ip,actions=drop"
 SCALING = {"min_instances": 2, "max_instances": 2, "cooldown_s": 0.01}
 
@@ -110,20 +111,27 @@ def test_rates_by_bucket_are_seen(site: Site):
 def test_rewriting_rules_under_traffic_loses_nothing_and_gives_nothing_two_owners(site: Site):
     until(lambda: site.entered() == site.forwarded, "earlier packets are counted")
     first, before = site.wire.sent, site.lab.get("assignment")["version"]
-    thread = threading.Thread(target=site.wire.send, args=(16_000, SOURCES, DESTINATIONS, 4000))
+    done = threading.Event()
+
+    def keep_sending() -> None:
+        while not done.is_set():
+            site.wire.send(200, SOURCES, DESTINATIONS, 4000)
+
+    thread = threading.Thread(target=keep_sending)
     thread.start()
-    moves = 0
-    while thread.is_alive():
-        half = list(range(moves % 2, BUCKETS, 2))
-        site.move(half, 1 + (moves // 2) % 2)
-        moves += 1
-    site.move(list(range(BUCKETS // 2)), 1)
-    site.move(list(range(BUCKETS // 2, BUCKETS)), 2)
-    thread.join()
-    until(site.lab.settled, "the last rules are in force")
+    try:
+        for moves in range(REWRITES):
+            site.move(list(range(moves % 2, BUCKETS, 2)), 1 + (moves // 2) % 2)
+        site.move(list(range(BUCKETS // 2)), 1)
+        site.move(list(range(BUCKETS // 2, BUCKETS)), 2)
+        until(site.lab.settled, "the last rules are in force")
+    finally:
+        done.set()
+        thread.join()
     rewrites = site.lab.get("assignment")["version"] - before
     instances, sink = site.read()
     assert rewrites >= 20, "too few to tell"
+    assert site.wire.sent - first > 1000, "too little traffic to tell"
     assert [seen.kernel_drops for seen in (*instances.values(), sink)] == [0, 0, 0]
     owned = [number for seen in instances.values() for number in seen.owned]
     until(lambda: site.entered() >= site.forwarded, "every packet is counted")
