@@ -23,6 +23,11 @@ COMMANDS = {
     "down": ("host", "Stop what `lego up` started."),
     "status": ("control", "Show the running system."),
     "flows": ("control", "Show steering rules with packet counts by owner and bucket."),
+    "replicate": ("control", "Start one more instance."),
+    "merge": ("control", "Give an instance's buckets to the others and stop it."),
+    "move": ("control", "Move buckets to an instance."),
+    "pause": ("control", "Leave the number of instances as it is, whatever the load."),
+    "resume": ("control", "Let the load decide again."),
     "bench": ("bench", "Measure this machine: stages alone and chained."),
 }
 

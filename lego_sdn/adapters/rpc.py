@@ -59,7 +59,7 @@ class Client:
             raise Unreachable(f"{self.address} did not answer {method} within {seconds:g} s") from None
         except OSError as error:
             self.close()
-            raise Unreachable(f"cannot reach {self.address} for {method}: {error.strerror or error}; is its process running?") from error
+            raise Unreachable(f"cannot reach {self.address} for {method}: {_reason(error)}; is its process running?") from error
         finally:
             self._turn.release()
 
@@ -262,3 +262,8 @@ class _Peer:
         with contextlib.suppress(BlockingIOError):
             while self.outgoing:
                 self.outgoing = memoryview(self.outgoing)[self.socket.send(self.outgoing) :]
+
+
+def _reason(error: OSError) -> str:
+    """In words: what eventlet raises carries only the error's short name."""
+    return os.strerror(error.errno) if error.errno else str(error)
