@@ -11,9 +11,9 @@ import numpy as np
 
 from bricks.base import Batch
 from bricks.captures import TimeLine, open_capture
-from bricks.crew_plan import BATCH
 from bricks.feature_mapping import FeatureMapping
 from bricks.feature_quantization import LAYOUTS, FeatureQuantization
+from bricks.kernels.crew import BATCH
 from bricks.model import Model
 from bricks.npy import NpyWriter
 from bricks.packets import PACKET, SHADOW

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from bricks.crew_plan import ROWS, SLOTS, Costs, Part, new_slot, parts_of
+from bricks.crew_plan import ROWS, SLOTS, Costs, Part, new_lanes, new_slot, parts_of
 from bricks.feature_quantization import LAYOUTS
 from bricks.offline import Scored, Scoring, Summary, note_evictions, read_blocks, zero_skipped
 from bricks.partition import NOBODY, Partition
@@ -58,17 +58,17 @@ class Crew:
         layout, workers = scoring.model.layout, scoring.workers
         self._partition = Partition(workers, whole=not splits_exactly(layout))
         self._scoring, self._costs = scoring, Costs()
-        self._slots = [new_slot(LAYOUTS[layout]) for _ in range(SLOTS)]
+        self._slots = [new_slot() for _ in range(SLOTS)]
         self._under_way: deque[tuple[int, int]] = deque()  # (slot, rows)
         self._answers: list[set[int]] = [set() for _ in range(SLOTS)]
         self._next, self.counters = 0, dict[str, int]()
         fork = mp.get_context("fork")
-        given = [[fork.Semaphore(0) for _ in range(workers)] for _ in range(workers)]  # given[giver][taker]: a chunk to score is there
+        lanes = new_lanes(workers, LAYOUTS[layout], fork)
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         for number in range(workers):
             here, there = fork.Pipe()
-            seat = Seat(number, there, self._slots, given, os.getpid())
+            seat = Seat(number, there, self._slots, lanes, os.getpid())
             process = fork.Process(target=work, args=(seat, scoring, [*self._pipes, here]), name=f"lego-score-{number}", daemon=True)
             process.start()
             there.close()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter, deque
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from bricks.crew_plan import BATCH, ROWS, Part, Slot
-from bricks.kernels.crew import pick
+from bricks.crew_plan import DEPTH, ROWS, Lane, Part, Slot
+from bricks.kernels.crew import BATCH, pick
 from bricks.offline import Chain, Scoring
 from bricks.packets import PACKET
 from bricks.partition import SHADOW_COST
@@ -21,12 +22,12 @@ from lego_sdn.core.errors import LegoError
 
 @dataclass(frozen=True)
 class Seat:
-    """What a worker shares with the others: its number, its pipe to the parent, the slots, and the semaphores given[giver][taker]."""
+    """What a worker shares with the others: its number, its pipe to the parent, the slots and the lanes [giver][taker]."""
 
     number: int
     pipe: Connection
     slots: list[Slot]
-    given: list[list[Any]]
+    lanes: list[list[Lane]]
     parent: int
 
 
@@ -42,7 +43,7 @@ def warm_up(scoring: Scoring) -> None:
     """Load the compiled code, by one packet of no source."""
     chain = Chain(scoring)
     nobody, nowhere = np.zeros(1, PACKET), np.zeros(1, np.uint8)
-    pick(nobody, nowhere, nowhere, 0, nobody.copy(), np.zeros(1, np.int32))
+    pick(nobody, nowhere, nowhere, 0, nobody.copy(), np.zeros(1, np.int32), np.zeros(1, np.int64))
     chain.score(chain.features(nobody))
 
 
@@ -64,62 +65,78 @@ def work(seat: Seat, scoring: Scoring, foreign: list[Connection]) -> None:
 class _Worker:
     def __init__(self, seat: Seat, scoring: Scoring) -> None:
         self.seat, self.chain, self.skip = seat, Chain(scoring), scoring.skip
-        self.rows = np.empty(ROWS, PACKET)
+        self.rows, self.ends = np.empty(ROWS, PACKET), np.empty(ROWS // BATCH + 1, np.int64)
+        self.given, self.taken = Counter[int](), Counter[int]()  # chunks so far, by taker and by giver
         self.scored, self.score_s = 0, 0.0
 
     def do(self, part: Part) -> Answer:
-        """Extract what is this worker's, score it but for the rows it gives away, then score what others give."""
+        """Extract what is this worker's and score it but for the chunks it gives away; score what others give, as it comes."""
         slot, me = self.seat.slots[part.slot], self.seat.number
         self.scored, self.score_s = 0, 0.0
         began = time.thread_time()
         block = (slot.packets[: part.rows], slot.owner[: part.rows], slot.target[: part.rows])
-        rows, own = pick(*block, me, self.rows, slot.places[part.begins[me] : part.begins[me + 1]])
-        self._extract(self.rows[:rows], slot, part)
+        rows, own = pick(*block, me, self.rows, slot.places[part.begins[me] : part.begins[me + 1]], self.ends)
+        awaited = {giver: deque(chunks) for giver, chunks in part.takes.items()}
+        first = 0
+        for chunk, scorer in enumerate(part.scorers):
+            self._extract(part, chunk, scorer, self.rows[first : self.ends[chunk]])
+            first = int(self.ends[chunk])
+            self._take_one(part, awaited)
+        if first < rows:
+            self.chain.features(self.rows[first:rows])  # shadows after the last of its own
         extract_s = time.thread_time() - began - self.score_s
-        for giver, first, last in part.takes:
-            begin, end = part.begins[giver : giver + 2]
-            for at in range(begin + first * BATCH, min(begin + last * BATCH, end), BATCH):
-                self._await(giver)
-                self._score(slot, (at, min(at + BATCH, end)), slot.features[at : min(at + BATCH, end)])
-        return Answer(
-            part.slot, (own + SHADOW_COST * (rows - own), extract_s, self.scored, self.score_s), self.chain.extractor.state.counters()
-        )
+        while awaited:
+            if not self._take_one(part, awaited):
+                self._sleep(awaited)
+        cost = (own + SHADOW_COST * (rows - own), extract_s, self.scored, self.score_s)
+        return Answer(part.slot, cost, self.chain.extractor.state.counters())
 
-    def _extract(self, rows: np.ndarray, slot: Slot, part: Part) -> None:
-        """Features of this worker's rows: the chunks that it gives go to the slot, chunk by chunk; the rest is scored here."""
-        begin, end = part.begins[self.seat.number : self.seat.number + 2]
-        done, gives = 0, min(end - begin, BATCH * len(part.gives))
-        for first in range(0, len(rows), BATCH):
-            batch = rows[first : first + BATCH]
-            if done + len(batch) <= gives:
-                count = given = self.chain.features_into(batch, slot.features[begin + done : begin + gives])
-            else:
-                features = self.chain.features(batch)
-                count, given = len(features), max(0, min(gives - done, len(features)))
-                slot.features[begin + done : begin + done + given] = features[:given]
-            self._tell(part.gives, (done, done + given), gives)
-            if given < count:
-                self._score(slot, (begin + done + given, begin + done + count), features[given:])
-            done += count
+    def _extract(self, part: Part, chunk: int, scorer: int, rows: np.ndarray) -> None:
+        """Features of one chunk's rows (and of the shadows among them), to be scored here or by another."""
+        if scorer == self.seat.number:
+            self._score(part, (scorer, chunk), self.chain.features(rows))
+            return
+        lane = self.seat.lanes[self.seat.number][scorer]
+        while not lane.free.acquire(timeout=1.0):
+            self._check_parent()
+        self.chain.features_into(rows, lane.chunks[self.given[scorer] % DEPTH])
+        self.given[scorer] += 1
+        lane.given.release()
 
-    def _score(self, slot: Slot, numbers: tuple[int, int], features: np.ndarray) -> None:
-        """Scores of the rows whose places are numbers[0] to numbers[1] - 1."""
-        places = slot.places[slice(*numbers)]
+    def _take_one(self, part: Part, awaited: dict[int, deque[int]]) -> bool:
+        """Score one chunk that another worker has given, if one is there."""
+        for giver, chunks in awaited.items():
+            lane = self.seat.lanes[giver][self.seat.number]
+            if lane.given.acquire(block=False):
+                self._score(part, (giver, chunks.popleft()), lane.chunks[self.taken[giver] % DEPTH])
+                self.taken[giver] += 1
+                lane.free.release()
+                if not chunks:
+                    del awaited[giver]
+                return True
+        return False
+
+    def _sleep(self, awaited: dict[int, deque[int]]) -> None:
+        """Wait for a chunk of the first giver, but not for long if there are others."""
+        given = self.seat.lanes[next(iter(awaited))][self.seat.number].given
+        if given.acquire(timeout=0.001 if len(awaited) > 1 else 1.0):
+            given.release()
+        else:
+            self._check_parent()
+
+    def _score(self, part: Part, which: tuple[int, int], features: np.ndarray) -> None:
+        """Score a chunk, which = (worker, chunk), from its features [rows of the chunk or more, width]."""
+        slot, (worker, chunk) = self.seat.slots[part.slot], which
+        begin, end = part.begins[worker] + chunk * BATCH, part.begins[worker + 1]
+        places = slot.places[begin : min(begin + BATCH, end)]
         if int(slot.packets["seq"][places[-1]]) < self.skip:
             return
         began = time.thread_time()
-        slot.scores[places] = self.chain.score(features)
+        slot.scores[places] = self.chain.score(features[: len(places)])
         self.score_s += time.thread_time() - began
         self.scored += len(places)
 
-    def _tell(self, takers: tuple[int, ...], rows: tuple[int, int], gives: int) -> None:
-        """Tell the takers of the chunks that became complete with `rows` (from, to) of the `gives` rows to be given."""
-        before, after = (-(-row // BATCH) if row == gives else row // BATCH for row in rows)
-        for taker in takers[before:after]:
-            self.seat.given[self.seat.number][taker].release()
-
-    def _await(self, giver: int) -> None:
-        """Wait for another worker's features; give up when the parent, which watches over it, is gone."""
-        while not self.seat.given[giver][self.seat.number].acquire(timeout=1.0):
-            if os.getppid() != self.seat.parent:
-                raise EOFError("the parent is gone")
+    def _check_parent(self) -> None:
+        """Give up when the parent, which watches over all workers, is gone."""
+        if os.getppid() != self.seat.parent:
+            raise EOFError("the parent is gone")

@@ -180,28 +180,38 @@ def test_work_is_shared_out_evenly_and_every_chunk_once():
         workers = int(random.integers(2, 6))
         own = random.multinomial(16_384, random.dirichlet(np.ones(workers))).tolist()
         costs = Costs(*random.uniform(1e-7, 2e-6, 2))
-        takes = share_out(own, [0] * workers, costs)
-        work = np.array(own) * (costs.extract + costs.score)
-        average, given = work.mean(), np.zeros(workers)
-        for taker, several in enumerate(takes):
-            for giver, first, last in several:
-                rows = min(own[giver], last * BATCH) - first * BATCH
-                assert giver != taker
-                assert rows > 0
-                given[giver] += rows
-                work[giver] -= rows * costs.score
-                work[taker] += rows * costs.score
-        assert (given <= own).all()
+        scorers = share_out(own, [0] * workers, costs)
+        work = np.array(own) * costs.extract
+        for worker, chunks in enumerate(scorers):
+            assert len(chunks) == -(-own[worker] // BATCH)
+            for chunk, scorer in enumerate(chunks):
+                work[scorer] += (min(own[worker], (chunk + 1) * BATCH) - chunk * BATCH) * costs.score
+        fair = (np.array(own) * (costs.extract + costs.score)).mean()
         least = np.array(own) * costs.extract  # what cannot be given away
-        slack = workers * BATCH * costs.score
-        assert (work <= np.maximum(max(average, least.max()), least) + slack).all()
-        for giver in range(workers):
-            ranges = sorted((first, last) for several in takes for g, first, last in several if g == giver)
-            assert [first for first, _ in ranges] == [0, *(last for _, last in ranges)][: len(ranges)]
+        assert (work <= np.maximum(max(fair, least.max()), least) + workers * BATCH * costs.score).all()
+
+
+def test_who_gives_does_not_take_and_gives_evenly_over_the_block():
+    scorers = share_out([16_384, 0, 0], [0, 0, 0], Costs(1e-6, 1e-6))
+    assert scorers[1:] == [[], []]
+    assert [scorers[0].count(taker) for taker in (0, 1, 2)] == [0, 16, 16]
+    scorers = share_out([16_384, 0, 0], [0, 0, 0], Costs(1e-7, 1e-6))
+    assert [scorers[0].count(taker) for taker in (0, 1, 2)] == [9, 12, 11]
+    assert max(abs(2 * scorers[0][:16].count(taker) - scorers[0].count(taker)) for taker in (0, 1, 2)) <= 2
+
+
+@pytest.mark.data
+def test_a_giver_that_is_faster_than_its_taker_waits_for_it(scored, tmp_path, monkeypatch):
+    captures, model, alone, _ = scored
+    monkeypatch.setattr(Costs, "learn", lambda self, *measured: None)
+    monkeypatch.setattr(parallel, "Costs", lambda: Costs(1e-6, 1e-8))  # everything is given away
+    monkeypatch.setattr(parallel, "splits_exactly", lambda layout: False)
+    score_captures(captures, tmp_path / "s.npy", Scoring(model, workers=4))
+    assert np.array_equal(np.load(tmp_path / "s.npy"), alone)
 
 
 def test_slots_are_shared_between_processes():
-    slot = crew_plan.new_slot(3)
+    slot = crew_plan.new_slot()
     child = os.fork()
     if child == 0:
         slot.scores[5] = 42.0
