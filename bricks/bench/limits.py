@@ -21,6 +21,7 @@ _LANES = {"double": 64, "float": 128}  # of the chains of multiplications and ad
 _LINE = 8  # float64 of a cache line
 _NEAR, _FAR = 1 << 14, 1 << 24  # float64: 128 kB, of a second cache; 128 MB, of no cache
 _AHEAD = 16
+_PAGE = 512  # float64
 
 
 @intrinsic
@@ -96,7 +97,9 @@ def _scattered(table, places):
 @dataclass(frozen=True)
 class Limits:
     """Nanoseconds, at best, of one: multiplication and addition (float64, float32), sigmoid (both), exponential, division, square root;
-    cache line changed at a scattered place of a second cache, of main memory; cache line copied from one large array to another."""
+    cache line changed at a scattered place of a second cache, of main memory; cache line copied from one large array to another;
+    cache line of memory that the process did not have before: the operating system, or the host of a virtual machine, must clear it.
+    """
 
     multiply_add: float
     multiply_add_32: float
@@ -108,6 +111,7 @@ class Limits:
     near_line: float
     far_line: float
     copied_line: float
+    new_line: float
 
     def as_dict(self) -> dict[str, float]:
         return {item.name: getattr(self, item.name) for item in fields(self)}
@@ -135,7 +139,13 @@ def measure(scale: float = 1.0) -> Limits:
         _best(lambda: _scattered(near_table, near_places), len(places)),
         _best(lambda: _scattered(table, far_places), len(places)),
         _best(lambda: np.copyto(copy, table), far // _LINE),
+        _best(lambda: _take_memory(far), far // _LINE),
     )
+
+
+def _take_memory(words: int) -> None:
+    """Touch every page of a new array; it is given back at once."""
+    np.empty(words)[::_PAGE] = 1.0
 
 
 def _best(work: Callable[[], object], count: int) -> float:

@@ -134,7 +134,10 @@ def _features() -> Work:
 
 
 def _scan() -> Work:
-    """Two known sources; a new channel and a new socket: a head, an index slot, and a look for the opposite each, in main memory."""
+    """Two known sources; a new channel and a new socket: a head, an index slot, and a look for the opposite each, in main memory.
+
+    New memory: two heads of a line, and two slots of 8 bytes in an index that is half full and was as large again before it grew.
+    """
     return {
         "exponential": 2 * LANES,
         "division": 2 * 2 * LANES,
@@ -142,6 +145,7 @@ def _scan() -> Work:
         "multiply_add": 2 * 5 * LANES,
         "near_line": 2 + 2 * 2 + 2 + 115 * 8 / LINE,
         "far_line": 2 * 3,
+        "new_line": 2 * (64 + 8 * 2 * 2) / LINE,
     }
 
 

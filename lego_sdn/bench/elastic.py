@@ -12,7 +12,7 @@ import numpy as np
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.bench.generator import Generator, Plan
 from lego_sdn.bench.inputs import Bench
-from lego_sdn.bench.live import score_pipe
+from lego_sdn.bench.latency import score_pipe
 from lego_sdn.bench.rows import Result, Row
 from lego_sdn.bench.running import INSIDE, Running, even_frames
 from lego_sdn.core.errors import HostError

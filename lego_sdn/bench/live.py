@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import select
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from bricks.scores import SCORE
 from lego_sdn.adapters.launcher import Replica
+from lego_sdn.bench import latency
 from lego_sdn.bench.generator import Generator, Plan
 from lego_sdn.bench.inputs import Bench
 from lego_sdn.bench.rows import Result, Row
@@ -23,11 +20,8 @@ IDLE = Row("idle.ring", "an idle brick process that waits at a ring", "% CPU", 2
 IDLE_LIVE = Row("idle.interface", "an idle instance that waits at an interface", "% CPU", 2, fewer=True)
 DROPS = Row("live.drops", "packets lost by one instance at the wanted rate", "packets", 0, fewer=True)
 RATE = Row("live.rate", "highest rate that one instance holds without a drop", "packets/s", 150_000, 250_000)
-P50 = Row("live.p50", "from capture to score at 900 packets/s, median", "ms", 2, fewer=True)
-P99 = Row("live.p99", "the same, 99th percentile", "ms", 2, fewer=True)
-ROWS = (IDLE, IDLE_LIVE, DROPS, RATE, P50, P99)
+ROWS = (IDLE, IDLE_LIVE, DROPS, RATE, *latency.ROWS)
 
-QUIET_PPS = 900.0
 STEP, HALVINGS = 1.25, 2  # of the search for the highest rate
 SEARCH_S = 2.0  # of a trial in that search, at most
 LAG_S = 0.15  # that the instance may be behind when the last packet is sent (50 ms of them say that nothing comes any more)
@@ -87,8 +81,8 @@ def _on_interface(bench: Bench, shop: Workshop, wanted: frozenset[str]) -> Itera
     if RATE.name in wanted:
         yield _highest(bench, instance, network)
     shop.stop(instance)
-    if {P50.name, P99.name} & wanted:
-        yield from _latencies(bench, shop, network)
+    if {row.name for row in latency.ROWS} & wanted:
+        yield from latency.measure(bench, shop, network)
 
 
 def _idle(bench: Bench, process: Replica) -> tuple[float, ...]:
@@ -159,66 +153,3 @@ def search(bench: Bench, instance: Replica, network: str) -> tuple[float, bool]:
         tried = trial((low + high) / 2)
         low, high = (max(low, tried.offered), high) if tried.held else (low, tried.wanted)
     return low, False
-
-
-def _latencies(bench: Bench, shop: Workshop, network: str) -> Iterator[Result]:
-    path = bench.folder / "latency.scores"
-    with score_pipe(path) as pipe:
-        instance = shop.start_live(network, path)
-        os.sched_setaffinity(instance.process.pid, cores()[0])
-        runs = []
-        for _ in range(bench.runs):
-            plan = Plan(bench.frames, network, QUIET_PPS, bench.sizes.seconds, frozenset(cores()[1]))
-            with Generator(plan) as generator:
-                runs.append(np.percentile(_waits(pipe, generator), [50, 99, 100]))
-        shop.stop(instance)
-    note = "by the kernel's stamp, until the score has left the process"
-    yield Result(P50, runs=tuple(float(run[0]) for run in runs), note=note)
-    late = wake_up_delay()
-    note = (
-        f"longest {max(run[2] for run in runs):.2f} ms; one in a hundred wake-ups of a process that only sleeps is {late:.2f} ms late now"
-    )
-    yield Result(P99, runs=tuple(float(run[1]) for run in runs), note=note, detail={"wake_up_p99_ms": late})
-
-
-def wake_up_delay(naps: int = 500) -> float:
-    """Milliseconds by which the 99th percentile of short naps is too long: what other load on the machine costs whoever waits."""
-    late = []
-    for _ in range(naps):
-        began = time.perf_counter()
-        time.sleep(0.001)  # the delay of waking up is what is measured
-        late.append((time.perf_counter() - began - 0.001) * 1e3)
-    return float(np.percentile(late, 99))
-
-
-@contextmanager
-def score_pipe(path: Path) -> Iterator[int]:
-    """A pipe in the place of a file of scores: what is written into it is seen at once."""
-    os.mkfifo(path)
-    pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        yield pipe
-    finally:
-        os.close(pipe)
-        path.unlink()
-
-
-def _waits(pipe: int, generator: Generator) -> np.ndarray:
-    """Milliseconds from capture to score of all packets that a generator sends."""
-    out, rest, wanted = [], b"", None
-    door = select.poll()
-    door.register(pipe, select.POLLIN)
-    deadline = time.monotonic() + generator.plan.seconds * 2 + DRAIN_S
-    while wanted is None or sum(map(len, out)) < wanted:
-        if time.monotonic() > deadline:
-            break
-        if wanted is None and not generator.running:
-            wanted = generator.result().sent
-        if not door.poll(50):
-            continue
-        rest += os.read(pipe, 1 << 16)
-        now = time.time_ns()
-        whole = len(rest) // SCORE.itemsize * SCORE.itemsize
-        out.append((now - np.frombuffer(rest[:whole], SCORE)["time_ns"]) / 1e6)
-        rest = rest[whole:]
-    return np.concatenate(out)

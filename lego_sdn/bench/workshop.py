@@ -19,6 +19,8 @@ from lego_sdn.leftovers import Belongings
 
 INSIDE = "in0"
 CHAIN = tuple(f"{kind}-0" for kind in kinds_of("kitsune"))
+_USUAL = Capture()
+RING = {"blocks": _USUAL.blocks, "block_bytes": _USUAL.block_bytes, "timeout_ms": _USUAL.timeout_ms}  # settings of a running system
 STOP_S = 5.0
 WARM_S = 180.0  # the first start on a machine compiles every kernel
 _NUMBER = count()
@@ -68,9 +70,7 @@ class Workshop:
 
     def start_live(self, network: str, scores: Path | None = None) -> Replica:
         """A whole instance in one process that takes packets from a network, with the settings of a running system."""
-        default = Capture()
-        ring = {"blocks": default.blocks, "block_bytes": default.block_bytes, "timeout_ms": default.timeout_ms}
-        where = {"interface": INSIDE, "namespace": str(netns.path(network)), "stamps": "kernel", "capture": ring}
+        where = {"interface": INSIDE, "namespace": str(netns.path(network)), "stamps": "kernel", "capture": RING}
         return self.start(**where, scores=str(scores) if scores else None)
 
     def ring(self) -> str:
