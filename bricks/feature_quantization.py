@@ -7,7 +7,7 @@ import numpy as np
 from bricks.base import Batch, Brick
 from bricks.kernels.state100 import KitsunePy100State
 from bricks.kernels.state115 import Kitsune115State
-from bricks.packets import SHADOW
+from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW
 from lego_sdn.core.errors import BrickError
 
 STREAMS = 200_000  # of each kind, unless told otherwise
@@ -45,6 +45,17 @@ def extract(packets: np.ndarray, layout: str = "kitsune115", streams: int = STRE
     out = np.empty((_scored(packets), LAYOUTS[layout]))
     state.advance(packets, out)
     return out
+
+
+def warm_up(layout: str = "kitsune115") -> None:
+    """Use every kernel of a layout once, so that it is compiled, or loaded, before a process is forked or packets come."""
+    packets = np.zeros(12, PACKET)
+    packets["src_lo"], packets["dst_lo"][::2], packets["flags"] = np.arange(12), 1, ADDRESS_IPV4 | ADDRESS_IPV4 << DST_KIND_SHIFT
+    state, everything = new_state(layout, 8), frozenset((0, 1))
+    state.advance(packets, np.empty((12, LAYOUTS[layout])))
+    exported = state.export(everything, 2)
+    state.forget(frozenset(), 2)
+    state.adopt(exported)
 
 
 def _scored(packets: np.ndarray) -> int:

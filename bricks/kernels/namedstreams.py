@@ -26,6 +26,7 @@ NEXT, BORN, ENDS = 2, 4, 5
 USED, FREE, EVICTED, CAPACITY, MADE, BOOK = 0, 1, 2, 3, 4, 8  # places in a book; the free rows follow
 TINY = 1e-20  # weight of a stream or pair before its first packet
 
+_FREE_ROW = 1 << 59  # beyond every weight
 _SLOWEST, _SLOWEST_LANE, _SHARE, _IGNORED_BITS = 0.01, 4, 4, 4
 
 
@@ -199,10 +200,12 @@ def _evict_pairs(group, now):
 
 @njit(cache=True)
 def _faded(values, layout, rows, now):
-    """Weight at lambda 0.01 of every row, faded to now, as a whole number in the same order."""
+    """Weight at lambda 0.01 of every row, faded to now, as a whole number in the same order; free rows come last."""
     words, weight = layout
-    faded = np.empty(rows, np.int64)
+    faded = np.full(rows, _FREE_ROW)
     for row in range(rows):
+        if np.isnan(values[row * words + LAST]):
+            continue
         gap = max(0.0, now - values[row * words + LAST])
         faded[row] = float_bits(values[row * words + weight + _SLOWEST_LANE] * exp2_f64(-_SLOWEST * gap)) >> _IGNORED_BITS
     return faded
@@ -210,8 +213,8 @@ def _faded(values, layout, rows, now):
 
 @njit(cache=True)
 def _faintest(faded):
-    """Which rows are the lowest quarter."""
-    quota = max(1, len(faded) // _SHARE)
+    """Which rows are the lowest quarter, two at least."""
+    quota = max(2, np.sum(faded < _FREE_ROW) // _SHARE)
     limit, equals = smallest(faded, quota, np.empty(COUNTS, np.int64))
     gone = np.zeros(len(faded), np.bool_)
     for row in range(len(faded)):

@@ -23,6 +23,7 @@ class StreamState:
 
     def advance(self, packets: np.ndarray, out: np.ndarray) -> int:
         """Take PACKET rows in; statistics of those that are no shadows go to `out`, float64 [n, width]. Returns how many."""
+        packets = np.require(packets, requirements=["C", "W"])  # another kind of array would be compiled for anew
         written = 0
         for begin in range(0, len(packets), self.kernel.BLOCK):
             block = packets[begin : begin + self.kernel.BLOCK]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 from hypothesis import strategies as st
 
+from bricks.base import Batch
 from bricks.captures import read_packets
 from bricks.packets import (
     ADDRESS_IPV4,
@@ -86,3 +92,33 @@ def shares(packets: np.ndarray, owner: np.ndarray, replica: int) -> np.ndarray:
     sent = packets.copy()
     sent["flags"] |= np.where(mine, 0, SHADOW).astype(np.uint32)
     return sent[mine | towards]
+
+
+def flood(packets, spoofed=True):
+    """Packets of a flood: a new source (or, spoofed=False, a new destination) each."""
+    made = np.zeros(packets, PACKET)
+    made["seq"] = np.arange(packets)
+    made["time_ns"] = START + np.arange(packets) * 1_000_000
+    made["length"], made["flags"] = 60, ADDRESS_IPV4 | ADDRESS_IPV4 << DST_KIND_SHIFT
+    made["src_lo"], made["dst_lo"] = 0x0A000001, 0x0A000002
+    made["src_lo" if spoofed else "dst_lo"] = 0x0B000000 + np.arange(packets)
+    return made
+
+
+def in_batches(brick, packets, sizes):
+    """Features of packets that come in batches of these sizes, again and again."""
+    parts, begin, turn = [np.empty((0, brick.width))], 0, 0
+    while begin < len(packets):
+        end = begin + sizes[turn % len(sizes)]
+        parts.append(brick.process(Batch(packets[begin:end])).values)
+        begin, turn = end, turn + 1
+    return np.concatenate(parts)
+
+
+def in_a_process(code):
+    """What a fresh Python prints at last."""
+    head = "import numpy as np\nfrom bricks.base import Batch\nfrom tests.bricks.feature_traffic import flood\n"
+    command = [sys.executable, "-c", head + textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]

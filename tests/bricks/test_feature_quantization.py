@@ -7,32 +7,12 @@ from hypothesis import strategies as st
 
 from bricks.base import BRICKS, Batch
 from bricks.feature_quantization import LAYOUTS, FeatureQuantization, extract
-from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW
+from bricks.kernels import kitsune115
+from bricks.packets import PACKET, SHADOW
 from lego_sdn.core.errors import BrickError
-from tests.bricks.feature_traffic import START, capture, shares, traffic
+from tests.bricks.feature_traffic import capture, flood, in_a_process, in_batches, shares, traffic
 
 BUCKETS = 64
-
-
-def in_batches(brick, packets, sizes):
-    """Features of packets that come in batches of these sizes, again and again."""
-    parts, begin, turn = [np.empty((0, brick.width))], 0, 0
-    while begin < len(packets):
-        end = begin + sizes[turn % len(sizes)]
-        parts.append(brick.process(Batch(packets[begin:end])).values)
-        begin, turn = end, turn + 1
-    return np.concatenate(parts)
-
-
-def flood(packets, spoofed=True):
-    """Packets of a flood: a new source (or, spoofed=False, a new destination) each."""
-    made = np.zeros(packets, PACKET)
-    made["seq"] = np.arange(packets)
-    made["time_ns"] = START + np.arange(packets) * 1_000_000
-    made["length"], made["flags"] = 60, ADDRESS_IPV4 | ADDRESS_IPV4 << DST_KIND_SHIFT
-    made["src_lo"], made["dst_lo"] = 0x0A000001, 0x0A000002
-    made["src_lo" if spoofed else "dst_lo"] = 0x0B000000 + np.arange(packets)
-    return made
 
 
 def test_the_brick_is_found_by_its_kind():
@@ -152,33 +132,33 @@ def test_shadows_give_no_rows_and_are_counted():
     assert (brick.counters["streams_hh"], brick.counters["streams_h"]) == (10, 5)
 
 
-@pytest.mark.parametrize("spoofed", [True, False])
-def test_a_flood_is_bounded_and_evictions_are_counted(spoofed):
-    brick, packets = FeatureQuantization(streams=100), flood(1000, spoofed)
-    in_batches(brick, packets, [64])
-    kinds = ("mi", "h", "hh", "hp") if spoofed else ("hh", "hp")
-    for kind in kinds:
-        assert 75 <= brick.counters[f"streams_{kind}"] <= 100
-        assert brick.counters[f"streams_{kind}"] + brick.counters[f"evicted_{kind}"] == 1000
-    assert in_batches(FeatureQuantization(streams=100), packets, [1, 7, 300]).tobytes() == extract(packets, streams=100).tobytes()
+def test_any_kind_of_array_is_taken_without_compiling_again():
+    packets = flood(40)
+    wanted = extract(packets)
+    twice = np.repeat(packets, 2)
+    frozen = packets.copy()
+    frozen.flags.writeable = False
+    compiled = len(kitsune115.advance.signatures)
+    for same in (twice[::2], frozen, np.frombuffer(packets.tobytes(), PACKET)):
+        assert FeatureQuantization().process(Batch(same)).values.tobytes() == wanted.tobytes()
+    assert len(kitsune115.advance.signatures) == compiled == 1
 
 
-def test_eviction_takes_the_faintest():
-    """A stream with many packets outlives a flood of single ones, and its statistics go on as if there was none."""
-    busy, packets = flood(1), flood(3000)
-    packets[::3] = busy[0]
-    packets["time_ns"] = START + np.arange(3000) * 1_000_000
-    alone = extract(packets[::3])
-    assert extract(packets, streams=64)[::3].tobytes() == alone.tobytes()
-
-
-def test_an_evicted_stream_begins_again():
-    packets = flood(200)
-    packets[150:] = packets[0]
-    packets["time_ns"] = START + np.arange(200) * 1_000_000_000
-    features = extract(packets, streams=16)
-    assert features[150, 0] == 1.0  # its first packet is forgotten
-    assert features[151, 0] > 1.0
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_after_the_warm_up_nothing_is_compiled(layout):
+    """In a process of its own: what moves, evicts and forgets has been compiled by the warm-up."""
+    found = in_a_process(f"""
+        from numba.core import event
+        from bricks.feature_quantization import FeatureQuantization, warm_up
+        warm_up({layout!r})
+        with event.install_recorder("numba:compile") as compiled:
+            one, other = FeatureQuantization(layout={layout!r}, streams=50), FeatureQuantization(layout={layout!r})
+            one.process(Batch(flood(200)))
+            other.state.adopt(one.state.export(frozenset([1, 2]), 8))
+            one.state.forget(frozenset([1]), 8)
+        print(len(compiled.buffer))
+    """)
+    assert found == "0"
 
 
 def test_unknown_layout_and_a_bound_too_low_are_said():
