@@ -41,7 +41,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def bench(rows: tuple[str, ...], as_list: bool, as_json: bool, **given: Any) -> None:
     """Measure ROWS (all if none is named; "attack" stands for all that begin so) and print each as it is known.
 
-    What needs root (an interface, the switch) is skipped without it. Exit code 1 if a row could not be measured.
+    All of it takes some six minutes, with --quick one. What needs root (an interface, the switch) is skipped without it.
+    Exit code 1 if a row could not be measured.
     """
     from lego_sdn.bench.groups import all_rows, choose
 
