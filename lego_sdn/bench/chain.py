@@ -39,7 +39,8 @@ def _workers(one: list[Lap], two: list[Lap], packets: int) -> Result:
     """By CPU time: as if two cores were free and evenly used by all processes of the run."""
     quotients = ratios(one, two)
     even = tuple(2 * quotient for quotient in quotients["by_cpu"])
-    note = f"{max(rates(two, packets)['runs']):,.0f} packets/s at best, start of the workers included; by CPU time: with two free cores, evenly used"
+    best = max(rates(two, packets)["runs"])
+    note = f"{best:,.0f} packets/s at best, start of the workers included; by CPU time: with two free cores, evenly used"
     return Result(WORKERS, runs=quotients["runs"], by_cpu=even, note=note)
 
 
