@@ -16,6 +16,7 @@ COMMANDS = {
     "features": ("offline", "Write the features of every packet of a capture."),
     "train": ("offline", "Learn a model from a capture."),
     "score": ("offline", "Score every packet of a capture with a model."),
+    "verify": ("verify", "Check that a split changes no score; print the paper's Table II."),
     "synth": ("synth", "Write a capture of synthetic IoT traffic, with or without an infected device."),
     "replay": ("traffic", "Send a capture into an interface at a given rate."),
     "agent": ("host", "Run the agent of this host (root)."),
@@ -57,9 +58,7 @@ def lego() -> None:
 def main() -> None:
     """Entry point: exit code 0, 1 (a check failed), 2 (bad use or input)."""
     try:
-        lego(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        code = lego(standalone_mode=False)  # click hands an `Exit` back as its code
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -68,3 +67,5 @@ def main() -> None:
     except LegoError as error:
         click.echo(f"lego: {error}", err=True)
         sys.exit(2)
+    if code:
+        sys.exit(code)

@@ -47,7 +47,7 @@ def features(captures: tuple[str, ...], out: str, layout: str, streams: int, as_
     """Write the features of every packet of the captures (one time line): a .npy file, float64 [packets, features]."""
     from bricks.offline import write_features
 
-    with _progress("features") as progress:
+    with progress_bar("features") as progress:
         summary = write_features(list(captures), out, layout, streams, progress)
     _show(summary, as_json, f"{summary.packets:,} packets, {summary.facts['features']} features each: {out}")
 
@@ -74,7 +74,7 @@ def train(captures: tuple[str, ...], out: str, as_json: bool, reference_numerics
     fit = given["fm_grace"] is None and given["ad_grace"] is None
     chosen = {name: value for name, value in given.items() if value is not None}
     training = Training(**chosen, numerics="reference" if reference_numerics else "robust")
-    with _progress("train", 2 * training.vectors) as progress:
+    with progress_bar("train", 2 * training.vectors) as progress:
         model, summary = train_on(list(captures), training, fit, progress)
         save_model(model, out)
     summary.facts["out"] = out
@@ -100,7 +100,7 @@ def score(captures: tuple[str, ...], model_file: str, out: str, as_json: bool, *
     if how["threshold"] is not None and not how["threshold"] > 0:
         raise ModelError(f"--threshold is {how['threshold']}; it must be above 0")
     scoring = Scoring(load_model(model_file), **how)
-    with _progress("score") as progress:
+    with progress_bar("score") as progress:
         summary = score_captures(list(captures), out, scoring, progress)
     facts = summary.facts
     line = f"{out}: {facts['scored']:,} of {summary.packets:,} packets scored, {facts['alerts']:,} above {facts['threshold']:.6g}"
@@ -115,7 +115,7 @@ def _show(summary: Summary, as_json: bool, text: str) -> None:
 
 
 @contextmanager
-def _progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def progress_bar(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, if that is a terminal and it takes longer than a second; the body tells it each number of packets done."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
