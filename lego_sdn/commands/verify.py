@@ -144,11 +144,11 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
 
 
 def _table_facts(outcome: Outcome, replicas: int) -> dict[str, Any]:
-    from bricks.verify import row_of
+    from bricks.verify import notes, row_of
 
     found = [outcome.unsplit, *(run.found for run in outcome.runs)]
     rows = [row_of(name, one, outcome.unsplit) for name, one in zip(("Original", *TABLE, OURS), found, strict=True)]
-    return {"packets": outcome.unsplit.packets, "replicas": replicas, "rows": rows}
+    return {"packets": outcome.unsplit.packets, "replicas": replicas, "rows": rows, "notes": notes(outcome.runs[-1].split)}
 
 
 def _show(shown: dict[str, Any]) -> None:
@@ -209,4 +209,6 @@ def _show_table(shown: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(table)
     same = shown["rows"][-1]["scores_different"] == 0
+    for note in shown["notes"]:
+        console.print(note)
     console.print(f"[bold]{OURS}: {'every score has the bits of the unsplit run' if same else 'scores differ'}[/bold]")

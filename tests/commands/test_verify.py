@@ -81,6 +81,20 @@ def test_table_2_without_a_model_learns_from_the_capture(attack):
 
 
 @pytest.mark.data
+def test_of_a_layout_that_cannot_be_split_exactly_table_2_says_so(attack, tmp_path):
+    capture, _ = attack
+    model = tmp_path / "m.model"
+    lego("train", capture, "--layout", "kitsunepy100", "--fm-grace", "200", "--ad-grace", "800", "--out", model)
+    shown = json.loads(lego("verify", capture, "--model", model, "--table2", "--json", code=1).stdout)
+    assert shown["layout"] == "kitsunepy100"
+    assert shown["notes"] == [
+        "a split by SrcIP can have no shadows: 70 features read streams whose readers no header field names",
+        "15 features change by rounding only (which may be all of a variance near 0)",
+    ]
+    assert shown["rows"][-1]["scores_different"] == shown["rows"][2]["scores_different"] > 0
+
+
+@pytest.mark.data
 @pytest.mark.parametrize(
     ("words", "says"),
     [
