@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 install: $(STAMP)
 
-$(STAMP): setup.cfg setup.py pyproject.toml lego_sdn_ryu.pth constraints.txt scripts/install
+$(STAMP): setup.cfg setup.py pyproject.toml lego_sdn_ryu.pth constraints.txt build-constraints.txt scripts/install
 	PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/install $(APT)
 	touch $@
 

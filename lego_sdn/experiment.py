@@ -61,6 +61,7 @@ class Prepared:
     """
 
     model: Path
+    layout: str
     unsplit: np.ndarray
     warnings: tuple[str, ...]
 
@@ -86,7 +87,7 @@ def prepare(load: Load, model_file: Path | None, folder: Path) -> Prepared:
     model = load_model(where) if model_file else learn(load.captures, where)
     packets, warnings = read_packets(load.captures)
     packets = _rounds(packets, load.rounds)
-    return Prepared(where, score_features(model, extract(packets, model.layout)), tuple(warnings))
+    return Prepared(where, model.layout, score_features(model, extract(packets, model.layout)), tuple(warnings))
 
 
 def _rounds(packets: np.ndarray, rounds: int) -> np.ndarray:
@@ -164,6 +165,7 @@ class Experiment:
         return Summary(
             sent=sent["sent"],
             seconds=sent["seconds"],
+            entered=entered,
             forwarded=forwarded,
             comparison=compare(records, unsplit),
             dropped=dropped,
@@ -176,6 +178,9 @@ class Experiment:
         deadline = time.monotonic() + READY_S
         while True:
             seen = self.look()
+            failed = [event["text"] for event in seen.events if event["kind"] == "failed"]
+            if failed:
+                raise HostError(f"no instance could be started: {failed[0]}; see the logs in {self.system.run_dir}")
             if seen.instances >= self.config.scaling.min_instances and seen.quiet and seen.assignment["in_force"]:
                 return
             if time.monotonic() > deadline:

@@ -43,10 +43,14 @@ def compare(records: np.ndarray, unsplit: np.ndarray) -> Comparison:
 
 @dataclass(frozen=True)
 class Summary:
-    """Totals of a run. What was sent is scored, or dropped under a name (invariant 2 of the design); `missing` is the rest."""
+    """Totals of a run. What was sent is scored, or dropped under a name (invariant 2 of the design); `missing` is the rest.
+
+    entered, forwarded  packets that came into the switch from the source and that left it to the sink
+    """
 
     sent: int
     seconds: float
+    entered: int
     forwarded: int
     comparison: Comparison
     dropped: dict[str, int]
@@ -60,7 +64,7 @@ class Summary:
 
     @property
     def accounted(self) -> bool:
-        return self.missing == 0 and self.comparison.twice == 0
+        return self.missing == 0 and self.comparison.twice == 0 and self.forwarded == self.entered
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"missing": self.missing, "accounted": self.accounted, "equal_share": self.comparison.equal_share}

@@ -27,6 +27,7 @@ from lego_sdn.agent import JOURNAL as AGENT_JOURNAL
 from lego_sdn.agent_options import make_run_dir, require_root
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError, RpcError
+from lego_sdn.graphs import kinds_of
 
 JOURNAL = "system.journal"
 START_S = 600.0  # the first start on a machine compiles every kernel
@@ -126,6 +127,7 @@ class System:
         self._handlers = {}
 
     def _start(self, journal: Journal) -> None:
+        require_model(self.config)
         self._require_ports()
         me = Process.of(os.getpid())
         assert me is not None
@@ -220,6 +222,15 @@ class System:
             self._let_go()
             raise HostError(f"LEGO runs already with run_dir {self.run_dir}: 'lego down' ends it")
         _end_all(journal)
+
+
+def require_model(config: Config) -> None:
+    """Before anything is made: the NF exists, and its model is one, of the layout of the configuration. BrickError or ModelError if not."""
+    from bricks.model import load_model
+
+    kinds_of(config.nf)
+    if config.model is not None:
+        load_model(config.model, config.layout)
 
 
 def take_down(config: Config) -> list[str]:

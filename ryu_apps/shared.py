@@ -54,6 +54,7 @@ class Shared:
     performers: dict[type[Any], Callable[[Any], None]] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
     missing_store: str | None = None
+    last_failure: str | None = field(default=None, init=False)
     wake_agent: hub.Event = field(default_factory=hub.Event)
     agent_to_be_told: bool = False  # the core wants to hear again what runs
     read_flows: Callable[[], list[Flow]] = list
@@ -89,6 +90,8 @@ class Shared:
     def note(self, note: Note) -> None:
         """Keep an event for the log and for `GET events`."""
         LOG.info("%s: %s", note.kind, note.text)
+        if note.kind in ("failed", "started"):
+            self.last_failure = note.text if note.kind == "failed" else None
         try:
             self.store.note(Entry(time.time(), note.kind, note.text, note.instance))
         except StoreError as error:
@@ -115,6 +118,7 @@ class Shared:
                 f"the bridge {bridge} is not connected: run 'lego up', or 'ovs-vsctl set-controller {bridge} {listen}'",
             ),
             (seen.agent is None, f"no agent answers on {config.agent} ({seen.agent_error}): run 'lego agent' as root"),
+            (self.last_failure is not None and not self.state.running, f"no instance runs: {self.last_failure}"),
             (config.model is None, "no model is configured, so no instance is started: set 'model' to a file made by 'lego train'"),
         ]
         return [sentence for lacking, sentence in lacks if lacking]

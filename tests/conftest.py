@@ -12,7 +12,10 @@ DATA = Path(os.environ.get("LEGO_DATA", ROOT.parent / "shared" / "data"))
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skip, with the reason, what this machine cannot run; on CI nothing is skipped for want of data or root."""
+    """Skip, with the reason, what this machine cannot run; on CI that is an error, for a skipped check hides what it would find."""
+    lacking = [what for what, there in (("root", os.geteuid() == 0), (f"captures in {DATA}", DATA.is_dir())) if not there]
+    if lacking and os.environ.get("CI") == "true":
+        raise pytest.UsageError(f"CI lacks {' and '.join(lacking)}: tests would be skipped")
     for item in items:
         if item.get_closest_marker("data") and not DATA.is_dir():
             item.add_marker(pytest.mark.skip(reason=f"no captures in {DATA}; set LEGO_DATA"))

@@ -1,6 +1,7 @@
 """The account of a run: equality is of bits, and nothing sent may be unaccounted for."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def test_nothing_scored():
 
 
 def summary(sent, comparison, dropped):
-    return Summary(sent, 1.0, sent, comparison, dropped, {}, [], {})
+    return Summary(sent, 1.0, sent, sent, comparison, dropped, {}, [], {})
 
 
 def test_what_is_sent_is_scored_dropped_under_a_name_or_missing():
@@ -39,4 +40,5 @@ def test_what_is_sent_is_scored_dropped_under_a_name_or_missing():
     lost = summary(10, whole, {"kernel ring full": 2})
     assert (lost.missing, lost.accounted) == (1, False)
     assert not summary(7, Comparison(7, 1, 7, None), {}).accounted
+    assert not replace(summary(7, Comparison(7, 0, 7, None), {}), forwarded=6).accounted
     assert json.loads(json.dumps(lost.as_dict()))["missing"] == 1

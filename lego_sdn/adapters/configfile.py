@@ -9,6 +9,7 @@ import yaml
 
 from lego_sdn.core.config import Config, KeyProblem
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.scaling import policy
 
 
 class _Loader(yaml.SafeLoader):
@@ -43,7 +44,9 @@ def parse(text: str, name: str = "configuration") -> Config:
         where = f"{name}:{mark.line + 1}" if mark else name
         raise ConfigError(f"{where}: {getattr(error, 'problem', None) or 'holds a character that YAML does not allow'}") from error
     try:
-        return Config.parse(data)
+        config = Config.parse(data)
+        policy(config.scaling)
+        return config
     except KeyProblem as problem:
         raise ConfigError(f"{name}:{_line(root, problem.key)}: {problem}") from problem
 

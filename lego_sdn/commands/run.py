@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -53,11 +55,18 @@ def run(**given: Any) -> None:
 
     wanted = Wanted(**given)
     require_root()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     with ExitStack() as stack:
         folder = wanted.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lego-")))
         folder.mkdir(parents=True, exist_ok=True)
         summary = _run(wanted, folder)
     raise click.exceptions.Exit(0 if summary.accounted else 1)
+
+
+def _leave(number: int, _frame: object) -> None:
+    """A signal that ends, as an exception: everything is removed on the way out."""
+    sys.exit(128 + number)
 
 
 def _run(wanted: Wanted, folder: Path) -> Any:
@@ -74,7 +83,7 @@ def _run(wanted: Wanted, folder: Path) -> Any:
     prepared = prepare(load, wanted.model, folder)
     for warning in prepared.warnings:
         view.say(warning)
-    config = replace(_config(wanted, folder), model=str(prepared.model.resolve()))
+    config = replace(_config(wanted, folder), model=str(prepared.model.resolve()), layout=prepared.layout)
     with Experiment(config, folder, view.say) as experiment:
         view.say(f"sending {len(prepared.unsplit):,} packets at {wanted.pps:,.0f} packets/s")
         with view.live():

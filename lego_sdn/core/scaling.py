@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
-from lego_sdn.core.config import Scaling
-from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.config import KeyProblem, Scaling
 from lego_sdn.core.load import InstanceLoad
 from lego_sdn.core.plan import Owners, balance, carried, place
 
@@ -122,7 +121,7 @@ POLICIES: dict[str, type[Policy]] = {WaterMarks.name: WaterMarks}
 
 
 def policy(scaling: Scaling) -> Policy:
-    """The policy that the configuration names. Raises ConfigError if there is none of that name."""
+    """The policy that the configuration names. Raises KeyProblem if there is none of that name."""
     if scaling.policy not in POLICIES:
-        raise ConfigError(f"scaling.policy: wanted one of {', '.join(sorted(POLICIES))}, found {scaling.policy!r}")
+        raise KeyProblem("scaling.policy", f"one of {', '.join(sorted(POLICIES))}", scaling.policy)
     return POLICIES[scaling.policy](scaling)
