@@ -17,7 +17,7 @@ from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.rpc import Server
-from lego_sdn.agent_options import Options, make_run_dir, require_root
+from lego_sdn.agent_options import Options, make_run_dir, require_root, require_scores_below
 from lego_sdn.brick_processes import Host
 from lego_sdn.core.errors import HostError, RpcError
 from lego_sdn.instance import Instance
@@ -88,6 +88,7 @@ class Agent:
     def start_instance(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Start an instance; one that runs already with the same spec is shown as it is."""
         wanted = InstanceSpec.parse(spec)
+        require_scores_below(wanted.scores, self.options)
         there = self.instances.get(wanted.instance)
         if there is not None:
             if there.spec == wanted and not there.error:
@@ -99,9 +100,10 @@ class Agent:
         return instance.as_dict()
 
     def stop_instance(self, n: int, drain_ms: int = 0) -> dict[str, Any]:
-        """Stop an instance; its final load reports."""
-        instance = self._instance(n)
-        reports = instance.stop(drain_ms)
+        """Stop an instance; its final load reports. None if it is not there: whoever wants it gone has what they want."""
+        if n not in self.instances:
+            return {"reports": []}
+        reports = self.instances[n].stop(drain_ms)
         del self.instances[n]
         return {"reports": reports}
 
@@ -190,7 +192,7 @@ class Agent:
 
 
 def run(options: Options) -> None:
-    """Be the agent until SIGTERM, SIGINT or a call of `shutdown`; then everything it made is removed."""
+    """Be the agent until SIGTERM, SIGINT, SIGHUP or a call of `shutdown`; then everything it made is removed."""
     require_root()
     agent = Agent(options)
 
@@ -198,7 +200,7 @@ def run(options: Options) -> None:
         LOG.info("%s: ending", signal.Signals(number).name)
         agent.ending = True
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         with agent:
             agent.serve()

@@ -14,6 +14,8 @@ from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
 from lego_sdn.graphs import kinds_of
 
+NEEDED = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # bits of linux/capability.h
+
 
 @dataclass(frozen=True)
 class Options:
@@ -49,19 +51,45 @@ class Options:
 
 
 def require_root() -> None:
-    """HostError if this process may not make namespaces."""
+    """HostError if this process may not make namespaces: it is not root, or root of a container without the capabilities."""
     if os.geteuid() != 0:
         raise HostError("the agent makes network namespaces and switch ports and needs root: run it with sudo")
+    held = _capabilities()
+    lacking = [name for name, bit in NEEDED.items() if not held >> bit & 1]
+    if lacking:
+        raise HostError(
+            f"the agent makes network namespaces and switch ports, and root may not do so here ({' and '.join(lacking)} missing): "
+            "run it outside the container, or give the container these capabilities"
+        )
+
+
+def _capabilities() -> int:
+    """Effective capabilities of this process, as the kernel's bits."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
 
 
 def make_run_dir(run_dir: Path, owner: int | None = None) -> None:
-    """The folder of sockets, logs and journals, for nobody else. HostError if others could put things into it."""
+    """The folder of sockets, logs and journals. HostError if others could put things into it: what is found there is believed.
+
+    With an owner, others may pass through to the sockets, which alone are the owner's; they may neither list nor write.
+    """
+    mode = 0o700 if owner is None else 0o711
     try:
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run_dir.mkdir(mode=mode, parents=True, exist_ok=True)
         found = run_dir.stat()
+        if found.st_uid != os.geteuid():
+            raise HostError(f"run_dir {run_dir} belongs to user {found.st_uid}: choose a folder of LEGO's own, or remove it")
         if found.st_mode & 0o022:
             raise HostError(f"run_dir {run_dir} is writable by others: choose a folder of LEGO's own, or 'chmod go-w {run_dir}'")
-        if owner is not None and found.st_uid != owner:
-            os.chown(run_dir, owner, -1)
+        if owner is not None:
+            os.chmod(run_dir, mode)
     except OSError as error:
         raise HostError(f"cannot use run_dir {run_dir}: {error.strerror}") from error
+
+
+def require_scores_below(scores: str | None, options: Options) -> None:
+    """HostError if an instance is to write scores, with root's rights, anywhere but below `options.scores` or the run_dir."""
+    allowed = [Path(folder).resolve() for folder in (options.scores, options.run_dir) if folder is not None]
+    if scores is not None and not any(Path(scores).resolve().is_relative_to(folder) for folder in allowed):
+        raise HostError(f"scores: wanted a folder below {' or '.join(map(str, allowed))}, found {scores!r}; --scores names another one")

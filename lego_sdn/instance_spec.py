@@ -52,6 +52,8 @@ class InstanceSpec:
         power = _whole(self.buckets) and self.buckets > 0 and self.buckets & (self.buckets - 1) == 0
         _check("buckets", "a power of two", self.buckets, power)
         _check("batch", "a whole number above 0", self.batch, _whole(self.batch) and self.batch > 0)
+        scores = self.scores
+        _check("scores", "a folder, or null", scores, scores is None or (isinstance(scores, str) and "\0" not in scores))
         for name in ("limits", "capture"):
             _check(name, "a map", getattr(self, name), isinstance(getattr(self, name), dict))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from lego_sdn.core.errors import HostError, LegoError
 
 LOG = logging.getLogger(__name__)
 SHARED_MEMORY = Path("/dev/shm")
+RING = re.compile(r"lego-[A-Za-z0-9_.-]+")
 PATIENCE_S = 3.0
 Result = TypeVar("Result")
 
@@ -24,6 +26,13 @@ Result = TypeVar("Result")
 def _unless_gone(_function: object, _path: str, error: tuple) -> None:
     if not issubclass(error[0], FileNotFoundError):
         raise error[1]
+
+
+def _remove_ring(thing: Thing) -> None:
+    """A ring is a folder right in the shared memory and has a name of LEGO's: nothing else is ever removed with all that is in it."""
+    if not RING.fullmatch(thing.name):
+        raise HostError("that is no name of a ring of LEGO's")
+    shutil.rmtree(SHARED_MEMORY / thing.name, onerror=_unless_gone)
 
 
 REMOVERS = {
@@ -35,7 +44,7 @@ REMOVERS = {
     "switch": lambda thing: Ovs(thing.run).stop(),
     "cgroup": lambda thing: Cgroups().group(thing.name).remove(),
     "file": lambda thing: Path(thing.name).unlink(missing_ok=True),
-    "ring": lambda thing: shutil.rmtree(SHARED_MEMORY / thing.name, onerror=_unless_gone),
+    "ring": _remove_ring,
 }
 
 

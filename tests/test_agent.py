@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from lego_sdn.adapters import netns
+from lego_sdn.adapters.ovs import Bridge
 from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.rpc import Client, PeerError
-from lego_sdn.agent_options import Options, make_run_dir, require_root
+from lego_sdn.agent_options import Options, make_run_dir, require_root, require_scores_below
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
 from tests.fakes.host import fake_host
@@ -32,6 +35,13 @@ def host():
 def load(process: dict) -> dict:
     with Client(process["socket"]) as client:
         return client.call("load")
+
+
+def as_nobody(code: str) -> str:
+    """The last line of what Python says to that as a user without rights."""
+    drop = "import os, socket; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+    done = subprocess.run([sys.executable, "-c", drop + code], capture_output=True, text=True, cwd="/", timeout=30, check=False)
+    return done.stderr.strip().rpartition("\n")[2]
 
 
 def wait_for(fact, seconds=20.0):
@@ -66,6 +76,7 @@ def test_an_instance_in_one_process(host):
     (report,) = agent.call("stop_instance", 1, 100)["reports"]
     assert report["calls"] == [["drain"]]
     assert agent.call("instances") == []
+    assert agent.call("stop_instance", 1, 100) == {"reports": []}, "whoever wants it gone has what they want"
     assert host.left(hello["run"]) != [], "the bridge and the sockets of the agent are still there"
     assert agent.call("shutdown") is True
     assert host.child.wait(20) == 0
@@ -99,7 +110,7 @@ def test_bricks_in_processes_of_their_own_and_replicas(host):
         (("start_replica", 3, "packet-batching"), "stays single in an instance"),
         (("stop_replica", 3, f"{NETWORK}-0"), "is the only"),
         (("start_replica", 9, NETWORK), "there is no instance 9 here; running: 3"),
-        (("stop_instance", 9), "there is no instance 9"),
+        (("set_quota", 9, None), "there is no instance 9"),
     ):
         with pytest.raises(PeerError, match=sentence):
             agent.call(*call)
@@ -145,6 +156,8 @@ def test_what_is_wrong_is_said_and_leaves_nothing(host):
         ({"nf": "nothing"}, "there is no NF 'nothing'; bricks/nfs has kitsune"),
         ({"placement": "x"}, "placement: wanted one of chained, separate"),
         ({"size": 1}, "unknown key 'size'"),
+        ({"scores": "/etc"}, f"scores: wanted a folder below {host.folder}, found '/etc'; --scores names another one"),
+        ({"scores": f"{host.folder}/../scores"}, "scores: wanted a folder below"),
     ):
         with pytest.raises(PeerError, match=sentence):
             agent.call("start_instance", good | wrong)
@@ -246,8 +259,13 @@ def test_sockets_belong_to_the_user_of_the_controller():
     with fake_host(owner=65534) as host:
         agent = host.start()
         one = agent.call("start_instance", {"instance": 1, "model": host.model()})
-        for path in (str(host.folder), str(host.folder / "agent.sock"), one["processes"][0]["socket"]):
+        for path in (str(host.folder / "agent.sock"), one["processes"][0]["socket"]):
             assert os.stat(path).st_uid == 65534, path
+            assert as_nobody(f"socket.socket(socket.AF_UNIX).connect({path!r})") == ""
+        assert (os.stat(host.folder).st_uid, stat.S_IMODE(os.stat(host.folder).st_mode)) == (0, 0o711)
+        journal = str(host.folder / "agent.journal")
+        for deed in (f"os.listdir({str(host.folder)!r})", f"open({journal!r})", f"os.unlink({journal!r})", f"open({journal + 'x'!r}, 'w')"):
+            assert "PermissionError" in as_nobody(deed), deed
 
 
 @pytest.mark.root
@@ -305,6 +323,28 @@ def test_without_root(monkeypatch):
         require_root()
 
 
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [(~(1 << 12), "(CAP_NET_ADMIN missing)"), (~(1 << 21), "(CAP_SYS_ADMIN missing)"), (0, "(CAP_NET_ADMIN and CAP_SYS_ADMIN missing)")],
+)
+def test_root_of_a_container_without_the_capabilities(monkeypatch, bits, said):
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("lego_sdn.agent_options._capabilities", lambda: bits & (1 << 41) - 1)
+    with pytest.raises(HostError, match=f"and root may not do so here {re.escape(said)}: run it outside the container"):
+        require_root()
+
+
+def test_scores_go_below_the_folders_of_the_agent(tmp_path):
+    options = Options(tmp_path / "run", "s", Bridge("b", ""), scores=str(tmp_path / "scores"))
+    for fits in (None, str(tmp_path / "scores"), str(tmp_path / "scores" / "1"), str(tmp_path / "run")):
+        require_scores_below(fits, options)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "away").symlink_to("/etc")
+    for wrong in ("", "scores/..", "scores2", "run/away", "run/away/x", "/etc"):
+        with pytest.raises(HostError, match=r"scores: wanted a folder below .*/scores or .*/run, found"):
+            require_scores_below(str(tmp_path / wrong), options)
+
+
 def test_a_folder_that_others_can_write_into_is_refused(tmp_path):
     (tmp_path / "open").mkdir(mode=0o777)
     os.chmod(tmp_path / "open", 0o777)
@@ -315,3 +355,11 @@ def test_a_folder_that_others_can_write_into_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HostError, match="cannot use run_dir"):
         make_run_dir(tmp_path / "file")
+
+
+@pytest.mark.root
+def test_a_folder_of_another_user_is_refused(tmp_path):
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    os.chown(tmp_path / "theirs", 65534, -1)
+    with pytest.raises(HostError, match=r"theirs belongs to user 65534: choose a folder of LEGO's own, or remove it"):
+        make_run_dir(tmp_path / "theirs", 65534)

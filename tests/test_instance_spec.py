@@ -35,6 +35,8 @@ def test_defaults_and_everything(model):
         ({"batch": 0}, "batch: wanted"),
         ({"stamps": "sun"}, "stamps: wanted kernel or trailer"),
         ({"limits": []}, "limits: wanted a map"),
+        ({"scores": 7}, "scores: wanted a folder, or null, found 7"),
+        ({"scores": "a\0b"}, "scores: wanted a folder"),
     ],
 )
 def test_each_wrong_key_is_named(model, change, sentence):

@@ -46,6 +46,26 @@ def test_what_cannot_be_removed_stays_and_the_rest_goes(journal, belongings, tmp
     journal.gone(journal.things[0])
 
 
+@pytest.mark.parametrize("name", ["../{0}", "lego-x/../{0}", "/{0}", "lego-x\n", "other", "", "."])
+def test_nothing_but_rings_of_lego_is_removed_from_the_shared_memory(journal, belongings, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(leftovers, "SHARED_MEMORY", tmp_path / "shm")
+    for folder in ("victim", "shm/lego-x", "shm/lego-x\n", "shm/other", "shm/lego-r1-i1-r0"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "ring").write_text("x")
+    bad = belongings.note("ring", name.format("victim"))
+    belongings.note("ring", "lego-r1-i1-r0")
+    with pytest.raises(HostError, match="that is no name of a ring of LEGO's"):
+        leftovers.clear(journal)
+    assert sorted(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("ring")) == [
+        "shm/lego-x",
+        "shm/lego-x\n",
+        "shm/other",
+        "victim",
+    ]
+    assert journal.things == [bad]
+    journal.gone(bad)
+
+
 def test_making_that_fails_takes_its_half_away_but_not_what_others_have(journal, belongings, tmp_path):
     mine = tmp_path / "mine"
 

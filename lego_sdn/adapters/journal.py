@@ -2,6 +2,7 @@
 
 One file of JSON lines, each synced to the disk before the call returns. A line cut off by a crash is ignored: what it announced was not
 made yet. Only one process at a time has a journal open; a journal of an earlier boot remembers only what survives a boot.
+What a journal names is removed with root's rights, so one that somebody else may have written is not read.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from lego_sdn.core.errors import HostError
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # nor wait for the writer of a pipe
 SURVIVES_A_BOOT = frozenset({"bridge", "bridge-settings", "port"})  # the rest lives in the kernel or below /run
 
 
@@ -87,10 +90,10 @@ class Journal:
     def _open(self) -> int:
         try:
             while True:
-                file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | FLAGS, 0o600)
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _same_file(file, self.path):  # not one that its owner has just removed
-                    return file
+                    return _own(file, self.path)
                 os.close(file)
         except BlockingIOError:
             os.close(file)
@@ -108,7 +111,8 @@ class Journal:
         lines = [{"boot": self.boot_id}, *({"made": asdict(thing)} for thing in self._things.values())]
         fresh = self.path.with_name(self.path.name + ".new")
         data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fresh.unlink(missing_ok=True)  # of a process that was killed here
+        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | FLAGS, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX)
         os.write(file, data)
         os.fsync(file)
@@ -124,11 +128,21 @@ class Journal:
 def peek(path: Path) -> list[Thing]:
     """What a journal says, without opening it: another process may hold it. Empty if there is none."""
     try:
-        return list(_parse(Path(path).read_bytes(), BOOT_ID.read_text().strip()).values())
+        with open(_own(os.open(path, os.O_RDONLY | FLAGS), path), "rb") as file:
+            return list(_parse(file.read(), BOOT_ID.read_text().strip()).values())
     except FileNotFoundError:
         return []
     except OSError as error:
         raise HostError(f"cannot read the journal {path}: {error.strerror}") from error
+
+
+def _own(file: int, path: Path) -> int:
+    """An open journal, if nobody but this user can have written it; else it is closed, and HostError."""
+    found = os.fstat(file)
+    if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+        return file
+    os.close(file)
+    raise HostError(f"the journal {path} may be another user's work (user {found.st_uid} owns it), so it is not believed: remove it")
 
 
 def _parse(data: bytes, boot_id: str) -> dict[tuple[str, str, str], Thing]:

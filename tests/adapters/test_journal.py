@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -98,3 +99,46 @@ def test_after_a_boot_only_the_switch_remembers(path):
 def test_folders_that_are_not_there(tmp_path):
     with pytest.raises(HostError, match=r"cannot open the journal .*No such file"):
         Journal(tmp_path / "nowhere" / "x.journal")
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_journal_that_others_can_write_is_not_believed(path, mode):
+    journal = Journal(path)
+    journal.made(SPACE)
+    os.chmod(path, mode)
+    journal.close()
+    for read in (peek, Journal):
+        with pytest.raises(HostError, match=r"agent\.journal may be another user's work .* so it is not believed: remove it"):
+            read(path)
+    os.chmod(path, 0o600)
+    assert peek(path) == [SPACE], "it is as it was"
+
+
+@pytest.mark.root
+def test_a_journal_of_another_user_is_not_believed(path):
+    path.write_text(json.dumps({"made": {"kind": "file", "name": "/etc/passwd", "run": "r1"}}) + "\n")
+    path.chmod(0o600)
+    os.chown(path, 65534, -1)
+    for read in (peek, Journal):
+        with pytest.raises(HostError, match=r"\(user 65534 owns it\), so it is not believed"):
+            read(path)
+    assert path.exists()
+
+
+def test_links_and_pipes_are_no_journals(path, tmp_path):
+    (tmp_path / "elsewhere").write_text("")
+    path.symlink_to(tmp_path / "elsewhere")
+    for read in (peek, Journal):
+        with pytest.raises(HostError, match="symbolic links"):
+            read(path)
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    for read in (peek, Journal):
+        with pytest.raises(HostError, match="so it is not believed"):
+            read(path)
+    path.unlink()
+    path.with_name("agent.journal.new").symlink_to(tmp_path / "elsewhere")
+    with Journal(path) as journal:
+        journal.made(SPACE)
+        assert (tmp_path / "elsewhere").read_text() == ""
+        journal.gone(SPACE)

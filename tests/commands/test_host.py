@@ -56,6 +56,29 @@ def test_a_folder_that_cannot_be_used(tmp_path):
     )
 
 
+READS = "+dac_read_search"  # this Python may lie in a folder of root's
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={READS}", f"--ambient-caps={READS}"]
+CONTAINED = ["setpriv", "--bounding-set=-net_admin,-sys_admin", "--inh-caps=-net_admin,-sys_admin"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("command", ["agent", "up", "run"])
+@pytest.mark.parametrize(
+    ("drop", "sentence"),
+    [
+        (NOBODY, "the agent makes network namespaces and switch ports and needs root: run it with sudo"),
+        (CONTAINED, "and root may not do so here (CAP_NET_ADMIN and CAP_SYS_ADMIN missing): run it outside the container"),
+    ],
+)
+def test_without_the_rights(tmp_path, drop, sentence, command):
+    where = ["--keep" if command == "run" else "--run-dir", str(tmp_path / "new")]
+    done = subprocess.run([*drop, *LEGO, command, *where], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("lego: ")
+    assert sentence in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.root
 def test_down_without_anything(tmp_path):
     assert lego("down", "--run-dir", str(tmp_path)) == (0, f"nothing of LEGO runs with run_dir {tmp_path}\n", "")
