@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from ryu.app.wsgi import ControllerBase, Response, WSGIApplication
 from ryu.base import app_manager
+from ryu.cfg import CONF
 
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Command
@@ -17,6 +21,8 @@ from ryu_apps.switch import SwitchError
 
 PREFIX = "/lego/v1/"
 LONGEST_BODY = 1 << 16
+NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+EVERYWHERE = frozenset({"0.0.0.0", "::"})
 
 
 class Refused(LegoError):
@@ -71,6 +77,7 @@ class Pages(ControllerBase):
 
     def answer(self, request, path: str = "", **_) -> Response:
         try:
+            _not_from_a_foreign_page(request, self.shared.config.rest.host)
             if "/" + path == "/metrics":
                 _only(request, "GET")
                 return Response(body=metrics.page(self.shared), content_type=metrics.CONTENT_TYPE)
@@ -92,6 +99,8 @@ class Pages(ControllerBase):
             return 200, VIEWS[name](self.shared, request.GET)
         if name in COMMANDS:
             _only(request, "POST")
+            if request.content_type != "application/json":  # what a page of another site cannot send unasked
+                raise Refused(415, "unsupported media type", f"{name} wants Content-Type: application/json")
             return self._command(name, _body(request))
         known = ", ".join([*VIEWS, *COMMANDS])
         raise Refused(404, "not found", f"there is no {path}; under {PREFIX} there are {known}, and there is /metrics")
@@ -141,6 +150,34 @@ def _body(request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Refused(400, "bad request", "the body is no JSON object")
     return body
+
+
+def _not_from_a_foreign_page(request, configured: str) -> None:
+    """Refused if a browser asks for a page of somebody else's, be it under a name that was made to lead here (DNS rebinding)."""
+    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+    if host and not is_ours(host, {configured, CONF.wsapi_host}):
+        raise Refused(403, "forbidden", f"this controller is not called {host}: ask it as localhost, or as it is configured (rest.host)")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise Refused(403, "forbidden", f"a page of {origin} may not ask this controller")
+
+
+def is_ours(host: str, configured: Collection[str]) -> bool:
+    """Whether a Host header names this controller. Where it listens on every address, so do they all, and the name of this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    if name in NAMES or name in {one.lower() for one in configured}:
+        return True
+    return not EVERYWHERE.isdisjoint(configured) and (_is_address(name) or name == socket.gethostname().lower())
+
+
+def _is_address(name: str | None) -> bool:
+    try:
+        ipaddress.ip_address(name or "")
+    except ValueError:
+        return False
+    return True
 
 
 def _whole(query: Mapping[str, str], key: str, default: int, most: int) -> int:

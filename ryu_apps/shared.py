@@ -124,10 +124,8 @@ class Shared:
         return [sentence for lacking, sentence in lacks if lacking]
 
     def _open_store(self) -> Store:
-        path = os.path.join(self.config.run_dir, "controller.db")
         try:
-            os.makedirs(self.config.run_dir, exist_ok=True)
-            store = Store(path)
+            store = Store(store_path(self.config.run_dir))
             store.load()
             return store
         except (StoreError, OSError) as error:
@@ -143,6 +141,20 @@ def read_config() -> tuple[str | None, Config]:
     """The file named by --lego-config or LEGO_CONFIG and what it says; (None, defaults) where none is named. ConfigError if it is wrong."""
     path = getattr(CONF, "lego_config", None) or os.environ.get("LEGO_CONFIG") or None
     return (path, configfile.load(path)) if path else (None, Config())
+
+
+def store_path(run_dir: str) -> str:
+    """Where decisions are kept: in run_dir, or, where that is root's, in the state folder of the user who runs the controller.
+
+    Only root makes run_dir: an agent that comes later would not use another user's. OSError if no folder can be had.
+    """
+    if os.geteuid() == 0:
+        os.makedirs(run_dir, mode=0o700, exist_ok=True)
+    if os.access(run_dir, os.W_OK | os.X_OK):
+        return os.path.join(run_dir, "controller.db")
+    folder = os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "lego")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return os.path.join(folder, f"{os.path.abspath(run_dir).strip('/').replace('/', '-')}.db")
 
 
 def listen_where_told(config: Config) -> None:

@@ -122,6 +122,28 @@ def test_a_store_that_cannot_be_used_is_said_and_does_not_stop_it(tmp_path):
     assert any("decisions are not kept over a restart: cannot use" in said for said in status["missing"])
 
 
+READS = "+dac_read_search"  # this Python may lie in a folder of root's
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={READS}", f"--ambient-caps={READS}"]
+
+
+@pytest.mark.root
+def test_without_root_decisions_are_kept_in_the_users_own_folder(tmp_path):
+    """As `lego agent --owner` leaves it: the run_dir is root's."""
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, 65534, 65534)
+    (tmp_path / "run").mkdir(mode=0o711)
+    with lab(tmp_path, settings={"run_dir": str(tmp_path / "run")}) as made:
+        command = [*NOBODY, str(MANAGER), "lego_sdn.app", "--lego-config", str(made.write_config())]
+        made.launch("controller", command, env=os.environ | {"XDG_STATE_HOME": str(state)})
+        until(made._answers, "the controller answers", 60.0)
+        status = made.get("status")
+    assert status["stored"] == f"{state}/lego/{str(tmp_path / 'run').strip('/').replace('/', '-')}.db"
+    assert os.stat(status["stored"]).st_uid == 65534
+    assert not any("decisions are not kept" in said for said in status["missing"])
+    assert list((tmp_path / "run").iterdir()) == []
+
+
 def test_the_command_line_goes_before_the_configuration(tmp_path):
     port = free_port()
     with lab(tmp_path) as made:

@@ -60,11 +60,13 @@ class Controller(BaseHTTPRequestHandler):
     """Answers from a table; what was asked is kept."""
 
     asked: list
+    kinds: list
     answers: dict
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.asked.append((self.command, self.path, json.loads(body) if body else None))
+        self.kinds.append(self.headers.get("Content-Type"))
         status, text = self.answers[self.path]
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
@@ -81,7 +83,7 @@ class Controller(BaseHTTPRequestHandler):
 def controller():
     commands = {name: (202, {"accepted": name}) for name in ("replicate", "merge", "move", "pause", "resume")}
     told = {"status": (200, STATUS), "flows": (200, FLOWS)} | commands
-    Controller.asked = []
+    Controller.asked, Controller.kinds = [], []
     Controller.answers = {f"/lego/v1/{name}": (status, json.dumps(data).encode()) for name, (status, data) in told.items()}
     with HTTPServer(("127.0.0.1", 0), Controller) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -135,6 +137,7 @@ def test_commands_are_sent(controller, command, words, asked):
     name, body = asked
     assert done.output == f"{name} is begun; 'lego status' shows how it goes\n"
     assert Controller.asked == [("POST", f"/lego/v1/{name}", body)]
+    assert Controller.kinds == ["application/json"], "the controller refuses commands of any other kind"
 
 
 def test_a_refusal_is_the_controller_s_own_sentence(controller):

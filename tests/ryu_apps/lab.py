@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from lego_sdn.adapters.rpc import Client
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGER = Path(sys.executable).parent / "ryu-manager"
 Found = TypeVar("Found")
+JSON = {"Content-Type": "application/json"}
 
 
 def until(found: Callable[[], Found], what: str, seconds: float = 30.0) -> Found:
@@ -125,9 +126,9 @@ class Lab:
                 process.wait(10)
 
     # ---- REST ----
-    def ask(self, path: str, method: str = "GET", body: Any = None) -> Answer:
+    def ask(self, path: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] = JSON) -> Answer:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.rest}{path}", data, method=method)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.rest}{path}", data, dict(headers), method=method)
         with self.inside():
             try:
                 with urllib.request.urlopen(request, timeout=10) as response:

@@ -172,6 +172,8 @@ def test_a_start_that_fails_is_told_and_tried_again(running: Lab):
     running.agent("fail", number, "it is dead")
     until(lambda: any("the model is of another layout" in e["text"] for e in running.get(f"events?after={after}")["events"]), "the reason")
     until(lambda: len(running.running_instances()) == 1 and running.settled(), "the next start succeeds")
+    texts = [event["text"] for event in running.get(f"events?after={after}")["events"]]
+    assert not any("did not stop" in text for text in texts), "what never ran is not said to run on"
 
 
 def test_an_agent_that_dies_is_told_and_what_runs_afterwards_is_the_truth(running: Lab):

@@ -1,0 +1,78 @@
+"""What REST refuses because a browser may have been talked into asking it by a page of somebody else's."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.ryu_apps.lab import JSON, Lab, lab
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A controller with nothing around it."""
+    with lab(tmp_path_factory.mktemp("alone")) as made:
+        made.start_controller()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory):
+    """A controller that listens on every address of this machine."""
+    with lab(tmp_path_factory.mktemp("everywhere")) as made:
+        made.settings["rest"] = {"host": "0.0.0.0", "port": made.rest}
+        made.start_controller()
+        yield made
+
+
+@pytest.mark.parametrize("name", ["replicate", "merge", "move", "pause", "resume"])
+@pytest.mark.parametrize("kind", [FORM, "text/plain", "text/plain; application/json", "multipart/form-data; boundary=x"])
+def test_a_command_is_json_or_refused(alone: Lab, name, kind):
+    answer = alone.ask(f"/lego/v1/{name}", "POST", b"{}", {"Content-Type": kind})
+    assert (answer.status, answer.body["error"]) == (415, "unsupported media type")
+    assert answer.body["detail"] == f"{name} wants Content-Type: application/json"
+    assert not alone.get("status")["paused"]
+
+
+def test_json_may_name_its_encoding(alone: Lab):
+    kind = {"Content-Type": "application/json; charset=utf-8"}
+    assert alone.ask("/lego/v1/pause", "POST", {}, kind).status == 202
+    assert alone.get("status")["paused"]
+    assert alone.post("resume").status == 202
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "192.0.2.1", "[::2]:80", "["]
+)
+@pytest.mark.parametrize("path", ["/lego/v1/status", "/metrics", "/"])
+def test_another_name_leads_nowhere(alone: Lab, host, path):
+    answer = alone.ask(path, headers={"Host": host})
+    assert (answer.status, answer.body["error"]) == (403, "forbidden")
+    assert f"is not called {host}:" in answer.body["detail"]
+    assert alone.ask("/lego/v1/pause", "POST", {}, JSON | {"Host": host}).status == 403
+    assert not alone.get("status")["paused"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:{0}", "127.0.0.1", "127.0.0.1:{0}", "[::1]:{0}", "[::1]"])
+def test_its_own_names_do(alone: Lab, host):
+    assert alone.ask("/lego/v1/status", headers={"Host": host.format(alone.rest)}).status == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:3000", "null", "", "http://127.0.0.1"])
+def test_pages_of_others_may_not_ask(alone: Lab, origin):
+    answer = alone.ask("/lego/v1/pause", "POST", {}, JSON | {"Origin": origin})
+    assert (answer.status, answer.body) == (403, {"error": "forbidden", "detail": f"a page of {origin} may not ask this controller"})
+    assert not alone.get("status")["paused"]
+
+
+def test_a_page_of_its_own_may(alone: Lab):
+    assert alone.ask("/lego/v1/status", headers={"Origin": f"http://127.0.0.1:{alone.rest}"}).status == 200
+
+
+def test_who_listens_everywhere_is_asked_by_any_address_but_no_foreign_name(everywhere: Lab):
+    for host in ("192.0.2.1", f"[2001:db8::1]:{everywhere.rest}", f"{socket.gethostname()}:{everywhere.rest}", "0.0.0.0", "localhost"):
+        assert everywhere.ask("/lego/v1/status", headers={"Host": host}).status == 200, host
+    assert everywhere.ask("/lego/v1/status", headers={"Host": "evil.example"}).status == 403
