@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.keys import check_keys
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,7 @@ class Spec:
         if not isinstance(data, Mapping):
             raise ConfigError(f"the spec of a brick process must be a map, not {data!r}")
         where = f"spec of process {data.get('process', '?')}"
-        known = {item.name: item for item in fields(cls)}
-        for key in data:
-            if key not in known:
-                raise ConfigError(f"{where}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")
-        for key, item in known.items():
-            if key not in data and item.default is MISSING and item.default_factory is MISSING:
-                raise ConfigError(f"{where}: {key} is missing")
+        check_keys(cls, data, where)
         plain = {key: value for key, value in data.items() if value is not None}
         plain["bricks"] = tuple(plain["bricks"])
         cgroup = plain.get("cgroup", ())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.keys import check_keys
 from lego_sdn.wiring import PLACEMENTS
 
 
@@ -33,13 +34,7 @@ class InstanceSpec:
         """ConfigError names the key that is unknown, missing or impossible."""
         if not isinstance(data, dict):
             raise ConfigError(f"start_instance: wanted a map, found {data!r}")
-        known = {item.name: item for item in fields(cls)}
-        for key in data:
-            if key not in known:
-                raise ConfigError(f"start_instance: unknown key {key!r}; the keys are {', '.join(sorted(known))}")
-        for key, item in known.items():
-            if key not in data and item.default is MISSING and item.default_factory is MISSING:
-                raise ConfigError(f"start_instance: {key} is missing")
+        check_keys(cls, data, "start_instance")
         return cls(**data)
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ START_S = 600.0  # the first start on a machine compiles every kernel
 TELL_S = 10.0
 PATIENCE_S = 30.0  # for the agent to remove everything
 CONTROLLER, AGENT = "controller", "agent"
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class System:
@@ -60,7 +61,8 @@ class System:
         self._journal = Journal(self.run_dir / JOURNAL)
         try:
             self._refuse_second(self._journal)
-            self._handlers = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+            heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup, for one, is respected
+            self._handlers = {number: signal.signal(number, _leave) for number in heard}
             self._start(self._journal)
         except BaseException:
             self.stop()
@@ -104,10 +106,10 @@ class System:
         self._children.pop(CONTROLLER).wait()
 
     def stop(self) -> None:
-        """End the controller, then the agent, and remove what they left. A second Ctrl-C does not stop this."""
+        """End the controller, then the agent, and remove what they left. No further signal that ends processes stops this."""
         if self._journal is None:
             return
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._handlers = _ignore() | self._handlers
         try:
             self.agent.close()
             _end_all(self._journal)
@@ -115,7 +117,6 @@ class System:
                 child.wait()
         finally:
             self._let_go()
-            signal.signal(signal.SIGINT, before)
 
     def _let_go(self) -> None:
         """Nothing is this process's any more: not the journal, the children, the signals."""
@@ -285,4 +286,11 @@ def _process(thing: Thing) -> Process:
 
 
 def _leave(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
+    """The first signal ends this process in order; those after it must not cut that short, not even before `stop` has begun."""
+    _ignore()
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def _ignore() -> dict[int, Any]:
+    """From now on no signal ends this process; what was done on each of them before."""
+    return {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}

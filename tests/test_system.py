@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -151,6 +152,20 @@ def test_lego_up_ends_and_leaves_nothing(place, up, number):
     assert place.left(*runs) == []
     code, text = lego("down", "--config", str(path))
     assert (code, text) == (0, f"nothing of LEGO runs with run_dir {place.folder}\n")
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_further_signals_do_not_cut_the_end_short(place, up, first):
+    child, _ = up()
+    wait_for(lambda: is_up(place, child))
+    runs = marks(place)
+    child.send_signal(first)
+    later = itertools.cycle((signal.SIGHUP, signal.SIGTERM, signal.SIGINT))
+    while (place.folder / "system.journal").exists() and child.poll() is None:  # it goes with the last thing that is removed
+        child.send_signal(next(later))
+        time.sleep(0.05)
+    child.wait(PATIENCE_S)
+    assert place.left(*runs) == []
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0])

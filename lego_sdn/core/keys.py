@@ -1,0 +1,20 @@
+"""Keys of a message that becomes a dataclass: none unknown, none missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from lego_sdn.core.errors import ConfigError
+
+
+def check_keys(kind: type, data: Mapping[str, Any], where: str) -> None:
+    """ConfigError, beginning with `where`, names a key that the dataclass `kind` lacks, or one that is missing and has no default."""
+    known = {item.name: item for item in fields(kind)}
+    for key in data:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")
+    for key, item in known.items():
+        if key not in data and item.default is MISSING and item.default_factory is MISSING:
+            raise ConfigError(f"{where}: {key} is missing")
