@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lego_sdn.adapters.rpc import Client
+from lego_sdn.bench import machine
 from lego_sdn.bench.generator import Generator, Plan
 from lego_sdn.bench.inputs import Bench
 from lego_sdn.bench.latency import score_pipe
@@ -31,7 +32,7 @@ LONGEST_S = 3600.0
 
 
 def measure(bench: Bench, wanted: frozenset[str]) -> Iterator[Result]:
-    if os.geteuid() != 0:
+    if not machine.is_root():
         yield from (Result(row, skipped="needs root, for the switch and namespaces") for row in ROWS if row.name in wanted)
         return
     frames = even_frames()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lego_sdn.adapters.launcher import Replica
-from lego_sdn.bench import latency
+from lego_sdn.bench import latency, machine
 from lego_sdn.bench.generator import Generator, Plan
 from lego_sdn.bench.inputs import Bench
 from lego_sdn.bench.rows import Result, Row
@@ -64,7 +64,7 @@ def measure(bench: Bench, wanted: frozenset[str]) -> Iterator[Result]:
             waiting = shop.start(CHAIN[1:], rings_in=[shop.ring()])
             yield Result(IDLE, runs=_idle(bench, waiting))
             shop.stop(waiting)
-        if needs_root and os.geteuid() != 0:
+        if needs_root and not machine.is_root():
             yield from (Result(row, skipped="needs root, for an interface of its own") for row in ROWS[1:] if row.name in wanted)
         elif needs_root:
             yield from _on_interface(bench, shop, wanted)

@@ -39,3 +39,8 @@ def _number(text: str) -> float:
         return float(text.split()[0])
     except (IndexError, ValueError):
         return 0.0
+
+
+def is_root() -> bool:
+    """Whether rows that need namespaces and a switch can be measured."""
+    return os.geteuid() == 0

@@ -80,7 +80,8 @@ class Running:
 
     def ask(self, command: str, **body: Any) -> None:
         """Have the controller do something. HostError if it refuses."""
-        self._request(urllib.request.Request(f"{self.system.url}/{command}", json.dumps(body).encode(), method="POST"))
+        headers = {"Content-Type": "application/json"}
+        self._request(urllib.request.Request(f"{self.system.url}/{command}", json.dumps(body).encode(), headers))
 
     def settled(self, instances: int) -> bool:
         """Whether so many instances run, with their rules in force and nothing being changed."""

@@ -18,7 +18,7 @@ from bricks.bench import limits
 from bricks.captures import read_packets
 from bricks.feature_quantization import extract
 from bricks.packets import PACKET
-from lego_sdn.bench import captures, features, groups, live
+from lego_sdn.bench import captures, features, groups, live, machine
 from lego_sdn.bench.attack import growth, run
 from lego_sdn.bench.generator import tiled
 from lego_sdn.bench.inputs import Bench, Sizes
@@ -99,7 +99,7 @@ def test_every_row_with_root_and_nothing_is_left(no_data):
 
 
 def test_without_root_such_rows_are_skipped_with_a_reason(monkeypatch, no_data):
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(machine, "is_root", lambda: False)
     told = measured("elastic", "live.p99")
     assert {row["skipped"].split(",")[0] for row in told["rows"]} == {"needs root"}
 
