@@ -20,8 +20,9 @@ import numpy as np
 
 from bricks.kernels.compiled import compiled
 from bricks.kernels.exponent import bits_float, float_bits
-from bricks.kernels.index import LOW, SMALLEST, TAG_SHIFT, folded, place, prefetch, refill, take_out
+from bricks.kernels.index import LOW, SMALLEST, TAG_SHIFT, folded, place, prefetch, take_out
 from bricks.kernels.lanes import LANES
+from bricks.kernels.memory import zeros_ahead
 
 HEAD, META, LAST, LINKS, FIRST = 8, 4, 5, 6, 7
 WEIGHT, LINEAR, SQUARES, ONE_SIDED = 0, LANES, 2 * LANES, 3 * LANES  # places in a body; words of a one-sided one
@@ -67,7 +68,7 @@ def new_table(capacity: int, words: int, secret: np.ndarray) -> Table:
         bodies=np.empty(capacity * words),
         pairs=np.empty(capacity * LANES if words > ONE_SIDED else 0),
         dusk=np.empty(capacity),
-        index=np.zeros(SMALLEST, np.uint64),
+        index=zeros_ahead(_slots(capacity)),
         book=book,
         sweep=np.empty(2 * capacity, np.int64),
         counts=np.empty(COUNTS, np.int64),
@@ -81,17 +82,9 @@ def _on_lines(words: int) -> np.ndarray:
     return raw[skip : skip + words * 8].view(np.float64)
 
 
-def with_room(table: Table, more: int) -> Table:
-    """The same table with an index that takes `more` new streams: three quarters full at most."""
-    streams = min(int(table.book[USED]) - int(table.book[FREE]) + more, int(table.book[CAPACITY]))
-    slots = len(table.index)
-    while streams * 4 > slots * 3:
-        slots *= 2
-    if slots == len(table.index):
-        return table
-    index = np.zeros(slots, np.uint64)
-    refill(table.index, index)
-    return table._replace(index=index)
+def _slots(streams: int) -> int:
+    """Of an index of so many streams: three quarters full at most. It is there at once, since to grow would take long in one packet."""
+    return max(SMALLEST, 1 << (streams * 4 // 3).bit_length())
 
 
 @compiled
