@@ -169,9 +169,11 @@ def follow(table, own, event):
 def against_opposite(table, own, event):
     """Weight, mean, deviation, magnitude, radius, covariance and correlation of a stream against its opposite."""
     other, fade, products = follow(table, own, event)
+    nothing = constants(_ZEROS)
+    if other < 0 and own.body < 0:  # what a scan or a flood is made of; sqrt(x * x) is x
+        return own.weight, own.mean, nothing, own.mean, nothing, nothing, nothing
     deviation = roots(own.variance)
     if other < 0:
-        nothing = constants(_ZEROS)
         return own.weight, own.mean, deviation, roots(own.mean * own.mean), roots(own.variance * own.variance), nothing, nothing
     weight, linear, squares, _ = _held(table, other)
     mean, variance = _moments(weight, linear, squares)

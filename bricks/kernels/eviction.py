@@ -8,12 +8,12 @@ import numpy as np
 
 from bricks.kernels.compiled import compiled
 from bricks.kernels.exponent import float_bits
-from bricks.kernels.index import prefetch
+from bricks.kernels.index import LOW, TAG_SHIFT, prefetch
 from bricks.kernels.streams import CAPACITY, EVICTED, FREE, USED, drop, key_of, secret_of, tag_of
 
 _SHARE = 4
 _AHEAD = 16  # rows by which the index slot of one that goes is asked for
-_DIGIT, _PASSES, _IGNORED_BITS = 12, 5, 4
+_DIGIT, _IGNORED_BITS = 12, 4
 _SIGN, _ALL_BUT_SIGN = 63, (1 << 63) - 1
 
 
@@ -43,12 +43,19 @@ def _sweep(table):
 
 @compiled
 def drop_all(table, rows):
-    """Forget rows, the last ones first, so that the first are used again first; index slots are asked for ahead."""
+    """Forget rows, the last ones first, so that the first are used again first; index slots are asked for ahead.
+
+    `rows`, int64, is memory for their hashes too: it is written over.
+    """
     secret, last = secret_of(table), np.uint64(len(table.index) - 1)
-    for i in range(len(rows) - 1, -1, -1):
-        ahead = tag_of(secret, key_of(table.heads, rows[max(i - _AHEAD, 0)]))
-        prefetch(table.index, np.int64(ahead & last))
-        drop(table, rows[i], tag_of(secret, key_of(table.heads, rows[i])))
+    for i in range(len(rows) - 1, -1 - _AHEAD, -1):
+        if i >= 0:
+            tag = tag_of(secret, key_of(table.heads, rows[i]))
+            prefetch(table.index, np.int64(tag & last))
+            rows[i] = np.int64(tag << TAG_SHIFT | np.uint64(rows[i]))
+        if i + _AHEAD < len(rows):
+            both = np.uint64(rows[i + _AHEAD])
+            drop(table, np.int64(both & LOW), both >> TAG_SHIFT)
 
 
 @compiled
@@ -64,15 +71,22 @@ def smallest(numbers, quota, counts):
 
     `counts` is memory for the count of each digit.
     """
-    prefix, left = 0, quota
-    for shift in range((_PASSES - 1) * _DIGIT, -1, -_DIGIT):
+    spread, shift, left = 0, 0, quota
+    for number in numbers:
+        spread |= number ^ numbers[0]
+    while spread >> shift:
+        shift += 1
+    prefix = numbers[0] >> shift  # common to all: times of one capture differ late
+    while shift > 0:
+        width = min(_DIGIT, shift)
+        shift -= width
         counts[:] = 0
         for number in numbers:
-            if number >> (shift + _DIGIT) == prefix:
-                counts[(number >> shift) & ((1 << _DIGIT) - 1)] += 1
+            if number >> (shift + width) == prefix:
+                counts[(number >> shift) & ((1 << width) - 1)] += 1
         digit = 0
         while counts[digit] < left:
             left -= counts[digit]
             digit += 1
-        prefix = prefix << _DIGIT | digit
+        prefix = prefix << width | digit
     return prefix, left

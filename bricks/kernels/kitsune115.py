@@ -10,9 +10,9 @@ import numpy as np
 
 from bricks.kernels.compiled import compiled, inlined
 from bricks.kernels.damped import CHANNEL_WORDS, Event, against_opposite, follow, jitter, one_sided, two_sided
-from bricks.kernels.index import LOW, prefetch
+from bricks.kernels.index import LOW, TAG_SHIFT, prefetch
 from bricks.kernels.lanes import interleave
-from bricks.kernels.streams import HEAD, ONE_SIDED, TWO_SIDED, Table, new_secret, new_table, opposite_of, secret_of, tag_of, with_room
+from bricks.kernels.streams import HEAD, ONE_SIDED, TWO_SIDED, Table, new_secret, new_table, opposite_of, secret_of, tag_of
 from bricks.packets import ADDRESS_MAC, ARP, ICMP, SHADOW
 
 WIDTH = 115
@@ -42,8 +42,8 @@ def new_tables(streams: int) -> Tables:
 
 
 def make_room(tables: Tables, packets: int) -> Tables:
-    """The same tables, ready for as many packets, each of which may bring a new stream to each."""
-    return tables._replace(**{kind: with_room(getattr(tables, kind), packets) for kind in KINDS})
+    """The same tables: they have room for all that they may hold."""
+    return tables
 
 
 @compiled
@@ -115,7 +115,8 @@ def _ask_slot(table, tag):
 @inlined
 def _ask_head(table, tag):
     entry = table.index[tag & np.uint64(len(table.index) - 1)]
-    prefetch(table.heads, (np.int64(entry & LOW) - 1) * HEAD)
+    if entry >> TAG_SHIFT == tag:  # else the key is new, most likely
+        prefetch(table.heads, (np.int64(entry & LOW) - 1) * HEAD)
 
 
 @compiled

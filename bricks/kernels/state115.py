@@ -8,7 +8,7 @@ import numpy as np
 
 from bricks.kernels import eviction, handover, kitsune115
 from bricks.kernels.state import StreamState
-from bricks.kernels.streams import EVICTED, FREE, USED, Table, with_room
+from bricks.kernels.streams import EVICTED, FREE, USED, Table
 
 
 class Kitsune115State(StreamState):
@@ -33,9 +33,7 @@ class Kitsune115State(StreamState):
         taken = 0
         for kind, table in self._named():
             new = np.frombuffer(records[kind], np.float64).reshape(-1, handover.record_words(table))
-            roomy = with_room(table, len(new))
-            taken += handover.put_into(roomy, new, new.view(np.uint64))
-            self.tables = self.tables._replace(**{kind: roomy})
+            taken += handover.put_into(table, new, new.view(np.uint64))
         return taken
 
     def _drop_others(self, chosen: np.ndarray) -> int:

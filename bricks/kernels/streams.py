@@ -10,7 +10,8 @@ Every stream has a head of 8 words, one cache line, in one flat array:
 and from its second packet on a body: weight, linear sum, squared sum [5 each, one per lambda], then what the kind of table
 adds. All that a first packet leaves follows from its value, so that a flood of new sources costs little more than heads.
 The product sum of a stream and its opposite belongs to both: it is in `pairs` at the lower of their two rows.
-Memory is that of the rows in use: arrays of the bounded size are virtual until they are written.
+Memory is that of the rows in use, since arrays of the bounded size are virtual until they are written, and the index, which is
+there from the beginning: 11 to 22 bytes for each stream of the bound.
 """
 
 import os
@@ -20,8 +21,9 @@ import numpy as np
 
 from bricks.kernels.compiled import compiled
 from bricks.kernels.exponent import bits_float, float_bits
-from bricks.kernels.index import LOW, SMALLEST, TAG_SHIFT, folded, place, prefetch, refill, take_out
+from bricks.kernels.index import LOW, SMALLEST, TAG_SHIFT, folded, place, prefetch, take_out
 from bricks.kernels.lanes import LANES
+from bricks.kernels.memory import untouched, zeros_ahead
 
 HEAD, META, LAST, LINKS, FIRST = 8, 4, 5, 6, 7
 WEIGHT, LINEAR, SQUARES, ONE_SIDED = 0, LANES, 2 * LANES, 3 * LANES  # places in a body; words of a one-sided one
@@ -33,7 +35,6 @@ USED, FREE, BODIES_USED, BODIES_FREE, EVICTED, WORDS, CAPACITY, SECRET, BOOK = 0
 COUNTS = 4096  # of a table's memory for counting digits
 
 _PORT_BITS = np.uint64(0x3FFFF)
-_PAGE = 4096
 _BITS_OF_ONE = 1023 << 52
 _SECONDS_PER_BIT = 100.0 * 2.0**-52
 _AHEAD = 8  # rows by which a free head is asked for
@@ -63,35 +64,20 @@ def new_table(capacity: int, words: int, secret: np.ndarray) -> Table:
     book[WORDS], book[CAPACITY] = words, capacity
     book[SECRET:BOOK] = secret
     return Table(
-        heads=_on_lines(capacity * HEAD),
+        heads=untouched(capacity * HEAD),
         bodies=np.empty(capacity * words),
         pairs=np.empty(capacity * LANES if words > ONE_SIDED else 0),
-        dusk=np.empty(capacity),
-        index=np.zeros(SMALLEST, np.uint64),
+        dusk=untouched(capacity),
+        index=zeros_ahead(_slots(capacity)),
         book=book,
         sweep=np.empty(2 * capacity, np.int64),
         counts=np.empty(COUNTS, np.int64),
     )
 
 
-def _on_lines(words: int) -> np.ndarray:
-    """An array that begins with a cache line, not written to."""
-    raw = np.empty(words * 8 + _PAGE, np.uint8)
-    skip = -raw.ctypes.data % _PAGE
-    return raw[skip : skip + words * 8].view(np.float64)
-
-
-def with_room(table: Table, more: int) -> Table:
-    """The same table with an index that takes `more` new streams: three quarters full at most."""
-    streams = min(int(table.book[USED]) - int(table.book[FREE]) + more, int(table.book[CAPACITY]))
-    slots = len(table.index)
-    while streams * 4 > slots * 3:
-        slots *= 2
-    if slots == len(table.index):
-        return table
-    index = np.zeros(slots, np.uint64)
-    refill(table.index, index)
-    return table._replace(index=index)
+def _slots(streams: int) -> int:
+    """Of an index of so many streams: three quarters full at most. It never grows, which would take long in one packet."""
+    return max(SMALLEST, 1 << (streams * 4 // 3).bit_length())
 
 
 @compiled
