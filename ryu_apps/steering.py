@@ -16,10 +16,11 @@ from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISP
 
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.errors import LegoError, RpcError
-from lego_sdn.core.events import Note, Steer, Steered, SwitchDown, SwitchUp
+from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.rules import Rule
 from lego_sdn.core.steering import OWN, Options, compile_rules, diff
 from ryu_apps import openflow
+from ryu_apps.mover import Mover
 from ryu_apps.observed import Bridge, BucketRates
 from ryu_apps.shared import Shared, every, spawn
 from ryu_apps.switch import Switch, SwitchError
@@ -45,6 +46,7 @@ class Steering(app_manager.RyuApp):
         self.work: queue.Queue[Steer | str] = queue.Queue()
         self.revision = 0  # odd while rules are being changed
         self.rates = BucketRates()
+        self.mover = Mover(lego, self._carry_out, self._send_frames)
         lego.performers[Steer] = self.work.put
         lego.read_flows = self.flows
 
@@ -130,13 +132,17 @@ class Steering(app_manager.RyuApp):
                 task = later if isinstance(later, Steer) or not isinstance(task, Steer) else task
             if isinstance(task, Steer):
                 self.wanted = task
-                self.shared.put(Steered(task.version, self._carry_out(task)))
+                self.shared.put(self.mover.steer(task))
             elif self.wanted is not None and self.switch is not None:
                 error = self._carry_out(self.wanted)
                 if error is None:  # perhaps it was not in force before: a wire's port was missing
                     self.shared.put(Steered(self.wanted.version))
                 else:
                     LOG.warning("the rules could not be put right: %s", error)
+
+    def _send_frames(self, frames: list[tuple[int, bytes]]) -> None:
+        if self.switch is not None:
+            self.switch.send_frames(frames)
 
     def _carry_out(self, steer: Steer) -> str | None:
         """Why it failed, after a second try on what the switch says it holds; None if the rules are in force."""

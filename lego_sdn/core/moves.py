@@ -125,6 +125,18 @@ class Moving:
         return "the rules could not be changed"
 
 
+def buckets_in_words(buckets: Sequence[int]) -> str:
+    """'bucket 3', 'buckets 0-2, 5': runs are joined."""
+    runs: list[list[int]] = []
+    for bucket in buckets:
+        if runs and bucket == runs[-1][1] + 1:
+            runs[-1][1] = bucket
+        else:
+            runs.append([bucket, bucket])
+    listed = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+    return f"bucket{'' if len(buckets) == 1 else 's'} {listed}"
+
+
 def carry_out(move: Moving) -> Generator[Step, Any, tuple[Moved, ...]]:
     """All steps of a move; what became of each handover."""
     involved = _involved(move.possible)
