@@ -63,6 +63,7 @@ def _graph(model: Model) -> None:
     extractor = FeatureQuantization(0, model.layout, SMALLEST_STATE)
     batch = extractor.process(Batch(packets))
     extractor.state.adopt(extractor.state.export(frozenset({0}), 1))
+    extractor.state.forget(frozenset(), 1)
     for brick in (FeatureMapping(0, model), UnsupervisedNetwork(0, model), SampleResult(0, model)):
         batch = brick.process(batch)
 
