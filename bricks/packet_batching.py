@@ -35,7 +35,7 @@ class PacketBatching(Brick, kind="packet-batching"):
     In:    frames of the interface, through `source`
     Out:   PACKET [n], 1 <= n <= batch, in the order of arrival
     State: none (what was not taken yet is in the source)
-    Reads: packets, batches; held, holds_expired, handed_on where buckets may move (see bricks/hold.py)
+    Reads: packets, batches
     """
 
     def __init__(self, serial: int = 0, source: Source | None = None, batch: int = 256) -> None:

@@ -13,12 +13,13 @@ import time
 from ryu.base import app_manager
 from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.lib import hub
 
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
-from lego_sdn.core.rules import Rule
-from lego_sdn.core.steering import OWN, Options, compile_rules, diff
+from lego_sdn.core.rules import Cookie, Rule
+from lego_sdn.core.steering import GUARD, OWN, Change, Options, compile_rules, diff
 from ryu_apps import openflow
 from ryu_apps.mover import Mover
 from ryu_apps.observed import Bridge, BucketRates
@@ -27,6 +28,8 @@ from ryu_apps.switch import Switch, SwitchError
 
 LOG = logging.getLogger("lego.steering")
 REPAIR = "repair"
+HURRY_S = 0.01
+NO_COOKIE = Cookie(GUARD, "base")
 
 
 class Steering(app_manager.RyuApp):
@@ -178,7 +181,7 @@ class Steering(app_manager.RyuApp):
         self.installed = frozenset(rule for rule in self.installed or () if rule.key not in replaced) | frozenset(change.add)
         committed = time.monotonic()
         if steer.settle:
-            self._settle()
+            self._settle(switch)
         self._record(steer, len(change.add), len(change.delete), committed - began)
 
     def _read(self, switch: Switch) -> None:
@@ -195,13 +198,21 @@ class Steering(app_manager.RyuApp):
                     f"must go (cookie {taken[rule.key].cookie:#x}): remove it, or give it another priority"
                 )
 
-    def _settle(self) -> None:
-        """Cached flows of the datapath are those of the rules, too. Only the host of the switch can tell: its agent."""
+    def _settle(self, switch: Switch) -> None:
+        """Cached flows of the datapath are those of the rules, too. Only the host of the switch can tell: its agent.
+
+        Open vSwitch looks through its cached flows twice a second, and whenever a rule changed. Each question is answered at the end of a
+        round: that of the first may have begun before the rules changed, that of the second has not.
+        """
+        rounds = Hurry(switch, self.installed or frozenset())
         try:
             with Client(self.shared.config.agent, timeout=10.0) as agent:
-                agent.call("flush_cache")
+                for _ in range(2):
+                    agent.call("flush_cache")
         except RpcError as error:
             raise SwitchError(f"cannot tell whether cached flows are revalidated: {error}") from error
+        finally:
+            rounds.over = True
 
     def _options(self, switch: Switch) -> Options:
         config = self.shared.config
@@ -241,6 +252,24 @@ class Steering(app_manager.RyuApp):
             self.shared.note(Note("repair", f"switch {switch.name} has {there} of LEGO's rules instead of {believed}: they are put right"))
             self.installed = None
             self.work.put(REPAIR)
+
+
+class Hurry:
+    """Until it is `over`, puts a rule that no traffic meets in again, so that Open vSwitch looks through its cached flows at once."""
+
+    def __init__(self, switch: Switch, rules: frozenset[Rule]) -> None:
+        self.over = False
+        self.switch, self.rules = switch, tuple(rule for rule in rules if (Cookie.decode(rule.cookie) or NO_COOKIE).role == "reserved")
+        spawn(self._work)
+
+    def _work(self) -> None:
+        while not self.over:
+            try:
+                self.switch.commit(Change(add=self.rules))
+            except SwitchError as error:
+                LOG.warning("cached flows are not hurried: %s", error)
+                return
+            hub.sleep(HURRY_S)
 
 
 def _port(port: str | int, numbers: dict[str, int], switch: Switch) -> int:
