@@ -43,16 +43,94 @@ def check(world: World, packets: np.ndarray, missing=frozenset()) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_random_moves_change_no_bit(seed, monkeypatch):
-    random, packets = np.random.default_rng(seed), talk(seed)
-    owners = [list(range(1, n + 1)) for n in random.integers(1, 6, 6)]
-    now = split(random, owners[0])
-    world = World(packets, now, 5, seed).patch(monkeypatch)
-    for there in owners[1:]:
+def moving(world: World, random, moves: int = 5) -> None:
+    """Some traffic, then a move to a random number of instances, again and again."""
+    now = dict(world.rules)
+    for there in random.integers(1, 6, moves):
         world.send(int(random.integers(0, 500)))
-        now = split(random, there, random.choice([0.0, 0.5, 0.9]), now)
+        now = split(random, range(1, there + 1), random.choice([0.0, 0.5, 0.9]), now)
         world.move(now)
+
+
+@pytest.mark.parametrize("layout", ["kitsune115", "kitsunepy100"])
+@pytest.mark.parametrize("seed", range(12))
+def test_random_moves_change_no_bit(seed, layout, monkeypatch):
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed, layout=layout).patch(monkeypatch)
+    moving(world, random)
     assert all(moved.error is None for moved in world.moved)
     assert sum(moved.packets for moved in world.moved) > 0
     check(world, packets)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_markers_that_are_lost_are_sent_again(seed, monkeypatch):
+    random, packets = np.random.default_rng(seed), talk(seed, 4000)
+    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world.lose_markers, world.pace = 0.4, 5
+    moving(world, random, 3)
+    assert all(moved.error is None for moved in world.moved)
+    check(world, packets)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_mover_that_dies_at_any_step(seed, monkeypatch):
+    """Everyone goes on by itself; every packet is scored once; until rules change, and from the hand-over of all on, not a bit differs."""
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world.send(700)
+    world.move(split(random, [1, 2, 3, 4], 0.5, world.rules), stop_after=seed % 15)
+    world.send(300)
+    world.now_ns += 11 * 10**9
+    before_rules = seed % 15 <= 2
+    if before_rules:
+        check(world, packets)
+    else:
+        assert sorted(world.finish()) == list(range(len(packets)))
+    assert sum(instance.hold.counters["holds_expired"] for instance in world.instances.values()) > 0 or seed % 15 == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed, monkeypatch):
+    """It asks who took what over, and moves the rest anew, while everyone still holds."""
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world.send(700)
+    before, after = dict(world.rules), split(random, [1, 2, 3, 4], 0.5, world.rules)
+    world.move(after, stop_after=seed % 14)
+    world.send(int(random.integers(0, 200)))
+    for instance in set(after.values()):
+        before |= dict.fromkeys(world.call(instance, "taken", 1), instance)
+    world.owners = before
+    assert all(moved.error is None for moved in world.move(after))
+    moving(world, random, 2)
+    check(world, packets)
+
+
+METHODS = ["hold", "cut", "settled", "consumed", "give_streams", "give_rows", "take_streams", "take_rows", "release"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", range(3))
+def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method, monkeypatch):
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world.send(700)
+    world.refuse = {(2, method): "out of order"}
+    moved = world.move(split(random, [1, 2, 3, 4], 0.3, world.rules))
+    if method != "release":
+        assert any(one.error and "out of order" in one.error for one in moved)
+        assert all(2 in (one.handover.old, one.handover.new) for one in moved if one.error)
+    world.refuse = {}
+    world.send(500)
+    world.now_ns += 11 * 10**9
+    assert sorted(world.finish()) == list(range(len(packets)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_with_the_clock_of_the_kernel_every_packet_is_scored_once(seed, monkeypatch):
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed, stamped=False).patch(monkeypatch)
+    moving(world, random)
+    assert all(moved.error is None for moved in world.moved)
+    assert sorted(world.finish()) == list(range(len(packets)))

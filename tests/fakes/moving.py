@@ -4,14 +4,13 @@ overtake each other inside them, and follows a change of its rules flow by flow;
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from bricks import moving, packet_ring
+from bricks import hold, moving, packet_ring
 from bricks.base import Batch
 from bricks.feature_quantization import FeatureQuantization
 from bricks.hold import Hold
@@ -60,12 +59,11 @@ class Wire(PacketRing):
 class Instance:
     """Packets in, features by stamp out: the part of an instance that a move is about."""
 
-    def __init__(self, number: int, buckets: int, most: int) -> None:
+    def __init__(self, number: int, buckets: int, stamped: bool, layout: str) -> None:
         self.number, self.wire = number, Wire()
-        self.hold = Hold(self.wire, buckets, most=most)
+        self.hold = Hold(self.wire, buckets, stamped)
         self.batching = PacketBatching(0, self.hold, 64)
-        self.brick = FeatureQuantization()
-        self.next_row = 0
+        self.brick = FeatureQuantization(0, layout)
         self.features: list[tuple[int, np.ndarray]] = []
         stage = SimpleNamespace(brick=self.brick, order=SimpleNamespace(wanted=0))
         self.stage = stage
@@ -89,12 +87,13 @@ class Instance:
 class World:
     """`send` lets packets in; `move` changes the assignment by the protocol, with traffic in between; `died`: instances that do not answer."""
 
-    def __init__(self, packets: np.ndarray, assignment: dict[int, int], instances: int, seed: int, most: int = 1 << 18) -> None:
+    def __init__(self, packets: np.ndarray, assignment: dict[int, int], seed: int, **more: Any) -> None:
         self.random = np.random.default_rng(seed)
         self.packets, self.buckets = packets, len(assignment)
         self.source, self.target = (bucket_of(packets, self.buckets, side).astype(int) for side in ("src", "dst"))
-        self.instances = {i: Instance(i, self.buckets, most) for i in range(1, instances + 1)}
+        self.instances = {i: Instance(i, self.buckets, more.get("stamped", True), more.get("layout", "kitsune115")) for i in range(1, 6)}
         self.rules = dict(assignment)
+        self.owners: dict[int, int] | None = None  # who has the streams, where that differs from the rules
         self.cached: dict[tuple[int, int], dict[int, int]] = {}  # flow -> the assignment that its cached rule is of
         self.at, self.now_ns = 0, 10**9
         self.tokens = iter(range(1, 10**6))
@@ -139,13 +138,15 @@ class World:
     # ---- moves ----
     def move(self, after: dict[int, int], stop_after: int | None = None) -> tuple[moves.Moved, ...]:
         """`stop_after`: the mover dies after so many steps."""
-        plan = moves.Moving(next(self.tokens), dict(self.rules), after, frozenset(self.instances))
+        before = dict(self.rules if self.owners is None else self.owners)
+        plan = moves.Moving(next(self.tokens), before, after, frozenset(self.instances))
         steps, answer = moves.carry_out(plan), None
         for count in range(10**6):
             try:
                 step = steps.send(answer)
             except StopIteration as end:
                 self.moved += end.value
+                self.owners = dict(after)
                 return end.value
             if count == stop_after:
                 return ()
@@ -213,8 +214,9 @@ class World:
 
     # ---- in place of clocks and sockets ----
     def patch(self, monkeypatch: Any) -> World:
-        clock = SimpleNamespace(monotonic_ns=lambda: self.now_ns, monotonic=time.monotonic)
+        clock = SimpleNamespace(monotonic_ns=lambda: self.now_ns, monotonic=lambda: self.now_ns / 1e9)
         monkeypatch.setattr(packet_ring, "time", clock)
+        monkeypatch.setattr(hold, "time", clock)
         world = self
 
         class Peer:
