@@ -56,10 +56,19 @@ class Mover:
         """Put an assignment into force."""
         if steer.keep or not self.shared.config.exact:
             return Steered(steer.version, self._change_rules(steer))
-        before = self._recovered() if self.owners is None else self.owners
+        left = self.shared.store.open_moves() if self.owners is None else []
+        before = self._recovered(left) if self.owners is None else self.owners
+        answer = self._steer(steer, before)
+        for intent in left:  # who has no part in what is done anew still waits
+            self._ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))
+        return answer
+
+    def _alive(self, steer: Steer) -> frozenset[int]:
+        return frozenset(process.instance for process in self.shared.observed.processes.values()) & set(steer.ports)
+
+    def _steer(self, steer: Steer, before: Mapping[int, int]) -> Steered:
         self._ports = steer.ports
-        alive = frozenset(process.instance for process in self.shared.observed.processes.values()) & set(steer.ports)
-        move = Moving(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, alive)
+        move = Moving(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer))
         if not move.handovers:
             error = self._change_rules(steer)
             self.owners = steer.assignment if error is None else before
@@ -169,14 +178,14 @@ class Mover:
         except StoreError as error:
             LOG.error("a move is not journaled: %s", error)
 
-    def _recovered(self) -> Mapping[int, int]:
+    def _recovered(self, left: list[Intent]) -> Mapping[int, int]:
         """Who has the streams, after a start: as it was stored, but for moves that were begun and not ended.
 
         Of these, an instance that took buckets over says so; the others' streams are where they were, and are moved anew.
         """
         stored = self.shared.store.load()
         owners = dict(stored.assignment) if stored is not None and stored.buckets == self.shared.config.buckets else {}
-        for intent in self.shared.store.open_moves():
+        for intent in left:
             owners = dict(intent.before)
             for instance in sorted(set(intent.after.values())):
                 owners |= dict.fromkeys(self._taken(instance, intent.token), instance)
