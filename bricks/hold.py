@@ -182,7 +182,7 @@ class Hold:
         move = self._current(token)
         chosen = self._chosen(buckets)
         rows = _joined(move.held).copy()
-        source, target, own = self._ends(rows, chosen) + (rows["flags"] & SHADOW == 0,)
+        source, target, own = (*self._ends(rows, chosen), rows["flags"] & SHADOW == 0)
         wanted = np.where(own, source, target)
         if self.stamped:
             staying = own & target & move.after[_bucket(rows, self.buckets, "src")]

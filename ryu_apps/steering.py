@@ -137,11 +137,11 @@ class Steering(app_manager.RyuApp):
                 self.wanted = task
                 self.shared.put(self.mover.steer(task))
             elif self.wanted is not None and self.switch is not None:
-                error = self._carry_out(self.wanted)
-                if error is None:  # perhaps it was not in force before: a wire's port was missing
-                    self.shared.put(Steered(self.wanted.version))
+                answer = self.mover.steer(self.wanted)
+                if answer.error is None:  # perhaps it was not in force before: a wire's port was missing
+                    self.shared.put(answer)
                 else:
-                    LOG.warning("the rules could not be put right: %s", error)
+                    LOG.warning("the rules could not be put right: %s", answer.error)
 
     def _send_frames(self, frames: list[tuple[int, bytes]]) -> None:
         if self.switch is not None:

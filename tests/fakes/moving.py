@@ -67,7 +67,9 @@ class Instance:
         self.features: list[tuple[int, np.ndarray]] = []
         stage = SimpleNamespace(brick=self.brick, order=SimpleNamespace(wanted=0))
         self.stage = stage
-        process = SimpleNamespace(source=SimpleNamespace(source=self.hold), stages=[stage], spec=SimpleNamespace(buckets=buckets, process="a"))
+        process = SimpleNamespace(
+            source=SimpleNamespace(source=self.hold), stages=[stage], spec=SimpleNamespace(buckets=buckets, process="a")
+        )
         self.process = process
         self.process.next_row = 0
         self.handlers = Moving(process).handlers()  # type: ignore[arg-type]
