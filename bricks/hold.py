@@ -10,41 +10,18 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from bricks.held import Held, chosen_of
 from bricks.packet_batching import Source
-from bricks.packets import PACKET, SHADOW, bucket_of
+from bricks.packets import PACKET, SHADOW
 from lego_sdn.core.errors import BrickError
 
 MOST = 1 << 18  # rows that may wait
 LEASE_S = 10.0  # without a word from the mover: then the hold ends by itself
-_READS = 64  # of the source, between two looks for calls
 COUNTERS = ("held", "held_dropped", "held_shadows_dropped", "holds_expired", "handed_on")
-_NOTHING = np.empty(0, PACKET)
-
-
-@dataclass
-class Move:
-    """One move as an instance sees it.
-
-    cut      stamp (or time) up to which rows go on; None until it is known
-    before, after, gave, took   bool [buckets]: owned before and after the move, handed over, taken over
-    held     rows that wait; forwarded: rows of old owners
-    """
-
-    token: int
-    until: float
-    cut: int | None = None
-    before: np.ndarray = field(default_factory=lambda: np.empty(0, np.bool_))
-    after: np.ndarray = field(default_factory=lambda: np.empty(0, np.bool_))
-    gave: np.ndarray = field(default_factory=lambda: np.empty(0, np.bool_))
-    took: np.ndarray = field(default_factory=lambda: np.empty(0, np.bool_))
-    held: list[np.ndarray] = field(default_factory=list)
-    rows: int = 0
-    forwarded: list[np.ndarray] = field(default_factory=list)
+_READS = 64  # of the source, between two looks for calls
 
 
 class Hold:
@@ -55,13 +32,12 @@ class Hold:
     """
 
     def __init__(self, source: Source, buckets: int, stamped: bool = True, most: int = MOST) -> None:
-        self.source, self.buckets, self.most = source, buckets, most
-        self._key = "seq" if stamped else "time_ns"
-        self.stamped = stamped
+        self.source, self.buckets, self.stamped, self.most = source, buckets, stamped, most
         self.passed = -1  # highest stamp (or time) passed on
-        self.move: Move | None = None
-        self.ended: deque[Move] = deque(maxlen=4)
+        self.move: Held | None = None
+        self.ended: deque[Held] = deque(maxlen=4)
         self.counters = dict.fromkeys(COUNTERS, 0)
+        self._key = "seq" if stamped else "time_ns"
         self._playing: deque[np.ndarray] = deque()
         self._fresh = np.zeros(1024, PACKET)
 
@@ -104,15 +80,15 @@ class Hold:
             self._playing[0] = first[rows:]
         return rows
 
-    def _hold(self, move: Move, out: np.ndarray) -> int:
+    def _hold(self, move: Held, out: np.ndarray) -> int:
         """What is up to the cut goes on; the rest waits."""
         given = 0
         for _ in range(_READS):
-            fresh = self._fresh[: min(len(self._fresh), len(out) - given)]
+            fresh = self._fresh[: len(out) - given]
             rows = self.source.read(fresh)
             if rows == 0:
                 break
-            on = self._up_to_cut(fresh[:rows], move)
+            on = move.goes_on(fresh[:rows])
             count = int(np.count_nonzero(on))
             out[given : given + count] = fresh[:rows][on]
             given += count
@@ -121,33 +97,27 @@ class Hold:
                 break
         return given
 
-    def _up_to_cut(self, rows: np.ndarray, move: Move) -> np.ndarray:
-        return rows[self._key].astype(np.int64) <= (-1 if move.cut is None else move.cut)
-
-    def _keep(self, move: Move, rows: np.ndarray) -> None:
-        room = self.most - move.rows
+    def _keep(self, move: Held, rows: np.ndarray) -> None:
+        room = self.most - move.count
         if len(rows) > room:
             own = int(np.count_nonzero(rows["flags"][room:] & SHADOW == 0))
             self.counters["held_dropped"] += own
             self.counters["held_shadows_dropped"] += len(rows) - room - own
             rows = rows[:room]
-        if len(rows):
-            move.held.append(rows.copy())
-            move.rows += len(rows)
-            self.counters["held"] += len(rows)
+        self.counters["held"] += len(rows)
+        move.add(rows)
 
     # ---- a move, step by step ----
     def begin(self, token: int) -> int:
         """Hold from now on; returns the highest stamp (or time) passed on. One that is under way ends, and its rows wait on."""
-        if self.move is not None and self.move.token == token:
-            self._renew(self.move)
-            return self.passed
-        if self.move is not None:
-            self._end(self.move)
-        self.move = Move(token, time.monotonic() + LEASE_S)
-        for rows in self._playing:
-            self._keep(self.move, rows)
-        self._playing.clear()
+        if self.move is None or self.move.token != token:
+            if self.move is not None:
+                self._end(self.move)
+            self.move = Held(token, time.monotonic() + LEASE_S, self.stamped)
+            for rows in self._playing:
+                self._keep(self.move, rows)
+            self._playing.clear()
+        self._current(token)
         return self.passed
 
     def cut(self, token: int, stamp: int, before: Iterable[int], after: Iterable[int]) -> None:
@@ -155,14 +125,9 @@ class Hold:
         move = self._current(token)
         if stamp < self.passed:
             raise BrickError(f"packets up to {self.passed} went on already, the cut cannot be at {stamp}")
-        move.cut, move.before, move.after = stamp, self._chosen(before), self._chosen(after)
-        move.gave, move.took = self._chosen(()), self._chosen(())
-        held = _joined(move.held)
-        on = self._up_to_cut(held, move)
-        if on.any():
-            self._playing.append(held[on])
-            move.held = [held[~on]]
-            move.rows = len(move.held[0])
+        on = move.begin(stamp, chosen_of(before, self.buckets), chosen_of(after, self.buckets))
+        if len(on):
+            self._playing.append(on)
 
     def arrived(self, token: int, markers: Iterable[int]) -> int | None:
         """The first of these markers that came, once all rows before it are held or passed on."""
@@ -174,112 +139,52 @@ class Hold:
         return getattr(self.source, "markers", {})
 
     def rows_for(self, token: int, buckets: Iterable[int], marker: int) -> np.ndarray:
-        """Waiting rows that the new owner of `buckets` needs and may not have: PACKET [n].
-
-        Own packets from there, and shadows to there, are of the time of the old rules: the switch gives no others of these to an old
-        owner. Packets of its own from elsewhere to there may be of either; with stamps, the new owner sees which it has.
-        """
+        """Waiting rows that the new owner of these buckets needs and may not have: PACKET [n]. `marker`: one that came."""
         move = self._current(token)
-        chosen = self._chosen(buckets)
-        rows = _joined(move.held).copy()
-        source, target, own = (*self._ends(rows, chosen), rows["flags"] & SHADOW == 0)
-        wanted = np.where(own, source, target)
-        if self.stamped:
-            staying = own & target & move.after[_bucket(rows, self.buckets, "src")]
-            wanted |= staying & (rows["seq"].astype(np.int64) <= self._markers[marker])
-        wanted |= own & target & (move.before & ~move.after)[_bucket(rows, self.buckets, "src")]
-        rows["flags"][~source] |= np.uint32(SHADOW)  # who takes only the other end scores nothing
-        return rows[wanted]
+        if move.cut is None or marker not in self._markers:
+            raise BrickError("nothing can be handed over before the cut and the marker")
+        return move.needed(chosen_of(buckets, self.buckets), self._markers[marker])
 
     def gave(self, token: int, buckets: Iterable[int]) -> None:
         """The new owner of these buckets has streams and rows: they are not this instance's any more."""
-        self._current(token).gave |= self._chosen(buckets)
+        self._current(token).gave |= chosen_of(buckets, self.buckets)
 
     def take(self, token: int, buckets: Iterable[int], rows: np.ndarray) -> None:
         """Rows of an old owner, to be played in their place; and its buckets are this instance's from now on."""
         move = self._current(token)
-        move.took |= self._chosen(buckets)
+        if move.cut is None:
+            raise BrickError("nothing can be taken over before the cut")
+        move.took |= chosen_of(buckets, self.buckets)
         move.forwarded.append(rows)
 
     def release(self, token: int) -> dict[str, int]:
-        """Go on: play what waited, in order. Rows held, and of these those that another instance plays."""
+        """Go on: play what waited, in order. Rows held, and of these those that another instance scores."""
         if self.move is None or self.move.token != token:
             return {"held": 0, "handed_on": 0}
-        before = self.counters["handed_on"]
-        held = self.move.rows
+        before, held = self.counters["handed_on"], self.move.count
         self._end(self.move)
         return {"held": held, "handed_on": self.counters["handed_on"] - before}
 
     def taken(self, token: int) -> list[int]:
         """Buckets that this instance took over in this move, whether or not it has ended."""
-        for move in (*self.ended, *([self.move] if self.move else [])):
-            if move.token == token and len(move.took):
-                return np.flatnonzero(move.took).tolist()
-        return []
+        found = [move for move in (*self.ended, self.move) if move is not None and move.token == token]
+        return np.flatnonzero(found[-1].took).tolist() if found else []
 
-    def _current(self, token: int) -> Move:
+    def _current(self, token: int) -> Held:
+        """The move under way, which goes on waiting for `LEASE_S`."""
         if self.move is None or self.move.token != token:
             raise BrickError(f"this instance does not hold for move {token:#x}: it never did, or it waited for more than {LEASE_S:g} s")
-        self._renew(self.move)
+        self.move.until = time.monotonic() + LEASE_S
         return self.move
 
-    def _renew(self, move: Move) -> None:
-        move.until = time.monotonic() + LEASE_S
-
-    def _end(self, move: Move) -> None:
+    def _end(self, move: Held) -> None:
         """The move is over for this instance, however far it came."""
-        rows = _joined(move.held)
-        if len(move.took) and move.took.any():
-            rows = self._merged(move, rows)
-        if len(move.gave) and move.gave.any():
-            rows = self._without(move, rows)
+        rows, handed_on = move.to_play()
+        self.counters["handed_on"] += handed_on
         if len(rows):
-            self._playing.append(rows[np.argsort(rows[self._key], kind="stable")])
-        move.held, move.forwarded, self.move = [], [], None
+            self._playing.append(rows)
+        move.rows, move.forwarded, self.move = [], [], None
         self.ended.append(move)
 
-    def _merged(self, move: Move, rows: np.ndarray) -> np.ndarray:
-        """With the rows of old owners, each packet once: an own packet wins over its shadow."""
-        if not self.stamped:  # own packets from the buckets taken come from their old owner
-            rows = rows[~((rows["flags"] & SHADOW != 0) & move.took[_bucket(rows, self.buckets, "src")])]
-        every = np.concatenate([*move.forwarded, rows])
-        if not self.stamped:
-            return every
-        shadow = (every["flags"] & SHADOW) != 0
-        every = every[np.lexsort((shadow, every["seq"]))]
-        first = np.ones(len(every), np.bool_)
-        first[1:] = every["seq"][1:] != every["seq"][:-1]
-        return every[first]
-
-    def _without(self, move: Move, rows: np.ndarray) -> np.ndarray:
-        """Packets of sources that were given away become shadows, where their other end is still owned here; else they go."""
-        kept = (move.before & ~move.gave) | (move.after & ~move.before)
-        source, target = _bucket(rows, self.buckets, "src"), _bucket(rows, self.buckets, "dst")
-        shadow = rows["flags"] & SHADOW != 0
-        given = ~shadow & move.gave[source]
-        gone = (given & ~kept[target]) | (shadow & move.gave[target] & ~kept[source] & ~kept[target])
-        rows["flags"][given] |= np.uint32(SHADOW)
-        self.counters["handed_on"] += int(np.count_nonzero(given))
-        return rows[~gone]
-
-    def _chosen(self, buckets: Iterable[int]) -> np.ndarray:
-        chosen = np.zeros(self.buckets, np.bool_)
-        for bucket in buckets:
-            if not isinstance(bucket, int) or not 0 <= bucket < self.buckets:
-                raise BrickError(f"there is no bucket {bucket!r}: wanted one from 0 to {self.buckets - 1}")
-            chosen[bucket] = True
-        return chosen
-
-    def _ends(self, rows: np.ndarray, chosen: np.ndarray) -> tuple[Any, Any]:
-        return chosen[_bucket(rows, self.buckets, "src")], chosen[_bucket(rows, self.buckets, "dst")]
-
     def __repr__(self) -> str:
-        return f"<Hold of {self.source!r} passed={self.passed} {self.move or 'passing'}>"
-
-
-def _bucket(rows: np.ndarray, buckets: int, side: str) -> np.ndarray:
-    return bucket_of(rows, buckets, side).astype(np.int64)
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else _NOTHING
+        return f"<Hold of {self.source!r} passed={self.passed} {f'waiting={self.move.count}' if self.move else 'passing'}>"

@@ -18,8 +18,8 @@ from ryu.lib import hub
 
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.adapters.store import Intent, StoreError
-from lego_sdn.core.errors import LegoError
-from lego_sdn.core.events import Steer, Steered
+from lego_sdn.core.errors import LegoError, RpcError
+from lego_sdn.core.events import Note, Steer, Steered
 from lego_sdn.core.moves import Answer, Ask, ChangeRules, Moved, Moving, Pause, SendMarkers, carry_out
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
@@ -152,7 +152,7 @@ class Mover:
     def _of(self, instance: int) -> list[Process]:
         found = [process for process in self.shared.observed.processes.values() if process.instance == instance]
         if not found:
-            raise LegoError(f"instance {instance} has no process")
+            raise RpcError(f"instance {instance} has no process")
         return found
 
     def _processes(self, instance: int, part: str) -> list[Process]:
@@ -169,7 +169,7 @@ class Mover:
         for process in self._of(instance):
             if self._parts.get(_key(process), (False, False))[which]:
                 return process
-        raise LegoError(f"instance {instance} has no process with {part}")
+        raise RpcError(f"instance {instance} has no process with {part}")
 
     # ---- the journal ----
     def _journal(self, write: Callable[[Any], None]) -> None:
@@ -189,7 +189,7 @@ class Mover:
             owners = dict(intent.before)
             for instance in sorted(set(intent.after.values())):
                 owners |= dict.fromkeys(self._taken(instance, intent.token), instance)
-            LOG.warning("move %x was begun and not ended: it is finished now", intent.token)
+            self.shared.note(Note("move", "a move of buckets was begun and not ended before this controller started: it is finished now"))
             self._journal(lambda store, token=intent.token: store.end_move(token))
         return owners
 

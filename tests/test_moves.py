@@ -9,13 +9,12 @@ import itertools
 import json
 import os
 import signal
-import sqlite3
-import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config
 from lego_sdn.experiment import Experiment, Prepared, prepare
 from lego_sdn.summary import Summary
+from lego_sdn.system import CONTROLLER
 from lego_sdn.testbed import Load
 from topologies.traffic import traffic, write_pcap
 
@@ -66,15 +66,33 @@ class Run:
             self.errors.append(str(error))
             return False
 
-    def go(self, *steps: tuple[str, dict[str, Any]], settle_s: float = 40.0) -> Summary:
-        """Carry the steps out while traffic goes on, then account for every packet."""
+    def go(self, *steps: tuple[Any, ...], settle_s: float = 40.0) -> Summary:
+        """Carry the steps out while traffic goes on, then account for every packet. A step: command, body, what to do right after."""
         waiting = list(steps)
         assert self.post("pause")
         for seen in self.experiment.watch(self.load, settle_s):
             if waiting and seen.quiet and self.post(waiting[0][0], **waiting[0][1]):
-                waiting.pop(0)
+                for then in waiting.pop(0)[2:]:
+                    then(self)
         assert waiting == [], self.errors
         return self.experiment.finish(self.prepared.unsplit)
+
+    def restart_controller(self) -> None:
+        """kill -9, and another one."""
+        system = self.experiment.system
+        child = system._children.pop(CONTROLLER)
+        child.kill()
+        child.wait()
+        command = [sys.executable, str(Path(sys.executable).with_name("ryu-manager")), "lego_sdn.app"]
+        system._launch(system._journal, CONTROLLER, [*command, "--lego-config", str(system.run_dir / "config.yaml")])
+        system._await("controller ready", system._controller_is_ready)
+        self.experiment._await_ready()
+
+    def kill_instance(self, instance: int) -> None:
+        """kill -9 of its processes."""
+        for one in self.experiment.system.agent.call("instances"):
+            for process in one["processes"] if one["instance"] == instance else ():
+                os.kill(process["pid"], signal.SIGKILL)
 
     def notes(self, kind: str) -> list[str]:
         return [event["text"] for event in self.experiment.actions if event["kind"] == kind]
@@ -143,3 +161,35 @@ def test_every_brick_in_a_process_of_its_own(run):
     summary = made.go(REPLICATE, move(0, 32, 1), move(0, 64, 2), merge(1))
     check_all_equal(summary)
     assert made.notes("inexact") == []
+
+
+def after(seconds: float, do: Callable[[Run], None]) -> Callable[[Run], None]:
+    """Somewhere in the middle of the move: how far it is then depends on the machine, and must not matter."""
+
+    def then(made: Run) -> None:
+        time.sleep(seconds)
+        do(made)
+
+    return then
+
+
+def test_a_controller_that_is_killed_in_the_middle_of_moves_costs_no_bit(run):
+    made = run()
+    made.load = replace(made.load, pps=400.0)
+    kills = [
+        (*move(low, low + 24, to), after(seconds, Run.restart_controller)) for low, to, seconds in ((0, 2, 0.03), (8, 1, 0.1), (0, 2, 0.25))
+    ]
+    summary = made.go(REPLICATE, *kills)
+    check_all_equal(summary)
+    assert made.notes("inexact") == []
+    assert any("begun and not ended" in text for text in made.notes("move"))
+
+
+@pytest.mark.parametrize("killed", [1, 2], ids=["old owner", "new owner"])
+def test_an_instance_that_is_killed_in_the_middle_of_a_move(run, killed):
+    made = run()
+    summary = made.go(REPLICATE, (*move(0, 64, 2), after(0.1, lambda it: it.kill_instance(killed))))
+    assert summary.forwarded == summary.sent - summary.dropped.get("before the switch", 0)
+    assert summary.comparison.twice == 0
+    assert summary.comparison.scored > PACKETS // 2
+    assert made.notes("failed") != []

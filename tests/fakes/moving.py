@@ -1,5 +1,7 @@
-"""Instances and a switch in memory, for moves of buckets: real holds and real feature bricks; a switch that takes packets in batches, lets flows
-overtake each other inside them, and follows a change of its rules flow by flow; queues of any length; a clock turned by hand.
+"""Instances and a switch in memory, for moves of buckets: real holds and real feature bricks, and a clock turned by hand.
+
+The switch takes packets in batches, lets flows overtake each other inside them, and follows a change of its rules flow by flow. Queues
+before the instances have any length.
 """
 
 from __future__ import annotations
@@ -73,7 +75,6 @@ class Instance:
         self.process = process
         self.process.next_row = 0
         self.handlers = Moving(process).handlers()  # type: ignore[arg-type]
-        self.dead = False
 
     def work(self, batches: int) -> None:
         for _ in range(batches):
@@ -87,7 +88,7 @@ class Instance:
 
 
 class World:
-    """`send` lets packets in; `move` changes the assignment by the protocol, with traffic in between; `died`: instances that do not answer."""
+    """`send` lets packets in; `move` changes the assignment as the controller does, with traffic in between."""
 
     def __init__(self, packets: np.ndarray, assignment: dict[int, int], seed: int, **more: Any) -> None:
         self.random = np.random.default_rng(seed)
@@ -183,8 +184,6 @@ class World:
 
     def call(self, number: int, method: str, *params: Any) -> Any:
         instance = self.instances[number]
-        if instance.dead:
-            raise Unreachable(f"i{number} is gone")
         if (number, method) in self.refuse:
             raise Unreachable(self.refuse[number, method])
         return instance.handlers[method](*params)
@@ -205,8 +204,7 @@ class World:
         for _ in range(8):
             self.now_ns += 2 * PATIENCE_NS
             for instance in self.instances.values():
-                if not instance.dead:
-                    instance.work(10**6)
+                instance.work(10**6)
         found: dict[int, np.ndarray] = {}
         for instance in self.instances.values():
             for seq, row in instance.features:
