@@ -152,7 +152,7 @@ def test_instances_come_and_go_and_no_score_differs(run):
     check_all_equal(summary)
     assert made.notes("inexact") == []
     assert made.notes("failed") == []
-    assert len([text for text in made.notes("moved") if "handovers took" in text]) == 6
+    assert len([text for text in made.notes("moved") if "packets waited" in text]) == 6
     assert sum(int(text.split(" packets waited")[0].rsplit(" ", 1)[1]) for text in made.notes("moved") if "waited" in text) > 0
 
 

@@ -185,28 +185,28 @@ def _settle(move: Moving) -> Generator[Step, Any, dict[int, int]]:
     A new owner's marker is sent after those of the old owners: what they hand over came through the switch before it, so that nothing
     with a lower stamp can come to the new owner any more. Returns, by old owner, the marker that came.
     """
-    came: dict[int, int] = {}
+    came: dict[int, int] = {}  # old owner -> marker
+    ended: dict[int, int] = {}  # new owner -> marker
     rows: dict[int, int] = {}
-    newest = 0
     for attempt in range(ATTEMPTS):
-        olds, news = {one.old for one in move.possible}, {one.new for one in move.possible}
-        markers = [(i, move.marker(attempt, 0)) for i in sorted(olds - set(came))] + [(i, move.marker(attempt, 1)) for i in sorted(news)]
-        yield SendMarkers(tuple(markers))
+        markers = [(one.old, move.marker(attempt, 0)) for one in move.possible if one.old not in came]
+        markers += [(one.new, move.marker(attempt, 1)) for one in move.possible]
+        yield SendMarkers(tuple(dict.fromkeys(markers)))
         for _ in range(QUESTIONS):
-            waiting = [i for i in sorted(olds) if i not in came]
+            waiting = sorted({one.old for one in move.possible} - set(came))
             yield from _ask_markers(move, waiting, [move.marker(a, 0) for a in range(attempt + 1)], (came, rows))
-            newest = max((marker // MARKER_KINDS % ATTEMPTS for marker in came.values()), default=0)
-            olds, news = {one.old for one in move.possible}, {one.new for one in move.possible}
-            if olds <= set(came):
-                ended: dict[int, int] = {}
-                yield from _ask_markers(move, sorted(news), [move.marker(a, 1) for a in range(newest, attempt + 1)], (ended, rows))
-                news = {one.new for one in move.possible}
-                if news <= set(ended):
+            if {one.old for one in move.possible} <= set(came):
+                newest = max((marker // MARKER_KINDS % ATTEMPTS for marker in came.values()), default=0)
+                waiting = sorted({one.new for one in move.possible} - set(ended))
+                yield from _ask_markers(move, waiting, [move.marker(a, 1) for a in range(newest, attempt + 1)], (ended, rows))
+                if {one.new for one in move.possible} <= set(ended):
                     yield from _consumed(move, rows)
                     return came
             yield Pause()
     for one in move.possible:
-        move.errors.setdefault(one.old if one.old not in came else one.new, "no marker came through the switch to it")
+        for instance in {one.old} - set(came) | {one.new} - set(ended):
+            move.errors[instance] = "no marker came through the switch to it"
+    yield from _consumed(move, rows)
     return came
 
 

@@ -90,7 +90,7 @@ def _tell_moves(turn: Turn, event: Steered) -> None:
         else:
             turn.note("inexact", f"{buckets}: instance {new} goes on without the streams of instance {old}: {one.error}", new)
     if done:
-        turn.note("moved", f"{len(done)} handovers took {event.ms:.0f} ms; {event.held} packets waited meanwhile")
+        turn.note("moved", f"{len(done)} handover{'s' * (len(done) > 1)} took {event.ms:.0f} ms; {event.held} packets waited meanwhile")
 
 
 # ---- the agent ----
