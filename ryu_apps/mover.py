@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import queue
 import secrets
-import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,7 +19,7 @@ from lego_sdn.adapters.rpc import Client
 from lego_sdn.adapters.store import Intent, StoreError
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, Steered
-from lego_sdn.core.moves import Answer, Ask, ChangeRules, Moved, Moving, Pause, SendMarkers, carry_out
+from lego_sdn.core.moves import Answer, Ask, ChangeRules, Moved, Moving, Pause, SendMarkers, carry_out, marker_frame
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
 
@@ -28,16 +27,8 @@ LOG = logging.getLogger("lego.mover")
 ANSWER_S = 4.0
 GIVE_S = 8.0  # streams and packets go from instance to instance meanwhile
 TOKEN_BITS = 50
-FRAME = struct.Struct("!6s6sHIQ34x")  # Ethernet header, magic, token: as of bricks/packets.py
-MARKER_TYPE, MARKER_MAGIC = 0x88B5, 0x4C454D4B
-TO, FROM = b"\x02\x4c\x45\x47\x4f\x02", b"\x02\x4c\x45\x47\x4f\x01"
 
 Frames = list[tuple[int, bytes]]
-
-
-def marker_frame(token: int) -> bytes:
-    """A frame that instances take for a marker, and nobody else for anything."""
-    return FRAME.pack(TO, FROM, MARKER_TYPE, MARKER_MAGIC, token)
 
 
 class Mover:

@@ -6,6 +6,7 @@ memory and taken by the controller. It reads no clock: waiting is counted in que
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,6 +15,11 @@ MARKER_KINDS = 2
 ATTEMPTS = 16  # markers sent, before an instance is given up
 QUESTIONS = 50  # between two attempts
 PAUSE_S = 0.01  # between two questions
+
+
+FRAME = struct.Struct("!6s6sHIQ34x")  # Ethernet header, magic, token: as of bricks/packets.py
+MARKER_TYPE, MARKER_MAGIC = 0x88B5, 0x4C454D4B
+TO, FROM = b"\x02\x4c\x45\x47\x4f\x02", b"\x02\x4c\x45\x47\x4f\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,11 @@ class Moving:
             if instance in self.errors:
                 return f"instance {instance}: {self.errors[instance]}"
         return "the rules could not be changed"
+
+
+def marker_frame(token: int) -> bytes:
+    """A frame that instances take for a marker, and nobody else for anything."""
+    return FRAME.pack(TO, FROM, MARKER_TYPE, MARKER_MAGIC, token)
 
 
 def buckets_in_words(buckets: Sequence[int]) -> str:

@@ -1,11 +1,11 @@
-"""The mover against brick processes that answer by hand; and its markers, as instances read them."""
+"""Markers as the controller makes them and instances read them."""
 
 from __future__ import annotations
 
 import pytest
 
 from bricks.kernels import packet_ring as kernel
-from ryu_apps.mover import marker_frame
+from lego_sdn.core.moves import marker_frame
 from tests.bricks.blocks import Arrived, Blocks, stamped
 from tests.bricks.veth import udp
 
