@@ -48,8 +48,7 @@ class Hold:
     def read(self, out: np.ndarray) -> int:
         """As the source's, but for what waits."""
         if self.move is not None and time.monotonic() > self.move.until:
-            self.counters["holds_expired"] += 1
-            self._end(self.move)
+            self.give_up()
         if self._playing:
             rows = self._play(out)
         elif self.move is not None:
@@ -169,6 +168,16 @@ class Hold:
         """Buckets that this instance took over in this move, whether or not it has ended."""
         found = [move for move in (*self.ended, self.move) if move is not None and move.token == token]
         return np.flatnonzero(found[-1].took).tolist() if found else []
+
+    def renew(self, token: int) -> None:
+        """The mover lives. BrickError if this instance does not hold for this move."""
+        self._current(token)
+
+    def give_up(self) -> None:
+        """Wait no more: the process is to end."""
+        if self.move is not None:
+            self.counters["holds_expired"] += 1
+            self._end(self.move)
 
     def _current(self, token: int) -> Held:
         """The move under way, which goes on waiting for `LEASE_S`."""

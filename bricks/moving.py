@@ -19,7 +19,7 @@ from lego_sdn.adapters.rpc import Client, Unreachable
 from lego_sdn.core.errors import BrickError
 
 PEER_S = 5.0  # for the other instance to answer
-PORTION = 16  # buckets whose streams go in one message
+PORTION = 4  # buckets whose streams go in one message
 
 
 class Moving:
@@ -29,7 +29,7 @@ class Moving:
         self.process = process
 
     def handlers(self) -> dict[str, Callable]:
-        names = "hold cut settled consumed give_streams take_streams give_rows take_rows release taken"
+        names = "hold cut renew settled consumed give_streams take_streams give_rows take_rows release taken"
         return {name: getattr(self, name) for name in names.split()}
 
     # ---- asked by the mover ----
@@ -41,6 +41,11 @@ class Moving:
     def cut(self, token: int, stamp: int, before: list[int], after: list[int]) -> bool:
         """Packets up to `stamp` go on, later ones wait; what the instance owns before and after."""
         self._hold().cut(token, stamp, before, after)
+        return True
+
+    def renew(self, token: int) -> bool:
+        """The mover lives: wait on."""
+        self._renew(token)
         return True
 
     def settled(self, token: int, markers: list[int]) -> list[int] | None:
@@ -62,6 +67,7 @@ class Moving:
                 data = state.export(frozenset(buckets[at : at + PORTION]), self.process.spec.buckets)
                 size += len(data)
                 records += peer.call("take_streams", token, data, owned if at == 0 else None)
+                self._renew(token)
         return {"bytes": size, "records": records}
 
     def give_rows(self, token: int, buckets: list[int], marker: int, address: str) -> int:
@@ -92,6 +98,7 @@ class Moving:
     # ---- asked by the old owner ----
     def take_streams(self, token: int, data: bytes, owned: list[int] | None) -> int:
         """Take streams in; `owned`: first forget those with no end in there, which an earlier ownership left."""
+        self._renew(token)
         state = self._state()
         if owned is not None:
             state.forget(frozenset(owned), self.process.spec.buckets)
@@ -105,6 +112,11 @@ class Moving:
         return True
 
     # ---- where things are ----
+    def _renew(self, token: int) -> None:
+        hold = self._hold_if_any()
+        if hold is not None:
+            hold.renew(token)
+
     def _hold_if_any(self) -> Hold | None:
         source = getattr(self.process.source, "source", None)
         return source if isinstance(source, Hold) else None

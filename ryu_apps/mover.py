@@ -25,7 +25,8 @@ from ryu_apps.shared import Shared, spawn
 
 LOG = logging.getLogger("lego.mover")
 ANSWER_S = 4.0
-GIVE_S = 8.0  # streams and packets go from instance to instance meanwhile
+GIVE_S = 60.0  # streams and packets go from instance to instance meanwhile
+RENEW_S = 2.0  # between two words to those that hold
 TOKEN_BITS = 50
 
 Frames = list[tuple[int, bytes]]
@@ -51,7 +52,7 @@ class Mover:
         before = self._recovered(left) if self.owners is None else self.owners
         answer = self._steer(steer, before)
         for intent in left:  # who has no part in what is done anew still waits
-            self._ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))
+            self.ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))
         return answer
 
     def _alive(self, steer: Steer) -> frozenset[int]:
@@ -75,6 +76,13 @@ class Mover:
         return Steered(steer.version, error, moved, (time.monotonic() - began) * 1e3, move.held)
 
     def _go_through(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+        word = _Word(self, move)
+        try:
+            return self._take_steps(move, steer)
+        finally:
+            word.over = True
+
+    def _take_steps(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
         steps, answer, error = carry_out(move), None, None
         laps: list[str] = []
         while True:
@@ -103,10 +111,10 @@ class Mover:
             except LegoError as error:
                 LOG.warning("markers were not sent: %s", error)
             return None
-        return self._ask_all(step)
+        return self.ask_all(step)
 
     # ---- asking instances ----
-    def _ask_all(self, asks: tuple[Ask, ...]) -> list[Answer]:
+    def ask_all(self, asks: tuple[Ask, ...]) -> list[Answer]:
         """All at once: a slow instance delays none but itself."""
         answers: queue.Queue[tuple[int, Answer]] = queue.Queue()
         for at, ask in enumerate(asks):
@@ -195,6 +203,22 @@ class Mover:
                 if taken:
                     return taken
         return []
+
+
+class _Word:
+    """Until it is `over`, tells those who hold again and again that the mover lives."""
+
+    def __init__(self, mover: Mover, move: Moving) -> None:
+        self.over = False
+        self.mover, self.move = mover, move
+        spawn(self._work)
+
+    def _work(self) -> None:
+        while not self.over:
+            hub.sleep(RENEW_S)
+            instances = {one.old for one in self.move.possible} | {one.new for one in self.move.possible}
+            if instances and not self.over:
+                self.mover.ask_all(tuple(Ask(i, "packets", "renew", (self.move.token,)) for i in sorted(instances)))
 
 
 def _key(process: Process) -> tuple[int, str, int]:

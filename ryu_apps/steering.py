@@ -13,14 +13,14 @@ import time
 from ryu.base import app_manager
 from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
-from ryu.lib import hub
 
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
-from lego_sdn.core.rules import Cookie, Rule
-from lego_sdn.core.steering import GUARD, OWN, Change, Options, compile_rules, diff
+from lego_sdn.core.rules import Rule
+from lego_sdn.core.steering import OWN, Options, compile_rules, diff
 from ryu_apps import openflow
+from ryu_apps.hurry import Hurry
 from ryu_apps.mover import Mover
 from ryu_apps.observed import Bridge, BucketRates
 from ryu_apps.shared import Shared, every, spawn
@@ -28,8 +28,6 @@ from ryu_apps.switch import Switch, SwitchError
 
 LOG = logging.getLogger("lego.steering")
 REPAIR = "repair"
-HURRY_S = 0.01
-NO_COOKIE = Cookie(GUARD, "base")
 
 
 class Steering(app_manager.RyuApp):
@@ -252,24 +250,6 @@ class Steering(app_manager.RyuApp):
             self.shared.note(Note("repair", f"switch {switch.name} has {there} of LEGO's rules instead of {believed}: they are put right"))
             self.installed = None
             self.work.put(REPAIR)
-
-
-class Hurry:
-    """Until it is `over`, puts a rule that no traffic meets in again, so that Open vSwitch looks through its cached flows at once."""
-
-    def __init__(self, switch: Switch, rules: frozenset[Rule]) -> None:
-        self.over = False
-        self.switch, self.rules = switch, tuple(rule for rule in rules if (Cookie.decode(rule.cookie) or NO_COOKIE).role == "reserved")
-        spawn(self._work)
-
-    def _work(self) -> None:
-        while not self.over:
-            try:
-                self.switch.commit(Change(add=self.rules))
-            except SwitchError as error:
-                LOG.warning("cached flows are not hurried: %s", error)
-                return
-            hub.sleep(HURRY_S)
 
 
 def _port(port: str | int, numbers: dict[str, int], switch: Switch) -> int:
