@@ -19,7 +19,7 @@ from bricks.packets import PACKET, SHADOW
 from lego_sdn.core.errors import BrickError
 
 MOST = 1 << 18  # rows that may wait
-LEASE_S = 10.0  # without a word from the mover: then the hold ends by itself
+LEASE_S = 15.0  # without a word from the mover: then the hold ends by itself
 COUNTERS = ("held", "held_dropped", "held_shadows_dropped", "holds_expired", "handed_on")
 _READS = 64  # of the source, between two looks for calls
 

@@ -113,6 +113,15 @@ class Mover:
             return None
         return self.ask_all(step)
 
+    def keep_open(self) -> None:
+        """Until rules can be sent, those who wait since the controller before this one wait on."""
+        left = self.shared.store.open_moves()
+        instances = {instance for intent in left for instance in (*intent.before.values(), *intent.after.values())}
+        while left and self.owners is None:
+            for intent in left:
+                self.ask_all(tuple(Ask(i, "every", "renew", (intent.token,)) for i in sorted(instances)))
+            hub.sleep(RENEW_S)
+
     # ---- asking instances ----
     def ask_all(self, asks: tuple[Ask, ...]) -> list[Answer]:
         """All at once: a slow instance delays none but itself."""

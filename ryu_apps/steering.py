@@ -54,6 +54,7 @@ class Steering(app_manager.RyuApp):
     def start(self) -> None:
         super().start()
         spawn(self._work)
+        spawn(self.mover.keep_open)
         every(self.shared.config.scaling.period_s, self._watch)
 
     # ---- connections ----

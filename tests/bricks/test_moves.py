@@ -80,7 +80,7 @@ def test_a_mover_that_dies_at_any_step(seed, monkeypatch):
     world.send(700)
     world.move({b: owner % 4 + 1 if b % 2 else owner for b, owner in world.rules.items()}, stop_after=seed % 15)
     world.send(300)
-    world.now_ns += 11 * 10**9
+    world.now_ns += 16 * 10**9
     if seed % 15 <= 2:  # the rules are as they were
         check(world, packets)
     else:
@@ -126,7 +126,7 @@ def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method, monkey
         assert method in ("release", "take_streams", "take_rows", "give_streams", "give_rows")
     world.refuse = {}
     world.send(500)
-    world.now_ns += 11 * 10**9
+    world.now_ns += 16 * 10**9
     assert sorted(world.finish()) == list(range(len(packets)))
 
 
