@@ -54,7 +54,9 @@ class Run:
     errors: list[str] = field(default_factory=list)
 
     def post(self, name: str, **body: Any) -> bool:
-        request = urllib.request.Request(f"{self.experiment.system.url}/{name}", json.dumps(body).encode(), method="POST")
+        request = urllib.request.Request(
+            f"{self.experiment.system.url}/{name}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
         try:
             with urllib.request.urlopen(request, timeout=10):
                 return True
@@ -71,7 +73,8 @@ class Run:
         waiting = list(steps)
         assert self.post("pause")
         for seen in self.experiment.watch(self.load, settle_s):
-            if waiting and seen.quiet and self.post(waiting[0][0], **waiting[0][1]):
+            flowing = any(brick["packets_in"] > 300 for brick in seen.bricks["bricks"])
+            if waiting and flowing and seen.quiet and self.post(waiting[0][0], **waiting[0][1]):
                 for then in waiting.pop(0)[2:]:
                     then(self)
         assert waiting == [], self.errors
