@@ -48,12 +48,27 @@ class Mover:
         """Put an assignment into force."""
         if steer.keep or not self.shared.config.exact:
             return Steered(steer.version, self._change_rules(steer))
-        left = self.shared.store.open_moves() if self.owners is None else []
-        before = self._recovered(left) if self.owners is None else self.owners
-        answer = self._steer(steer, before)
-        for intent in left:  # who has no part in what is done anew still waits
-            self.ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))
-        return answer
+        if self.owners is None:
+            return self._first(steer)
+        return self._steer(steer, self.owners)
+
+    def _first(self, steer: Steer) -> Steered:
+        """The first rules of this controller: what the one before it began is finished as it was meant, before anything else is done.
+
+        Packets of the time between wait at the owner that was meant, streams are where they were; only that move brings them together.
+        """
+        left, owners = self._left()
+        if not left:
+            return self._steer(steer, owners)
+        self.shared.note(Note("move", "a move of buckets was begun and not ended before this controller started: it is finished now"))
+        meant = left[-1].after
+        there = {bucket: meant[bucket] if meant.get(bucket) in steer.ports else owner for bucket, owner in steer.assignment.items()}
+        first = self._steer(replace(steer, assignment=there), owners)
+        for intent in left:
+            self._journal(lambda store, token=intent.token: store.end_move(token))
+            self.ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))  # the others
+        then = self._steer(steer, owners if self.owners is None else self.owners)
+        return Steered(steer.version, then.error, first.moved + then.moved, first.ms + then.ms, first.held + then.held)
 
     def _alive(self, steer: Steer) -> frozenset[int]:
         return frozenset(process.instance for process in self.shared.observed.processes.values()) & set(steer.ports)
@@ -63,7 +78,7 @@ class Mover:
         move = Moving(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer))
         if not move.handovers:
             error = self._change_rules(steer)
-            self.owners = steer.assignment if error is None else before
+            self._has(steer.assignment if error is None else before)
             return Steered(steer.version, error)
         return self._move(move, steer)
 
@@ -71,8 +86,8 @@ class Mover:
         began = time.monotonic()
         self._journal(lambda store: store.begin_move(Intent(move.token, move.before, move.after)))
         moved, error = self._go_through(move, replace(steer, settle=True))
+        self._has(move.after if error is None else move.before)
         self._journal(lambda store: store.end_move(move.token))
-        self.owners = move.after if error is None else move.before
         return Steered(steer.version, error, moved, (time.monotonic() - began) * 1e3, move.held)
 
     def _go_through(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
@@ -180,26 +195,32 @@ class Mover:
         raise RpcError(f"instance {instance} has no process with {part}")
 
     # ---- the journal ----
+    def _has(self, owners: Mapping[int, int]) -> None:
+        """Whose the streams are now."""
+        if owners != self.owners:
+            self._journal(lambda store: store.save_owners(owners))
+        self.owners = owners
+
     def _journal(self, write: Callable[[Any], None]) -> None:
         try:
             write(self.shared.store)
         except StoreError as error:
             LOG.error("a move is not journaled: %s", error)
 
-    def _recovered(self, left: list[Intent]) -> Mapping[int, int]:
-        """Who has the streams, after a start: as it was stored, but for moves that were begun and not ended.
+    def _left(self) -> tuple[list[Intent], Mapping[int, int]]:
+        """Moves that were begun and not ended; and who has the streams: as it was saved, or before the last of these moves.
 
-        Of these, an instance that took buckets over says so; the others' streams are where they were, and are moved anew.
+        Of that, a new owner that took buckets over says so.
         """
-        stored = self.shared.store.load()
-        owners = dict(stored.assignment) if stored is not None and stored.buckets == self.shared.config.buckets else {}
-        for intent in left:
+        stored, left = self.shared.store.load(), self.shared.store.open_moves()
+        if stored is None or stored.buckets != self.shared.config.buckets:  # another division: nothing can be said of the streams
+            return [], {}
+        owners = self.shared.store.owners()
+        for intent in left[-1:]:
             owners = dict(intent.before)
             for instance in sorted(set(intent.after.values())):
                 owners |= dict.fromkeys(self._taken(instance, intent.token), instance)
-            self.shared.note(Note("move", "a move of buckets was begun and not ended before this controller started: it is finished now"))
-            self._journal(lambda store, token=intent.token: store.end_move(token))
-        return owners
+        return left, owners
 
     def _taken(self, instance: int, token: int) -> list[int]:
         for process in self.shared.observed.processes.values():

@@ -18,7 +18,9 @@ MEMORY = ":memory:"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS assignment (bucket INTEGER PRIMARY KEY, instance INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS moves (token INTEGER PRIMARY KEY, before TEXT NOT NULL, after TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS moves (number INTEGER PRIMARY KEY AUTOINCREMENT, token INTEGER NOT NULL, before TEXT NOT NULL,
+                                  after TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS streams (bucket INTEGER PRIMARY KEY, instance INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
                                    instance INTEGER);
 """
@@ -106,17 +108,28 @@ class Store:
         """Journal a move of buckets before anything of it is done."""
         rows = [json.dumps(sorted(assignment.items())) for assignment in (intent.before, intent.after)]
         with self._transaction():
-            self._base.execute("INSERT OR REPLACE INTO moves VALUES (?, ?, ?)", (intent.token, *rows))
+            self._base.execute("INSERT INTO moves (token, before, after) VALUES (?, ?, ?)", (intent.token, *rows))
 
     def end_move(self, token: int) -> None:
         """The move is over."""
         with self._transaction():
             self._base.execute("DELETE FROM moves WHERE token = ?", (token,))
 
-    def open_moves(self) -> list[Intent]:
-        """Moves that a controller began and did not end, in no order; more than one only if it died again while it finished one."""
+    def save_owners(self, owners: Mapping[int, int]) -> None:
+        """Which instance has the streams of which bucket: it follows the assignment when the rules are in force and moves are over."""
+        with self._transaction():
+            self._base.execute("DELETE FROM streams")
+            self._base.executemany("INSERT INTO streams VALUES (?, ?)", sorted(owners.items()))
+
+    def owners(self) -> dict[int, int]:
+        """As last saved."""
         with self._explained():
-            rows = self._base.execute("SELECT token, before, after FROM moves ORDER BY rowid").fetchall()
+            return dict(self._base.execute("SELECT bucket, instance FROM streams"))
+
+    def open_moves(self) -> list[Intent]:
+        """Moves that a controller began and did not end, in their order; more than one only if it died again while it finished one."""
+        with self._explained():
+            rows = self._base.execute("SELECT token, before, after FROM moves ORDER BY number").fetchall()
         return [Intent(token, dict(json.loads(before)), dict(json.loads(after))) for token, before, after in rows]
 
     def note(self, entry: Entry) -> int:

@@ -111,3 +111,15 @@ def test_a_move_that_was_begun_is_found_again(tmp_path):
     second.end_move(2**49 + 1)
     assert second.open_moves() == []
     second.close()
+
+
+def test_who_has_the_streams_is_found_again(tmp_path):
+    path = str(tmp_path / "controller.db")
+    first = Store(path)
+    assert first.owners() == {}
+    first.save_owners({0: 1, 1: 2})
+    first.save_owners({0: 3})
+    first.close()
+    second = Store(path)
+    assert second.owners() == {0: 3}
+    second.close()
