@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bricks.base import BRICKS, Brick
+from bricks.hold import Hold
 from bricks.model import Model, load_model
 from bricks.packet_batching import PacketBatching
 from bricks.packet_ring import PacketRing
@@ -84,7 +85,8 @@ def build(spec: Spec, models: Models) -> list[Brick]:
 def _brick(spec: Spec, kind: str, serial: int, model: Model | None) -> Brick:
     """The NF builds its bricks; only the one at the interface is built here."""
     if kind == PacketBatching.kind and spec.interface:
-        return PacketBatching(serial, PacketRing(spec.interface, stamps=spec.stamps, **spec.capture), spec.batch)
+        ring = PacketRing(spec.interface, stamps=spec.stamps, **spec.capture)
+        return PacketBatching(serial, Hold(ring, spec.buckets, stamped=spec.stamps == "trailer"), spec.batch)
     settings = {
         "limits": spec.limits,
         "precision": spec.precision,

@@ -36,6 +36,9 @@ class State(Protocol):
     def adopt(self, data: bytes) -> int:
         """Take the records in; returns how many. A record held already is left as it is."""
 
+    def forget(self, owned: frozenset[int], of: int) -> int:
+        """Drop the streams that have no end in the buckets still owned; returns how many."""
+
 
 class Brick:
     """Base of all bricks; a subclass names its kind and has a docstring of the fixed form that the contract suite checks.

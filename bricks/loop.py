@@ -57,6 +57,7 @@ class Loop:
 
     def drain(self, seconds: float) -> None:
         """Work until nothing waits and nothing has come for a while, `seconds` have passed or SIGTERM came. Answers no calls meanwhile."""
+        self.process.wait_no_more()
         last = time.monotonic()
         deadline = last + seconds
         while (now := time.monotonic()) < deadline and not self.leaving:

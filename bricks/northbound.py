@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bricks.moving import Moving
 from bricks.process import Process
 from lego_sdn.core.errors import BrickError
 
@@ -22,7 +23,7 @@ class Northbound:
 
     def handlers(self) -> dict[str, Callable]:
         names = "load alerts routes inputs export adopt drain stop"
-        return {name: getattr(self, name) for name in names.split()}
+        return {name: getattr(self, name) for name in names.split()} | Moving(self.process).handlers()
 
     def load(self) -> dict[str, Any]:
         """The load report: totals since start."""

@@ -10,6 +10,8 @@ from bricks.base import Batch, Brick
 from bricks.packets import PACKET
 from lego_sdn.core.errors import BrickError
 
+COUNTERS = ("held", "held_shadows_dropped", "holds_expired", "handed_on")  # of a `bricks.hold.Hold`
+
 
 class Source(Protocol):
     """Where packets come from; `bricks.packet_ring.PacketRing` is one."""
@@ -69,4 +71,7 @@ class PacketBatching(Brick, kind="packet-batching"):
             return None
         totals = self.source.statistics()
         self.dropped["unstamped"] = totals["unstamped"]
+        self.counters |= {name: count for name, count in totals.items() if name in COUNTERS}
+        if totals.get("held_dropped"):
+            self.dropped["held_dropped"] = totals["held_dropped"]
         return {**totals, "queue": self.source.queue()}

@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ _TPACKET_V3 = 2
 _PROMISCUOUS = 1
 _ALL_PROTOCOLS = 0x0003
 _FRAME_BYTES = 2048  # only a divisor of the block in version 3; frames may be larger
+
+_MARKERS = 64  # that are remembered
 
 
 class PacketRing:
@@ -56,6 +59,8 @@ class PacketRing:
         self._seen = np.zeros(kernel.WINDOW // 64, np.uint64)
         self._kernel_drops = 0
         self._order = StampOrder() if stamps == "trailer" else None
+        self._passed: deque[tuple[int, int, int]] = deque(maxlen=_MARKERS)  # token, highest stamp before it, when it was read
+        self.markers: dict[int, int] = {}  # token of a marker that came, all rows before it given out -> highest stamp before it, or -1
         self._socket = _socket(interface)
         self._alarm, self._poll = Alarm(), select.epoll()
         try:
@@ -118,11 +123,29 @@ class PacketRing:
                 self._alarm.set(self._order.due_ns)
         if rows == 0:
             self._look_for_errors()
+        if self._passed:
+            self._look_for_markers()
         return rows
 
     def _walk(self, out: np.ndarray) -> int:
         where = self._ring, self._words, self.block_bytes, self.blocks
-        return kernel.walk(*where, self._cursor, self._counts, self._seen, self._order is not None, out)
+        while True:
+            rows = kernel.walk(*where, self._cursor, self._counts, self._seen, self._order is not None, out)
+            token = int(self._counts[kernel.MARKER])
+            if token == 0:
+                return rows
+            self._counts[kernel.MARKER] = 0
+            self._passed.append((token, int(self._counts[kernel.LAST]), time.monotonic_ns()))
+            if rows:
+                return rows
+
+    def _look_for_markers(self) -> None:
+        """A marker counts once every row that was read before it is given out."""
+        while self._passed and (self._order is None or not self._order.holds_from(self._passed[0][2])):
+            token, highest, _ = self._passed.popleft()
+            self.markers[token] = highest
+            if len(self.markers) > _MARKERS:
+                del self.markers[next(iter(self.markers))]
 
     def _look_for_errors(self) -> None:
         """An interface that is merely down comes back by itself; one that was removed does not."""

@@ -42,6 +42,9 @@ SHADOW_TPID, SHADOW_VID = 0x88A8, 4094  # the service tag by which the switch ma
 STAMP_MAGIC = 0x4C45474F  # "LEGO", big-endian, first of the trailer
 STAMP_BYTES = 20  # magic u32, sequence number u64, nanoseconds u64, all big-endian
 
+# A frame of the controller's that shows what went through the switch before it: Ethernet header, magic u32, token u64, big-endian
+MARKER_TYPE, MARKER_MAGIC, MARKER_BYTES = 0x88B5, 0x4C454D4B, 26
+
 
 def seconds(time_ns: np.ndarray) -> np.ndarray:
     """Epoch seconds, float64, of integer nanoseconds: the correctly rounded value."""

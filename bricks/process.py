@@ -99,6 +99,11 @@ class Process:
         """Nothing waits in this process or before it."""
         return all(stage.idle for stage in self.stages)
 
+    def wait_no_more(self) -> None:
+        """Packets that wait for a move to end go on now."""
+        if self.source is not None and hasattr(self.source.source, "give_up"):
+            self.source.source.give_up()
+
     def stage(self, brick: str) -> Stage:
         """The stage of a brick. BrickError if it is not in this process."""
         for stage in self.stages:

@@ -44,6 +44,10 @@ class StampOrder:
         """When patience ends for the row that is next to be given out; None: no row waits."""
         return int(self._arrived[0]) + self._limits[1] if self.held else None
 
+    def holds_from(self, until_ns: int) -> bool:
+        """Whether a row waits that was read up to then."""
+        return bool(np.any(self._arrived[: self.held] <= until_ns))
+
     def read(self, source: Callable[[np.ndarray], int], out: np.ndarray, now_ns: int) -> int:
         """Fill `out` (PACKET [rows]) from what waits and what `source(rows)` reads; returns the number of rows."""
         given = 0

@@ -12,6 +12,7 @@ from bricks import rings
 from bricks.base import Batch
 from bricks.feature_mapping import FeatureMapping
 from bricks.feature_quantization import LAYOUTS, FeatureQuantization
+from bricks.kernels.index import SMALLEST, refill
 from bricks.model import Model, hidden_units
 from bricks.packet_ring import PacketRing
 from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SRC_KIND_SHIFT
@@ -63,6 +64,8 @@ def _graph(model: Model) -> None:
     extractor = FeatureQuantization(0, model.layout, SMALLEST_STATE)
     batch = extractor.process(Batch(packets))
     extractor.state.adopt(extractor.state.export(frozenset({0}), 1))
+    extractor.state.forget(frozenset(), 1)
+    refill(np.zeros(SMALLEST, np.uint64), np.zeros(2 * SMALLEST, np.uint64))  # as a table's index grows
     for brick in (FeatureMapping(0, model), UnsupervisedNetwork(0, model), SampleResult(0, model)):
         batch = brick.process(batch)
 

@@ -103,6 +103,11 @@ def ports_request(datapath: Any) -> Any:
     return parser.OFPPortStatsRequest(datapath, 0, ofp.OFPP_ANY)
 
 
+def frame_out(datapath: Any, port: int, frame: bytes) -> Any:
+    """Send a frame out of a port; the switch does so after everything that came in before."""
+    return parser.OFPPacketOut(datapath, ofp.OFP_NO_BUFFER, ofp.OFPP_CONTROLLER, [parser.OFPActionOutput(port)], frame)
+
+
 def wire(datapath: Any, messages: Iterable[Any]) -> tuple[bytes, list[int]]:
     """Messages as the bytes that go out, each with a number (xid) of its own; the numbers."""
     out = bytearray()

@@ -16,10 +16,12 @@ from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISP
 
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.errors import LegoError, RpcError
-from lego_sdn.core.events import Note, Steer, Steered, SwitchDown, SwitchUp
+from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.rules import Rule
 from lego_sdn.core.steering import OWN, Options, compile_rules, diff
 from ryu_apps import openflow
+from ryu_apps.hurry import Hurry
+from ryu_apps.mover import Mover
 from ryu_apps.observed import Bridge, BucketRates
 from ryu_apps.shared import Shared, every, spawn
 from ryu_apps.switch import Switch, SwitchError
@@ -45,12 +47,14 @@ class Steering(app_manager.RyuApp):
         self.work: queue.Queue[Steer | str] = queue.Queue()
         self.revision = 0  # odd while rules are being changed
         self.rates = BucketRates()
+        self.mover = Mover(lego, self._carry_out, self._send_frames)
         lego.performers[Steer] = self.work.put
         lego.read_flows = self.flows
 
     def start(self) -> None:
         super().start()
         spawn(self._work)
+        spawn(self.mover.keep_open)
         every(self.shared.config.scaling.period_s, self._watch)
 
     # ---- connections ----
@@ -130,13 +134,17 @@ class Steering(app_manager.RyuApp):
                 task = later if isinstance(later, Steer) or not isinstance(task, Steer) else task
             if isinstance(task, Steer):
                 self.wanted = task
-                self.shared.put(Steered(task.version, self._carry_out(task)))
+                self.shared.put(self.mover.steer(task))
             elif self.wanted is not None and self.switch is not None:
-                error = self._carry_out(self.wanted)
-                if error is None:  # perhaps it was not in force before: a wire's port was missing
-                    self.shared.put(Steered(self.wanted.version))
+                answer = self.mover.steer(self.wanted)
+                if answer.error is None:  # perhaps it was not in force before: a wire's port was missing
+                    self.shared.put(answer)
                 else:
-                    LOG.warning("the rules could not be put right: %s", error)
+                    LOG.warning("the rules could not be put right: %s", answer.error)
+
+    def _send_frames(self, frames: list[tuple[int, bytes]]) -> None:
+        if self.switch is not None:
+            self.switch.send_frames(frames)
 
     def _carry_out(self, steer: Steer) -> str | None:
         """Why it failed, after a second try on what the switch says it holds; None if the rules are in force."""
@@ -172,7 +180,7 @@ class Steering(app_manager.RyuApp):
         self.installed = frozenset(rule for rule in self.installed or () if rule.key not in replaced) | frozenset(change.add)
         committed = time.monotonic()
         if steer.settle:
-            self._settle()
+            self._settle(switch)
         self._record(steer, len(change.add), len(change.delete), committed - began)
 
     def _read(self, switch: Switch) -> None:
@@ -189,13 +197,21 @@ class Steering(app_manager.RyuApp):
                     f"must go (cookie {taken[rule.key].cookie:#x}): remove it, or give it another priority"
                 )
 
-    def _settle(self) -> None:
-        """Cached flows of the datapath are those of the rules, too. Only the host of the switch can tell: its agent."""
+    def _settle(self, switch: Switch) -> None:
+        """Cached flows of the datapath are those of the rules, too. Only the host of the switch can tell: its agent.
+
+        Open vSwitch looks through its cached flows twice a second, and whenever a rule changed. Each question is answered at the end of a
+        round: that of the first may have begun before the rules changed, that of the second has not.
+        """
+        rounds = Hurry(switch, self.installed or frozenset())
         try:
             with Client(self.shared.config.agent, timeout=10.0) as agent:
-                agent.call("flush_cache")
+                for _ in range(2):
+                    agent.call("flush_cache")
         except RpcError as error:
             raise SwitchError(f"cannot tell whether cached flows are revalidated: {error}") from error
+        finally:
+            rounds.over = True
 
     def _options(self, switch: Switch) -> Options:
         config = self.shared.config

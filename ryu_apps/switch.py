@@ -64,6 +64,11 @@ class Switch:
             raise
         self._ask(openflow.barrier(self.datapath), "the barrier after a bundle")
 
+    def send_frames(self, frames: Iterable[tuple[int, bytes]]) -> None:
+        """Send frames out of ports, in this order: (port, frame)."""
+        messages = [openflow.frame_out(self.datapath, port, frame) for port, frame in frames]
+        self._send(openflow.wire(self.datapath, messages)[0])
+
     def answer(self, message: Any) -> bool:
         """Bring a message of the switch to who waits for it; False if nobody does."""
         box = self._waiting.get(message.xid)

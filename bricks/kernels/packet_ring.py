@@ -8,15 +8,16 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from bricks.kernels.parse import parse_frame
-from bricks.packets import SHADOW, SHADOW_TPID, SHADOW_VID, STAMP_BYTES, STAMP_MAGIC, STAMPED, VLAN
+from bricks.packets import MARKER_BYTES, MARKER_MAGIC, MARKER_TYPE, SHADOW, SHADOW_TPID, SHADOW_VID, STAMP_BYTES, STAMP_MAGIC, STAMPED, VLAN
 
 # where the walk stands: block; packets of it still to come, -1 before it is entered; byte of the next one in the ring
 BLOCK, LEFT, AT = 0, 1, 2
 CURSOR = 3
 
-# counters; FIRST and LAST are the lowest and highest stamp seen, -1 before there is one
-FRAMES, OUTGOING, SHADOWS, UNSTAMPED, GAPS, REPEATS, REORDERED, FIRST, LAST, NEXT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
-COUNTS = 10
+# counters; FIRST and LAST are the lowest and highest stamp seen, -1 before there is one; MARKER is the token of the marker at which the
+# walk stopped, 0 if it did not: the caller clears it
+FRAMES, OUTGOING, SHADOWS, UNSTAMPED, GAPS, REPEATS, REORDERED, FIRST, LAST, NEXT, MARKER = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+COUNTS = 11
 WINDOW = 65_536  # how far back, in stamps, a repeat is told from a reordering
 
 _KERNEL, _USER = 0, 1  # who may touch a block
@@ -72,17 +73,17 @@ def walk(ring, words, block_bytes, blocks, cursor, counts, seen, trailer, out):
     trailer  stamps come from a trailer on the frame; a frame without one is counted, not given out
     out      PACKET [rows]
 
-    A block goes back to the kernel as soon as its last packet is parsed.
+    A block goes back to the kernel as soon as its last packet is parsed. The walk stops behind a marker, and says so in counts[MARKER].
     """
     row = 0
-    while row < len(out):
+    while row < len(out) and counts[MARKER] == 0:
         base = cursor[BLOCK] * block_bytes
         if cursor[LEFT] < 0:
             if not _ready(words, cursor[BLOCK], block_bytes):
                 break
             cursor[LEFT] = words[(base + 12) >> 2]
             cursor[AT] = base + words[(base + 16) >> 2]
-        while cursor[LEFT] > 0 and row < len(out):
+        while cursor[LEFT] > 0 and row < len(out) and counts[MARKER] == 0:
             at = cursor[AT]
             row += _take(ring, words, at, counts, seen, trailer, out, row)
             cursor[AT] = at + words[at >> 2]
@@ -100,9 +101,12 @@ def _take(ring, words, at, counts, seen, trailer, out, row):
     if ring[at + 58] == _PACKET_OUTGOING:
         counts[OUTGOING] += 1
         return 0
-    counts[FRAMES] += 1
     start = at + np.int64(ring[at + 24] | np.uint16(ring[at + 25]) << 8)
     captured, length = np.int64(words[(at >> 2) + 3]), np.int64(words[(at >> 2) + 4])
+    if captured >= MARKER_BYTES and _big_endian(ring, start + 12, 6) == MARKER_TYPE << 32 | MARKER_MAGIC:
+        counts[MARKER] = _big_endian(ring, start + 18, 8)
+        return 0
+    counts[FRAMES] += 1
     stamp = _NO_TAG
     time_ns = np.int64(words[(at >> 2) + 1]) * 1_000_000_000 + np.int64(words[(at >> 2) + 2])
     if trailer:

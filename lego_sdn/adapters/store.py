@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,9 @@ MEMORY = ":memory:"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS assignment (bucket INTEGER PRIMARY KEY, instance INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS moves (number INTEGER PRIMARY KEY AUTOINCREMENT, token INTEGER NOT NULL, before TEXT NOT NULL,
+                                  after TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS streams (bucket INTEGER PRIMARY KEY, instance INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
                                    instance INTEGER);
 """
@@ -33,6 +37,15 @@ class Stored:
     assignment: Mapping[int, int]
     version: int
     buckets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A move of buckets that is under way: bucket -> instance before and after it."""
+
+    token: int
+    before: Mapping[int, int]
+    after: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,34 @@ class Store:
             facts = dict(self._base.execute("SELECT name, value FROM facts"))
             rows = dict(self._base.execute("SELECT bucket, instance FROM assignment"))
         return Stored(rows, facts["version"], facts["buckets"]) if facts else None
+
+    def begin_move(self, intent: Intent) -> None:
+        """Journal a move of buckets before anything of it is done."""
+        rows = [json.dumps(sorted(assignment.items())) for assignment in (intent.before, intent.after)]
+        with self._transaction():
+            self._base.execute("INSERT INTO moves (token, before, after) VALUES (?, ?, ?)", (intent.token, *rows))
+
+    def end_move(self, token: int) -> None:
+        """The move is over."""
+        with self._transaction():
+            self._base.execute("DELETE FROM moves WHERE token = ?", (token,))
+
+    def save_owners(self, owners: Mapping[int, int]) -> None:
+        """Which instance has the streams of which bucket: it follows the assignment when the rules are in force and moves are over."""
+        with self._transaction():
+            self._base.execute("DELETE FROM streams")
+            self._base.executemany("INSERT INTO streams VALUES (?, ?)", sorted(owners.items()))
+
+    def owners(self) -> dict[int, int]:
+        """As last saved."""
+        with self._explained():
+            return dict(self._base.execute("SELECT bucket, instance FROM streams"))
+
+    def open_moves(self) -> list[Intent]:
+        """Moves that a controller began and did not end, in their order; more than one only if it died again while it finished one."""
+        with self._explained():
+            rows = self._base.execute("SELECT token, before, after FROM moves ORDER BY number").fetchall()
+        return [Intent(token, dict(json.loads(before)), dict(json.loads(after))) for token, before, after in rows]
 
     def note(self, entry: Entry) -> int:
         """Add an event; returns its number. The oldest beyond `KEPT_EVENTS` go."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lego_sdn.core.load import Report
+from lego_sdn.core.moves import Moved
 
 
 # ---- events: what happened ----
@@ -88,10 +89,16 @@ class Loads:
 
 @dataclass(frozen=True, slots=True)
 class Steered:
-    """Answer to `Steer`: the bundle is committed and the barrier answered; where `settle` was asked, cached flows are revalidated."""
+    """Answer to `Steer`: the bundle is committed and the barrier answered; where `settle` was asked, cached flows are revalidated.
+
+    moved   what was handed over between running instances; ms: how long their packets waited at the most; held: packets that waited
+    """
 
     version: int
     error: str | None = None
+    moved: tuple[Moved, ...] = ()
+    ms: float = 0.0
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,8 @@ class Steer:
     ports       instance -> OpenFlow port, of every instance that has one
     settle      before answering, wait until cached flows of the datapath are revalidated (an instance is about to drain)
     keep        add and replace rules but delete none: what the switch holds may be right, the instances are not known yet
+
+    Buckets that change from one running instance to another are handed over, streams and packets under way (`lego_sdn.core.moves`).
     """
 
     version: int
@@ -177,7 +186,8 @@ class Steer:
 class Note:
     """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
 
-    kind: str  # replicate, merge, rebalance, move, start, started, stop, stopped, failed, adopted, steer, refused, pause, switch, agent
+    # replicate, merge, rebalance, move, moved, inexact, start, started, stop, stopped, failed, adopted, refused, pause, switch, agent
+    kind: str
     text: str
     instance: int | None = None
 

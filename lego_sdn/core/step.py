@@ -32,11 +32,12 @@ from lego_sdn.core.events import (
     Tick,
 )
 from lego_sdn.core.manager import observe
+from lego_sdn.core.moves import buckets_in_words
 from lego_sdn.core.plan import balance, place
 from lego_sdn.core.state import Backoff, Member, State, Turn
 
 START_TIMEOUT_S = 60.0
-STEER_TIMEOUT_S = 5.0
+STEER_TIMEOUT_S = 30.0  # buckets are handed over meanwhile; an instance on a small quota takes its time
 STOP_TIMEOUT_S = 30.0
 STOP_TRIES = 3
 DRAIN_GRACE_S = 5.0  # on top of the drain's own deadline
@@ -72,10 +73,24 @@ def _switch_down(turn: Turn, event: SwitchDown) -> None:
 
 
 def _steered(turn: Turn, event: Steered) -> None:
+    _tell_moves(turn, event)
     if event.error is not None:
         turn.note("failed", f"the switch refused rules (version {event.version}): {event.error}")
     elif event.version <= turn.state.version:
         turn.set(confirmed=max(turn.state.confirmed, event.version))
+
+
+def _tell_moves(turn: Turn, event: Steered) -> None:
+    done = [one for one in event.moved if one.error is None]
+    for one in event.moved:
+        buckets, old, new = buckets_in_words(one.handover.buckets), one.handover.old, one.handover.new
+        if one.error is None:
+            what = f"{one.records} streams in {one.bytes} bytes, {one.packets} packets"
+            turn.note("moved", f"{buckets} moved from instance {old} to {new}: {what}", new)
+        else:
+            turn.note("inexact", f"{buckets}: instance {new} goes on without the streams of instance {old}: {one.error}", new)
+    if done:
+        turn.note("moved", f"{len(done)} handover{'s' * (len(done) > 1)} took {event.ms:.0f} ms; {event.held} packets waited meanwhile")
 
 
 # ---- the agent ----

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from lego_sdn.adapters import store
-from lego_sdn.adapters.store import MEMORY, Entry, Store, Stored, StoreError
+from lego_sdn.adapters.store import MEMORY, Entry, Intent, Store, Stored, StoreError
 
 
 @pytest.fixture
@@ -97,3 +97,29 @@ def test_memory_keeps_nothing():
     assert other.load() is None
     one.close()
     other.close()
+
+
+def test_a_move_that_was_begun_is_found_again(tmp_path):
+    path = str(tmp_path / "controller.db")
+    first = Store(path)
+    first.begin_move(Intent(2**49 + 1, {0: 1, 1: 2}, {0: 2, 1: 2}))
+    first.begin_move(Intent(5, {0: 2, 1: 2}, {0: 3, 1: 3}))
+    first.end_move(5)
+    first.close()
+    second = Store(path)
+    assert second.open_moves() == [Intent(2**49 + 1, {0: 1, 1: 2}, {0: 2, 1: 2})]
+    second.end_move(2**49 + 1)
+    assert second.open_moves() == []
+    second.close()
+
+
+def test_who_has_the_streams_is_found_again(tmp_path):
+    path = str(tmp_path / "controller.db")
+    first = Store(path)
+    assert first.owners() == {}
+    first.save_owners({0: 1, 1: 2})
+    first.save_owners({0: 3})
+    first.close()
+    second = Store(path)
+    assert second.owners() == {0: 3}
+    second.close()

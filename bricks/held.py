@@ -1,0 +1,126 @@
+"""One move of buckets as an instance sees it: the packets that wait, and who scores which of them afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bricks.packets import PACKET, SHADOW, bucket_of
+from lego_sdn.core.errors import BrickError
+
+_NOTHING = np.empty(0, PACKET)
+_NO_BUCKETS = np.empty(0, np.bool_)
+
+
+@dataclass
+class Held:
+    """Rows of a move, and which buckets change hands in it.
+
+    until    monotonic seconds at which the hold ends by itself
+    stamped  rows are told apart and ordered by stamp, which is the same at every instance; else by the time of their arrival
+    cut      stamp (or time) up to which rows go on; None until it is known
+    before, after, gave, took   bool [buckets]: owned before and after the move, handed over, taken over
+    rows     that wait, in parts; forwarded: rows of old owners; count: of `rows`
+    """
+
+    token: int
+    until: float
+    stamped: bool
+    cut: int | None = None
+    before: np.ndarray = field(default_factory=_NO_BUCKETS.copy)
+    after: np.ndarray = field(default_factory=_NO_BUCKETS.copy)
+    gave: np.ndarray = field(default_factory=_NO_BUCKETS.copy)
+    took: np.ndarray = field(default_factory=_NO_BUCKETS.copy)
+    rows: list[np.ndarray] = field(default_factory=list)
+    forwarded: list[np.ndarray] = field(default_factory=list)
+    count: int = 0
+
+    @property
+    def key(self) -> str:
+        """The field of a row that orders it."""
+        return "seq" if self.stamped else "time_ns"
+
+    def begin(self, cut: int, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Where the hold begins; returns the rows that need not wait."""
+        self.cut, self.before, self.after = cut, before, after
+        self.gave, self.took = np.zeros_like(before), np.zeros_like(before)
+        rows = joined(self.rows)
+        on = self.goes_on(rows)
+        self.rows, self.count = [rows[~on]], int(np.count_nonzero(~on))
+        return rows[on]
+
+    def goes_on(self, rows: np.ndarray) -> np.ndarray:
+        """bool [rows]: whether it is up to the cut."""
+        return rows[self.key].astype(np.int64) <= (-1 if self.cut is None else self.cut)
+
+    def add(self, rows: np.ndarray) -> None:
+        if len(rows):
+            self.rows.append(rows.copy())
+            self.count += len(rows)
+
+    def needed(self, chosen: np.ndarray, highest: int) -> np.ndarray:
+        """Waiting rows that the new owner of the `chosen` buckets needs and may not have: PACKET [n].
+
+        Own packets from there, and shadows to there, are of the time of the old rules: the switch gives no others of these to an old
+        owner. Its packets from elsewhere to there may be of either time; with stamps, the new owner sees which it has, if they are not
+        above `highest`, the highest before the marker.
+        """
+        rows = joined(self.rows).copy()
+        source, target, own = bucket(rows, self.before, "src"), bucket(rows, self.before, "dst"), rows["flags"] & SHADOW == 0
+        wanted = np.where(own, chosen[source], chosen[target])
+        wanted |= own & chosen[target] & (self.before & ~self.after)[source]
+        if self.stamped:
+            wanted |= own & chosen[target] & self.after[source] & (rows["seq"].astype(np.int64) <= highest)
+        rows["flags"][~chosen[source]] |= np.uint32(SHADOW)  # who takes only the other end scores nothing
+        return rows[wanted]
+
+    def to_play(self) -> tuple[np.ndarray, int]:
+        """All rows in their order, with what came from old owners and without what is another instance's; how many that one scores."""
+        rows, handed_on = joined(self.rows), 0
+        if self.took.any():
+            rows = self._merged(rows)
+        if self.gave.any():
+            rows, handed_on = self._without(rows)
+        return rows[np.argsort(rows[self.key], kind="stable")], handed_on
+
+    def _merged(self, rows: np.ndarray) -> np.ndarray:
+        """With the rows of old owners, each packet once: an own packet wins over its shadow."""
+        if not self.stamped:  # own packets from the buckets taken come from their old owner
+            twice = (rows["flags"] & SHADOW != 0) & self.took[bucket(rows, self.took, "src")]
+            return np.concatenate([*self.forwarded, rows[~twice]])
+        every = np.concatenate([*self.forwarded, rows])
+        every = every[np.lexsort((every["flags"] & SHADOW, every["seq"]))]
+        first = np.ones(len(every), np.bool_)
+        first[1:] = every["seq"][1:] != every["seq"][:-1]
+        return every[first]
+
+    def _without(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
+        """Packets of sources that were given away become shadows, where their other end is still owned here; else they go."""
+        kept = (self.before & ~self.gave) | (self.after & ~self.before)
+        source, target = bucket(rows, self.before, "src"), bucket(rows, self.before, "dst")
+        shadow = rows["flags"] & SHADOW != 0
+        given = ~shadow & self.gave[source]
+        gone = (given & ~kept[target]) | (shadow & self.gave[target] & ~kept[source] & ~kept[target])
+        rows["flags"][given] |= np.uint32(SHADOW)
+        return rows[~gone], int(np.count_nonzero(given))
+
+
+def chosen_of(buckets: Iterable[int], of: int) -> np.ndarray:
+    """bool [of]. BrickError if there is no such bucket."""
+    chosen = np.zeros(of, np.bool_)
+    for one in buckets:
+        if not isinstance(one, int) or not 0 <= one < of:
+            raise BrickError(f"there is no bucket {one!r}: wanted one from 0 to {of - 1}")
+        chosen[one] = True
+    return chosen
+
+
+def bucket(rows: np.ndarray, of: np.ndarray, side: str) -> np.ndarray:
+    """int64 [rows], as an index of `of`."""
+    return bucket_of(rows, len(of), side).astype(np.int64)
+
+
+def joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else _NOTHING

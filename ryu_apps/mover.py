@@ -1,0 +1,255 @@
+"""Carries buckets from instance to instance around every change of the rules, so that scores stay exact: the steps are the core's.
+
+Nothing of the streams and packets goes through here: instances give them to each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ryu.lib import hub
+
+from lego_sdn.adapters.rpc import Client
+from lego_sdn.adapters.store import Intent, StoreError
+from lego_sdn.core.errors import LegoError, RpcError
+from lego_sdn.core.events import Note, Steer, Steered
+from lego_sdn.core.moves import Answer, Ask, ChangeRules, Moved, Moving, Pause, SendMarkers, carry_out, marker_frame
+from ryu_apps.observed import Process
+from ryu_apps.shared import Shared, spawn
+
+LOG = logging.getLogger("lego.mover")
+ANSWER_S = 4.0
+GIVE_S = 60.0  # streams and packets go from instance to instance meanwhile
+RENEW_S = 2.0  # between two words to those that hold
+TOKEN_BITS = 50
+
+Frames = list[tuple[int, bytes]]
+
+
+class Mover:
+    """`steer` is the whole: what must wait does so, the rules change, and what moved is handed over.
+
+    owners   bucket -> the instance that has its streams, as far as is known; None before the first rules
+    """
+
+    def __init__(self, shared: Shared, change_rules: Callable[[Steer], str | None], send: Callable[[Frames], None]) -> None:
+        self.shared, self._change_rules, self._send = shared, change_rules, send
+        self.owners: Mapping[int, int] | None = None
+        self._ports: Mapping[int, int] = {}
+        self._parts: dict[tuple[int, str, int], tuple[bool, bool]] = {}  # process -> it takes packets, it has streams
+
+    def steer(self, steer: Steer) -> Steered:
+        """Put an assignment into force."""
+        if steer.keep or not self.shared.config.exact:
+            return Steered(steer.version, self._change_rules(steer))
+        if self.owners is None:
+            return self._first(steer)
+        return self._steer(steer, self.owners)
+
+    def _first(self, steer: Steer) -> Steered:
+        """The first rules of this controller: what the one before it began is finished as it was meant, before anything else is done.
+
+        Packets of the time between wait at the owner that was meant, streams are where they were; only that move brings them together.
+        """
+        left, owners = self._left()
+        if not left:
+            return self._steer(steer, owners)
+        self.shared.note(Note("move", "a move of buckets was begun and not ended before this controller started: it is finished now"))
+        meant = left[-1].after
+        there = {bucket: meant[bucket] if meant.get(bucket) in steer.ports else owner for bucket, owner in steer.assignment.items()}
+        first = self._steer(replace(steer, assignment=there), owners)
+        for intent in left:
+            self._journal(lambda store, token=intent.token: store.end_move(token))
+            self.ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))  # the others
+        then = self._steer(steer, owners if self.owners is None else self.owners)
+        return Steered(steer.version, then.error, first.moved + then.moved, first.ms + then.ms, first.held + then.held)
+
+    def _alive(self, steer: Steer) -> frozenset[int]:
+        return frozenset(process.instance for process in self.shared.observed.processes.values()) & set(steer.ports)
+
+    def _steer(self, steer: Steer, before: Mapping[int, int]) -> Steered:
+        self._ports = steer.ports
+        move = Moving(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer))
+        if not move.handovers:
+            error = self._change_rules(steer)
+            self._has(steer.assignment if error is None else before)
+            return Steered(steer.version, error)
+        return self._move(move, steer)
+
+    def _move(self, move: Moving, steer: Steer) -> Steered:
+        began = time.monotonic()
+        self._journal(lambda store: store.begin_move(Intent(move.token, move.before, move.after)))
+        moved, error = self._go_through(move, replace(steer, settle=True))
+        self._has(move.after if error is None else move.before)
+        self._journal(lambda store: store.end_move(move.token))
+        return Steered(steer.version, error, moved, (time.monotonic() - began) * 1e3, move.held)
+
+    def _go_through(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+        word = _Word(self, move)
+        try:
+            return self._take_steps(move, steer)
+        finally:
+            word.over = True
+
+    def _take_steps(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+        steps, answer, error = carry_out(move), None, None
+        laps: list[str] = []
+        while True:
+            began = time.monotonic()
+            try:
+                step = steps.send(answer)
+            except StopIteration as end:
+                LOG.info("move %x: %s", move.token, ", ".join(laps))
+                return end.value, error
+            if isinstance(step, ChangeRules):
+                answer = error = self._change_rules(steer)
+            else:
+                answer = self._do(step)
+            name = step[0].method if isinstance(step, tuple) else type(step).__name__
+            if not isinstance(step, Pause):
+                laps.append(f"{name} {(time.monotonic() - began) * 1e3:.0f} ms")
+
+    def _do(self, step: Any) -> Any:
+        if isinstance(step, Pause):
+            hub.sleep(step.seconds)
+            return None
+        if isinstance(step, SendMarkers):
+            frames = [(self._ports[i], marker_frame(token)) for i, token in step.frames if i in self._ports]
+            try:
+                self._send(frames)
+            except LegoError as error:
+                LOG.warning("markers were not sent: %s", error)
+            return None
+        return self.ask_all(step)
+
+    def keep_open(self) -> None:
+        """Until rules can be sent, those who wait since the controller before this one wait on."""
+        left = self.shared.store.open_moves()
+        instances = {instance for intent in left for instance in (*intent.before.values(), *intent.after.values())}
+        while left and self.owners is None:
+            for intent in left:
+                self.ask_all(tuple(Ask(i, "every", "renew", (intent.token,)) for i in sorted(instances)))
+            hub.sleep(RENEW_S)
+
+    # ---- asking instances ----
+    def ask_all(self, asks: tuple[Ask, ...]) -> list[Answer]:
+        """All at once: a slow instance delays none but itself."""
+        answers: queue.Queue[tuple[int, Answer]] = queue.Queue()
+        for at, ask in enumerate(asks):
+            spawn(lambda at=at, ask=ask: answers.put((at, self._ask(ask))))
+        got = dict(answers.get() for _ in asks)
+        return [got[at] for at in range(len(asks))]
+
+    def _ask(self, ask: Ask) -> Answer:
+        try:
+            if ask.method == "hold":
+                return Answer(self._hold(ask))
+            params = list(ask.params)
+            if ask.peer is not None:
+                params.append(self._part(ask.peer, ask.part).socket)
+            timeout = GIVE_S if ask.peer is not None else ANSWER_S
+            values = [self._call(process, ask.method, params, timeout) for process in self._processes(ask.instance, ask.part)]
+        except LegoError as error:
+            return Answer(error=str(error))
+        return Answer(values[0])
+
+    def _hold(self, ask: Ask) -> int:
+        """Hold; and learn which process takes the packets, and which has the streams."""
+        passed = -1
+        for process in self._of(ask.instance):
+            told = self._call(process, ask.method, list(ask.params), ANSWER_S)
+            self._parts[_key(process)] = told["passed"] is not None, told["state"]
+            passed = max(passed, -1 if told["passed"] is None else told["passed"])
+        return passed
+
+    def _call(self, process: Process, method: str, params: list[Any], timeout: float) -> Any:
+        with Client(process.socket, timeout) as client:
+            return client.call(method, *params)
+
+    def _of(self, instance: int) -> list[Process]:
+        found = [process for process in self.shared.observed.processes.values() if process.instance == instance]
+        if not found:
+            raise RpcError(f"instance {instance} has no process")
+        return found
+
+    def _processes(self, instance: int, part: str) -> list[Process]:
+        """Those that a call goes to; the one at the interface first."""
+        if part != "every":
+            return [self._part(instance, part)]
+        return sorted(
+            (process for process in self._of(instance) if any(self._parts.get(_key(process), (True, True)))),
+            key=lambda process: not self._parts.get(_key(process), (True, True))[0],
+        )
+
+    def _part(self, instance: int, part: str) -> Process:
+        which = 0 if part == "packets" else 1
+        for process in self._of(instance):
+            if self._parts.get(_key(process), (False, False))[which]:
+                return process
+        raise RpcError(f"instance {instance} has no process with {part}")
+
+    # ---- the journal ----
+    def _has(self, owners: Mapping[int, int]) -> None:
+        """Whose the streams are now."""
+        if owners != self.owners:
+            self._journal(lambda store: store.save_owners(owners))
+        self.owners = owners
+
+    def _journal(self, write: Callable[[Any], None]) -> None:
+        try:
+            write(self.shared.store)
+        except StoreError as error:
+            LOG.error("a move is not journaled: %s", error)
+
+    def _left(self) -> tuple[list[Intent], Mapping[int, int]]:
+        """Moves that were begun and not ended; and who has the streams: as it was saved, or before the last of these moves.
+
+        Of that, a new owner that took buckets over says so.
+        """
+        stored, left = self.shared.store.load(), self.shared.store.open_moves()
+        if stored is None or stored.buckets != self.shared.config.buckets:  # another division: nothing can be said of the streams
+            return [], {}
+        owners = self.shared.store.owners()
+        for intent in left[-1:]:
+            owners = dict(intent.before)
+            for instance in sorted(set(intent.after.values())):
+                owners |= dict.fromkeys(self._taken(instance, intent.token), instance)
+        return left, owners
+
+    def _taken(self, instance: int, token: int) -> list[int]:
+        for process in self.shared.observed.processes.values():
+            if process.instance == instance:
+                try:
+                    taken = self._call(process, "taken", [token], ANSWER_S)
+                except LegoError as error:
+                    LOG.warning("instance %d does not say what it took over: %s", instance, error)
+                    continue
+                if taken:
+                    return taken
+        return []
+
+
+class _Word:
+    """Until it is `over`, tells those who hold again and again that the mover lives."""
+
+    def __init__(self, mover: Mover, move: Moving) -> None:
+        self.over = False
+        self.mover, self.move = mover, move
+        spawn(self._work)
+
+    def _work(self) -> None:
+        while not self.over:
+            hub.sleep(RENEW_S)
+            instances = {one.old for one in self.move.possible} | {one.new for one in self.move.possible}
+            if instances and not self.over:
+                self.mover.ask_all(tuple(Ask(i, "packets", "renew", (self.move.token,)) for i in sorted(instances)))
+
+
+def _key(process: Process) -> tuple[int, str, int]:
+    return process.instance, process.process, process.pid

@@ -1,0 +1,139 @@
+"""Moves of buckets between instances: whatever the switch and the queues do meanwhile, every feature has the bits of the unsplit run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bricks.feature_quantization import extract
+from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET
+from tests.bricks.feature_traffic import START
+from tests.fakes.moving import World
+
+BUCKETS = 8
+
+
+def talk(seed: int, packets: int = 2500, hosts: int = 24) -> np.ndarray:
+    """Hosts that talk across each other, some much more than others."""
+    random = np.random.default_rng(seed)
+    made = np.zeros(packets, PACKET)
+    made["seq"] = np.arange(packets)
+    made["time_ns"] = START + np.cumsum(random.integers(0, 2_000_000, packets))
+    made["flags"] = ADDRESS_IPV4 | ADDRESS_IPV4 << DST_KIND_SHIFT
+    made["length"] = random.choice([60, 90, 590, 1514], packets)
+    weights = 1 / np.arange(1, hosts + 1)
+    for side in ("src", "dst"):
+        made[f"{side}_lo"] = 0x0A000000 + random.choice(hosts, packets, p=weights / weights.sum())
+        made[f"{side}_port"] = random.choice([23, 80, 443], packets)
+    made["src_mac"] = made["src_lo"]
+    return made
+
+
+def split(random, owners, keep: float = 0.5, before=None) -> dict[int, int]:
+    """A random assignment to these owners; where `before` has one of them, it stays with this chance."""
+    return {
+        b: before[b] if before and before[b] in owners and random.random() < keep else int(random.choice(owners)) for b in range(BUCKETS)
+    }
+
+
+def check(world: World, packets: np.ndarray) -> None:
+    found, unsplit = world.finish(), extract(packets)
+    assert sorted(found) == list(range(len(packets)))
+    wrong = [seq for seq, row in sorted(found.items()) if row.tobytes() != unsplit[seq].tobytes()]
+    assert wrong == []
+
+
+def moving(world: World, random, moves: int = 5) -> None:
+    """Some traffic, then a move to a random number of instances, again and again."""
+    now = dict(world.rules)
+    for there in random.integers(1, 6, moves):
+        world.send(int(random.integers(0, 500)))
+        now = split(random, range(1, there + 1), random.choice([0.0, 0.5, 0.9]), now)
+        world.move(now)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_random_moves_change_no_bit(seed, monkeypatch):
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    moving(world, random)
+    assert all(moved.error is None for moved in world.moved)
+    assert sum(moved.packets for moved in world.moved) > 0
+    check(world, packets)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_markers_that_are_lost_are_sent_again(seed, monkeypatch):
+    random, packets = np.random.default_rng(seed), talk(seed, 4000)
+    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world.lose_markers, world.pace = 0.4, 5
+    moving(world, random, 3)
+    assert all(moved.error is None for moved in world.moved)
+    check(world, packets)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_mover_that_dies_at_any_step(seed, monkeypatch):
+    """Everyone goes on by itself; every packet is scored once; until rules change, and from the hand-over of all on, not a bit differs."""
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world.send(700)
+    world.move({b: owner % 4 + 1 if b % 2 else owner for b, owner in world.rules.items()}, stop_after=seed % 15)
+    world.send(300)
+    world.now_ns += 16 * 10**9
+    if seed % 15 <= 2:  # the rules are as they were
+        check(world, packets)
+    else:
+        assert sorted(world.finish()) == list(range(len(packets)))
+    expired = sum(instance.hold.counters["holds_expired"] for instance in world.instances.values())
+    assert (expired == 0) == (seed % 15 == 0 or bool(world.moved))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed, monkeypatch):
+    """It asks who took what over, and moves the rest anew, while everyone still holds."""
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world.send(700)
+    before, after = dict(world.rules), split(random, [1, 2, 3, 4], 0.5, world.rules)
+    world.move(after, stop_after=seed % 14)
+    world.send(int(random.integers(0, 200)))
+    for instance in set(after.values()):
+        before |= dict.fromkeys(world.call(instance, "taken", 1), instance)
+    world.owners = before
+    assert all(moved.error is None for moved in world.move(after))
+    for instance in world.instances:
+        world.call(instance, "release", 1, None)
+    moving(world, random, 2)
+    check(world, packets)
+
+
+METHODS = ["hold", "cut", "settled", "consumed", "give_streams", "give_rows", "take_streams", "take_rows", "release"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", range(3))
+def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method, monkeypatch):
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world.send(700)
+    world.refuse = {(2, method): "out of order"}
+    moved = world.move(split(random, [1, 2, 3, 4], 0.3, world.rules))
+    assert all(2 in (one.handover.old, one.handover.new) for one in moved if one.error)
+    if any(one.error for one in moved):
+        assert "out of order" in next(one.error for one in moved if one.error)
+    else:
+        assert method in ("release", "take_streams", "take_rows", "give_streams", "give_rows")
+    world.refuse = {}
+    world.send(500)
+    world.now_ns += 16 * 10**9
+    assert sorted(world.finish()) == list(range(len(packets)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_with_the_clock_of_the_kernel_every_packet_is_scored_once(seed, monkeypatch):
+    random, packets = np.random.default_rng(seed), talk(seed)
+    world = World(packets, split(random, [1, 2, 3]), seed, stamped=False).patch(monkeypatch)
+    moving(world, random)
+    assert all(moved.error is None for moved in world.moved)
+    assert sorted(world.finish()) == list(range(len(packets)))

@@ -1,0 +1,236 @@
+"""Instances and a switch in memory, for moves of buckets: real holds and real feature bricks, and a clock turned by hand.
+
+The switch takes packets in batches, lets flows overtake each other inside them, and follows a change of its rules flow by flow. Queues
+before the instances have any length.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from bricks import hold, moving, packet_ring
+from bricks.base import Batch
+from bricks.feature_quantization import FeatureQuantization
+from bricks.hold import Hold
+from bricks.moving import Moving
+from bricks.packet_batching import PacketBatching
+from bricks.packet_ring import PacketRing
+from bricks.packets import PACKET, SHADOW, bucket_of
+from bricks.stamp_order import PATIENCE_NS, StampOrder
+from lego_sdn.adapters.rpc import Unreachable
+from lego_sdn.core import moves
+from lego_sdn.core.errors import LegoError
+
+BATCH = 32
+
+
+class Wire(PacketRing):
+    """A packet ring whose interface is a queue of rows and markers."""
+
+    def __init__(self) -> None:
+        self.queue_: deque[np.void | int] = deque()
+        self._order, self._passed, self.markers = StampOrder(), deque(), {}
+        self._alarm = SimpleNamespace(set=lambda due_ns: None)
+        self.highest = -1
+
+    def fileno(self) -> int:
+        return -1
+
+    def _walk(self, out: np.ndarray) -> int:
+        rows = 0
+        while self.queue_ and rows < len(out):
+            item = self.queue_.popleft()
+            if isinstance(item, int):
+                self._passed.append((item, self.highest, packet_ring.time.monotonic_ns()))
+                if rows:
+                    return rows
+                continue
+            out[rows] = item
+            self.highest = max(self.highest, int(item["seq"]))
+            rows += 1
+        return rows
+
+    def _look_for_errors(self) -> None:
+        pass
+
+
+class Instance:
+    """Packets in, features by stamp out: the part of an instance that a move is about."""
+
+    def __init__(self, number: int, buckets: int, stamped: bool, layout: str) -> None:
+        self.number, self.wire = number, Wire()
+        self.hold = Hold(self.wire, buckets, stamped)
+        self.batching = PacketBatching(0, self.hold, 64)
+        self.brick = FeatureQuantization(0, layout)
+        self.features: list[tuple[int, np.ndarray]] = []
+        stage = SimpleNamespace(brick=self.brick, order=SimpleNamespace(wanted=0))
+        self.stage = stage
+        process = SimpleNamespace(
+            source=SimpleNamespace(source=self.hold), stages=[stage], spec=SimpleNamespace(buckets=buckets, process="a")
+        )
+        self.process = process
+        self.process.next_row = 0
+        self.handlers = Moving(process).handlers()  # type: ignore[arg-type]
+
+    def work(self, batches: int) -> None:
+        for _ in range(batches):
+            batch = self.batching.take()
+            if batch is None:
+                return
+            self.process.next_row += len(batch)
+            self.stage.order.wanted = self.process.next_row
+            result = self.brick.process(Batch(batch.head))
+            self.features += [(int(seq), row) for seq, row in zip(result.head["seq"], result.values, strict=True)]
+
+
+class World:
+    """`send` lets packets in; `move` changes the assignment as the controller does, with traffic in between."""
+
+    def __init__(self, packets: np.ndarray, assignment: dict[int, int], seed: int, **more: Any) -> None:
+        self.random = np.random.default_rng(seed)
+        self.packets, self.buckets = packets, len(assignment)
+        self.source, self.target = (bucket_of(packets, self.buckets, side).astype(int) for side in ("src", "dst"))
+        self.instances = {i: Instance(i, self.buckets, more.get("stamped", True), more.get("layout", "kitsune115")) for i in range(1, 6)}
+        self.rules = dict(assignment)
+        self.owners: dict[int, int] | None = None  # who has the streams, where that differs from the rules
+        self.cached: dict[tuple[int, int], dict[int, int]] = {}  # flow -> the assignment that its cached rule is of
+        self.at, self.now_ns = 0, 10**9
+        self.tokens = iter(range(1, 10**6))
+        self.moved: list[moves.Moved] = []
+        self.lose_markers = 0.0
+        self.pace = 60
+        self.refuse: dict[tuple[int, str], str] = {}  # (instance, method) -> it fails
+
+    # ---- traffic ----
+    def send(self, count: int) -> None:
+        """Let packets in, in batches of the switch, and let instances work, at random."""
+        end = min(self.at + count, len(self.packets))
+        while self.at < end:
+            size = min(int(self.random.integers(1, BATCH + 1)), end - self.at)
+            self._batch(range(self.at, self.at + size))
+            self.at += size
+            self.now_ns += int(self.random.integers(0, 400_000))
+            self.some_work()
+
+    def some_work(self) -> None:
+        for instance in self.instances.values():
+            if self.random.random() < 0.5:
+                instance.work(int(self.random.integers(0, 4)))
+
+    def _batch(self, numbers: range) -> None:
+        flows: dict[tuple[int, int], list[int]] = {}
+        for i in numbers:
+            flows.setdefault((self.source[i], self.target[i]), []).append(i)
+        for flow in self.random.permutation(list(flows)):
+            rules = self.cached.setdefault(tuple(flow), self.rules)
+            own, other = rules[flow[0]], rules[flow[1]]
+            for i in flows[tuple(flow)]:
+                self._deliver(own, self.packets[i], 0)
+                if other != own:
+                    self._deliver(other, self.packets[i], SHADOW)
+
+    def _deliver(self, instance: int, packet: np.void, flag: int) -> None:
+        row = np.array([packet], PACKET)
+        row["flags"] |= np.uint32(flag)
+        self.instances[instance].wire.queue_.append(row[0])
+
+    # ---- moves ----
+    def move(self, after: dict[int, int], stop_after: int | None = None) -> tuple[moves.Moved, ...]:
+        """`stop_after`: the mover dies after so many steps."""
+        before = dict(self.rules if self.owners is None else self.owners)
+        plan = moves.Moving(next(self.tokens), before, after, frozenset(self.instances))
+        steps, answer = moves.carry_out(plan), None
+        for count in range(10**6):
+            try:
+                step = steps.send(answer)
+            except StopIteration as end:
+                self.moved += end.value
+                self.owners = dict(after)
+                return end.value
+            if count == stop_after:
+                return ()
+            self.send(int(self.random.integers(0, self.pace)))
+            self.now_ns += PATIENCE_NS // 3
+            self.some_work()
+            answer = self._do(step, after)
+        raise AssertionError
+
+    def _do(self, step: Any, after: dict[int, int]) -> Any:
+        if isinstance(step, moves.ChangeRules):
+            self._change_rules(after)
+            return None
+        if isinstance(step, moves.SendMarkers):
+            for instance, marker in step.frames:
+                if self.random.random() >= self.lose_markers:
+                    self.instances[instance].wire.queue_.append(marker)
+                self.send(int(self.random.integers(0, 3)))
+            return None
+        if isinstance(step, moves.Pause):
+            return None
+        return [self._ask(ask) for ask in step]
+
+    def _ask(self, ask: moves.Ask) -> moves.Answer:
+        self.some_work()
+        params = list(ask.params) + ([f"i{ask.peer}"] if ask.peer else [])
+        try:
+            value = self.call(ask.instance, ask.method, *params)
+        except LegoError as error:
+            return moves.Answer(error=str(error))
+        return moves.Answer(value["passed"] if ask.method == "hold" else value)
+
+    def call(self, number: int, method: str, *params: Any) -> Any:
+        instance = self.instances[number]
+        if (number, method) in self.refuse:
+            raise Unreachable(self.refuse[number, method])
+        return instance.handlers[method](*params)
+
+    def _change_rules(self, after: dict[int, int]) -> None:
+        """New flows follow the new rules at once, cached ones one after the other."""
+        self.rules = dict(after)
+        stale = [flow for flow, rules in self.cached.items() if rules != self.rules]
+        for at in self.random.permutation(len(stale)):
+            if self.random.random() < 0.3:
+                self.send(int(self.random.integers(0, 20)))
+            self.cached[stale[at]] = self.rules
+        self.cached.clear()
+
+    def finish(self) -> dict[int, np.ndarray]:
+        """Send what is left and work everything off; features by stamp. No packet is scored twice."""
+        self.send(len(self.packets))
+        for _ in range(8):
+            self.now_ns += 2 * PATIENCE_NS
+            for instance in self.instances.values():
+                instance.work(10**6)
+        found: dict[int, np.ndarray] = {}
+        for instance in self.instances.values():
+            for seq, row in instance.features:
+                assert seq not in found, f"packet {seq} is scored twice"
+                found[seq] = row
+        return found
+
+    # ---- in place of clocks and sockets ----
+    def patch(self, monkeypatch: Any) -> World:
+        clock = SimpleNamespace(monotonic_ns=lambda: self.now_ns, monotonic=lambda: self.now_ns / 1e9)
+        monkeypatch.setattr(packet_ring, "time", clock)
+        monkeypatch.setattr(hold, "time", clock)
+        world = self
+
+        class Peer:
+            def __init__(self, address: str, timeout: float) -> None:
+                self.number = int(address[1:])
+
+            def __enter__(self) -> Peer:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                pass
+
+            def call(self, method: str, *params: Any) -> Any:
+                return world.call(self.number, method, *params)
+
+        monkeypatch.setattr(moving, "Client", Peer)
+        return self
