@@ -141,7 +141,6 @@ class System:
         self._launch(journal, AGENT, [sys.executable, "-m", "lego_sdn", "agent", "--config", str(written), *scores])
         self._await("bridge ready", self._agent_answers)
         self.on_bridge(journal, self.run)
-        self.say("warming up the bricks (compiling them takes half a minute, the first time on a machine)")
         self._await("agent ready", self._agent_is_ready)
         manager = Path(sys.executable).with_name("ryu-manager")
         self._launch(journal, CONTROLLER, [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(written)])
