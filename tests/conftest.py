@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("LEGO_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_configure(config):
+    """A shell lets what it starts in the background ignore SIGINT, and processes inherit that; the tests send it to their children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
