@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import platform
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +19,7 @@ from bricks.model import Model, load_model, save_model
 from bricks.scores import SCORE, read_scores
 from bricks.threshold import score_features
 from bricks.training import Training, train_model
+from lego_sdn.bench import machine as host
 from lego_sdn.core.config import Config, Forward
 from lego_sdn.core.errors import CaptureError, HostError
 from lego_sdn.summary import Summary, compare
@@ -225,8 +223,4 @@ class Experiment:
 
 def machine(config: Config) -> dict[str, Any]:
     """What a figure of this run rests on."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return {"cpu": model, "cores": os.cpu_count(), "cpu_quota": config.instance.cpu_quota, "placement": config.instance.placement}
+    return host.machine() | {"cpu_quota": config.instance.cpu_quota, "placement": config.instance.placement}

@@ -16,17 +16,13 @@ import pytest
 
 from lego_sdn.adapters import processes
 from lego_sdn.adapters.processes import Process
+from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
 from lego_sdn.system import System, take_down
 from tests.fakes.host import PATIENCE_S, ROOT, fake_host
 
 pytestmark = pytest.mark.root
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def free_port(host: str) -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     """A TCP port where nothing listens, of the kernel's choice."""
     with socket.create_server((host, 0)) as server:
         return server.getsockname()[1]

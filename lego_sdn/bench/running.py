@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from lego_sdn.adapters import netns
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.rpc import Client
+from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config, Forward, Rest, Scaling, Switch
 from lego_sdn.core.errors import HostError
 from lego_sdn.leftovers import Belongings
@@ -113,12 +113,6 @@ class Running:
             raise HostError(f"the controller refused {request.selector}: {error.read().decode(errors='replace')}") from error
         except (OSError, ValueError) as error:
             raise HostError(f"the controller does not answer on {request.full_url} ({error})") from error
-
-
-def free_port() -> int:
-    """A TCP port of this host that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def even_frames() -> Frames:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import yaml
 
 from lego_sdn.adapters import netns
 from lego_sdn.adapters.rpc import Client
+from lego_sdn.adapters.wire import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGER = Path(sys.executable).parent / "ryu-manager"
@@ -37,12 +37,6 @@ def until(found: Callable[[], Found], what: str, seconds: float = 30.0) -> Found
             return answer
         assert time.monotonic() < deadline, f"after {seconds} s not yet: {what}; last: {answer!r}"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass
