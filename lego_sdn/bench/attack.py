@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from bricks.base import Batch
-from bricks.crew_plan import BATCH
 from bricks.feature_quantization import FeatureQuantization
+from bricks.kernels.crew import BATCH
 from lego_sdn.bench import captures
 from lego_sdn.bench.features import extract_all
 from lego_sdn.bench.inputs import Bench
