@@ -21,6 +21,7 @@ KINDS = ("mi", "h", "hh", "hp")
 
 _ARP_PORT, _ICMP_PORT = np.uint64(0x10001), np.uint64(0x10002)
 _NONE = np.uint64(0)
+_LINE = 8  # slots of a cache line
 _AHEAD = 8  # packets by which memory is asked for before it is needed
 
 
@@ -109,7 +110,9 @@ def _look_ahead(tables, i, last):
 
 @inlined
 def _ask_slot(table, tag):
-    prefetch(table.index, np.int64(tag & np.uint64(len(table.index) - 1)))
+    at = np.int64(tag & np.uint64(len(table.index) - 1))
+    prefetch(table.index, at)
+    prefetch(table.index, at + _LINE - 1)  # in a fuller index, a search often goes on into the next line
 
 
 @inlined

@@ -14,6 +14,7 @@ from bricks.frames import Frames, read_frames
 from bricks.model import Model, save_model
 from bricks.training import Training, train_model
 from lego_sdn.bench import captures
+from lego_sdn.bench.odd import odd_frames
 
 BENIGN, FLOOD, ORACLE = "mirai-benign-20000.pcap", "synflood-37841.pcap", "kitsune115.py"
 SYNTHETIC_PACKETS = 20_000
@@ -87,6 +88,11 @@ class Bench:
     def larger_capture(self) -> Path:
         """The same, LARGER times as many."""
         return captures.write_repeated(self.folder / "larger.pcap", self.frames, LARGER * self.sizes.packets)
+
+    @cached_property
+    def odd_capture(self) -> Path:
+        """A pcap of `sizes.packets` frames of every odd kind."""
+        return captures.write_repeated(self.folder / "odd.pcap", odd_frames(), self.sizes.packets)
 
     @cached_property
     def flood_rows(self) -> np.ndarray | None:
