@@ -47,7 +47,7 @@ def test_as_the_definition_on_real_traffic(data, oracle, name):
 @pytest.mark.parametrize("name", ["mirai-benign-20000.pcap", "mirai-attack-5000.pcap", "iot23-8-1.pcap", "mixed-4631.pcap"])
 def test_the_bits_of_the_definition_but_for_libms_powers(data, oracle, name):
     """With our 2**x in it, the definition has our bits, without an exception: what differs from it differs by last bits of 2**x."""
-    packets = capture(data, name, 5000)
+    packets = capture(data, name, 20_000)
     wanted = defined(definition_with(oracle.__file__, exp2_f64), packets)
     assert extract(packets).tobytes() == wanted.tobytes()
 
