@@ -21,7 +21,6 @@ KINDS = ("mi", "h", "hh", "hp")
 
 _ARP_PORT, _ICMP_PORT = np.uint64(0x10001), np.uint64(0x10002)
 _NONE = np.uint64(0)
-_LINE = 8  # slots of a cache line
 _AHEAD = 8  # packets by which memory is asked for before it is needed
 
 
@@ -110,9 +109,7 @@ def _look_ahead(tables, i, last):
 
 @inlined
 def _ask_slot(table, tag):
-    at = np.int64(tag & np.uint64(len(table.index) - 1))
-    prefetch(table.index, at)
-    prefetch(table.index, at + _LINE - 1)  # in a fuller index, a search often goes on into the next line
+    prefetch(table.index, np.int64(tag & np.uint64(len(table.index) - 1)))
 
 
 @inlined
