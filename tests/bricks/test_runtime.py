@@ -79,6 +79,53 @@ def test_replicas_come_and_go_while_packets_flow(instance, offline):
     assert min(shares) > 0, "a replica had nothing to do"
 
 
+def test_keyed_replicas_share_the_stream_and_the_chain_is_left_and_entered(instance, offline):
+    """The keyed brick of a chained instance: a replica with the streams of its sources, then everything there, then everything back."""
+    keyed, mapping = "feature-quantization", "feature-mapping-0"
+    there = {"ring": instance.ring("r1"), "socket": str(instance.folder / "k.sock")}
+    here, count = {"ring": None}, 0
+    instance.start("a", CHAIN, slow_us={keyed: 20})
+    instance.start("k", [f"{keyed}-1"], ["r1"], {f"{keyed}-1": ["r2"]}, slow_us={keyed: 400})
+    instance.call("a", "inputs", {mapping: [instance.ring("r2")]})
+    instance.call("k", "load")
+    for shares in ({f"{keyed}-0": here, f"{keyed}-1": there}, {f"{keyed}-1": there}, {f"{keyed}-0": here}):
+        instance.feed.let(count := count + 1000)
+        with pytest.raises(RpcError, match="can be shared out only at the interface"):
+            instance.call("a", "deal", shares)
+        while not instance.call("a", "pause", 3.0):  # the slow replica has a queue
+            pass
+        dealt = instance.call("a", "deal", shares)
+        assert (dealt["records"] > 0, dealt["lost"]) == (True, [])
+        assert dealt["bytes"] > 0
+    instance.feed.let(PACKETS)
+    instance.drain("a", "k", "a")
+    check(instance, offline)
+    parts = instance.brick("k", f"{keyed}-1")
+    assert parts["packets_in"] > parts["packets_out"] > 0, "it saw shadows"
+    assert instance.call("k", "hold", 1) == {"passed": None, "state": False}, "the process at the interface speaks for it"
+
+
+def test_an_idle_seat_in_a_chain(instance, offline):
+    """The learning network leaves the chain and comes back, with packets in between."""
+    mapping, network, result = "feature-mapping-0", "unsupervised-network", "sample-result-0"
+    instance.start("a", CHAIN)
+    instance.feed.let(1000)
+    instance.start("n", [f"{network}-1"], ["r1"], {f"{network}-1": ["r2"]})
+    instance.call("a", "inputs", {result: [instance.ring("r2")]})
+    instance.call("n", "load")
+    instance.call("a", "routes", {mapping: [instance.ring("r1")]}, [f"{network}-0"])
+    before = instance.brick("a", f"{network}-0")["packets_in"]
+    instance.feed.let(4000)
+    instance.drain("a", "n", "a")
+    assert instance.brick("a", f"{network}-0")["packets_in"] == before
+    assert instance.brick("n", f"{network}-1")["packets_in"] == 4000 - before
+    instance.call("a", "routes", {mapping: []}, [])
+    instance.feed.let(PACKETS)
+    instance.drain("n", "a")
+    instance.call("a", "inputs", {result: []})
+    check(instance, offline)
+
+
 def test_a_killed_replica_costs_no_packet_if_its_ring_is_given_to_others(instance, offline):
     """What waits before a replica that was killed goes to the other, and comes out at its place."""
     mapping, network = "feature-mapping-0", "unsupervised-network"
