@@ -111,7 +111,6 @@ def test_a_keyed_replica_that_is_killed_costs_what_was_in_it(grown):
     summary = made.go(ask("start_replica", QUANTIZATION), kill(f"{QUANTIZATION}-1"))
     if "before the switch" in summary.dropped:
         pytest.skip("packets were lost before the switch: this machine is too busy")
-    print(summary.dropped, summary.comparison)
     assert (made.told[-1]["state"], summary.comparison.twice) == ("running", 0)
     assert summary.comparison.scored + summary.dropped.get("lost", 0) == PACKETS
     assert set(summary.dropped) <= {"lost"}
