@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import queue
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,7 +18,8 @@ from lego_sdn.adapters.rpc import Client
 from lego_sdn.adapters.store import Intent, StoreError
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, Steered
-from lego_sdn.core.moves import Answer, Ask, ChangeRules, Moved, Moving, Pause, SendMarkers, carry_out, marker_frame
+from lego_sdn.core.moves import Answer, Ask, ChangeRules, Moved, Moving, Pause, RestoreRules, SendMarkers, carry_out, marker_frame
+from ryu_apps.move_log import Laps, told
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
 
@@ -83,41 +83,43 @@ class Mover:
         return self._move(move, steer)
 
     def _move(self, move: Moving, steer: Steer) -> Steered:
-        began = time.monotonic()
+        laps = Laps()
         self._journal(lambda store: store.begin_move(Intent(move.token, move.before, move.after)))
-        moved, error = self._go_through(move, replace(steer, settle=True))
+        moved, error = self._go_through(move, replace(steer, settle=True), laps)
         self._has(move.after if error is None else move.before)
         self._journal(lambda store: store.end_move(move.token))
-        return Steered(steer.version, error, moved, (time.monotonic() - began) * 1e3, move.held)
+        self.shared.observed.moves.append(told(move, moved, laps))
+        LOG.info("move %x: %s", move.token, laps)
+        return Steered(steer.version, error, moved, laps.ms, move.held)
 
-    def _go_through(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+    def _go_through(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         word = _Word(self, move)
         try:
-            return self._take_steps(move, steer)
+            return self._take_steps(move, steer, laps)
         finally:
             word.over = True
 
-    def _take_steps(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+    def _take_steps(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         steps, answer, error = carry_out(move), None, None
-        laps: list[str] = []
         while True:
-            began = time.monotonic()
             try:
                 step = steps.send(answer)
             except StopIteration as end:
-                LOG.info("move %x: %s", move.token, ", ".join(laps))
                 return end.value, error
             if isinstance(step, ChangeRules):
                 answer = error = self._change_rules(steer)
             else:
-                answer = self._do(step)
-            name = step[0].method if isinstance(step, tuple) else type(step).__name__
-            if not isinstance(step, Pause):
-                laps.append(f"{name} {(time.monotonic() - began) * 1e3:.0f} ms")
+                answer = self._do(step, steer)
+            laps.note(step[0].method if isinstance(step, tuple) else type(step).__name__)
 
-    def _do(self, step: Any) -> Any:
+    def _do(self, step: Any, steer: Steer) -> Any:
         if isinstance(step, Pause):
             hub.sleep(step.seconds)
+            return None
+        if isinstance(step, RestoreRules):
+            error = self._change_rules(steer)
+            if error is not None:
+                LOG.warning("rules are not in force while a move waits for its markers: %s", error)
             return None
         if isinstance(step, SendMarkers):
             frames = [(self._ports[i], marker_frame(token)) for i, token in step.frames if i in self._ports]

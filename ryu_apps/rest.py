@@ -44,6 +44,7 @@ VIEWS: dict[str, View] = {
     "flows": lambda shared, _: views.flows(shared),
     "switches": lambda shared, _: views.switches(shared),
     "events": lambda shared, query: views.events(shared, _whole(query, "after", 0, 1 << 62), _whole(query, "limit", 1000, 10_000)),
+    "moves": lambda shared, query: views.moves(shared, _whole(query, "limit", 100, 1000)),
     "alerts": lambda shared, query: views.alerts(shared, _whole(query, "limit", 100, 1000)),
 }
 

@@ -169,6 +169,12 @@ def alerts(shared: Shared, limit: int) -> dict[str, Any]:
     return {"alerts": list(seen.latest)[-limit:] if limit else [], "by_source": by_source, "total": sum(by_source.values())}
 
 
+def moves(shared: Shared, limit: int) -> dict[str, Any]:
+    """The latest moves of buckets between running instances, oldest first: how long each step took, what went where."""
+    kept = list(shared.observed.moves)
+    return {"moves": kept[-limit:] if limit else [], "total": len(kept)}
+
+
 def _extractor(nf: str, layout: str) -> Extractor:
     name = f"bricks.nfs.{nf}_declaration"
     if not nf.isidentifier() or importlib.util.find_spec(name) is None:

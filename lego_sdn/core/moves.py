@@ -71,6 +71,11 @@ class ChangeRules:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreRules:
+    """A marker did not come: the switch may have gone and come back without rules. Make them the new ones again. No answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class SendMarkers:
     """Send a marker frame out of each instance's port, in this order: (instance, token of the marker). No answer."""
 
@@ -84,19 +89,24 @@ class Pause:
     seconds: float = PAUSE_S
 
 
-Step = tuple[Ask, ...] | ChangeRules | SendMarkers | Pause
+Step = tuple[Ask, ...] | ChangeRules | RestoreRules | SendMarkers | Pause
 Steps = Generator[Step, Any, Any]
 
 
 @dataclass(slots=True)
 class Moving:
-    """One move: its token, the assignments (bucket -> instance) before and after, and the instances that can be asked."""
+    """One move: its token, the assignments (bucket -> instance) before and after, and the instances that can be asked.
+
+    cut   highest stamp (without stamps: time) that went on as before the move: what is later waited; None before it is known
+    held  packets that waited, shadows among them
+    """
 
     token: int
     before: Mapping[int, int]
     after: Mapping[int, int]
     running: frozenset[int]
     errors: dict[int, str] = field(default_factory=dict)  # instance -> why it has no part in the move any more
+    cut: int | None = None
     held: int = 0
 
     @property
@@ -184,7 +194,7 @@ def _begin(move: Moving, involved: list[int]) -> Steps:
     passed = yield from _ask(move, [Ask(i, "every", "hold", (move.token,)) for i in involved])
     if not passed:
         return
-    stamp = max(passed.values())
+    move.cut = stamp = max(passed.values())
     before, after = move.before, move.after
     cuts = [Ask(i, "packets", "cut", (move.token, stamp, move.owned(i, before), move.owned(i, after))) for i in involved]
     yield from _ask(move, cuts)
@@ -200,6 +210,8 @@ def _settle(move: Moving) -> Generator[Step, Any, dict[int, int]]:
     ended: dict[int, int] = {}  # new owner -> marker
     rows: dict[int, int] = {}
     for attempt in range(ATTEMPTS):
+        if attempt:
+            yield RestoreRules()
         markers = [(one.old, move.marker(attempt, 0)) for one in move.possible if one.old not in came]
         markers += [(one.new, move.marker(attempt, 1)) for one in move.possible]
         yield SendMarkers(tuple(dict.fromkeys(markers)))
