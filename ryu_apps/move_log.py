@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lego_sdn.core.moves import Moved, Moving
+from lego_sdn.core.moves import Moved, Moving, PrepareRules
 
 
 class Laps:
@@ -29,6 +29,11 @@ class Laps:
         """From the first step to the end of the last."""
         return (self._last - self._first) * 1e3
 
+    @property
+    def held_ms(self) -> float:
+        """Of it, what packets may have to wait: all but getting the rules ready."""
+        return self.ms - self.steps.get(PrepareRules.__name__, 0.0)
+
     def __str__(self) -> str:
         return ", ".join(f"{name} {ms:.0f} ms" for name, ms in self.steps.items())
 
@@ -38,6 +43,7 @@ def told(move: Moving, moved: Sequence[Moved], laps: Laps) -> dict[str, Any]:
     return {
         "began": laps.began,
         "ms": round(laps.ms, 3),
+        "held_ms": round(laps.held_ms, 3),
         "steps": {name: round(ms, 3) for name, ms in laps.steps.items()},
         "cut": move.cut,
         "held": move.held,

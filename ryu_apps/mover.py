@@ -9,7 +9,7 @@ import logging
 import queue
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ryu.lib import hub
@@ -18,7 +18,19 @@ from lego_sdn.adapters.rpc import Client
 from lego_sdn.adapters.store import Intent, StoreError
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, Steered
-from lego_sdn.core.moves import Answer, Ask, ChangeRules, Moved, Moving, Pause, RestoreRules, SendMarkers, carry_out, marker_frame
+from lego_sdn.core.moves import (
+    Answer,
+    Ask,
+    ChangeRules,
+    Moved,
+    Moving,
+    Pause,
+    PrepareRules,
+    RestoreRules,
+    SendMarkers,
+    carry_out,
+    marker_frame,
+)
 from ryu_apps.move_log import Laps, told
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
@@ -32,14 +44,23 @@ TOKEN_BITS = 50
 Frames = list[tuple[int, bytes]]
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What the mover needs of the switch: get a change ready; put it into force (why that failed, or None); send frames out of ports."""
+
+    prepare: Callable[[Steer], None]
+    change: Callable[[Steer], str | None]
+    send: Callable[[Frames], None]
+
+
 class Mover:
     """`steer` is the whole: what must wait does so, the rules change, and what moved is handed over.
 
     owners   bucket -> the instance that has its streams, as far as is known; None before the first rules
     """
 
-    def __init__(self, shared: Shared, change_rules: Callable[[Steer], str | None], send: Callable[[Frames], None]) -> None:
-        self.shared, self._change_rules, self._send = shared, change_rules, send
+    def __init__(self, shared: Shared, rules: Rules) -> None:
+        self.shared, self._rules = shared, rules
         self.owners: Mapping[int, int] | None = None
         self._ports: Mapping[int, int] = {}
         self._parts: dict[tuple[int, str, int], tuple[bool, bool]] = {}  # process -> it takes packets, it has streams
@@ -47,7 +68,7 @@ class Mover:
     def steer(self, steer: Steer) -> Steered:
         """Put an assignment into force."""
         if steer.keep or not self.shared.config.exact:
-            return Steered(steer.version, self._change_rules(steer))
+            return Steered(steer.version, self._rules.change(steer))
         if self.owners is None:
             return self._first(steer)
         return self._steer(steer, self.owners)
@@ -77,7 +98,7 @@ class Mover:
         self._ports = steer.ports
         move = Moving(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer))
         if not move.handovers:
-            error = self._change_rules(steer)
+            error = self._rules.change(steer)
             self._has(steer.assignment if error is None else before)
             return Steered(steer.version, error)
         return self._move(move, steer)
@@ -90,7 +111,7 @@ class Mover:
         self._journal(lambda store: store.end_move(move.token))
         self.shared.observed.moves.append(told(move, moved, laps))
         LOG.info("move %x: %s", move.token, laps)
-        return Steered(steer.version, error, moved, laps.ms, move.held)
+        return Steered(steer.version, error, moved, laps.held_ms, move.held)
 
     def _go_through(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         word = _Word(self, move)
@@ -107,7 +128,7 @@ class Mover:
             except StopIteration as end:
                 return end.value, error
             if isinstance(step, ChangeRules):
-                answer = error = self._change_rules(steer)
+                answer = error = self._rules.change(steer)
             else:
                 answer = self._do(step, steer)
             laps.note(step[0].method if isinstance(step, tuple) else type(step).__name__)
@@ -116,15 +137,18 @@ class Mover:
         if isinstance(step, Pause):
             hub.sleep(step.seconds)
             return None
+        if isinstance(step, PrepareRules):
+            self._rules.prepare(steer)
+            return None
         if isinstance(step, RestoreRules):
-            error = self._change_rules(steer)
+            error = self._rules.change(steer)
             if error is not None:
                 LOG.warning("rules are not in force while a move waits for its markers: %s", error)
             return None
         if isinstance(step, SendMarkers):
             frames = [(self._ports[i], marker_frame(token)) for i, token in step.frames if i in self._ports]
             try:
-                self._send(frames)
+                self._rules.send(frames)
             except LegoError as error:
                 LOG.warning("markers were not sent: %s", error)
             return None

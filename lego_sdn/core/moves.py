@@ -71,6 +71,11 @@ class ChangeRules:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareRules:
+    """Get the new rules ready, so that `ChangeRules` takes no longer than it must: packets wait for it. No answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreRules:
     """A marker did not come: the switch may have gone and come back without rules. Make them the new ones again. No answer."""
 
@@ -89,7 +94,7 @@ class Pause:
     seconds: float = PAUSE_S
 
 
-Step = tuple[Ask, ...] | ChangeRules | RestoreRules | SendMarkers | Pause
+Step = tuple[Ask, ...] | PrepareRules | ChangeRules | RestoreRules | SendMarkers | Pause
 Steps = Generator[Step, Any, Any]
 
 
@@ -161,6 +166,7 @@ def buckets_in_words(buckets: Sequence[int]) -> str:
 def carry_out(move: Moving) -> Generator[Step, Any, tuple[Moved, ...]]:
     """All steps of a move; what became of each handover."""
     involved = _involved(move.possible)
+    yield PrepareRules()
     yield from _begin(move, involved)
     error = yield ChangeRules()
     moved: dict[Handover, Moved] = {}
