@@ -64,7 +64,7 @@ class Moving:
         state, size, records = self._state(), 0, 0
         with Client(address, PEER_S) as peer:
             for at in range(0, len(buckets), PORTION):
-                data = state.export(frozenset(buckets[at : at + PORTION]), self.process.spec.buckets)
+                data = state.export(frozenset(buckets[at : at + PORTION]), self.process.spec.buckets, frozenset(buckets[:at]))
                 size += len(data)
                 records += peer.call("take_streams", token, data, owned if at == 0 else None)
                 self._renew(token)
