@@ -142,6 +142,11 @@ class Experiment:
             if seen.instances <= self.config.scaling.min_instances and seen.quiet:
                 return
 
+    @property
+    def sending(self) -> bool:
+        """Whether the load is still being sent."""
+        return self._replay is not None and self._replay.running
+
     def look(self) -> Observation:
         """What the controller shows now. HostError if it or the agent has ended."""
         self.system.check()

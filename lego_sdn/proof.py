@@ -38,19 +38,20 @@ class Drive:
     experiment: Experiment
     load: Load
     done: list[Step] = field(default_factory=list)
+    left: list[Step] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     replicas: dict[int, str] = field(default_factory=dict)  # instance -> its further replica of the learning network
 
     def go(self, steps: Sequence[Step], settle_s: float = 60.0) -> Iterator[Observation]:
         """Carry the steps out while the traffic goes on; every look at the system on the way.
 
-        The first `Drive.left` steps that the traffic left no time for stay undone.
+        Steps that the traffic leaves no time for stay in `left`.
         """
         self.left = list(steps)
         if refusal := self.ask("pause"):
             raise HostError(f"the controller does not leave the instances to this script: {refusal}")
         for seen in self.experiment.watch(self.load, settle_s):
-            if self.left and seen.quiet and _flows(seen):
+            if self.left and seen.quiet and self.experiment.sending and _flows(seen):
                 self._try(self.left[0], seen)
             yield seen
 
@@ -163,16 +164,18 @@ class Proof:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Of all moves together: durations in milliseconds, what they carried, and how many packets waited."""
+        """Of all moves together: durations, whole and of the part that packets wait for; what was carried; how many packets waited."""
         rows = self.summary.moves
         handovers = [one for row in rows for one in row["handovers"]]
-        took = [row["ms"] for row in rows]
+        took, held = ([row[name] for row in rows] for name in ("ms", "held_ms"))
         return {
             "packets_per_s": self.summary.sent / self.summary.seconds if self.summary.seconds else 0.0,
             "moves": len(rows),
             "buckets": sum(len(one["buckets"]) for one in handovers),
             "median_ms": median(took) if took else 0.0,
             "longest_ms": max(took, default=0.0),
+            "median_held_ms": median(held) if held else 0.0,
+            "longest_held_ms": max(held, default=0.0),
             "state_bytes": sum(one["bytes"] for one in handovers),
             "streams": sum(one["records"] for one in handovers),
             "packets_held": sum(row["held"] for row in rows),

@@ -47,6 +47,8 @@ def told(move: Moving, moved: Sequence[Moved], laps: Laps) -> dict[str, Any]:
         "steps": {name: round(ms, 3) for name, ms in laps.steps.items()},
         "cut": move.cut,
         "held": move.held,
-        "handovers": [asdict(one.handover) | {key: getattr(one, key) for key in ("bytes", "records", "packets", "error")} for one in moved],
+        "handovers": [
+            asdict(one.handover) | {key: getattr(one, key) for key in ("bytes", "records", "packets", "evicted", "error")} for one in moved
+        ],
         "errors": {str(instance): error for instance, error in sorted(move.errors.items())},
     }

@@ -46,7 +46,8 @@ def _heads(table: Table) -> np.ndarray:
 
 
 def rows_with_end(table: Table, chosen: np.ndarray, but: np.ndarray | None = None) -> np.ndarray:
-    """Rows, int64, of the streams with an end in the chosen buckets, but for those with one in `but`; a one-sided stream has only its source."""
+    """Rows, int64, of the streams with an end in the chosen buckets, but for those with one in `but`; the only end of a one-sided stream
+    is its source."""
     heads = _heads(table)
     ends = _has_end(table, heads, chosen)
     if but is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 BY_HASH, BY_TALK = "hashing", "talkers"
 METHODS = (BY_HASH, BY_TALK)
 MOST = 64
+WIDTH = 160  # of a table that does not go to a terminal
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def plan(as_json: bool, shadow_cost: float | None, **given: Any) -> None:
     state to move (as it is at the end of the capture), rule changes, and how much more traffic can be carried.
 
     "hashing" is what the controller does by itself; "talkers" puts buckets together that talk with each other, by cutting the graph of
-    buckets (METIS). A split pays if it brings at least half of what it would bring if load could be divided at will and copies cost nothing.
+    buckets (METIS). A split pays if it brings half of what it would bring if load could be divided at will and copies cost nothing.
     """
     from lego_sdn.core.whatif import SHADOW_SHARE
 
@@ -88,8 +90,10 @@ def plan(as_json: bool, shadow_cost: float | None, **given: Any) -> None:
     talk, prices, warnings = _talk(wanted), _prices(wanted), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
     if wanted.out is not None:
+        from lego_sdn.adapters.assignment import write_assignment
+
         best = max(rows, key=lambda row: row.outcome.gain)
-        _write(wanted.out, best)
+        write_assignment(wanted.out, [owner for owner in best.outcome.owners if owner is not None])
         warnings.append(f"{wanted.out} has the assignment by {best.method}")
     if as_json:
         click.echo(json.dumps(_facts(wanted, talk, rows)))
@@ -124,7 +128,7 @@ def _planned(talk: Talk, prices: Prices, instances: int, method: str | None) -> 
     before = one_owner(talk.buckets)
     rows = []
     if method in (None, BY_HASH):
-        rows.append(Planned(BY_HASH, predict(talk, before, hashing(talk, instances), prices)))
+        rows.append(Planned(BY_HASH, predict(talk, (before, hashing(talk, instances)), instances, prices)))
     if method in (None, BY_TALK):
         rows.append(Planned(BY_TALK, max(_cuts(talk, prices, instances), key=lambda outcome: outcome.gain)))
     return rows
@@ -134,18 +138,9 @@ def _cuts(talk: Talk, prices: Prices, instances: int) -> list[Outcome]:
     from lego_sdn.adapters.metis import partition
     from lego_sdn.core.whatif import graph, one_owner, predict, talkers
 
-    return [predict(talk, one_owner(talk.buckets), talkers(parts, talk), prices) for parts in partition(*graph(talk), instances)]
-
-
-def _write(path: Path, row: Planned) -> None:
-    """For `lego move --assignment` and `lego verify --assignment`."""
-    by_owner: dict[str, list[int]] = {}
-    for bucket, owner in enumerate(row.outcome.owners):
-        by_owner.setdefault(str(owner), []).append(bucket)
-    try:
-        path.write_text(json.dumps({"buckets": len(row.outcome.owners), "assignment": by_owner}) + "\n")
-    except OSError as error:
-        raise LegoError(f"the assignment cannot be written to {path}: {error.strerror}") from error
+    return [
+        predict(talk, (one_owner(talk.buckets), talkers(parts, talk)), instances, prices) for parts in partition(*graph(talk), instances)
+    ]
 
 
 def _facts(wanted: Wanted, talk: Talk, rows: list[Planned]) -> dict[str, Any]:
@@ -165,8 +160,8 @@ def _show(talk: Talk, rows: list[Planned]) -> None:
     from rich.table import Table
 
     table = Table(title=f"{talk.total:,} packets, from one instance to more", title_justify="left")
-    for column in ("instances", "by", "load of each (of one)", "shadows/packet", "buckets", "state to move", "rules", "gain", ""):
-        table.add_column(column, justify="left" if column in ("by", "load of each (of one)", "") else "right")
+    for column in ("instances", "by", "load of each, of one's", "shadows a packet", "buckets moved", "state to move", "rules", "gain", ""):
+        table.add_column(column, justify="left" if column in ("by", "load of each, of one's", "") else "right")
     for row in rows:
         outcome = row.outcome
         loads = " ".join(f"{share.load:.0%}" for share in outcome.shares)
@@ -174,7 +169,7 @@ def _show(talk: Talk, rows: list[Planned]) -> None:
         rules = f"+{outcome.rules_added} -{outcome.rules_deleted}"
         cells = (str(outcome.ideal), row.method, loads, f"{outcome.shadows:.3f}", str(outcome.moved), state, rules)
         table.add_row(*cells, f"{outcome.gain:.2f}", "pays" if outcome.pays else "does not pay")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     console.print(table)
     for row in rows:
         if not row.outcome.pays:

@@ -30,7 +30,7 @@ class Wanted:
 @click.command("prove", short_help="Prove on a live switch that moves change no score.")
 @click.argument("captures", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Model; default: learned from the benign part.")
-@click.option("--pps", type=click.FloatRange(min=1), default=2000.0, show_default=True, help="Packets per second.")
+@click.option("--pps", type=click.FloatRange(min=1), default=1250.0, show_default=True, help="Packets per second.")
 @click.option(
     "--placement",
     type=click.Choice(["chained", "separate"]),
@@ -101,6 +101,7 @@ def _show(proof: Proof, view: View) -> None:
     table.add_row("rate", f"{figures['packets_per_s']:,.0f} packets/s, up to {proof.most_instances} instances")
     table.add_row("moves", f"{figures['moves']}, of {figures['buckets']} buckets in all")
     table.add_row("duration", f"median {figures['median_ms']:.0f} ms, longest {figures['longest_ms']:.0f} ms")
+    table.add_row("of it packets wait", f"median {figures['median_held_ms']:.0f} ms, longest {figures['longest_held_ms']:.0f} ms")
     table.add_row("state moved", f"{figures['state_bytes']:,} bytes, {figures['streams']:,} streams")
     table.add_row("packets held", f"{figures['packets_held']:,}, of which {figures['packets_handed_over']:,} handed over")
     view.console.print(table)

@@ -36,6 +36,7 @@ class Moved:
     """What became of a handover. `error`: why the new owner goes on without the streams; None: every score stays exact.
 
     bytes, records  of streams; packets: waiting packets that were handed over
+    evicted         streams that the new owner, being full, forgot for them
     """
 
     handover: Handover
@@ -43,6 +44,7 @@ class Moved:
     records: int = 0
     packets: int = 0
     error: str | None = None
+    evicted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +274,7 @@ def _hand_over(move: Moving, one: Handover, markers: Mapping[int, int], done: Ma
     (packets,) = yield (Ask(one.old, "packets", "give_rows", (move.token, buckets, markers[one.old]), one.new),)
     if packets.error is not None:
         return Moved(one, error=packets.error)
-    return Moved(one, streams.value["bytes"], streams.value["records"], packets.value)
+    return Moved(one, streams.value["bytes"], streams.value["records"], packets.value, evicted=streams.value.get("evicted", 0))
 
 
 def _release(move: Moving, involved: list[int], moved: Mapping[Handover, Moved]) -> Steps:

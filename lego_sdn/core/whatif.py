@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lego_sdn.core.moves import Moving
 from lego_sdn.core.plan import Owners, balance
@@ -98,11 +98,12 @@ class Prices:
     """What the prediction rests on: cost of a shadow by that of a packet, and the pipeline that rules are compiled for."""
 
     shadow: float = SHADOW_SHARE
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
 
 
-def predict(talk: Talk, before: Owners, after: Owners, prices: Prices) -> Outcome:
-    """Going from `before` to `after`; every bucket has an owner in both."""
+def predict(talk: Talk, change: tuple[Owners, Owners], count: int, prices: Prices) -> Outcome:
+    """Going from the first owners to the second ones, which are `count` instances; every bucket has an owner in both."""
+    before, after = change
     instances = sorted({owner for owner in after if owner is not None})
     packets, shadows = _deliveries(talk, after, exact=prices.options.exact)
     load = {i: (packets[i] + prices.shadow * shadows[i]) / max(1, talk.total) for i in instances}
@@ -117,8 +118,8 @@ def predict(talk: Talk, before: Owners, after: Owners, prices: Prices) -> Outcom
         state_bytes=size,
         rules_added=added,
         rules_deleted=deleted,
-        gain=1 / max(max(load.values(), default=1.0), 1 / (talk.total or 1)),
-        ideal=len(instances),
+        gain=1 / max(load.values()) if talk.total else 1.0,
+        ideal=count,
     )
 
 
@@ -128,7 +129,8 @@ def _deliveries(talk: Talk, owners: Owners, exact: bool) -> tuple[Counter[int], 
     shadows: Counter[int] = Counter()
     for (source, target), count in talk.packets.items():
         own, other = owners[source], owners[target]
-        assert own is not None and other is not None
+        assert own is not None
+        assert other is not None
         packets[own] += count
         if exact and other != own:
             shadows[other] += count
@@ -149,9 +151,11 @@ def _state(talk: Talk, before: Owners, after: Owners) -> tuple[int | None, int |
 
 
 def _move(before: Owners, after: Owners) -> Moving:
-    return Moving(
-        0, *({bucket: owner for bucket, owner in enumerate(owners) if owner is not None} for owners in (before, after)), frozenset()
-    )
+    return Moving(0, _map(before), _map(after), frozenset())
+
+
+def _map(owners: Owners) -> dict[int, int]:
+    return {bucket: owner for bucket, owner in enumerate(owners) if owner is not None}
 
 
 def _rules(before: Owners, after: Owners, options: Options) -> tuple[int, int]:
