@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -61,6 +62,14 @@ class Kills:
         system._launch(system._journal, CONTROLLER, [*command, "--lego-config", str(system.run_dir / "config.yaml")])
         system._await("controller ready", system._controller_is_ready)
         drive.experiment._await_ready()
+
+    @staticmethod
+    def connection(drive: Drive) -> None:
+        """The switch goes away and, a second later, comes back with the rules that it had."""
+        switch = drive.experiment.config.switch
+        subprocess.run(["ovs-vsctl", "del-controller", switch.bridge], check=True)
+        time.sleep(1.0)  # how long it is away: markers and questions of the move fail meanwhile
+        subprocess.run(["ovs-vsctl", "set-controller", switch.bridge, f"tcp:127.0.0.1:{switch.openflow_port}"], check=True)
 
     @staticmethod
     def instance(number: int) -> Callable[[Drive], None]:
@@ -161,6 +170,14 @@ def test_a_controller_that_is_killed_in_the_middle_of_moves_costs_no_bit(live, p
     proof = prove(live(load, ready), ready, (replicate(), *kills))
     check_all_equal(proof)
     assert any("begun and not ended" in text for text in notes(proof, "move"))
+
+
+def test_a_switch_that_goes_away_in_the_middle_of_moves_costs_no_bit(live, prepared):
+    load, ready = replace(prepared[0], pps=1000.0), prepared[1]
+    gone = [move(range(64), to, after(seconds, Kills.connection)) for to, seconds in ((1, 0.0), (2, 0.06), (1, 0.12), (2, 0.18))]
+    proof = prove(live(load, ready), ready, (replicate(), *gone))
+    check_all_equal(proof)
+    assert any("disconnected" in text for text in notes(proof, "switch"))
 
 
 @pytest.mark.parametrize("killed", [1, 2], ids=["old owner", "new owner"])
