@@ -76,14 +76,20 @@ class Front:
 
     def exported(self, buckets: Iterable[int]) -> Iterable[bytes]:
         """The records of the streams with an end in these buckets, in portions."""
+        given: list[int] = []  # the receiver has all streams with an end in there already
         for index, replica in enumerate(self.replicas):
             mine = [bucket for bucket in buckets if self.owners[bucket] == index]
             for at in range(0, len(mine), PORTION):
-                yield replica.streams.export(mine[at : at + PORTION])
+                yield replica.streams.export(mine[at : at + PORTION], given)
+                given += mine[at : at + PORTION]
 
-    def adopt(self, data: bytes) -> int:
-        """Take records in: every replica all of them, since each may have the other end of some. `tidy` must follow."""
-        return max((replica.streams.adopt(data) for replica in self.replicas), default=0)
+    def adopt(self, data: bytes) -> dict[str, int]:
+        """Take records in: every replica all of them, since each may have the other end of some. `tidy` must follow.
+
+        records: that were new, in the replica that took most; evicted: streams that had to go for them.
+        """
+        taken = [replica.streams.adopt(data) for replica in self.replicas]
+        return {"records": max(one["records"] for one in taken), "evicted": sum(one["evicted"] for one in taken)}
 
     def tidy(self, owned: Iterable[int] | None = None) -> None:
         """Forget the streams with no end in the buckets that the instance owns (None: all); and in each replica, with none in its own."""
@@ -153,9 +159,9 @@ class Front:
                 if old.brick in self.dead:
                     lost += portion
                     continue
-                data = old.streams.export(portion)
+                data = old.streams.export(portion, buckets[:at])
                 size += len(data)
-                records += new.streams.adopt(data)
+                records += new.streams.adopt(data)["records"]
         moved = sum(map(len, self._changes(wanted, owners).values()))
         return {"buckets": moved, "bytes": size, "records": records, "lost": lost}
 

@@ -31,7 +31,7 @@ class Moving:
         self.process, self.front = process, Front(process)
 
     def handlers(self) -> dict[str, Callable]:
-        names = "hold cut renew settled consumed give_streams take_streams give_rows take_rows release taken begin keep"
+        names = "hold cut renew settled consumed give_streams take_streams give_rows take_rows release taken begin keep export adopt"
         within = {"pause": self.front.pause, "deal": self.front.deal, "bury": self.bury}
         return {name: getattr(self, name) for name in names.split()} | within
 
@@ -63,14 +63,14 @@ class Moving:
 
     def give_streams(self, token: int, buckets: list[int], owned: list[int], address: str) -> dict[str, int]:
         """Hand the streams of these buckets to the process at `address`, whose instance owned `owned` before."""
-        size, records, first = 0, 0, True
+        size, records, evicted, first = 0, 0, 0, True
         with Client(address, PEER_S) as peer:
             for data in self._front().exported(buckets):
                 size += len(data)
-                records += peer.call("take_streams", token, data, owned if first else None)
-                first = False
+                taken = peer.call("take_streams", token, data, owned if first else None)
+                records, evicted, first = records + taken["records"], evicted + taken["evicted"], False
                 self._hold().renew(token)
-        return {"bytes": size, "records": records}
+        return {"bytes": size, "records": records, "evicted": evicted}
 
     def give_rows(self, token: int, buckets: list[int], marker: int, address: str) -> int:
         """Hand the waiting packets of these buckets to the process at `address`; from then on the buckets are that instance's."""
@@ -101,8 +101,11 @@ class Moving:
         return hold.taken(token) if hold is not None else []
 
     # ---- asked by the old owner ----
-    def take_streams(self, token: int, data: bytes, owned: list[int] | None) -> int:
-        """Take streams in; `owned`: first forget those with no end in there, which an earlier ownership left."""
+    def take_streams(self, token: int, data: bytes, owned: list[int] | None) -> dict[str, int]:
+        """Take streams in; `owned`: first forget those with no end in there, which an earlier ownership left.
+
+        records: that were new here; evicted: streams that had to go for them, since the instance is full.
+        """
         self._hold().renew(token)
         if owned is not None:
             self._front().tidy(owned)
@@ -125,6 +128,14 @@ class Moving:
         """Forget the streams with no end in these buckets."""
         self._here().keep(buckets)
         return True
+
+    def export(self, buckets: list[int], but: list[int] | None = None) -> bytes:
+        """The records of the streams with an end in these buckets; those with one in `but` may be left out."""
+        return self._here().export(buckets, but or [])
+
+    def adopt(self, data: bytes) -> dict[str, int]:
+        """Take in what `export` gave. records: that were not here; evicted: streams that had to go for them."""
+        return self._here().adopt(data)
 
     def bury(self, bricks: list[str]) -> bool:
         """These keyed bricks are dead: `deal` comes next."""

@@ -23,7 +23,7 @@ class Northbound:
         self._began = time.monotonic()
 
     def handlers(self) -> dict[str, Callable]:
-        names = "load alerts routes inputs deadlines export adopt drain stop"
+        names = "load alerts routes inputs deadlines drain stop"
         return {name: getattr(self, name) for name in names.split()} | Moving(self.process).handlers()
 
     def load(self) -> dict[str, Any]:
@@ -73,14 +73,6 @@ class Northbound:
         self.process.set_deadlines(ms)
         return True
 
-    def export(self, buckets: list[int]) -> bytes:
-        """The records of the streams with an end in these buckets, for another instance."""
-        return self._state("hand over").export(frozenset(buckets), self.process.spec.buckets)
-
-    def adopt(self, data: bytes) -> int:
-        """Take in what another instance exported; returns the number of records."""
-        return self._state("take in").adopt(data)
-
     def drain(self, deadline_ms: float) -> dict[str, Any]:
         """Work until nothing waits and nothing has come for 50 ms, or the deadline; the load report then."""
         self._drain(deadline_ms / 1e3)
@@ -96,12 +88,6 @@ class Northbound:
         if not isinstance(table, dict) or not all(isinstance(rings, list) for rings in table.values()):
             raise BrickError(f"wanted a map from bricks to lists of rings, found {table!r}")
         return [(self.process.stage(brick), rings) for brick, rings in table.items()]
-
-    def _state(self, doing: str) -> Any:
-        for stage in self.process.stages:
-            if stage.brick.state is not None:
-                return stage.brick.state
-        raise BrickError(f"process {self.process.spec.process} has no brick with state to {doing}")
 
 
 def _resident_bytes() -> int:

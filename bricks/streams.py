@@ -6,7 +6,7 @@ Every one has the streams with an end in its buckets. Streams go from one to ano
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from bricks.stage import Stage
 from lego_sdn.adapters.rpc import Client
@@ -26,11 +26,11 @@ class Streams(Protocol):
     def keep(self, buckets: Iterable[int]) -> None:
         """Forget the streams with no end in these buckets."""
 
-    def export(self, buckets: list[int]) -> bytes:
-        """The records of the streams with an end in these buckets."""
+    def export(self, buckets: list[int], but: list[int]) -> bytes:
+        """The records of the streams with an end in these buckets; those with one in `but` may be left out."""
 
-    def adopt(self, data: bytes) -> int:
-        """Take records in; returns how many were not there."""
+    def adopt(self, data: bytes) -> dict[str, int]:
+        """Take records in. records: how many were not there; evicted: streams that had to go for them."""
 
 
 class Here:
@@ -51,11 +51,12 @@ class Here:
     def keep(self, buckets: Iterable[int]) -> None:
         self.state.forget(frozenset(buckets), self.buckets)
 
-    def export(self, buckets: list[int]) -> bytes:
-        return self.state.export(frozenset(buckets), self.buckets)
+    def export(self, buckets: list[int], but: list[int]) -> bytes:
+        return self.state.export(frozenset(buckets), self.buckets, frozenset(but))
 
-    def adopt(self, data: bytes) -> int:
-        return self.state.adopt(data)
+    def adopt(self, data: bytes) -> dict[str, int]:
+        before = _evicted(self.state)
+        return {"records": self.state.adopt(data), "evicted": _evicted(self.state) - before}
 
 
 class There:
@@ -73,8 +74,13 @@ class There:
     def keep(self, buckets: Iterable[int]) -> None:
         self._client.call("keep", sorted(buckets))
 
-    def export(self, buckets: list[int]) -> bytes:
-        return self._client.call("export", buckets)
+    def export(self, buckets: list[int], but: list[int]) -> bytes:
+        return self._client.call("export", buckets, but)
 
-    def adopt(self, data: bytes) -> int:
+    def adopt(self, data: bytes) -> dict[str, int]:
         return self._client.call("adopt", data)
+
+
+def _evicted(state: Any) -> int:
+    """Streams that the bound on them made it forget so far."""
+    return sum(count for name, count in state.counters().items() if name.startswith("evicted_"))

@@ -264,7 +264,7 @@ def test_state_goes_from_one_instance_to_another(instance, offline, packets, tmp
     other = Instance(folder, instance.model, feed, instance.warm)
     try:
         other.start("b", CHAIN)
-        assert other.call("b", "adopt", instance.call("a", "export", list(range(64)))) > 0
+        assert other.call("b", "adopt", instance.call("a", "export", list(range(64))))["records"] > 0
         feed.let(PACKETS - 3000)
         other.drain()
         assert read_scores(other.scores)["score"].tobytes() == offline[3000:].tobytes()
