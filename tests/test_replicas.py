@@ -96,10 +96,11 @@ def kill(brick: str) -> Step:
 
 
 def test_stateless_replicas_that_are_killed_cost_no_packet(grown):
-    """What waited before one goes to the others, and to its place."""
+    """What waited before one goes to the others, and to its place. Keyed bricks come and go meanwhile, in processes of their own."""
     made = grown(placement="separate")
     steps = [ask("start_replica", NETWORK), ask("start_replica", MAPPING), kill(f"{NETWORK}-1"), kill(f"{MAPPING}-1")]
-    summary = made.go(*steps, ask("start_replica", NETWORK), kill(f"{NETWORK}-0"))
+    keyed = [ask("start_replica", QUANTIZATION), ask("stop_replica", f"{QUANTIZATION}-0")]
+    summary = made.go(*steps, *keyed, ask("start_replica", NETWORK), kill(f"{NETWORK}-0"))
     check_all_equal(summary)
     assert made.told[-1]["state"] == "running"
     assert [words.split(" (see")[0].split(" was ended ")[1] for words in made.told[-1]["buried"]] == ["by SIGKILL"] * 3
