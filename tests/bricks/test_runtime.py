@@ -280,7 +280,7 @@ def test_calls_that_cannot_be_answered_say_why(instance):
         ("routes", [{"feature-mapping-7": []}], "has no brick feature-mapping-7"),
         ("routes", [[1]], "wanted a map from bricks"),
         ("routes", [{CHAIN[0]: ["x", "y"]}], "needs every batch in order"),
-        ("export", [[1]], "no brick with state"),
+        ("export", [[1]], "no brick with streams"),
     ):
         with pytest.raises(RpcError, match=sentence):
             instance.call("a", method, *params)
