@@ -10,6 +10,7 @@ from typing import Any
 from bricks.moving import Moving
 from bricks.process import Process
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.keys import are_amounts
 
 CAPTURE = ("received", "kernel_drops", "queue", "shadows", "gaps", "repeats", "reordered")
 
@@ -22,7 +23,7 @@ class Northbound:
         self._began = time.monotonic()
 
     def handlers(self) -> dict[str, Callable]:
-        names = "load alerts routes inputs export adopt drain stop"
+        names = "load alerts routes inputs deadlines drain stop"
         return {name: getattr(self, name) for name in names.split()} | Moving(self.process).handlers()
 
     def load(self) -> dict[str, Any]:
@@ -48,10 +49,15 @@ class Northbound:
             raise BrickError(f"process {self.process.spec.process} raises no alerts; the last brick of the graph does")
         return brick.alerts(since)
 
-    def routes(self, table: dict[str, list[str]]) -> bool:
-        """Replace the routing table of each named brick: rings to its next hops in other processes."""
+    def routes(self, table: dict[str, list[str]], seats: list[str] | None = None) -> bool:
+        """Replace the routing table of each named brick: rings to its next hops in other processes.
+
+        `seats`: the bricks of this process that are idle seats from now on: the brick before one has it as a next hop no more.
+        """
         for stage, rings in self._stages(table):
-            stage.set_outputs(rings, self.process.spec.batch)
+            stage.exits.set_rings(rings, self.process.spec.batch)
+        if seats is not None:
+            self.process.set_seats(seats)
         return True
 
     def inputs(self, table: dict[str, list[str]]) -> bool:
@@ -60,13 +66,12 @@ class Northbound:
             stage.set_inputs(rings, self.process.spec.batch)
         return True
 
-    def export(self, buckets: list[int]) -> bytes:
-        """The records of the streams with an end in these buckets, for another instance."""
-        return self._state("hand over").export(frozenset(buckets), self.process.spec.buckets)
-
-    def adopt(self, data: bytes) -> int:
-        """Take in what another instance exported; returns the number of records."""
-        return self._state("take in").adopt(data)
+    def deadlines(self, ms: dict[str, float]) -> bool:
+        """Milliseconds from a row's arrival before a brick to its result, by kind; those not named have no deadline."""
+        if not are_amounts(ms):
+            raise BrickError(f"wanted a map from kinds of bricks to milliseconds, found {ms!r}")
+        self.process.set_deadlines(ms)
+        return True
 
     def drain(self, deadline_ms: float) -> dict[str, Any]:
         """Work until nothing waits and nothing has come for 50 ms, or the deadline; the load report then."""
@@ -83,12 +88,6 @@ class Northbound:
         if not isinstance(table, dict) or not all(isinstance(rings, list) for rings in table.values()):
             raise BrickError(f"wanted a map from bricks to lists of rings, found {table!r}")
         return [(self.process.stage(brick), rings) for brick, rings in table.items()]
-
-    def _state(self, doing: str) -> Any:
-        for stage in self.process.stages:
-            if stage.brick.state is not None:
-                return stage.brick.state
-        raise BrickError(f"process {self.process.spec.process} has no brick with state to {doing}")
 
 
 def _resident_bytes() -> int:

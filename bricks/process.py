@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 
 from bricks.assembly import Models, brick_class, build, graph_of
 from bricks.base import HasFileno
-from bricks.rings import Ticket
+from bricks.dealing import Traffic
 from bricks.scores import ScoreFile
 from bricks.spec import Spec
 from bricks.stage import Stage
+from bricks.ticket import Ticket
 from lego_sdn.core.errors import BrickError
 
 
@@ -28,14 +30,18 @@ class Process:
         for brick in reversed(bricks):  # a stage knows the one after it
             after = graph[graph.index(brick.kind) + 1 :]
             shares = not after or not brick_class(after[0]).in_order
-            stage = Stage(brick, self.stages[0] if self.stages else None, last=not after, shares=shares)
+            slow_us = spec.slow_us.get(brick.kind, 0.0)
+            stage = Stage(brick, self.stages[0] if self.stages else None, last=not after, shares=shares, slow_us=slow_us)
+            stage.meter.set_deadlines(brick.kind, spec.deadlines)
             if not after and self.scores:
                 stage.tap = self.scores.append
             self.stages.insert(0, stage)
         self.source = bricks[0] if getattr(bricks[0], "source", None) is not None else None
         for stage in self.stages:
             stage.set_inputs(list(spec.rings_in.get(stage.brick.id, [])), spec.batch)
-            stage.set_outputs(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
+            stage.exits.set_rings(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
+        self.traffic = Traffic(spec.buckets)
+        self.paused_until = 0.0  # monotonic seconds: no packets are taken before
         self._go_on()
 
     def _go_on(self) -> None:
@@ -55,14 +61,18 @@ class Process:
 
     def _take(self, now: float) -> bool:
         """A batch from the interface, if all that come after can take it."""
-        if self.source is None or not self.stages[0].has_exit(self.next_row):
+        if self.source is None or now < self.paused_until:
             return False
+        full = not self.stages[0].has_exit(self.next_row)
+        self.stages[0].meter.stuck(full, now)
         began = time.thread_time()
-        batch = self.source.take()
+        batch = None if full else self.source.take()
         if batch is None:
             return False
-        ticket = Ticket(self.next_row, len(batch))
+        born = time.monotonic_ns() - self.source.waited_ns()
+        ticket = Ticket(self.next_row, len(batch), born, born)
         self.next_row += len(batch)
+        self.traffic.see(batch.head)
         self.stages[0].emit(batch, ticket, began, now)
         return True
 
@@ -79,7 +89,7 @@ class Process:
                     doors.append(writer)
                     if writer.wait_for_room():
                         return None
-        if self.source is not None and self.stages[0].has_exit(self.next_row):
+        if self.source is not None and self.stages[0].has_exit(self.next_row) and time.monotonic() >= self.paused_until:
             doors.append(self.source.source)
         return doors
 
@@ -101,8 +111,14 @@ class Process:
 
     def wait_no_more(self) -> None:
         """Packets that wait for a move to end go on now."""
+        self.paused_until = 0.0
         if self.source is not None and hasattr(self.source.source, "give_up"):
             self.source.source.give_up()
+
+    def set_deadlines(self, ms: Mapping[str, float]) -> None:
+        """Milliseconds that each kind of brick has; those not named have no deadline."""
+        for stage in self.stages:
+            stage.meter.set_deadlines(stage.brick.kind, ms)
 
     def stage(self, brick: str) -> Stage:
         """The stage of a brick. BrickError if it is not in this process."""
@@ -110,6 +126,12 @@ class Process:
             if stage.brick.id == brick:
                 return stage
         raise BrickError(f"process {self.spec.process} has no brick {brick}; it has {', '.join(self.spec.bricks)}")
+
+    def set_seats(self, seats: Collection[str]) -> None:
+        """These bricks are idle seats from now on, and no others: nothing goes to them from the brick before them in this process."""
+        for stage in self.stages:
+            if stage.following is not None and stage.exits.shares:  # who deals out parts is told so by `deal`
+                stage.exits.here = stage.following.brick.id not in seats
 
     def close(self) -> None:
         """End what it reads, let go of what it writes."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from bricks.base import Batch
 from bricks.order import Order
 from bricks.packets import PACKET
-from bricks.rings import Ticket
+from bricks.ticket import Ticket
 
 
 def batch(ticket: Ticket) -> Batch:
@@ -38,7 +38,7 @@ def feed(order: Order, arriving: list[Ticket], now: float = 0.0) -> list[int]:
 
 def take(order: Order, now: float) -> list[int]:
     rows: list[int] = []
-    while (there := order.due(now)) is not None:
+    while (there := order.due() or order.overdue(now)) is not None:
         rows += there[0].head["seq"].tolist()
     return rows
 
@@ -56,7 +56,7 @@ def test_any_order_becomes_the_order(spans, random):
 def test_what_does_not_come_is_given_up_after_patience_and_counted(plan, random):
     all_of_them = tickets([span for span, _ in plan])
     arriving = [ticket for ticket, (_, comes) in zip(all_of_them, plan, strict=True) if comes]
-    wanted = [row for ticket in arriving for row in range(ticket.first, sum(ticket))]
+    wanted = [row for ticket in arriving for row in range(ticket.first, ticket.end)]
     random.shuffle(arriving)
     order = Order(patience_s=1.0)
     rows, now = feed(order, arriving), 0.0
