@@ -24,6 +24,7 @@ from lego_sdn.core.events import (
     StopInstance,
 )
 from lego_sdn.core.load import Report
+from ryu_apps.gone import is_gone
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
 
@@ -195,6 +196,7 @@ class Instances(app_manager.RyuApp):
                     report = Report.parse(brick.call("drain", action.deadline_ms, timeout=action.deadline_ms / 1000 + 2.0))
                 clean = clean and not report.queued
             except LegoError as error:
-                LOG.warning("process %s was not drained: %s", process.process, error)
-                clean = False
+                if not is_gone(process, self.address):  # else it was a replica, and drained when it was merged
+                    LOG.warning("process %s was not drained: %s", process.process, error)
+                    clean = False
         self.shared.put(Drained(action.instance, clean))

@@ -33,6 +33,7 @@ from lego_sdn.core.moves import (
     carry_out,
     marker_frame,
 )
+from ryu_apps.gone import is_gone
 from ryu_apps.move_log import Laps, told
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
@@ -207,22 +208,12 @@ class Mover:
             try:
                 told = self._call(process, ask.method, list(ask.params), ANSWER_S)
             except RpcError:
-                if not self._is_gone(process):
+                if not is_gone(process, self.shared.config.agent):
                     raise
                 told = {"passed": None, "state": False}  # a replica that was merged a moment ago
             self._parts[_key(process)] = told["passed"] is not None, told["state"]
             passed = max(passed, -1 if told["passed"] is None else told["passed"])
         return passed
-
-    def _is_gone(self, process: Process) -> bool:
-        """Whether the agent knows for certain that there is no such process any more, though its instance runs."""
-        try:
-            with Client(self.shared.config.agent, ANSWER_S) as agent:
-                instances = agent.call("hello")["instances"]
-        except RpcError:
-            return False
-        its = [one for one in instances if one["instance"] == process.instance and one["state"] == "running"]
-        return bool(its) and process.pid not in [there["pid"] for one in its for there in one["processes"]]
 
     def _call(self, process: Process, method: str, params: list[Any], timeout: float) -> Any:
         with Client(process.socket, timeout) as client:

@@ -47,9 +47,11 @@ def measure(bench: Bench, wanted: frozenset[str]) -> Iterator[Result]:
     everything = {LOST.name, DIFFERENT.name} & wanted
     loads = [load for load in LOADS if everything or {TIMES[load].name, WAITS[load].name} & wanted]
     lost, different, before = [], [], 0
+    folder = bench.folder / "moves"  # another group's instances may have left scores
+    folder.mkdir()
     with (
-        ScoreWatch(bench.folder / "scores", ("1-a.scores", "2-a.scores")) as watch,
-        Running(bench.folder, bench.model_file, "trailer") as running,
+        ScoreWatch(folder / "scores", ("1-a.scores", "2-a.scores")) as watch,
+        Running(folder, bench.model_file, "trailer") as running,
     ):
         ground = _Ground(bench, running, watch)
         for load in loads:

@@ -31,7 +31,7 @@ class ScoreWatch:
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> ScoreWatch:
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir()
         with ExitStack() as stack:
             self._pipes = {stack.enter_context(score_pipe(self.folder / name)): b"" for name in self.names}
             stack.callback(self._thread.join)

@@ -1,0 +1,20 @@
+"""Whether a brick process that does not answer is gone for good: a replica may have been merged since the agent was asked last."""
+
+from __future__ import annotations
+
+from lego_sdn.adapters.rpc import Client
+from lego_sdn.core.errors import RpcError
+from ryu_apps.observed import Process
+
+ANSWER_S = 4.0
+
+
+def is_gone(process: Process, agent: str) -> bool:
+    """Whether the agent (its address) knows for certain that there is no such process any more, though its instance runs."""
+    try:
+        with Client(agent, ANSWER_S) as client:
+            instances = client.call("hello")["instances"]
+    except RpcError:
+        return False
+    its = [one for one in instances if one["instance"] == process.instance and one["state"] == "running"]
+    return bool(its) and process.pid not in [there["pid"] for one in its for there in one["processes"]]
