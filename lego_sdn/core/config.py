@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.keys import are_amounts
 
 Check = Callable[[Any], bool]
 
@@ -126,7 +127,11 @@ class Capture(Section):
 @dataclass(frozen=True, slots=True)
 class Instance(Section):
     """What every instance gets: CPU quota of each of its processes in cores (null: no limit), placement of its bricks, batch limit,
-    bound of its state in streams, alert threshold (null: the model's), and how much memory its processes should use at most."""
+    bound of its state in streams, alert threshold (null: the model's).
+
+    memory_mb  that its processes should use together at the most
+    slow_us    CPU microseconds that a kind of brick burns for every packet, for experiments with the costs of another implementation
+    """
 
     cpu_quota: float | None = _maybe(None, "cores, from 0.01 to 1024", lambda v: _number(v) and 0.01 <= v <= 1024)
     placement: str = _choice("chained", "chained", "separate")
@@ -134,6 +139,9 @@ class Instance(Section):
     streams: int = _count(200_000, 1024, 100_000_000)
     threshold: float | None = _maybe(None, "a score", _number)
     memory_mb: float | None = _maybe(None, "megabytes, above 0", lambda v: _number(v) and v > 0)
+    slow_us: Mapping[str, float] = field(
+        default_factory=dict, hash=False, metadata={"wanted": "kinds of bricks with microseconds from 0 to 1000000", "check": are_amounts}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,7 @@ class Sla(Section):
     """
 
     latency_ms: float | None = _maybe(None, "milliseconds, above 0", lambda v: _number(v) and v > 0)
-    loss: float | None = _maybe(None, "a share from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
+    loss: float | None = _maybe(None, "a share from 0, below 1", lambda v: _number(v) and 0 <= v < 1)
     tolerance: float = _key(0.01, "a share from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
     window_s: float = _seconds(5.0)
 
