@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lego_sdn.core.brick_actions import Placement, kind_of
+from lego_sdn.core.brick_actions import Arrangement, kind_of
 from lego_sdn.core.load import Quotas, Report, cores_used, pairs_of, usable
 
 STANDING_S = 0.2  # what waits before a brick, as time to come, in times between two reports
@@ -41,7 +41,7 @@ class Outside:
 class BrickFigures:
     """One brick between two reports.
 
-    packets  rows/s taken; growth: rows/s by which its queue grows; lost: rows/s that it dropped
+    packets  rows/s taken; relief: rows/s by which its queue grows; lost: rows/s that it dropped
     overrun  packets/s that the kernel dropped before it (of a brick at the interface)
     cores    CPU that the brick uses; share: its part of what its process's bricks use
     used     CPU of its process, as a share of what the process may use
@@ -59,7 +59,7 @@ class BrickFigures:
     alone: bool
     service_us: float
     queue: int
-    growth: float
+    relief: float
     queue_out: int
     ring: float
     blocked: float
@@ -74,7 +74,7 @@ class BrickFigures:
     def waits(self) -> bool:
         """Work stands before it, and does not become less."""
         standing = self.queue > max(self.packets, 1.0) * STANDING_S * self.seconds
-        return self.ring > RING_FILLED or self.overrun > 0 or (standing and self.growth >= -DRAINING * self.packets)
+        return self.ring > RING_FILLED or self.overrun > 0 or (standing and self.relief >= -DRAINING * self.packets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,14 @@ class Rounds:
     after: Mapping[str, Report]
 
 
-def diagnose(rounds: Rounds, placement: Placement, outside: Outside, high: float = 0.8) -> Diagnosis | None:
+def diagnose(rounds: Rounds, arrangement: Arrangement, outside: Outside, high: float = 0.8) -> Diagnosis | None:
     """Names the bottleneck. `high`: share of its quota from which a process is at its limit. None where nothing can be compared."""
     pairs = pairs_of(rounds.before, rounds.after)
     if not pairs:
         return None
-    at = {kind: number for number, kind in enumerate(placement.graph)}
+    at = {kind: number for number, kind in enumerate(arrangement.graph)}
     figures = sorted(
-        (one for then, now in pairs for one in _figures(then, now, placement.quotas)),
+        (one for then, now in pairs for one in _figures(then, now, arrangement.quotas)),
         key=lambda f: (at.get(f.kind, len(at)), len(f.id), f.id),
     )
     memory = sum(now.rss_bytes for _, now in pairs) / outside.memory_bytes if outside.memory_bytes else None
@@ -147,7 +147,7 @@ def _figures(then: Report, now: Report, quotas: Quotas) -> list[BrickFigures]:
             alone=len(now.bricks) == 1,
             service_us=after.service_us,
             queue=after.queue_in,
-            growth=(after.queue_in - before.queue_in) / seconds,
+            relief=(after.queue_in - before.queue_in) / seconds,
             queue_out=after.queue_out,
             ring=now.capture.queue if now.capture and after is now.bricks[0] else 0.0,
             blocked=(after.blocked_s - before.blocked_s) / seconds,
@@ -220,7 +220,7 @@ def in_words(one: BrickFigures) -> str:
     if not one.alone:
         parts.append(f"{one.share:.0%} of that is this brick's")
     parts.append(f"{one.service_us:.1f} µs a packet")
-    parts.append(f"{one.queue} rows wait" + (f", {one.growth:+.0f}/s" if one.queue else ""))
+    parts.append(f"{one.queue} rows wait" + (f", {one.relief:+.0f}/s" if one.queue else ""))
     if one.ring > RING_FILLED:
         parts.append(f"capture ring {one.ring:.0%} full")
     for value, words in ((one.overrun, "packets/s overrun"), (one.lost, "packets/s dropped"), (one.late, "packets/s late")):

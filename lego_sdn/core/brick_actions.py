@@ -20,14 +20,14 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class Arrangement:
     """How an instance's bricks lie in processes; `graph`: the kinds in the order of the packets' way."""
 
     processes: tuple[Placed, ...] = ()
     graph: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, instance: Mapping[str, Any]) -> Placement:
+    def of(cls, instance: Mapping[str, Any]) -> Arrangement:
         """From an instance as the agent tells it (docs/contract.md)."""
         processes = tuple(Placed(one["process"], tuple(one["bricks"]), one["cpu_quota"]) for one in instance["processes"])
         kinds = instance.get("graph") or dict.fromkeys(kind_of(brick) for one in processes for brick in one.bricks)
@@ -147,7 +147,7 @@ class Regrown:
     """Answer: it is done; the instance is laid out like this now; `brick`: the new one's id where one was started."""
 
     instance: int
-    placement: Placement
+    arrangement: Arrangement
     action: BrickAction
     brick: str | None = None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lego_sdn.core import capacity, growth
+from lego_sdn.core import capacity, relief
 from lego_sdn.core.bottleneck import Diagnosis
-from lego_sdn.core.brick_actions import BrickAction, Chain, Placement, StopReplica, kind_of
+from lego_sdn.core.brick_actions import Arrangement, BrickAction, Chain, StopReplica, kind_of
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.load import usable
 from lego_sdn.core.scaling import NOTHING, Memory, Observation, Suggestion, WaterMarks
@@ -46,22 +46,22 @@ class Bricks(WaterMarks):
     # ---- growing ----
     def _grow(self, hot: int, seen: Observation) -> Suggestion:
         whole = self.relieve(hot, seen)
-        diagnosis, placement = seen.diagnoses.get(hot), seen.placements.get(hot)
-        if whole.kind == "rebalance" or diagnosis is None or diagnosis.slow is None or placement is None or seen.costs is None:
+        diagnosis, arrangement = seen.diagnoses.get(hot), seen.arrangements.get(hot)
+        if whole.kind == "rebalance" or diagnosis is None or diagnosis.slow is None or arrangement is None or seen.costs is None:
             return whole
         if self.scaling.reallocate and seen.no_brick is None:
-            quotas = growth.reallocation(diagnosis, placement, (self.scaling.high_water + self.scaling.merge_target) / 2)
+            quotas = relief.reallocation(diagnosis, arrangement, (self.scaling.high_water + self.scaling.merge_target) / 2)
             if quotas is not None:
                 return Suggestion(
                     "grow", f"{diagnosis.evidence}; the CPU that others of its bricks have to spare is enough", hot, action=quotas
                 )
-        return self._cheapest(diagnosis, placement, seen.costs, seen) or whole
+        return self._cheapest(diagnosis, arrangement, seen.costs, seen) or whole
 
-    def _cheapest(self, diagnosis: Diagnosis, placement: Placement, costs: Costs, seen: Observation) -> Suggestion | None:
-        found = growth.ways(diagnosis, placement, costs, seen.like, len(seen.running))
+    def _cheapest(self, diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, seen: Observation) -> Suggestion | None:
+        found = relief.ways(diagnosis, arrangement, costs, seen.like, len(seen.running))
         possible = [way for way in found if (seen.no_instance if way.action is None else seen.no_brick) is None]
-        has = capacity.capacity(costs, growth.processes(placement)).packets
-        way = growth.cheapest(possible, diagnosis.offered / self.scaling.high_water - has, seen.free)
+        has = capacity.capacity(costs, relief.processes(arrangement)).packets
+        way = relief.cheapest(possible, diagnosis.offered / self.scaling.high_water - has, seen.free)
         if way is None:
             return None
         compared = "; ".join(["", *(f"or {other.words}" for other in possible if other is not way)])
@@ -74,19 +74,19 @@ class Bricks(WaterMarks):
         if set(seen.loads) != set(seen.running) or seen.no_brick is not None:
             return {}
         for instance in seen.running:
-            diagnosis, placement = seen.diagnoses.get(instance), seen.placements.get(instance)
-            if diagnosis is None or placement is None or diagnosis.cause is not None:
+            diagnosis, arrangement = seen.diagnoses.get(instance), seen.arrangements.get(instance)
+            if diagnosis is None or arrangement is None or diagnosis.cause is not None:
                 continue
-            found = self._replica_to_spare(diagnosis, placement) or self._brick_to_chain(diagnosis, placement, seen)
+            found = self._replica_to_spare(diagnosis, arrangement) or self._brick_to_chain(diagnosis, arrangement, seen)
             if found is not None and found.action is not None:
                 return {found.action: found}
         return {}
 
-    def _replica_to_spare(self, diagnosis: Diagnosis, placement: Placement) -> Suggestion | None:
+    def _replica_to_spare(self, diagnosis: Diagnosis, arrangement: Arrangement) -> Suggestion | None:
         """The youngest replica of a kind whose others could carry its load with ease."""
-        for kind in placement.graph:
-            bricks = placement.of_kind(kind)
-            homes = [placement.process_of(brick) for brick in bricks]
+        for kind in arrangement.graph:
+            bricks = arrangement.of_kind(kind)
+            homes = [arrangement.process_of(brick) for brick in bricks]
             last = homes[-1] if len(bricks) > 1 else None
             if last is None or len(last.bricks) > 1:
                 continue
@@ -97,16 +97,16 @@ class Bricks(WaterMarks):
                 return Suggestion("shrink", evidence, diagnosis.instance, action=StopReplica(diagnosis.instance, bricks[-1]))
         return None
 
-    def _brick_to_chain(self, diagnosis: Diagnosis, placement: Placement, seen: Observation) -> Suggestion | None:
+    def _brick_to_chain(self, diagnosis: Diagnosis, arrangement: Arrangement, seen: Observation) -> Suggestion | None:
         """A brick that was separated, and that would fit into its neighbours' process again."""
         if seen.like.placement != "chained":
             return None
-        home = max(placement.processes, key=lambda one: len(one.bricks), default=None)
+        home = max(arrangement.processes, key=lambda one: len(one.bricks), default=None)
         if home is None:
             return None
-        for one in placement.processes:
+        for one in arrangement.processes:
             kind = kind_of(one.bricks[0])
-            if one is home or len(one.bricks) > 1 or len(placement.of_kind(kind)) > 1:
+            if one is home or len(one.bricks) > 1 or len(arrangement.of_kind(kind)) > 1:
                 continue
             cores = sum(figures.cores for figures in diagnosis.bricks if figures.process in (one.process, home.process))
             share = cores / usable(home.quota)

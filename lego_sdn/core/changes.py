@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lego_sdn.core.brick_actions import Placement
+from lego_sdn.core.brick_actions import Arrangement
 from lego_sdn.core.events import Drain, StartInstance, Steer, StopInstance
 from lego_sdn.core.plan import Owners, balance, moves, place, weights
 from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, Member, State, Turn
@@ -50,9 +50,9 @@ def _list(instances: list[int]) -> str:
 
 
 # ---- what happens to an instance ----
-def started(turn: Turn, instance: int, ofport: int, placement: Placement) -> None:
+def started(turn: Turn, instance: int, ofport: int, arrangement: Arrangement) -> None:
     """It takes packets now: give it its share of the buckets."""
-    turn.enter(instance, "running", ofport=ofport, placement=placement)
+    turn.enter(instance, "running", ofport=ofport, arrangement=arrangement)
     running = turn.state.running
     load = load_of_buckets(turn.state)
     before = turn.state.owners

@@ -65,7 +65,7 @@ def within(state: State, event: Command) -> BrickAction:
     merging = event.name == "merge"
     instances = state.running if event.instance is None else (event.instance,)
     if event.instance is None and merging:
-        instances = tuple(i for i in state.running if event.brick in state.members[i].placement.bricks)
+        instances = tuple(i for i in state.running if event.brick in state.members[i].arrangement.bricks)
     if len(instances) != 1:
         found = f"instances {', '.join(map(str, instances))} have it" if instances else "no instance that runs has it"
         raise Unclear(f"{event.brick}: name the instance; {found}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lego_sdn.core.brick_actions import BrickAction, Placement, RegrowFailed, Regrown
+from lego_sdn.core.brick_actions import Arrangement, BrickAction, RegrowFailed, Regrown
 from lego_sdn.core.load import Report
 from lego_sdn.core.moves import Moved
 
@@ -37,7 +37,7 @@ class Running:
 
     instance: int
     ofport: int
-    placement: Placement = field(default_factory=Placement)
+    arrangement: Arrangement = field(default_factory=Arrangement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class InstanceStarted:
 
     instance: int
     ofport: int
-    placement: Placement = field(default_factory=Placement)
+    arrangement: Arrangement = field(default_factory=Arrangement)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def _seen(state: State, now: float) -> Observation:
         owners=state.owners,
         weights=changes.load_of_buckets(state),
         diagnoses={i: found for i, found in state.diagnoses.items() if i in state.running},
-        placements={i: state.members[i].placement for i in state.running},
+        arrangements={i: state.members[i].arrangement for i in state.running},
         costs=state.costs,
         like=state.config.instance,
         free=free_cores(state),

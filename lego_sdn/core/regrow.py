@@ -27,16 +27,16 @@ def cannot(state: State, action: BrickAction, now: float) -> str | None:
     member = state.members.get(action.instance)
     if member is None or member.phase != "running":
         return f"instance {action.instance} does not run; there are {list(state.running)}"
-    placement = member.placement
+    arrangement = member.arrangement
     if isinstance(action, StartReplica | Separate):
-        if action.kind not in placement.graph:
-            return f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {' -> '.join(placement.graph)}"
-        if action.kind not in placement.graph[1:-1]:
+        if action.kind not in arrangement.graph:
+            return f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {' -> '.join(arrangement.graph)}"
+        if action.kind not in arrangement.graph[1:-1]:
             return f"{action.kind} is at an end of the graph and stays single in an instance; replicate the instance instead"
     if isinstance(action, StopReplica):
-        if action.brick not in placement.bricks:
-            return f"instance {action.instance} has no brick {action.brick}; it has {', '.join(placement.bricks)}"
-        if len(placement.of_kind(action.kind)) < 2:
+        if action.brick not in arrangement.bricks:
+            return f"instance {action.instance} has no brick {action.brick}; it has {', '.join(arrangement.bricks)}"
+        if len(arrangement.of_kind(action.kind)) < 2:
             return f"{action.brick} is the only {action.kind} of instance {action.instance}"
     return cannot_regrow(state, now)
 
@@ -47,7 +47,7 @@ def free_cores(state: State) -> float | None:
         return None
     taken = 0.0
     for instance, member in state.members.items():
-        for one in member.placement.processes:
+        for one in member.arrangement.processes:
             now, then = state.reports.get((instance, one.process)), state.before.get((instance, one.process))
             used = cores_used(then, now) if now and then and now.time > then.time else 0.0
             taken += usable(one.quota) if one.quota is not None else used
@@ -64,7 +64,7 @@ def begin(turn: Turn, action: BrickAction, evidence: str) -> None:
 def regrown(turn: Turn, event: Regrown) -> None:
     """Whatever was asked: from now on the instance is laid out as the agent says."""
     if event.instance in turn.state.members:
-        turn.place(event.instance, event.placement)
+        turn.place(event.instance, event.arrangement)
     if _in_flight(turn, event.action):
         turn.set(regrowing=Backoff())
         if event.brick is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 from lego_sdn.core.bottleneck import Diagnosis
-from lego_sdn.core.brick_actions import BrickAction, Placement
+from lego_sdn.core.brick_actions import Arrangement, BrickAction
 from lego_sdn.core.config import Instance, Scaling
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.load import InstanceLoad
@@ -25,7 +25,7 @@ class Observation:
     weights  load by bucket, for dividing it (`plan.weights`)
 
     For policies that look into instances:
-    diagnoses    by instance: what holds it up; placements: how its bricks lie in processes
+    diagnoses    by instance: what holds it up; arrangements: how its bricks lie in processes
     costs        of the bricks, as they are now (None: not known yet); like: what a further instance gets
     free         cores of the host that nobody has (None: unknown)
     violated     instances that do not keep the promised latency or loss
@@ -37,7 +37,7 @@ class Observation:
     owners: Owners
     weights: tuple[float, ...]
     diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
-    placements: Mapping[int, Placement] = field(default_factory=dict)
+    arrangements: Mapping[int, Arrangement] = field(default_factory=dict)
     costs: Costs | None = None
     like: Instance = field(default_factory=Instance)
     free: float | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lego_sdn.core.bottleneck import Diagnosis
-from lego_sdn.core.brick_actions import BrickAction, Placement
+from lego_sdn.core.brick_actions import Arrangement, BrickAction
 from lego_sdn.core.config import Config
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.events import Action, Note, Steer
@@ -31,7 +31,7 @@ class Member:
     running   owns buckets                draining  works off what it has
                                           stopping  the agent takes it away
     since     when it came into this phase; tries: how often the phase's request was sent again
-    placement    its processes and bricks, as the agent last told
+    arrangement    its processes and bricks, as the agent last told
     """
 
     instance: int
@@ -39,7 +39,7 @@ class Member:
     since: float
     ofport: int | None = None
     tries: int = 0
-    placement: Placement = field(default_factory=Placement)
+    arrangement: Arrangement = field(default_factory=Arrangement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +168,9 @@ class Turn:
         """A member comes into another phase, now."""
         self.put(replace(self.state.members[instance], phase=phase, since=self.now, tries=0, **changes))
 
-    def place(self, instance: int, placement: Placement) -> None:
+    def place(self, instance: int, arrangement: Arrangement) -> None:
         """What the agent says of a member's bricks."""
-        self.put(replace(self.state.members[instance], placement=placement))
+        self.put(replace(self.state.members[instance], arrangement=arrangement))
 
     def forget(self, instance: int) -> None:
         """An instance is gone, with what was known of its load."""

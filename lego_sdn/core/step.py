@@ -124,9 +124,9 @@ def _missing(turn: Turn, member: Member) -> None:
 
 def _present(turn: Turn, member: Member, running: Running) -> None:
     if member.phase == "starting":
-        changes.started(turn, member.instance, running.ofport, running.placement)
+        changes.started(turn, member.instance, running.ofport, running.arrangement)
         return
-    turn.put(replace(member, ofport=running.ofport, placement=running.placement))
+    turn.put(replace(member, ofport=running.ofport, arrangement=running.arrangement))
     if member.phase == "draining":
         turn.do(Drain(member.instance, round(turn.state.config.scaling.drain_s * 1000)))
     elif member.phase == "stopping":
@@ -136,7 +136,7 @@ def _present(turn: Turn, member: Member, running: Running) -> None:
 def _adopt(turn: Turn, unknown: list[Running]) -> None:
     """After a restart of the controller: instances go on with what the stored assignment says they own."""
     for running in unknown:
-        turn.put(Member(running.instance, "running", turn.now, running.ofport, placement=running.placement))
+        turn.put(Member(running.instance, "running", turn.now, running.ofport, arrangement=running.arrangement))
     load = changes.load_of_buckets(turn.state)
     turn.set(owners=place(turn.state.owners, load, turn.state.running))
     for running in unknown:
@@ -159,7 +159,7 @@ def _instance_started(turn: Turn, event: InstanceStarted) -> None:
         turn.note("stop", f"instance {event.instance} came up after it was given up: it is stopped", event.instance)
         turn.do(StopInstance(event.instance))
     elif member.phase == "starting":
-        changes.started(turn, event.instance, event.ofport, event.placement)
+        changes.started(turn, event.instance, event.ofport, event.arrangement)
 
 
 def _instance_failed(turn: Turn, event: InstanceFailed) -> None:

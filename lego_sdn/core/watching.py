@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lego_sdn.core import growth, sla
+from lego_sdn.core import relief, sla
 from lego_sdn.core.bottleneck import Diagnosis, Outside, Rounds, diagnose
 from lego_sdn.core.brick_actions import SetDeadlines
 from lego_sdn.core.cost import Work
@@ -26,7 +26,7 @@ def take_in(turn: Turn, event: Loads) -> None:
     for instance, one in rounds.items():
         member = state.members[instance]
         load = instance_load(one.before, one.after, _quotas(state, member, one.after))
-        found = diagnose(one, member.placement, _outside(state, member, event), state.config.scaling.high_water)
+        found = diagnose(one, member.arrangement, _outside(state, member, event), state.config.scaling.high_water)
         if load is not None:
             loads[instance] = load
         if found is not None:
@@ -42,7 +42,7 @@ def _of(reports: Mapping[tuple[int, str], Report], instance: int) -> dict[str, R
 
 def _quotas(state: State, member: Member, processes: Mapping[str, Report]) -> dict[str, float | None]:
     """As the agent says; of a process that it has not told of yet, what every process gets."""
-    return dict.fromkeys(processes, state.config.instance.cpu_quota) | member.placement.quotas
+    return dict.fromkeys(processes, state.config.instance.cpu_quota) | member.arrangement.quotas
 
 
 def _outside(state: State, member: Member, event: Loads) -> Outside:
@@ -53,14 +53,14 @@ def _outside(state: State, member: Member, event: Loads) -> Outside:
 
 
 def _last(member: Member) -> str:
-    return member.placement.graph[-1] if member.placement.graph else ""
+    return member.arrangement.graph[-1] if member.arrangement.graph else ""
 
 
 def _follow_costs(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
     """What bricks use moves the costs; where nothing is known of them, what is first seen of an instance's bricks begins."""
     state, costs = turn.state, turn.state.costs
     if costs is None:
-        first = (growth.learned(state.config.nf, state.members[i].placement, found) for i, found in state.diagnoses.items())
+        first = (relief.learned(state.config.nf, state.members[i].arrangement, found) for i, found in state.diagnoses.items())
         turn.set(costs=next((one for one in first if one is not None), None))
         return
     seen: dict[str, list[Work]] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lego_sdn.core import capacity
 from lego_sdn.core.bottleneck import Diagnosis
-from lego_sdn.core.brick_actions import BrickAction, Placement, Separate, SetQuota, StartReplica, kind_of
+from lego_sdn.core.brick_actions import Arrangement, BrickAction, Separate, SetQuota, StartReplica, kind_of
 from lego_sdn.core.config import Instance
 from lego_sdn.core.cost import BrickCost, Costs
 from lego_sdn.core.load import usable
@@ -34,15 +34,15 @@ class Way:
         return f"{what}: {self.gain:.0f} packets/s more for {self.cores:.2g} cores"
 
 
-def processes(placement: Placement) -> capacity.Layout:
-    """A placement as the cost model sees it."""
-    return tuple(capacity.Process(tuple(map(kind_of, one.bricks)), usable(one.quota)) for one in placement.processes)
+def processes(arrangement: Arrangement) -> capacity.Layout:
+    """A arrangement as the cost model sees it."""
+    return tuple(capacity.Process(tuple(map(kind_of, one.bricks)), usable(one.quota)) for one in arrangement.processes)
 
 
-def learned(nf: str, placement: Placement, diagnosis: Diagnosis) -> Costs | None:
+def learned(nf: str, arrangement: Arrangement, diagnosis: Diagnosis) -> Costs | None:
     """A cost model from what bricks report, where there is none from a profile; None before every brick has had work."""
     costs = []
-    for kind in placement.graph:
+    for kind in arrangement.graph:
         seen = [one for one in diagnosis.of_kind(kind) if one.service_us > 0]
         if not seen:
             return None
@@ -50,16 +50,16 @@ def learned(nf: str, placement: Placement, diagnosis: Diagnosis) -> Costs | None
     return Costs(nf, "as it runs", tuple(costs)) if costs else None
 
 
-def reallocation(diagnosis: Diagnosis, placement: Placement, most: float) -> SetQuota | None:
+def reallocation(diagnosis: Diagnosis, arrangement: Arrangement, most: float) -> SetQuota | None:
     """The instance's CPU divided in proportion to need, if then no process would use more than the share `most` of its own; else None.
 
     The total is kept, no process gets less than `LEAST_SHARE` of an even part, or more than it can use.
     """
-    quotas, slow = placement.quotas, diagnosis.slow
+    quotas, slow = arrangement.quotas, diagnosis.slow
     if slow is None or len(quotas) < 2:
         return None
     given = {process: quota for process, quota in quotas.items() if quota is not None}
-    need = _needs(diagnosis, placement)
+    need = _needs(diagnosis, arrangement)
     if len(given) < len(quotas) or set(need) != set(given) or not sum(need.values()):
         return None
     total, least = sum(given.values()), LEAST_SHARE * sum(given.values()) / len(given)
@@ -71,14 +71,14 @@ def reallocation(diagnosis: Diagnosis, placement: Placement, most: float) -> Set
     return SetQuota(diagnosis.instance, tuple(sorted(wanted.items())))
 
 
-def _needs(diagnosis: Diagnosis, placement: Placement) -> dict[str, float]:
+def _needs(diagnosis: Diagnosis, arrangement: Arrangement) -> dict[str, float]:
     """Cores that each process would use for all that is offered to the instance, by what it uses for what it takes now."""
     need: dict[str, float] = {}
     for one in diagnosis.bricks:
         if one.packets <= 0:
             continue
         scale = max(1.0, diagnosis.offered * _part(one.id, diagnosis) / one.packets)
-        cores = one.used * usable(placement.quotas.get(one.process)) * one.share
+        cores = one.used * usable(arrangement.quotas.get(one.process)) * one.share
         need[one.process] = need.get(one.process, 0.0) + cores * scale
     return need
 
@@ -90,11 +90,11 @@ def _part(brick: str, diagnosis: Diagnosis) -> float:
     return rows[brick] / total if total else 1.0
 
 
-def ways(diagnosis: Diagnosis, placement: Placement, costs: Costs, like: Instance, instances: int) -> list[Way]:
+def ways(diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, like: Instance, instances: int) -> list[Way]:
     """What could be done about the slow brick: within the instance, where it is not at an end of the graph, or one more instance."""
     slow = diagnosis.slow
     assert slow is not None
-    found = [one for one in (within(slow.kind, diagnosis.instance, placement, costs, like),) if one is not None]
+    found = [one for one in (within(slow.kind, diagnosis.instance, arrangement, costs, like),) if one is not None]
     kinds = costs.kinds
     alike = (
         capacity.chained(kinds, usable(like.cpu_quota)) if like.placement == "chained" else capacity.separate(kinds, usable(like.cpu_quota))
@@ -105,13 +105,13 @@ def ways(diagnosis: Diagnosis, placement: Placement, costs: Costs, like: Instanc
     return [*found, Way(None, gain, grown.cores if like.cpu_quota is not None else _used(costs, gain, costs.kinds))]
 
 
-def within(kind: str, instance: int, placement: Placement, costs: Costs, like: Instance) -> Way | None:
+def within(kind: str, instance: int, arrangement: Arrangement, costs: Costs, like: Instance) -> Way | None:
     """A process of its own for a brick that is chained, else a replica; None where it cannot be, or brings too little."""
-    if kind not in placement.graph[1:-1]:
+    if kind not in arrangement.graph[1:-1]:
         return None
-    now, cores = processes(placement), usable(like.cpu_quota)
+    now, cores = processes(arrangement), usable(like.cpu_quota)
     action: BrickAction
-    homes = [one for one in placement.processes if kind in map(kind_of, one.bricks)]
+    homes = [one for one in arrangement.processes if kind in map(kind_of, one.bricks)]
     chained = next((one for one in homes if len(one.bricks) > 1), None)
     if chained is not None:
         apart = tuple(
