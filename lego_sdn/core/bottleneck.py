@@ -41,7 +41,7 @@ class Outside:
 class BrickFigures:
     """One brick between two reports.
 
-    packets  rows/s taken; relief: rows/s by which its queue grows; lost: rows/s that it dropped
+    packets  rows/s taken; growth: rows/s by which its queue grows; lost: rows/s that it dropped
     overrun  packets/s that the kernel dropped before it (of a brick at the interface)
     cores    CPU that the brick uses; share: its part of what its process's bricks use
     used     CPU of its process, as a share of what the process may use
@@ -59,7 +59,7 @@ class BrickFigures:
     alone: bool
     service_us: float
     queue: int
-    relief: float
+    growth: float
     queue_out: int
     ring: float
     blocked: float
@@ -74,7 +74,7 @@ class BrickFigures:
     def waits(self) -> bool:
         """Work stands before it, and does not become less."""
         standing = self.queue > max(self.packets, 1.0) * STANDING_S * self.seconds
-        return self.ring > RING_FILLED or self.overrun > 0 or (standing and self.relief >= -DRAINING * self.packets)
+        return self.ring > RING_FILLED or self.overrun > 0 or (standing and self.growth >= -DRAINING * self.packets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def _figures(then: Report, now: Report, quotas: Quotas) -> list[BrickFigures]:
             alone=len(now.bricks) == 1,
             service_us=after.service_us,
             queue=after.queue_in,
-            relief=(after.queue_in - before.queue_in) / seconds,
+            growth=(after.queue_in - before.queue_in) / seconds,
             queue_out=after.queue_out,
             ring=now.capture.queue if now.capture and after is now.bricks[0] else 0.0,
             blocked=(after.blocked_s - before.blocked_s) / seconds,
@@ -220,7 +220,7 @@ def in_words(one: BrickFigures) -> str:
     if not one.alone:
         parts.append(f"{one.share:.0%} of that is this brick's")
     parts.append(f"{one.service_us:.1f} µs a packet")
-    parts.append(f"{one.queue} rows wait" + (f", {one.relief:+.0f}/s" if one.queue else ""))
+    parts.append(f"{one.queue} rows wait" + (f", {one.growth:+.0f}/s" if one.queue else ""))
     if one.ring > RING_FILLED:
         parts.append(f"capture ring {one.ring:.0%} full")
     for value, words in ((one.overrun, "packets/s overrun"), (one.lost, "packets/s dropped"), (one.late, "packets/s late")):
