@@ -15,7 +15,8 @@ from tests.commands.test_control import STATUS, Controller
 
 BRICK = {
     "instance": 1, "id": "unsupervised-network-0", "kind": "unsupervised-network", "process": "1-d", "packets_per_s": 812.4,
-    "queue_in": 4096, "service_us": 244.0, "cost_us": 245.5, "estimate_us": 201.0, "cpu_of_quota": 0.99, "wait_us": 5100.0, "verdict": "slow",
+    "queue_in": 4096, "service_us": 244.0, "cost_us": 245.5, "estimate_us": 201.0,
+    "cpu_of_quota": 0.99, "wait_us": 5100.0, "verdict": "slow",
     "deadline": {"ms": 12.5, "late": 0.031, "wait_ms": 5.1, "kept": False},
 }  # fmt: skip
 OLD = {
