@@ -5,7 +5,7 @@ A layout says which bricks share a process and which CPU each process has; a kin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -70,10 +70,11 @@ def kind_us(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: floa
     """CPU of each kind for a packet of the instance's own, carriage to other processes included."""
     visits, out = costs.visits(deliveries), {}
     for at, brick in enumerate(costs.bricks):
-        per_row = brick.per_packet_us(batch)
-        if at + 1 < len(costs.bricks) and _homes(layout, brick.kind) != _homes(layout, costs.bricks[at + 1].kind):
+        per_row, homes = brick.per_packet_us(batch), _homes(layout, brick.kind)
+        if at + 1 < len(costs.bricks) and homes != _homes(layout, costs.bricks[at + 1].kind):
             per_row += costs.ring.us(batch * brick.items_out * brick.bytes_out) / batch
-        out[brick.kind] = visits[brick.kind] * per_row
+        copies = costs.deliveries(len(homes)) if brick.keyed and homes else 1.0  # replicas of what has state are shown shadows
+        out[brick.kind] = visits[brick.kind] * per_row * copies
     return out
 
 
@@ -98,9 +99,9 @@ def further_replica(costs: Costs, layout: Layout, kind: str, cores: float = 1.0)
     return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, costs.of(kind).memory_bytes)
 
 
-def further_instance(costs: Costs, layout: Layout, instances: int, deliveries: Sequence[float] = (1.0, 1.0)) -> Growth:
-    """One more instance of the same layout beside so many; `deliveries` per packet: now, and with one more (`SplitPlan.deliveries`)."""
-    now, then = (n * capacity(costs, layout, deliveries=d).packets for n, d in zip((instances, instances + 1), deliveries, strict=True))
+def further_instance(costs: Costs, layout: Layout, instances: int) -> Growth:
+    """One more instance of the same layout beside so many; each packet is then delivered to more of them, as a shadow."""
+    now, then = (n * capacity(costs, layout, deliveries=costs.deliveries(n)).packets for n in (instances, instances + 1))
     return Growth(layout, now, then, sum(process.cores for process in layout), memory(costs, layout))
 
 

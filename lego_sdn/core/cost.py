@@ -136,6 +136,7 @@ class Costs:
     """The cost model of an NF: its bricks in the order of the graph.
 
     ring, wire  carriage of a batch between processes of a host, and between hosts
+    shadows     copies of a packet that an exact split wants (`SplitPlan.shadows`)
     machine     where it was measured, in words and figures, for whoever reads it
     """
 
@@ -144,12 +145,14 @@ class Costs:
     bricks: tuple[BrickCost, ...]
     ring: Carriage = field(default_factory=Carriage)
     wire: Carriage = field(default_factory=Carriage)
+    shadows: int = 0
     machine: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kinds = [brick.kind for brick in self.bricks]
         if not kinds or len(set(kinds)) != len(kinds):
             raise CostError(f"costs of {self.nf}: wanted bricks, one of each kind, found {kinds}")
+        _require_numbers(self, "shadows")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -170,6 +173,10 @@ class Costs:
             if brick.kind == kind:
                 return brick
         raise CostError(f"costs of {self.nf}: no brick of kind {kind!r}; there are {', '.join(self.kinds)}")
+
+    def deliveries(self, parts: int) -> float:
+        """Packets and shadows for each packet where the traffic is split into so many parts, destinations spread evenly."""
+        return 1 + self.shadows * (1 - 1 / parts)
 
     def visits(self, deliveries: float = 1.0) -> dict[str, float]:
         """Rows that each kind takes in for every packet that is the instance's own; `deliveries`: packets and shadows for each of these."""
