@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
-from lego_sdn.core.cost import CostError, Costs
+from lego_sdn.core.cost import Costs
+from lego_sdn.core.measured import CostError
 
 BATCH = 256  # packets: full batches, as they are where a brick is at its limit
 
@@ -96,7 +97,7 @@ def capacity(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: flo
 def further_replica(costs: Costs, layout: Layout, kind: str, cores: float = 1.0) -> Growth:
     """One more replica of a kind, in a process of its own with so many cores."""
     grown = (*layout, Process((kind,), cores))
-    return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, costs.of(kind).memory_bytes)
+    return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, memory(costs, grown[-1:]))
 
 
 def further_instance(costs: Costs, layout: Layout, instances: int) -> Growth:
@@ -106,8 +107,8 @@ def further_instance(costs: Costs, layout: Layout, instances: int) -> Growth:
 
 
 def memory(costs: Costs, layout: Layout) -> int:
-    """Bytes of all replicas of a layout."""
-    return sum(costs.of(kind).memory_bytes for process in layout for kind in process.kinds)
+    """Bytes of all processes of a layout, and of the replicas in them."""
+    return sum(costs.process_bytes + sum(costs.of(kind).memory_bytes for kind in process.kinds) for process in layout)
 
 
 def _homes(layout: Layout, kind: str) -> tuple[int, ...]:
