@@ -5,7 +5,7 @@ A layout says which bricks share a process and which CPU each process has; a kin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -100,9 +100,13 @@ def further_replica(costs: Costs, layout: Layout, kind: str, cores: float = 1.0)
     return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, memory(costs, grown[-1:]))
 
 
-def further_instance(costs: Costs, layout: Layout, instances: int) -> Growth:
-    """One more instance of the same layout beside so many; each packet is then delivered to more of them, as a shadow."""
-    now, then = (n * capacity(costs, layout, deliveries=costs.deliveries(n)).packets for n in (instances, instances + 1))
+def further_instance(costs: Costs, layout: Layout, instances: int, deliveries: Sequence[float] | None = None) -> Growth:
+    """One more instance of the same layout beside so many; each packet is then delivered to more of them, as a shadow.
+
+    deliveries  now, and with one more, where they are not those of the costs' exact split
+    """
+    each = deliveries or [costs.deliveries(n) for n in (instances, instances + 1)]
+    now, then = (n * capacity(costs, layout, deliveries=d).packets for n, d in zip((instances, instances + 1), each, strict=True))
     return Growth(layout, now, then, sum(process.cores for process in layout), memory(costs, layout))
 
 
