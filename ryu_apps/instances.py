@@ -51,6 +51,7 @@ def spec(config: Config, instance: int) -> dict[str, Any]:
         "capture": {"blocks": capture.blocks, "block_bytes": capture.block_bytes, "timeout_ms": capture.timeout_ms},
         "threshold": own.threshold,
         "slow_us": dict(own.slow_us),
+        "exact": config.exact,
         "scores": None,
     }
 

@@ -61,7 +61,7 @@ def held_up(found: dict[str, Any]) -> Iterator[str]:
     for one in found["instances"]:
         seen = one.get("bottleneck")
         if seen and seen["cause"]:
-            yield f"instance {one['instance']} is held up by {'its brick' if seen['cause'] == 'brick' else seen['cause']}: {seen['evidence']}"
+            yield f"instance {one['instance']} is held up ({seen['cause']}): {seen['evidence']}"
 
 
 def instances(rows: Sequence[dict[str, Any]]) -> Table:

@@ -16,6 +16,7 @@ from lego_sdn.core.load import Quotas, Report, cores_used, pairs_of, usable
 
 STANDING_S = 0.2  # what waits before a brick, as time to come, in times between two reports
 RING_FILLED = 0.1  # share of the capture ring that may wait before that is a queue
+FILLING = 0.001  # share of the capture ring by which it fills in a second, before that counts
 BLOCKED, HELD_UP = 0.05, 0.5  # share of time without room downstream: that it is back-pressured; that it cannot be the slow one
 DRAINING = 0.05  # a queue that shrinks by more than this share of what passes is on its way out
 SHORT = 0.9  # an instance that gets less than this share of what the switch counts for it loses packets on the way
@@ -45,7 +46,8 @@ class BrickFigures:
     overrun  packets/s that the kernel dropped before it (of a brick at the interface)
     cores    CPU that the brick uses; share: its part of what its process's bricks use
     used     CPU of its process, as a share of what the process may use
-    ring     share of the capture ring that waits (of a brick at the interface); blocked: share of time in which it had no room downstream
+    ring     share of the capture ring that waits (of a brick at the interface); filling: by how much that grows in a second
+    blocked: share of time in which it had no room downstream
     late     rows/s after its deadline; alone: no other brick in its process
     """
 
@@ -62,6 +64,7 @@ class BrickFigures:
     growth: float
     queue_out: int
     ring: float
+    filling: float
     blocked: float
     wait_us: float
     late: float
@@ -81,7 +84,7 @@ class BrickFigures:
 class Diagnosis:
     """What holds an instance up: `cause` brick, switch, memory, or None (nothing does); `brick` and `evidence` name it.
 
-    offered  packets/s that it should score; capacity: packets/s that it could, by its busiest process; memory: share of the limit
+    offered  packets/s that come to it, as far as is known; counted: of its own sources, by the switch; memory: share of the limit
     """
 
     instance: int
@@ -90,7 +93,14 @@ class Diagnosis:
     brick: str | None = None
     evidence: str = ""
     offered: float = 0.0
+    counted: float | None = None
     memory: float | None = None
+
+    @property
+    def growing(self) -> bool:
+        """What waits becomes more, or is lost."""
+        waits = sum(one.growth for one in self.bricks) > DRAINING * max((one.packets for one in self.bricks), default=0.0)
+        return waits or any(one.overrun > 0 or one.filling > FILLING for one in self.bricks)
 
     @property
     def slow(self) -> BrickFigures | None:
@@ -121,7 +131,7 @@ def diagnose(rounds: Rounds, arrangement: Arrangement, outside: Outside, high: f
     memory = sum(now.rss_bytes for _, now in pairs) / outside.memory_bytes if outside.memory_bytes else None
     taken = max((one.packets for one in figures), default=0.0)
     offered = max(taken + sum(one.overrun for one in figures), outside.offered or 0.0)
-    found = Diagnosis(pairs[0][1].instance, tuple(figures), offered=offered, memory=memory)
+    found = Diagnosis(pairs[0][1].instance, tuple(figures), offered=offered, counted=outside.offered, memory=memory)
     slow = _slow(figures, high)
     if slow is not None:
         verdicts = tuple(replace(one, verdict=_verdict(one, slow, at)) for one in figures)
@@ -149,7 +159,8 @@ def _figures(then: Report, now: Report, quotas: Quotas) -> list[BrickFigures]:
             queue=after.queue_in,
             growth=(after.queue_in - before.queue_in) / seconds,
             queue_out=after.queue_out,
-            ring=now.capture.queue if now.capture and after is now.bricks[0] else 0.0,
+            ring=_ring(now) if after is now.bricks[0] else 0.0,
+            filling=(_ring(now) - _ring(then)) / seconds if after is now.bricks[0] else 0.0,
             blocked=(after.blocked_s - before.blocked_s) / seconds,
             wait_us=after.wait_us,
             late=(after.late - before.late) / seconds,
@@ -159,6 +170,10 @@ def _figures(then: Report, now: Report, quotas: Quotas) -> list[BrickFigures]:
         )
         for before, after in both
     ]
+
+
+def _ring(report: Report) -> float:
+    return report.capture.queue if report.capture else 0.0
 
 
 def _overrun(then: Report, now: Report) -> int:

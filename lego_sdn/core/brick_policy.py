@@ -41,7 +41,17 @@ class Bricks(WaterMarks):
     def overloaded(self, memory: Memory, seen: Observation) -> dict[int, int]:
         over = super().overloaded(memory, seen)
         broken = [i for i in seen.violated if i in seen.loads and i in seen.diagnoses and seen.diagnoses[i].cause == "brick"]
-        return dict(sorted({**{i: memory.over.get(i, 0) + 1 for i in broken}, **over}.items()))
+        found = {**{i: memory.over.get(i, 0) + 1 for i in broken}, **over}
+        return {i: count for i, count in sorted(found.items()) if not self._catches_up(i, seen)}
+
+    def _catches_up(self, instance: int, seen: Observation) -> bool:
+        """It is busy with what was left waiting when it was too slow; as it is now, it can take what comes."""
+        diagnosis, arrangement = seen.diagnoses.get(instance), seen.arrangements.get(instance)
+        if diagnosis is None or diagnosis.counted is None or diagnosis.growing or not arrangement or seen.costs is None:
+            return False
+        deliveries = 2.0 - 1.0 / len(seen.running)  # packets and shadows for each packet, if peers are spread evenly
+        can = capacity.capacity(seen.costs, relief.processes(arrangement), deliveries=deliveries).packets
+        return diagnosis.counted <= self.scaling.high_water * can
 
     # ---- growing ----
     def _grow(self, hot: int, seen: Observation) -> Suggestion:
@@ -64,7 +74,8 @@ class Bricks(WaterMarks):
         way = relief.cheapest(possible, diagnosis.offered / self.scaling.high_water - has, seen.free)
         if way is None:
             return None
-        compared = "; ".join(["", *(f"or {other.words}" for other in possible if other is not way)])
+        others = [other for other in possible if other.action != way.action]
+        compared = f"; or {max(others, key=lambda other: other.gain / other.cores).words}" if others else ""
         evidence = f"{diagnosis.evidence}; predicted: {way.words}{compared}"
         return Suggestion("replicate" if way.action is None else "grow", evidence, diagnosis.instance, action=way.action)
 

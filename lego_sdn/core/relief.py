@@ -17,20 +17,26 @@ from lego_sdn.core.load import usable
 
 LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back
 WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
-HELPS = 1.1  # a process of its own must bring at least this many times what there was
+HELPS = 1.1  # what is done within an instance must bring at least this many times what there was
+STEPS = 6  # within an instance, that are looked ahead
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to grow. `action` None: a further instance. gain: packets/s more; cores: that it takes from the host."""
+    """One way to grow. `action` None: a further instance, else the first of so many `steps` within the instance.
+
+    gain  packets/s more, and cores that it takes from the host, when all steps are done
+    """
 
     action: BrickAction | None
     gain: float
     cores: float
+    steps: int = 1
 
     @property
     def words(self) -> str:
         what = "one more instance" if self.action is None else str(self.action)
+        what += f" and {self.steps - 1} more step{'s' * (self.steps > 2)}" if self.steps > 1 else ""
         return f"{what}: {self.gain:.0f} packets/s more for {self.cores:.2g} cores"
 
 
@@ -94,37 +100,47 @@ def ways(diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, like: Ins
     """What could be done about the slow brick: within the instance, where it is not at an end of the graph, or one more instance."""
     slow = diagnosis.slow
     assert slow is not None
-    found = [one for one in (within(slow.kind, diagnosis.instance, arrangement, costs, like),) if one is not None]
-    kinds = costs.kinds
-    alike = (
-        capacity.chained(kinds, usable(like.cpu_quota)) if like.placement == "chained" else capacity.separate(kinds, usable(like.cpu_quota))
-    )
+    kinds, cores = costs.kinds, usable(like.cpu_quota)
+    alike = capacity.chained(kinds, cores) if like.placement == "chained" else capacity.separate(kinds, cores)
     shadows = [2.0 - 1.0 / n for n in (instances, instances + 1)]  # packets and shadows for each packet, if peers are spread evenly
     grown = capacity.further_instance(costs, alike, instances, shadows)
     gain = grown.after - grown.before
-    return [*found, Way(None, gain, grown.cores if like.cpu_quota is not None else _used(costs, gain, costs.kinds))]
+    whole = Way(None, gain, grown.cores if like.cpu_quota is not None else _used(costs, gain, kinds))
+    return [*within(slow.kind, diagnosis.instance, processes(arrangement), costs, like), whole]
 
 
-def within(kind: str, instance: int, arrangement: Arrangement, costs: Costs, like: Instance) -> Way | None:
-    """A process of its own for a brick that is chained, else a replica; None where it cannot be, or brings too little."""
-    if kind not in arrangement.graph[1:-1]:
-        return None
-    now, cores = processes(arrangement), usable(like.cpu_quota)
-    action: BrickAction
-    homes = [one for one in arrangement.processes if kind in map(kind_of, one.bricks)]
-    chained = next((one for one in homes if len(one.bricks) > 1), None)
-    if chained is not None:
-        apart = tuple(
-            capacity.Process(tuple(k for k in one.kinds if k != kind), one.cores) if kind in one.kinds and len(one.kinds) > 1 else one
-            for one in now
-        )
-        grown, action = (*apart, capacity.Process((kind,), cores)), Separate(instance, kind)
-    else:
-        grown, action = capacity.further_replica(costs, now, kind, cores).layout, StartReplica(instance, kind)
-    before, after = capacity.capacity(costs, now).packets, capacity.capacity(costs, grown).packets
-    if after < HELPS * before:
-        return None
-    return Way(action, after - before, cores if like.cpu_quota is not None else _used(costs, after - before, (kind,)))
+def within(kind: str, instance: int, now: capacity.Layout, costs: Costs, like: Instance) -> list[Way]:
+    """Replicas, or a process of its own for a brick that is chained: of this kind first, then of whichever decides then, step by step.
+
+    Two kinds that are equally slow want a replica each before anything is gained: so each way is the first step of several, with what
+    all of these bring and cost.
+    """
+    has, cores = capacity.capacity(costs, now).packets, usable(like.cpu_quota)
+    layout, kinds, found = now, list[str](), list[Way]()
+    first: BrickAction = Separate(instance, kind) if _chained(now, kind) else StartReplica(instance, kind)
+    while len(kinds) < STEPS and kind in costs.kinds[1:-1]:
+        layout = _apart(layout, kind, cores) if _chained(layout, kind) else capacity.further_replica(costs, layout, kind, cores).layout
+        kinds.append(kind)
+        reached = capacity.capacity(costs, layout)
+        if reached.packets >= HELPS * has:
+            gain = reached.packets - has
+            took = cores * len(kinds) if like.cpu_quota is not None else _used(costs, gain, tuple(dict.fromkeys(kinds)))
+            found.append(Way(first, gain, took, len(kinds)))
+        kind = reached.slowest
+    return found
+
+
+def _chained(layout: capacity.Layout, kind: str) -> bool:
+    return any(kind in one.kinds and len(one.kinds) > 1 for one in layout)
+
+
+def _apart(layout: capacity.Layout, kind: str, cores: float) -> capacity.Layout:
+    """With the kind taken out of the chain into a process of its own."""
+    rest = tuple(
+        capacity.Process(tuple(k for k in one.kinds if k != kind), one.cores) if kind in one.kinds and len(one.kinds) > 1 else one
+        for one in layout
+    )
+    return (*rest, capacity.Process((kind,), cores))
 
 
 def _used(costs: Costs, packets: float, kinds: Sequence[str]) -> float:
