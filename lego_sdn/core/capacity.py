@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from lego_sdn.core.cost import CostError, Costs
+from lego_sdn.core.cost import Costs
+from lego_sdn.core.measured import CostError
 
 BATCH = 256  # packets: full batches, as they are where a brick is at its limit
 
@@ -70,10 +71,11 @@ def kind_us(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: floa
     """CPU of each kind for a packet of the instance's own, carriage to other processes included."""
     visits, out = costs.visits(deliveries), {}
     for at, brick in enumerate(costs.bricks):
-        per_row = brick.per_packet_us(batch)
-        if at + 1 < len(costs.bricks) and _homes(layout, brick.kind) != _homes(layout, costs.bricks[at + 1].kind):
+        per_row, homes = brick.per_packet_us(batch), _homes(layout, brick.kind)
+        if at + 1 < len(costs.bricks) and homes != _homes(layout, costs.bricks[at + 1].kind):
             per_row += costs.ring.us(batch * brick.items_out * brick.bytes_out) / batch
-        out[brick.kind] = visits[brick.kind] * per_row
+        copies = costs.deliveries(len(homes)) if brick.keyed and homes else 1.0  # replicas of what has state are shown shadows
+        out[brick.kind] = visits[brick.kind] * per_row * copies
     return out
 
 
@@ -95,18 +97,22 @@ def capacity(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: flo
 def further_replica(costs: Costs, layout: Layout, kind: str, cores: float = 1.0) -> Growth:
     """One more replica of a kind, in a process of its own with so many cores."""
     grown = (*layout, Process((kind,), cores))
-    return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, costs.of(kind).memory_bytes)
+    return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, memory(costs, grown[-1:]))
 
 
-def further_instance(costs: Costs, layout: Layout, instances: int, deliveries: Sequence[float] = (1.0, 1.0)) -> Growth:
-    """One more instance of the same layout beside so many; `deliveries` per packet: now, and with one more (`SplitPlan.deliveries`)."""
-    now, then = (n * capacity(costs, layout, deliveries=d).packets for n, d in zip((instances, instances + 1), deliveries, strict=True))
+def further_instance(costs: Costs, layout: Layout, instances: int, deliveries: Sequence[float] | None = None) -> Growth:
+    """One more instance of the same layout beside so many; each packet is then delivered to more of them, as a shadow.
+
+    deliveries  now, and with one more, where they are not those of the costs' exact split
+    """
+    each = deliveries or [costs.deliveries(n) for n in (instances, instances + 1)]
+    now, then = (n * capacity(costs, layout, deliveries=d).packets for n, d in zip((instances, instances + 1), each, strict=True))
     return Growth(layout, now, then, sum(process.cores for process in layout), memory(costs, layout))
 
 
 def memory(costs: Costs, layout: Layout) -> int:
-    """Bytes of all replicas of a layout."""
-    return sum(costs.of(kind).memory_bytes for process in layout for kind in process.kinds)
+    """Bytes of all processes of a layout, and of the replicas in them."""
+    return sum(costs.process_bytes + sum(costs.of(kind).memory_bytes for kind in process.kinds) for process in layout)
 
 
 def _homes(layout: Layout, kind: str) -> tuple[int, ...]:

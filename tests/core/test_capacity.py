@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lego_sdn.core.capacity import Process, capacity, chained, further_instance, further_replica, kind_us, memory, separate
-from lego_sdn.core.cost import BrickCost, Carriage, CostError, Costs
+from lego_sdn.core.cost import BrickCost, Carriage, Costs
+from lego_sdn.core.measured import CostError
 from tests.core.costs import MB, kitsune
 
 KINDS = kitsune().kinds
@@ -68,9 +69,15 @@ def test_a_further_instance_brings_less_where_it_needs_shadows():
     costs, layout = kitsune(), chained(KINDS, 0.2)
     fluid = further_instance(costs, layout, 1)
     assert (fluid.before, fluid.after) == (pytest.approx(400), pytest.approx(800))
-    exact = further_instance(costs, layout, 1, (1.0, 1.5))
+    exact = further_instance(kitsune(shadows=1), layout, 1)
     assert exact.after == pytest.approx(2 * 0.2e6 / (1.5 * 120 + 380))
     assert exact.memory_bytes == memory(costs, layout) == 204 * MB
+
+
+def test_replicas_of_the_brick_with_the_state_are_shown_shadows():
+    costs = kitsune(shadows=1)
+    layout = further_replica(costs, separate(KINDS), "feature-quantization").layout
+    assert kind_us(costs, layout)["feature-quantization"] == pytest.approx(1.5 * 100)
 
 
 def test_a_brick_that_is_nowhere_is_an_error():
