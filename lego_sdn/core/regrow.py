@@ -8,9 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from lego_sdn.core import changes
-from lego_sdn.core.brick_actions import WORDS, BrickAction, RegrowFailed, Regrown, Separate, SetDeadlines, StartReplica, StopReplica
+from lego_sdn.core.brick_actions import (
+    WORDS,
+    Arrangement,
+    BrickAction,
+    RegrowFailed,
+    Regrown,
+    Separate,
+    SetDeadlines,
+    StartReplica,
+    StopReplica,
+)
 from lego_sdn.core.load import cores_used, usable
-from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, State, Turn
+from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, Member, State, Turn
 
 TIMEOUT_S = 45.0  # the edge gives up before, and says so
 
@@ -83,6 +93,15 @@ def failed(turn: Turn, event: RegrowFailed) -> None:
             f"gave up changes within instances for {GIVE_UP_S:.0f} s after {backoff.failures} failures in a row; command resume tries again"
         )
         turn.note("failed", text)
+
+
+def tell_lost(turn: Turn, member: Member, now: Arrangement) -> None:
+    """A replica whose process died is taken out by the agent: the others of its kind go on."""
+    change = turn.state.change
+    changing = change is not None and change.action is not None and change.instance == member.instance
+    lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks]
+    if lost and not changing:
+        turn.note("failed", f"instance {member.instance} goes on without {', '.join(lost)}", member.instance)
 
 
 def overdue(turn: Turn) -> None:
