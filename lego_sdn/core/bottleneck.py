@@ -244,6 +244,8 @@ def in_words(one: BrickFigures) -> str:
         parts.append(f"{one.share:.0%} of that is this brick's")
     parts.append(f"{one.service_us:.1f} µs a packet")
     parts.append(f"{one.queue} rows wait" + (f", {one.growth:+.0f}/s" if one.queue else ""))
+    if one.wait_us > 0:
+        parts.append(f"a row waits {one.wait_us / 1e3:.1f} ms")
     if one.ring > RING_FILLED:
         parts.append(f"capture ring {one.ring:.0%} full")
     for value, words in ((one.overrun, "packets/s overrun"), (one.lost, "packets/s dropped"), (one.late, "packets/s late")):

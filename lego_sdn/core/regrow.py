@@ -26,14 +26,14 @@ TIMEOUT_S = 45.0  # the edge gives up before, and says so
 
 
 def cannot_regrow(state: State, now: float) -> str | None:
-    """Why nothing within any instance can be changed now, or None."""
+    """Why no policy may change anything within instances now, or None."""
     if now < state.regrowing.until:
         return f"the last {state.regrowing.failures} changes within instances failed"
     return None
 
 
-def cannot(state: State, action: BrickAction, now: float) -> str | None:
-    """Why this cannot be done now, or None."""
+def cannot(state: State, action: BrickAction) -> str | None:
+    """Why this cannot be done with the instance as it is, or None."""
     member = state.members.get(action.instance)
     if member is None or member.phase != "running":
         return f"instance {action.instance} does not run; there are {list(state.running)}"
@@ -48,7 +48,7 @@ def cannot(state: State, action: BrickAction, now: float) -> str | None:
             return f"instance {action.instance} has no brick {action.brick}; it has {', '.join(arrangement.bricks)}"
         if len(arrangement.of_kind(action.kind)) < 2:
             return f"{action.brick} is the only {action.kind} of instance {action.instance}"
-    return cannot_regrow(state, now)
+    return None
 
 
 def free_cores(state: State) -> float | None:
