@@ -167,7 +167,8 @@ class Scaling(Section):
     period_s      between load reports
     queue_high    share of a ring that may wait before an instance counts as overloaded
     merge_target  share of the CPU quota that the rest may reach if an instance goes
-    cooldown_s    rest after a change, before the next one
+    cooldown_s    rest after a change, before the next one; what is known not to suffice does not wait
+    horizon_s     how far a predictive policy looks ahead: about the time until a new instance takes packets
     """
 
     policy: str = _text("water-marks")
@@ -184,6 +185,7 @@ class Scaling(Section):
     down_after: int = _count(10, 1, 1000)
     cooldown_s: float = _seconds(5.0)
     drain_s: float = _seconds(5.0)
+    horizon_s: float = _seconds(2.0)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)

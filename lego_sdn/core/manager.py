@@ -16,19 +16,22 @@ from lego_sdn.core.state import State, Turn
 WORTH = 0.9  # a rebalance must bring the heaviest instance to less than this share of its load
 HALF = 0.5  # a further instance must bring at least this share of what it would bring if load were a fluid
 
-SOON_S, FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 30.0, 600.0
+SOON_S, FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 10.0, 60.0
 
 
 def observe(turn: Turn, event: Loads) -> None:
     """Rates from this round and the last; then, if nothing is in flight, what the policy makes of them."""
     watching.take_in(turn, event)
     state = turn.state
-    if state.change is not None or state.paused or state.switch is None or not state.agent or not state.running:
+    if not state.running:
         turn.set(memory=Memory())
         return
     memory, suggestion = policy(state.config.scaling).suggest(state.memory, _seen(state, turn.now))
+    if state.change is not None or state.paused or state.switch is None or not state.agent:
+        turn.set(memory=Memory(trend=memory.trend))
+        return
     turn.set(memory=memory)
-    if turn.now < state.quiet_until:
+    if turn.now < state.quiet_until and not suggestion.urgent:
         return
     if state.config.scaling.mode == "advise":
         _advise(turn, suggestion)
