@@ -171,14 +171,14 @@ class Scaling(Section):
     horizon_s     how far a predictive policy looks ahead: about the time until a new instance takes packets
     """
 
-    policy: str = _text("water-marks")
+    policy: str = _text("bricks")
     mode: str = _choice("act", "act", "advise")
     reallocate: bool = _flag(True)
     min_instances: int = _count(1, 1, 64)
     max_instances: int = _count(4, 1, 64)
-    high_water: float = _share(0.8)
-    low_water: float = _share(0.3)
-    merge_target: float = _share(0.6)
+    high_water: float = _share(0.85)
+    low_water: float = _share(0.5)
+    merge_target: float = _share(0.7)
     queue_high: float = _share(0.5)
     period_s: float = _seconds(0.5)
     up_after: int = _count(2, 1, 1000)

@@ -17,7 +17,7 @@ from lego_sdn.core.cost import Costs
 from lego_sdn.core.load import InstanceLoad, usable
 from lego_sdn.core.scaling import Memory, Observation, Suggestion, Trend
 
-LEVEL, SLOPE = 0.6, 0.3  # of what is new, by Holt's linear smoothing: in the level, and in its change per round
+LEVEL, SLOPE = 0.5, 0.1  # of what is new, by Holt's linear smoothing: in the level, and in its change per round
 STANDING = 0.01  # share of a ring that waits before an instance counts as catching up
 
 
