@@ -16,7 +16,7 @@ from lego_sdn.core.state import State, Turn
 WORTH = 0.9  # a rebalance must bring the heaviest instance to less than this share of its load
 HALF = 0.5  # a further instance must bring at least this share of what it would bring if load were a fluid
 
-SOON_S, FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 10.0, 60.0
+SOON_S, FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 30.0, 600.0
 
 
 def observe(turn: Turn, event: Loads) -> None:
@@ -37,6 +37,8 @@ def observe(turn: Turn, event: Loads) -> None:
         _advise(turn, suggestion)
     else:
         _decide(turn, suggestion)
+    if turn.state.change is not None:  # what was seen before it counts for nothing after it, however soon that is
+        turn.set(memory=Memory(trend=memory.trend))
 
 
 def _seen(state: State, now: float) -> Observation:
