@@ -86,6 +86,9 @@ class Source(Protocol):
     def take(self) -> Batch | None:
         """What is there, up to the batch limit, at once, processed; None if there is nothing."""
 
+    def waited_ns(self) -> int:
+        """How long what was taken last had waited outside, nanoseconds, as far as that is known."""
+
     def report(self) -> dict[str, int | float] | None:
         """Totals since start: received, kernel_drops, shadows, gaps, repeats, reordered; and queue, the share of the ring that waits."""
 

@@ -62,6 +62,10 @@ class Hold:
     def queue(self) -> float:
         return self.source.queue()
 
+    def waited_ns(self) -> int:
+        """Of the source; what waits here for the end of a move is not told apart."""
+        return self.source.waited_ns() if hasattr(self.source, "waited_ns") else 0
+
     def statistics(self) -> dict[str, int]:
         return {**self.source.statistics(), **self.counters}
 

@@ -10,6 +10,7 @@ from typing import Any
 from bricks.moving import Moving
 from bricks.process import Process
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.keys import are_amounts
 
 CAPTURE = ("received", "kernel_drops", "queue", "shadows", "gaps", "repeats", "reordered")
 
@@ -22,7 +23,7 @@ class Northbound:
         self._began = time.monotonic()
 
     def handlers(self) -> dict[str, Callable]:
-        names = "load alerts routes inputs export adopt drain stop"
+        names = "load alerts routes inputs deadlines export adopt drain stop"
         return {name: getattr(self, name) for name in names.split()} | Moving(self.process).handlers()
 
     def load(self) -> dict[str, Any]:
@@ -58,6 +59,13 @@ class Northbound:
         """Replace the set of rings that each named brick reads."""
         for stage, rings in self._stages(table):
             stage.set_inputs(rings, self.process.spec.batch)
+        return True
+
+    def deadlines(self, ms: dict[str, float]) -> bool:
+        """Milliseconds from a row's arrival before a brick to its result, by kind; those not named have no deadline."""
+        if not are_amounts(ms):
+            raise BrickError(f"wanted a map from kinds of bricks to milliseconds, found {ms!r}")
+        self.process.set_deadlines(ms)
         return True
 
     def export(self, buckets: list[int]) -> bytes:

@@ -53,6 +53,11 @@ class PacketBatching(Brick, kind="packet-batching"):
         rows = self.source.read(self._rows)
         return self._count(Batch(self._rows[:rows].copy())) if rows else None
 
+    def waited_ns(self) -> int:
+        """How long the packet that was taken last had waited in the source, if the source knows."""
+        waited = getattr(self.source, "waited_ns", None)
+        return waited() if waited is not None else 0
+
     def process(self, batch: Batch) -> Batch:
         """Packets that come another way, from a capture say, pass as they are."""
         return self._count(batch)

@@ -162,6 +162,10 @@ class PacketRing:
         """Share of the ring's blocks that wait to be read, 0 to 1."""
         return kernel.waiting(self._words, self.block_bytes, self.blocks, self._cursor) / self.blocks
 
+    def waited_ns(self) -> int:
+        """How long the frame that was read last had waited, nanoseconds; 0 where the clock was set back meanwhile."""
+        return max(0, time.time_ns() - int(self._counts[kernel.CAME]))
+
     def statistics(self) -> dict[str, int]:
         """Totals since the ring was opened.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from bricks.assembly import Models, brick_class, build, graph_of
 from bricks.base import HasFileno
@@ -28,7 +29,9 @@ class Process:
         for brick in reversed(bricks):  # a stage knows the one after it
             after = graph[graph.index(brick.kind) + 1 :]
             shares = not after or not brick_class(after[0]).in_order
-            stage = Stage(brick, self.stages[0] if self.stages else None, last=not after, shares=shares)
+            slow_us = spec.slow_us.get(brick.kind, 0.0)
+            stage = Stage(brick, self.stages[0] if self.stages else None, last=not after, shares=shares, slow_us=slow_us)
+            stage.meter.set_deadlines(brick.kind, spec.deadlines)
             if not after and self.scores:
                 stage.tap = self.scores.append
             self.stages.insert(0, stage)
@@ -55,13 +58,16 @@ class Process:
 
     def _take(self, now: float) -> bool:
         """A batch from the interface, if all that come after can take it."""
-        if self.source is None or not self.stages[0].has_exit(self.next_row):
+        if self.source is None:
             return False
+        full = not self.stages[0].has_exit(self.next_row)
+        self.stages[0].meter.stuck(full, now)
         began = time.thread_time()
-        batch = self.source.take()
+        batch = None if full else self.source.take()
         if batch is None:
             return False
-        ticket = Ticket(self.next_row, len(batch))
+        born = time.monotonic_ns() - self.source.waited_ns()
+        ticket = Ticket(self.next_row, len(batch), born, born)
         self.next_row += len(batch)
         self.stages[0].emit(batch, ticket, began, now)
         return True
@@ -103,6 +109,11 @@ class Process:
         """Packets that wait for a move to end go on now."""
         if self.source is not None and hasattr(self.source.source, "give_up"):
             self.source.source.give_up()
+
+    def set_deadlines(self, ms: Mapping[str, float]) -> None:
+        """Milliseconds that each kind of brick has; those not named have no deadline."""
+        for stage in self.stages:
+            stage.meter.set_deadlines(stage.brick.kind, ms)
 
     def stage(self, brick: str) -> Stage:
         """The stage of a brick. BrickError if it is not in this process."""

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import struct
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,19 +28,40 @@ from lego_sdn.core.errors import BrickError
 
 FOLDER = Path("/dev/shm")
 SLOTS, WIDEST = 32, 128  # slots of a ring, and columns that its slots have room for
-MAGIC = 0x4C45474F52494E32  # "LEGORIN2"
+MAGIC = 0x4C45474F52494E33  # "LEGORIN3"
 WRITER, READER = 0, 1  # the byte of the file that each side locks
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LOCK = "hhqqi4x"  # struct flock of 64-bit Linux
 _WORD_COLUMNS = PACKET.itemsize // 8
 _NOTHING = np.empty((0, 0))
+UNCOUNTED = -1
 
 
 class Ticket(NamedTuple):
-    """Where a batch stands in the stream that entered the instance: rows `first` to `first + span`, dropped ones included."""
+    """Where a batch stands in the stream that entered the instance: rows `first` to `first + span`, dropped ones included.
+
+    born, since   when it entered the instance, and when it came to wait before the next brick: monotonic nanoseconds, 0 where not known
+    part, parts   a batch that was cut over keyed replicas: which of its `parts` parts this is; UNCOUNTED: one of which nothing is left
+                  after the replica
+    scored        rows of the whole batch, all parts together, that are to be scored
+    """
 
     first: int
     span: int
+    born: int = 0
+    since: int = 0
+    part: int = 0
+    parts: int = 1
+    scored: int = 0
+
+    @property
+    def end(self) -> int:
+        """The row number that follows it."""
+        return self.first + self.span
+
+    def at(self, since: int) -> Ticket:
+        """The same, waiting since then."""
+        return Ticket(self.first, self.span, self.born, since, self.part, self.parts, self.scored)
 
 
 class _End:
@@ -144,7 +166,7 @@ class RingWriter(_End):
         if len(batch) > self.rows or values.shape[1] > self.width:
             raise BrickError(f"ring {self.name} takes {self.rows} rows of {self.width} values, not {len(batch)} of {values.shape[1]}")
         head = np.ascontiguousarray(batch.head).view(np.uint64).reshape(len(batch), _WORD_COLUMNS)
-        done = kernel.put(self.words, self.table, self.heads, self.cells, tuple(ticket), (head, values))
+        done = kernel.put(self.words, self.table, self.heads, self.cells, _stamped(ticket), (head, values))
         if done == kernel.WAKE:
             _ring(self._bell)
         return done != kernel.FULL
@@ -180,10 +202,10 @@ class RingReader(_End):
         if not kernel.ready(self.words):
             return None
         slot = int(self.words[kernel.TAIL]) % self.slots
-        count, columns, first, span = self.table[slot, :4].tolist()
+        count, columns, *ticket = self.table[slot, : kernel.TICKET + kernel.TICKET_WORDS].tolist()
         heads, cells = self._batches[slot]
         values = cells[: count * columns].reshape(count, columns) if columns else None
-        return Batch(heads[:count], values), Ticket(first, span)
+        return Batch(heads[:count], values), Ticket(*ticket)
 
     def release(self, done: int) -> None:
         """Give the oldest batch's slot back. `done`: the row number wanted next, for a reader that takes over."""
@@ -205,6 +227,11 @@ class RingReader(_End):
         kernel.announce(self.words, kernel.CLOSED, 1)
         self.close()
         remove(self.name)
+
+
+def _stamped(ticket: Ticket) -> tuple[int, ...]:
+    """A plain tuple, which the kernel is compiled for; what goes into a ring waits there from now on."""
+    return *ticket[:3], time.monotonic_ns(), *ticket[4:]
 
 
 def make(name: str, rows: int, slots: int = SLOTS, width: int = WIDEST) -> None:

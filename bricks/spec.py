@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lego_sdn.core.errors import ConfigError
-from lego_sdn.core.keys import check_keys
+from lego_sdn.core.keys import are_amounts, check_keys
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Spec:
     rings_in    rings that the first brick reads, or {brick: rings}; rings_out {brick: rings to its next hops}
     batch       rows that go through the bricks at once, at most
     capture     settings of the packet ring; limits: bounds of the bricks' state; threshold: instead of the model's
+    slow_us     {kind: CPU microseconds burnt for every packet that a brick takes in}; deadlines {kind: milliseconds}
     scores      file that SCORE records are appended to
     namespace   path of the network namespace to enter; cgroup: folders whose `cgroup.procs` it joins
     """
@@ -42,6 +43,8 @@ class Spec:
     rings_out: Mapping[str, list[str]] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
     capture: Mapping[str, int] = field(default_factory=dict)
+    slow_us: Mapping[str, float] = field(default_factory=dict)
+    deadlines: Mapping[str, float] = field(default_factory=dict)
     scores: str | None = None
     threshold: float | None = None
     log: str | None = None
@@ -70,6 +73,8 @@ class Spec:
             ("bricks", bool(self.bricks), "at least one brick"),
             ("batch", _whole(self.batch) and self.batch > 0, "a whole number above 0"),
             ("buckets", _whole(self.buckets) and self.buckets > 0 and not self.buckets & (self.buckets - 1), "a power of two"),
+            ("slow_us", are_amounts(self.slow_us), "kinds of bricks with microseconds from 0 to 1000000"),
+            ("deadlines", are_amounts(self.deadlines), "kinds of bricks with milliseconds from 0 to 1000000"),
             ("rings_in", set(self.rings_in) <= set(self.bricks), "rings of bricks of this process"),
             ("rings_out", set(self.rings_out) <= set(self.bricks), "rings of bricks of this process"),
         ):

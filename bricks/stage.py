@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bricks.base import Batch, Brick
+from bricks.meter import Meter
 from bricks.order import Order
 from bricks.rings import RingReader, RingWriter, Ticket
 from lego_sdn.core.errors import BrickError, LegoError
 
 End = TypeVar("End", RingReader, RingWriter)
-MEMORY = 2048  # packets: how far back the average service time looks
+
+
+class Done(NamedTuple):
+    """What a brick made of a batch; `began` (thread CPU seconds) and `taken_ns` (monotonic): when it took it."""
+
+    batch: Batch
+    result: Batch
+    began: float
+    taken_ns: int
 
 
 class Stage:
     """One brick with its routing table: rings that it reads, rings to its next hops, and the next brick of the same process.
 
-    `last`: the graph ends here. `shares`: the next bricks may take any batch, so that there may be several.
+    `last`: the graph ends here. `shares`: the next bricks may take any batch, so that there may be several. `slow_us`: see Meter.
     `tap` sees every batch before the brick does, in the order in which the brick gets it.
     """
 
-    def __init__(self, brick: Brick, following: Stage | None = None, *, last: bool = False, shares: bool = True) -> None:
+    def __init__(
+        self, brick: Brick, following: Stage | None = None, *, last: bool = False, shares: bool = True, slow_us: float = 0.0
+    ) -> None:
         self.brick, self.following, self.last, self.shares = brick, following, last, shares
         self.inputs: list[RingReader] = []
         self.outputs: list[RingWriter] = []
@@ -30,8 +41,7 @@ class Stage:
         self.carried: list[tuple[Batch, Ticket]] = []
         self.order = Order() if brick.in_order or brick.state is not None else None
         self.tap: Callable[[Batch], None] | None = None
-        self.packets_in = self.packets_out = self.batches = 0
-        self.cpu_s = self.service_us = 0.0
+        self.meter = Meter(slow_us, last)
         self._turn = 0
 
     # ---- where a batch may go ----
@@ -59,7 +69,16 @@ class Stage:
     # ---- taking and giving batches ----
     def step(self, now: float) -> bool:
         """Do one batch of those that wait for this brick, if its result has somewhere to go; False: there was none."""
-        return self._send_carried() or self._do_held(now) or self._do_ring(now)
+        if self._send_carried() or self._do_held(now) or self._do_ring(now):
+            self.meter.stuck(False, now)
+            return True
+        self.meter.stuck(self._is_stuck(), now)
+        return False
+
+    def _is_stuck(self) -> bool:
+        """Rows wait for the brick, and what they become has nowhere to go."""
+        waiting = self.carried or (self.order and len(self.order)) or any(ring.queued for ring in (*self.inputs, *self.retiring))
+        return bool(waiting) and not self.has_exit(self.order.wanted if self.order else 0)
 
     def accept(self, batch: Batch, ticket: Ticket, now: float) -> None:
         """Process a batch that `admits` allowed, at its turn, and pass the result on."""
@@ -83,26 +102,31 @@ class Stage:
                 self.accept(*there, now)
                 ticket = there[1]
                 del there  # no view of the slot may outlive its release
-                ring.release(self.order.wanted if self.order else ticket.first + ticket.span)
+                ring.release(self.order.wanted if self.order else ticket.end)
                 self._turn = (self._turn + at + 1) % len(rings)
                 return True
         return self._let_go()
 
     def _process(self, batch: Batch, ticket: Ticket, now: float) -> None:
-        began = time.thread_time()
+        began, taken_ns = time.thread_time(), time.monotonic_ns()
         if self.tap is not None:
             self.tap(batch)
-        self._pass_on(batch, self.brick.process(batch), ticket, began, now)
+        result = self.brick.process(batch)
+        self.meter.burn(len(batch), began)
+        self._pass_on(Done(batch, result, began, taken_ns), ticket, now)
 
     def emit(self, batch: Batch, ticket: Ticket, began: float, now: float) -> None:
         """Pass on what a source took; `began` (thread CPU seconds) is when it began to."""
-        self._pass_on(batch, batch, ticket, began, now)
+        taken_ns = time.monotonic_ns()
+        self.meter.burn(len(batch), began)
+        self._pass_on(Done(batch, batch, began, taken_ns), ticket, now)
 
-    def _pass_on(self, batch: Batch, result: Batch, ticket: Ticket, began: float, now: float) -> None:
-        here = self._send(result, ticket)
-        self._account(len(batch), len(result), time.thread_time() - began)
+    def _pass_on(self, done: Done, ticket: Ticket, now: float) -> None:
+        here = self._send(done.result, ticket)
+        rows = len(done.batch), len(done.result)
+        done_ns = self.meter.account(rows, time.thread_time() - done.began, ticket, done.taken_ns)
         if here and self.following is not None:
-            self.following.accept(result, ticket, now)
+            self.following.accept(done.result, ticket.at(done_ns), now)
 
     def _send(self, result: Batch, ticket: Ticket) -> bool:
         """Put the result into a ring if that is its next hop; True: the next hop is in this process."""
@@ -110,15 +134,6 @@ class Stage:
         if ring is not None and not ring.put(result, ticket):
             self.carried.append((result.copy(), ticket))  # its reader ended it just now
         return ring is None
-
-    def _account(self, rows_in: int, rows_out: int, cpu_s: float) -> None:
-        self.packets_in += rows_in
-        self.packets_out += rows_out
-        self.batches += 1
-        self.cpu_s += cpu_s
-        if rows_in:
-            share = min(1.0, rows_in / min(self.packets_in, MEMORY))
-            self.service_us += (1e6 * cpu_s / rows_in - self.service_us) * share
 
     # ---- changes of the routing table ----
     def set_inputs(self, names: list[str], rows: int) -> None:
@@ -183,15 +198,11 @@ class Stage:
             "id": self.brick.id,
             "kind": self.brick.kind,
             "serial": self.brick.serial,
-            "packets_in": self.packets_in,
-            "packets_out": self.packets_out,
-            "batches": self.batches,
-            "cpu_s": self.cpu_s,
-            "service_us": self.service_us,
+            **self.meter.report(),
             "queue_in": self.queue_in,
             "queue_out": sum(ring.queued_rows for ring in self.outputs) + sum(len(batch) for batch, _ in self.carried),
             "dropped": self.brick.dropped | ({"lost": order.lost} if order and order.lost else {}),
-            "counters": self.brick.counters | ({"repeated": order.repeated} if order and order.repeated else {}),
+            "counters": self.brick.counters | self.meter.counters() | ({"repeated": order.repeated} if order and order.repeated else {}),
         }
 
     def __repr__(self) -> str:
@@ -223,6 +234,6 @@ def _take_over(name: str, rows: int) -> list[tuple[Batch, Ticket]]:
     while (there := ring.peek()) is not None:
         found.append((there[0].copy(), there[1]))
         del there
-        ring.release(sum(found[-1][1]))
+        ring.release(found[-1][1].end)
     ring.end()
     return found

@@ -26,7 +26,7 @@ from lego_sdn.leftovers import Belongings
 
 LOG = logging.getLogger(__name__)
 JOURNAL = "agent.journal"
-CALLS = ("hello", "start_instance", "stop_instance", "start_replica", "stop_replica", "set_quota", "flush_cache", "shutdown")
+CALLS = ("hello", "start_instance", "stop_instance", "start_replica", "stop_replica", "set_quota", "set_deadlines", "flush_cache")
 LOOK_S = 0.25  # between two looks at whether every brick process lives
 
 
@@ -111,17 +111,21 @@ class Agent:
         self._look()
         return [instance.as_dict() for _, instance in sorted(self.instances.items())]
 
-    def start_replica(self, n: int, kind: str) -> dict[str, Any]:
-        """One more replica of a kind of brick in a running instance."""
-        return self._instance(n).start_replica(kind)
+    def start_replica(self, n: int, kind: str, cores: float | None = None) -> dict[str, Any]:
+        """One more replica of a kind of brick in a running instance, with `cores` instead of what its processes get."""
+        return self._instance(n).start_replica(kind, cores)
 
     def stop_replica(self, n: int, brick: str) -> dict[str, Any]:
-        """Stop one replica; its final load report."""
+        """Stop one replica; the instance, and the replica's final load `report`."""
         return self._instance(n).stop_replica(brick)
 
-    def set_quota(self, n: int, cores: float | None) -> bool:
-        self._instance(n).set_quota(cores)
-        return True
+    def set_quota(self, n: int, cores: float | dict[str, float | None] | None) -> dict[str, Any]:
+        """Cores for every process of an instance (None: no limit), or {process: cores}."""
+        return self._instance(n).set_quota(cores)
+
+    def set_deadlines(self, n: int, ms: dict[str, float]) -> dict[str, Any]:
+        """Milliseconds, {kind of brick: ms}, from a row's arrival before the brick to its result."""
+        return self._instance(n).set_deadlines(ms)
 
     def flush_cache(self) -> float:
         """Wait until the datapath's cached flows follow the rules as they are now; milliseconds."""
@@ -146,7 +150,7 @@ class Agent:
         options = self.options
         if Path(options.address).parent == options.run_dir:
             self.belongings.note("file", options.address)
-        handlers = {"instances": self.list_instances} | {name: getattr(self, name) for name in CALLS}
+        handlers = {"instances": self.list_instances, "shutdown": self.shutdown} | {name: getattr(self, name) for name in CALLS}
         return Server(options.address, handlers, owner=options.owner)
 
     def _start_warm(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher, Replica
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.core.errors import BrickError, RpcError
-from lego_sdn.instance_spec import InstanceSpec
+from lego_sdn.instance_spec import InstanceSpec, require_cores
 from lego_sdn.leftovers import Belongings
 from lego_sdn.wiring import Wiring
 
@@ -50,13 +51,16 @@ class BrickProcesses:
 
     def __init__(self, host: Host, spec: InstanceSpec, belongings: Belongings) -> None:
         self.host, self.spec, self.belongings = host, spec, belongings
-        self.quota = spec.cpu_quota
+        self.quota = spec.cpu_quota  # of a process that is told no other
+        self.quotas: dict[str, float | None] = {}
+        self.deadlines: dict[str, float] = {}
         self.replicas: dict[str, Replica] = {}
         self.groups: dict[str, Group] = {}
 
-    def fork(self, name: str, wiring: Wiring) -> Replica:
-        """Start one process of the wiring; `await_answer` says when it is up."""
-        if self.quota is not None:
+    def fork(self, name: str, wiring: Wiring, cores: float | None = None) -> Replica:
+        """Start one process of the wiring, with `cores` instead of what every process gets; `await_answer` says when it is up."""
+        self.quotas[name] = self.quota if cores is None else require_cores(cores)
+        if self.quotas[name] is not None:
             self._group(name)
         told = self._told(name, wiring)
         self.belongings.note("file", told["socket"], of=name)  # the log stays, for whoever wants to know
@@ -73,7 +77,7 @@ class BrickProcesses:
         replica = self.replicas[name]
         self.host.launcher.launched(replica)
         if name in self.groups:
-            self.groups[name].set_quota(self.quota)
+            self.groups[name].set_quota(self.quotas[name])
         if self.host.owner is not None:
             os.chown(replica.socket, self.host.owner, -1)
 
@@ -102,6 +106,7 @@ class BrickProcesses:
         """Ask a process to stop and wait for it; whoever does not is ended with its belongings."""
         replica = self.replicas.pop(name)
         self.groups.pop(name, None)
+        self.quotas.pop(name, None)
         try:
             with replica.client(STOP_S) as client:
                 client.call("stop")
@@ -109,16 +114,34 @@ class BrickProcesses:
         except RpcError as error:
             LOG.debug("instance %d: %s did not take the request to stop: %s", self.spec.instance, name, error)
 
-    def set_quota(self, cores: float | None) -> None:
-        """Give each process `cores` (None: no limit). HostError if this host has no CPU quotas."""
-        for name, replica in self.replicas.items():
-            if cores is None and name not in self.groups:
-                continue
+    def set_quota(self, cores: float | Mapping[str, float | None] | None) -> None:
+        """Give each process `cores` (None: no limit), and those that are still to be started; or, by name, some processes theirs.
+
+        HostError if this host has no CPU quotas, BrickError if there is no such process, before anything is changed.
+        """
+        each = dict(cores) if isinstance(cores, Mapping) else dict.fromkeys(self.replicas, cores)
+        for name, share in each.items():
+            if name not in self.replicas:
+                raise BrickError(f"instance {self.spec.instance} has no process {name}; it has {', '.join(self.replicas)}")
+            require_cores(share)
+        for name, share in each.items():
+            self._limit(name, share)
+        if not isinstance(cores, Mapping):
+            self.quota = cores
+
+    def _limit(self, name: str, cores: float | None) -> None:
+        if cores is not None or name in self.groups:
             was_free = name not in self.groups
             self._group(name).set_quota(cores)
             if was_free:  # a process that starts with a quota joins its group by itself, before it does anything
-                self.groups[name].add(replica.process.pid)
-        self.quota = cores
+                self.groups[name].add(self.replicas[name].process.pid)
+        self.quotas[name] = cores
+
+    def set_deadlines(self, ms: Mapping[str, float]) -> None:
+        """Tell every process, and those that are still to be started."""
+        self.deadlines = dict(ms)
+        for name in self.replicas:
+            self.call(name, "deadlines", self.deadlines)
 
     def first_dead(self) -> str | None:
         """The last words of a process that died, or None if all live."""
@@ -127,7 +150,8 @@ class BrickProcesses:
 
     def as_dict(self, name: str, bricks: tuple[str, ...]) -> dict[str, Any]:
         replica = self.replicas[name]
-        return {"process": name, "pid": replica.process.pid, "socket": replica.socket, "bricks": list(bricks), "cpu_quota": self.quota}
+        told = {"process": name, "pid": replica.process.pid, "socket": replica.socket, "bricks": list(bricks)}
+        return told | {"cpu_quota": self.quotas[name]}
 
     def _group(self, process: str) -> Group:
         if process not in self.groups:
@@ -160,6 +184,8 @@ class BrickProcesses:
             "capture": spec.capture,
             "scores": str(Path(scores) / f"{name}.scores") if scores and last in bricks else None,
             "threshold": spec.threshold,
+            "slow_us": spec.slow_us,
+            "deadlines": self.deadlines,
             "namespace": str(netns.path(f"{self.host.prefix}{spec.instance}")),
             "cgroup": [str(folder) for folder in self.groups[name].directories] if name in self.groups else [],
         }

@@ -10,7 +10,7 @@ from typing import Any
 from lego_sdn.adapters import netns
 from lego_sdn.brick_processes import INTERFACE, BrickProcesses, Host
 from lego_sdn.core.errors import LegoError
-from lego_sdn.instance_spec import InstanceSpec
+from lego_sdn.instance_spec import InstanceSpec, require_deadlines
 from lego_sdn.leftovers import Belongings
 from lego_sdn.wiring import Wiring, kind_of, lay_out
 
@@ -22,6 +22,7 @@ class Instance:
     """One running graph. Everything it makes is in the journal first; `stop` removes exactly that."""
 
     def __init__(self, host: Host, spec: InstanceSpec, kinds: tuple[str, ...]) -> None:
+        spec.require_kinds(kinds)
         self.host, self.spec = host, spec
         self.name = f"{host.prefix}{spec.instance}"  # of the namespace and of the port
         self.wiring = lay_out(spec.instance, host.run, kinds, spec.placement)
@@ -75,14 +76,14 @@ class Instance:
             if self.error:
                 LOG.error("instance %d failed: %s", self.spec.instance, self.error)
 
-    def start_replica(self, kind: str) -> dict[str, Any]:
+    def start_replica(self, kind: str, cores: float | None = None) -> dict[str, Any]:
         """One more replica of a kind, in a process of its own: downstream listens to it first, upstream sends to it last."""
         laps = _Laps(f"start of a replica of {kind} in instance {self.spec.instance}")
         grown, brick = self.wiring.with_replica(kind)
         name, (before, after) = grown.process_of(brick), grown.neighbours(kind)
         try:
             self._note_rings(grown, of=name)
-            self.processes.fork(name, grown)
+            self.processes.fork(name, grown, cores)
             laps.note("fork")
             self._tell("inputs", after, grown)
             self.processes.await_answer(name)
@@ -95,10 +96,10 @@ class Instance:
             raise
         self.wiring = grown
         laps.log()
-        return {"brick": brick, "process": self.processes.as_dict(name, (brick,))}
+        return self.as_dict() | {"brick": brick, "process": self.processes.as_dict(name, (brick,))}
 
     def stop_replica(self, brick: str) -> dict[str, Any]:
-        """Take a replica out: upstream sends it nothing more, it finishes what it has, downstream takes that; returns its final report."""
+        """Take a replica out: upstream sends it nothing more, it finishes what it has, downstream takes that."""
         rest = self.wiring.without(brick)
         name, (before, after) = self.wiring.process_of(brick), rest.neighbours(kind_of(brick))
         self._tell("routes", before, rest)
@@ -109,11 +110,17 @@ class Instance:
         self.processes.stop(name)
         self.belongings.remove(self.belongings.of(name))
         self.wiring = rest
-        return report
+        return self.as_dict() | {"report": report}
 
-    def set_quota(self, cores: float | None) -> None:
-        """Give each of its processes `cores` (None: no limit)."""
+    def set_quota(self, cores: float | dict[str, float | None] | None) -> dict[str, Any]:
+        """Give each of its processes `cores` (None: no limit), or some of them theirs, by name."""
         self.processes.set_quota(cores)
+        return self.as_dict()
+
+    def set_deadlines(self, ms: dict[str, float]) -> dict[str, Any]:
+        """Milliseconds that each kind of brick has for a row."""
+        self.processes.set_deadlines(require_deadlines(ms, self.wiring.kinds))
+        return self.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
         """The instance as docs/contract.md shows it."""
@@ -126,6 +133,7 @@ class Instance:
             "state": "failed" if self.error else "running",
             "error": self.error,
             "cpu_quota": self.processes.quota,
+            "deadlines": self.processes.deadlines,
             "processes": [self.processes.as_dict(name, self.wiring.processes[name]) for name in self.wiring.in_graph_order],
             "spec": asdict(self.spec),
         }

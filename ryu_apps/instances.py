@@ -48,6 +48,7 @@ def spec(config: Config, instance: int) -> dict[str, Any]:
         "limits": {"streams": own.streams},
         "capture": {"blocks": capture.blocks, "block_bytes": capture.block_bytes, "timeout_ms": capture.timeout_ms},
         "threshold": own.threshold,
+        "slow_us": dict(own.slow_us),
         "scores": None,
     }
 

@@ -70,11 +70,15 @@ def test_an_instance_in_one_process(host):
     assert agent.call("start_instance", one["spec"]) == one, "asked twice, it is there once"
     with pytest.raises(PeerError, match="instance 1 exists already"):
         agent.call("start_instance", one["spec"] | {"batch": 7})
-    assert agent.call("set_quota", 1, None) is True
+    assert agent.call("set_quota", 1, {"1-a": 0.25})["processes"][0]["cpu_quota"] == 0.25
+    assert agent.call("instances")[0]["cpu_quota"] == 0.5, "what a new process would get"
+    assert agent.call("set_quota", 1, None)["processes"][0]["cpu_quota"] is None
+    assert agent.call("set_deadlines", 1, {NETWORK: 3.5})["deadlines"] == {NETWORK: 3.5}
+    assert load(process)["calls"] == [["deadlines", {NETWORK: 3.5}]]
     assert agent.call("instances")[0]["cpu_quota"] is None
     assert agent.call("flush_cache") > 0
     (report,) = agent.call("stop_instance", 1, 100)["reports"]
-    assert report["calls"] == [["drain"]]
+    assert report["calls"][1:] == [["drain"]]
     assert agent.call("instances") == []
     assert agent.call("stop_instance", 1, 100) == {"reports": []}, "whoever wants it gone has what they want"
     assert host.left(hello["run"]) != [], "the bridge and the sockets of the agent are still there"
@@ -102,7 +106,7 @@ def test_bricks_in_processes_of_their_own_and_replicas(host):
     ]
     assert load(one["processes"][2])["calls"] == [["routes", {"feature-mapping-0": specs[3]["rings_in"] + fresh["rings_in"]}]]
     assert len(agent.call("instances")[0]["processes"]) == 6
-    assert agent.call("stop_replica", 3, f"{NETWORK}-1")["calls"] == [["drain"]]
+    assert agent.call("stop_replica", 3, f"{NETWORK}-1")["report"]["calls"] == [["drain"]]
     assert load(one["processes"][2])["calls"][1:] == [["routes", {"feature-mapping-0": specs[3]["rings_in"]}]]
     assert load(one["processes"][4])["calls"][1:] == [["inputs", {"sample-result-0": specs[4]["rings_in"]}]]
     wait_for(lambda: Process.of(added["process"]["pid"]) is None)
@@ -111,6 +115,11 @@ def test_bricks_in_processes_of_their_own_and_replicas(host):
         (("stop_replica", 3, f"{NETWORK}-0"), "is the only"),
         (("start_replica", 9, NETWORK), "there is no instance 9 here; running: 3"),
         (("set_quota", 9, None), "there is no instance 9"),
+        (("set_quota", 3, {"3-a": 0.2, "3-x": 1}), "instance 3 has no process 3-x; it has 3-a, "),
+        (("set_quota", 3, {"3-a": 0}), "cpu_quota: wanted cores, from 0.01 to 1024, or null, found 0"),
+        (("start_replica", 3, NETWORK, "all"), "cpu_quota: wanted cores"),
+        (("set_deadlines", 3, {"x": 1}), "deadlines: wanted milliseconds for kinds of bricks"),
+        (("set_deadlines", 3, 7), "deadlines: wanted milliseconds"),
     ):
         with pytest.raises(PeerError, match=sentence):
             agent.call(*call)
@@ -156,6 +165,7 @@ def test_what_is_wrong_is_said_and_leaves_nothing(host):
         ({"nf": "nothing"}, "there is no NF 'nothing'; bricks/nfs has kitsune"),
         ({"placement": "x"}, "placement: wanted one of chained, separate"),
         ({"size": 1}, "unknown key 'size'"),
+        ({"slow_us": {"learning": 1}}, "slow_us: wanted kinds of bricks of kitsune .*, found 'learning'"),
         ({"scores": "/etc"}, f"scores: wanted a folder below {host.folder}, found '/etc'; --scores names another one"),
         ({"scores": f"{host.folder}/../scores"}, "scores: wanted a folder below"),
     ):
@@ -295,7 +305,7 @@ def test_real_bricks(placement):
         added = agent.call("start_replica", 1, NETWORK)
         assert load(added["process"])["bricks"][0]["id"] == f"{NETWORK}-1"
         assert list(Path("/dev/shm").glob(f"lego-{run}*"))
-        assert agent.call("stop_replica", 1, f"{NETWORK}-1")["bricks"][0]["queue_in"] == 0
+        assert agent.call("stop_replica", 1, f"{NETWORK}-1")["report"]["bricks"][0]["queue_in"] == 0
         assert len(agent.call("stop_instance", 1, 500)["reports"]) == len(one["processes"])
         host.model("rotten")
         with pytest.raises(PeerError, match="brick process 2-a ended with status 1: ModelError"):

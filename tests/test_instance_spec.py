@@ -35,6 +35,8 @@ def test_defaults_and_everything(model):
         ({"batch": 0}, "batch: wanted"),
         ({"stamps": "sun"}, "stamps: wanted kernel or trailer"),
         ({"limits": []}, "limits: wanted a map"),
+        ({"slow_us": {"unsupervised-network": -1}}, "slow_us: wanted kinds of bricks with microseconds from 0 to 1000000, found"),
+        ({"slow_us": 3}, "slow_us: wanted"),
         ({"scores": 7}, "scores: wanted a folder, or null, found 7"),
         ({"scores": "a\0b"}, "scores: wanted a folder"),
     ],

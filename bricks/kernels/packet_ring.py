@@ -17,7 +17,8 @@ CURSOR = 3
 # counters; FIRST and LAST are the lowest and highest stamp seen, -1 before there is one; MARKER is the token of the marker at which the
 # walk stopped, 0 if it did not: the caller clears it
 FRAMES, OUTGOING, SHADOWS, UNSTAMPED, GAPS, REPEATS, REORDERED, FIRST, LAST, NEXT, MARKER = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-COUNTS = 11
+CAME = 11  # when the kernel got the frame that was parsed last, nanoseconds since the epoch
+COUNTS = 12
 WINDOW = 65_536  # how far back, in stamps, a repeat is told from a reordering
 
 _KERNEL, _USER = 0, 1  # who may touch a block
@@ -109,6 +110,7 @@ def _take(ring, words, at, counts, seen, trailer, out, row):
     counts[FRAMES] += 1
     stamp = _NO_TAG
     time_ns = np.int64(words[(at >> 2) + 1]) * 1_000_000_000 + np.int64(words[(at >> 2) + 2])
+    counts[CAME] = time_ns
     if trailer:
         stamp = start + captured - STAMP_BYTES
         if captured != length or captured < STAMP_BYTES or _big_endian(ring, stamp, 4) != STAMP_MAGIC:

@@ -18,9 +18,10 @@ READER_SLEEPS, CLOSED = 48, 49  # by the reader
 WRITER_WAITS = 64  # by the writer
 WORDS = 512  # one page
 
-# words of a slot's entry in the table
-COUNT, COLUMNS, FIRST, SPAN = 0, 1, 2, 3
-ENTRY = 8  # one cache line
+# words of a slot's entry in the table: rows and columns of the batch, then its ticket
+COUNT, COLUMNS, TICKET = 0, 1, 2
+TICKET_WORDS = 7  # fields of bricks.rings.Ticket
+ENTRY = 16  # two cache lines
 
 FULL, WRITTEN, WAKE = 0, 1, 2
 
@@ -67,7 +68,7 @@ def put(words, table, heads, cells, ticket, batch):
     """Copy a batch into the next free slot; FULL, WRITTEN, or WAKE: written, and the reader sleeps.
 
     words and table int64 [slots, ENTRY], heads uint64 [slots, rows, 10], cells float64 [slots, rows * width];
-    ticket (first, span); batch (head uint64 [n, 10], values float64 [n, columns]; columns 0: no values).
+    ticket int64 [TICKET_WORDS]; batch (head uint64 [n, 10], values float64 [n, columns]; columns 0: no values).
     """
     rows, values = batch
     head = words[HEAD]
@@ -79,9 +80,10 @@ def put(words, table, heads, cells, ticket, batch):
     cells[slot, : count * columns] = values.reshape(count * columns)
     table[slot, COUNT] = len(rows)
     table[slot, COLUMNS] = columns
-    table[slot, FIRST], table[slot, SPAN] = ticket
+    for word in range(TICKET_WORDS):
+        table[slot, TICKET + word] = ticket[word]
     store(words, ROWS_WRITTEN, words[ROWS_WRITTEN] + len(rows))
-    store(words, NEXT_WRITTEN, ticket[0] + ticket[1])
+    store(words, NEXT_WRITTEN, ticket[0] + ticket[1])  # first and span
     store(words, HEAD, head + 1)
     fence()
     return WAKE if load(words, READER_SLEEPS) else WRITTEN

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.keys import are_amounts
 
 Check = Callable[[Any], bool]
 
@@ -126,13 +127,19 @@ class Capture(Section):
 @dataclass(frozen=True, slots=True)
 class Instance(Section):
     """What every instance gets: CPU quota of each of its processes in cores (null: no limit), placement of its bricks, batch limit,
-    bound of its state in streams, alert threshold (null: the model's)."""
+    bound of its state in streams, alert threshold (null: the model's).
+
+    slow_us  CPU microseconds that a kind of brick burns for every packet, for experiments with the costs of another implementation
+    """
 
     cpu_quota: float | None = _maybe(None, "cores, from 0.01 to 1024", lambda v: _number(v) and 0.01 <= v <= 1024)
     placement: str = _choice("chained", "chained", "separate")
     batch: int = _count(256, 1, 65536)
     streams: int = _count(200_000, 1024, 100_000_000)
     threshold: float | None = _maybe(None, "a score", _number)
+    slow_us: Mapping[str, float] = field(
+        default_factory=dict, hash=False, metadata={"wanted": "kinds of bricks with microseconds from 0 to 1000000", "check": are_amounts}
+    )
 
 
 @dataclass(frozen=True, slots=True)

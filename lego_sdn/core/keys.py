@@ -9,6 +9,14 @@ from typing import Any
 from lego_sdn.core.errors import ConfigError
 
 
+def are_amounts(value: object) -> bool:
+    """Whether it is a map from names to numbers from 0 to 1000000."""
+    if not isinstance(value, Mapping):
+        return False
+    numbers = all(isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 <= amount <= 1e6 for amount in value.values())
+    return numbers and all(isinstance(name, str) for name in value)
+
+
 def check_keys(kind: type, data: Mapping[str, Any], where: str) -> None:
     """ConfigError, beginning with `where`, names a key that the dataclass `kind` lacks, or one that is missing and has no default."""
     known = {item.name: item for item in fields(kind)}

@@ -28,6 +28,9 @@ def _get(data: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where
 
 
 NUMBER = (int, float)
+LATER = ("wait_us", "late", "blocked_s", "latency_us")  # what a brick may leave out
+BRICK_TYPES: dict[str, Any] = {"id": str, "kind": str, "dropped": Mapping, "counters": Mapping}
+BRICK_TYPES |= dict.fromkeys(("cpu_s", "service_us", "wait_us", "blocked_s", "latency_us"), NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,14 @@ class CaptureLoad:
 
 @dataclass(frozen=True, slots=True)
 class BrickLoad:
-    """Totals of one brick since its start; queues in rows, `service_us` per packet, `dropped` by reason."""
+    """Totals of one brick since its start; queues in rows, `service_us` per packet, `dropped` by reason.
+
+    wait_us     how long rows waited before the brick (moving average)
+    late        rows that were done after the brick's deadline
+    blocked_s   seconds in which rows waited and what they become had nowhere to go
+    latency_us  of the last brick: from the interface to the result (moving average); its counter `late_total` has the rows for which that
+                was more than all deadlines together
+    """
 
     id: str
     kind: str
@@ -67,11 +77,16 @@ class BrickLoad:
     queue_out: int
     dropped: Mapping[str, int]
     counters: Mapping[str, int]
+    wait_us: float = 0.0
+    late: int = 0
+    blocked_s: float = 0.0
+    latency_us: float = 0.0
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str) -> BrickLoad:
-        names: dict[str, Any] = {"id": str, "kind": str, "dropped": Mapping, "counters": Mapping, "cpu_s": NUMBER, "service_us": NUMBER}
-        return cls(**{name: _get(data, name, names.get(name, int), where) for name in cls.__slots__})
+        """Bricks of before there were deadlines do not say how they keep them."""
+        there = [name for name in cls.__slots__ if name not in LATER or (isinstance(data, Mapping) and name in data)]
+        return cls(**{name: _get(data, name, BRICK_TYPES.get(name, int), where) for name in there})
 
 
 @dataclass(frozen=True, slots=True)

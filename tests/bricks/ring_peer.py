@@ -51,7 +51,7 @@ def read(name: str, seed: int, batches: int) -> int:
                 raise TimeoutError(f"batch {number} did not come: {ring!r}")
             ring.awake()
         want = batch(first, count, width)
-        assert there[1] == (first, count), f"batch {number}: {there[1]}"
+        assert there[1][:2] == (first, count), f"batch {number}: {there[1]}"
         assert np.array_equal(there[0].head, want.head), f"batch {number}: head"
         assert (there[0].values is None) == (width == 0), f"batch {number}: values"
         assert width == 0 or np.array_equal(there[0].values, want.values), f"batch {number}: values"

@@ -56,7 +56,7 @@ def test_takes_come_out_as_they_went_in(steps):
                     want = batch(*queue.pop(0))
                     assert there[0].head.tobytes() == want.head.tobytes()
                     assert (there[0].values is None and want.values is None) or np.array_equal(there[0].values, want.values)
-                    reader.release(there[1].first + there[1].span)
+                    reader.release(there[1].end)
             elif writer.put(batch(first, count, width), Ticket(first, count)):
                 queue.append((first, count, width))
                 first += count
@@ -115,10 +115,10 @@ def test_a_batch_is_copied_in_and_read_in_place(pair):
     writer, reader = pair
     mine = batch(7, 5, 3)
     rows = Batch(mine.head[::2], np.asfortranarray(mine.values)[::2])  # neither is contiguous
-    assert writer.put(rows, Ticket(7, 5))
+    assert writer.put(rows, Ticket(7, 5, born=11, part=2, parts=3, scored=4))
     mine.values[:] = -1
     (there, ticket) = reader.peek()
-    assert ticket == (7, 5)
+    assert (ticket[:3], ticket.since > 0, ticket[4:]) == ((7, 5, 11), True, (2, 3, 4))
     assert there.head["seq"].tolist() == [7, 9, 11]
     assert there.values.tolist() == batch(7, 5, 3).values[::2].tolist()
     assert there.head.dtype == PACKET
@@ -141,7 +141,7 @@ def test_what_a_killed_writer_wrote_is_read_and_another_writer_goes_on(name):
     seqs = []
     while there := reader.peek():
         seqs += there[0].head["seq"].tolist()
-        reader.release(sum(there[1]))
+        reader.release(there[1].end)
     assert seqs == [0, 1, 2, 3]
     there = None
     again.close()
@@ -153,12 +153,12 @@ def test_another_reader_goes_on_where_the_first_one_stood(name):
     for number in range(3):
         writer.put(batch(number, 1, 1), Ticket(number, 1))
     first.release(1)
-    assert first.peek()[1] == (1, 1)
+    assert first.peek()[1][:2] == (1, 1)
     first.close()  # without a release: as if killed while it worked on the batch
     assert not writer.reader_lives
     second = RingReader(name, ROWS)
     assert writer.reader_lives
-    assert (second.next_wanted, second.peek()[1]) == (1, (1, 1))
+    assert (second.next_wanted, second.peek()[1][:2]) == (1, (1, 1))
     writer.close()
     second.end()
 

@@ -101,6 +101,26 @@ def test_a_killed_replica_costs_no_packet_if_its_ring_is_given_to_others(instanc
     check(instance, offline)
 
 
+def test_a_slow_brick_and_its_deadline(instance, offline):
+    """Burnt CPU changes no score; who is late is told by the brick, and by the last one for the whole path."""
+    network, result = CHAIN[3], CHAIN[4]
+    instance.start("a", CHAIN, slow_us={network[:-2]: 300}, deadlines={network[:-2]: 1000, result[:-2]: 9000})
+    instance.feed.let(100)
+    instance.drain()
+    slow, last = instance.brick("a", network), instance.brick("a", result)
+    assert slow["service_us"] >= 300
+    assert (slow["late"], last["late"], last["counters"]["late_total"]) == (0, 0, 0)
+    assert last["latency_us"] > slow["service_us"]
+    instance.call("a", "deadlines", {network[:-2]: 0.001, result[:-2]: 0.001})
+    instance.feed.let(300)
+    instance.drain()
+    slow, last = instance.brick("a", network), instance.brick("a", result)
+    assert (slow["late"], last["counters"]["late_total"]) == (200, 200)
+    with pytest.raises(RpcError, match="wanted a map from kinds of bricks to milliseconds, found 7"):
+        instance.call("a", "deadlines", 7)
+    check(instance, offline, 300)
+
+
 def test_back_pressure_reaches_the_source_and_calls_are_answered_meanwhile(instance, offline):
     instance.start("a", CHAIN[:4], [], {CHAIN[3]: ["r"]})
     instance.feed.let(PACKETS)

@@ -56,6 +56,14 @@ def test_a_wrong_report_is_refused_and_says_where(changes, says):
         Report.parse(report(**changes))
 
 
+def test_how_a_brick_keeps_its_deadline_may_be_left_out():
+    assert (parsed := Report.parse(REPORT).bricks[0]).late == parsed.wait_us == parsed.blocked_s == parsed.latency_us == 0
+    told = Report.parse(report(bricks__0__wait_us=1.5, bricks__0__late=3, bricks__0__blocked_s=0.25, bricks__0__latency_us=9)).bricks[0]
+    assert (told.wait_us, told.late, told.blocked_s, told.latency_us) == (1.5, 3, 0.25, 9)
+    with pytest.raises(ReportError, match=r"late is 1\.5"):
+        Report.parse(report(bricks__0__late=1.5))
+
+
 def test_a_report_that_lacks_something_says_what():
     data = report()
     del data["capture"]["gaps"]

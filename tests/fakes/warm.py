@@ -88,7 +88,8 @@ def child(spec: dict) -> int:
     brick = Brick(spec)
     drain = lambda deadline_ms: brick.note("drain") and brick.load()  # noqa: E731
     routes, inputs = (lambda table: brick.note("routes", table)), (lambda table: brick.note("inputs", table))
-    with Server(spec["socket"], {"load": brick.load, "drain": drain, "stop": brick.stop, "routes": routes, "inputs": inputs}) as server:
+    noted = {"routes": routes, "inputs": inputs, "deadlines": lambda ms: brick.note("deadlines", ms)}
+    with Server(spec["socket"], {"load": brick.load, "drain": drain, "stop": brick.stop} | noted) as server:
         while not brick.ended:
             server.serve_once(1.0)
     return 0
