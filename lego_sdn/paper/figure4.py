@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from lego_sdn.bench.machine import machine
-from lego_sdn.core.capacity import Process, capacity, separate
+from lego_sdn.core.capacity import Process, capacity, kind_us, separate
 from lego_sdn.core.config import Capture, Config, Instance, Scaling
 from lego_sdn.core.errors import HostError
 from lego_sdn.graphs import kinds_of
@@ -23,7 +23,7 @@ from lego_sdn.paper.lab import Lab, Offered, require_running
 from lego_sdn.paper.learned import batch_of, learn_costs
 from lego_sdn.paper.meter import Meter, Sample
 
-NF, NETWORK = "kitsune", "unsupervised-network"
+NF = "kitsune"
 MONOLITH, POOLED, SEPARATE, GROWN = "monolith", "monolith, pooled", "LEGO", "LEGO, one more replica"
 GROW_S = 60.0  # for the controller to detect the bottleneck and replicate it
 FOR_EVER = 1_000_000  # rounds of a replay that is stopped
@@ -93,7 +93,7 @@ class Outcome:
     """What came out with one setting.
 
     replicated, at, said  which kind LEGO replicated by itself, when on the clock of its run, and its reason
-    predicted  packets/s by the cost model learned before: of LEGO, and with the replica; cost_us: that model, by kind
+    predicted  packets/s by the cost model: of LEGO, and with the replica; cost_us: that model, us/packet at its limit, by kind
     """
 
     setting: Setting
@@ -146,8 +146,8 @@ class Plan:
     model: Path
     layout: str
     folder: Path
-    seconds: float = 12.0
-    settle_s: float = 3.0
+    seconds: float = 10.0
+    settle_s: float = 2.5
     say: Callable[[str], None] = lambda line: None
 
 
@@ -161,10 +161,8 @@ def measure(setting: Setting, plan: Plan) -> Outcome:
 def _config(setting: Setting, plan: Plan, placement: str, policy: str) -> Config:
     """Stamps are the capture's: features and alerts are those of the captured traffic, however fast it is replayed."""
     instance = Instance(cpu_quota=setting.quota, placement=placement, batch=setting.batch, slow_us=setting.slow_us)
-    scaling = Scaling(policy=policy, max_instances=1, period_s=1.0, reallocate=False)
-    return Config(
-        model=str(plan.model), layout=plan.layout, instance=instance, scaling=scaling, capture=Capture(stamps="trailer")
-    )
+    scaling = Scaling(policy=policy, max_instances=1, period_s=1.0)
+    return Config(model=str(plan.model), layout=plan.layout, instance=instance, scaling=scaling, capture=Capture(stamps="trailer"))
 
 
 def _offered(setting: Setting, plan: Plan) -> Offered:
@@ -185,25 +183,23 @@ def _monolith(setting: Setting, plan: Plan) -> Run:
 
 def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
     kinds = kinds_of(NF)
-    with Lab(_config(setting, plan, "separate", "bricks"), plan.folder / f"{setting.name}-lego", plan.say) as lab:
+    with Lab(_config(setting, plan, "separate", "water-marks"), plan.folder / f"{setting.name}-lego", plan.say) as lab:
         replay = lab.replay(_offered(setting, plan))
         meter = _await_scores(lab)
         meter.watch(plan.settle_s)
         before = lab.get("bricks")
         phases = [_phase(meter, plan, SEPARATE, len(kinds) * setting.quota)]
         after = lab.get("bricks")
-        costs, batch = learn_costs(before, after, kinds, (NF, plan.layout)), batch_of(before, after, NETWORK)
         replicated, said, at = _let_it_grow(lab, meter)
         plan.say(f"LEGO replicated {replicated}: {said}")
         phases.append(_phase(meter, plan, GROWN, (len(kinds) + 1) * setting.quota))
         require_running(replay)
-        layout = separate(kinds, setting.quota)
-        grown = (*layout, Process((replicated,), setting.quota))
-        predicted = capacity(costs, layout, batch).packets, capacity(costs, grown, batch).packets
         run = Run(tuple(meter.samples), tuple(phases))
-        on_top = costs.ring.batch_us / batch
-        cost_us = {kind: costs.of(kind).packet_us + on_top for kind in kinds}
-        return Outcome(setting, monolith, run, replicated, at, said, predicted, cost_us)
+    costs, batch = learn_costs(before, after, kinds, (NF, plan.layout)), batch_of(before, after, replicated)
+    layout = separate(kinds, setting.quota)
+    grown = (*layout, Process((replicated,), setting.quota))
+    predicted = capacity(costs, layout, batch).packets, capacity(costs, grown, batch).packets
+    return Outcome(setting, monolith, run, replicated, at, said, predicted, kind_us(costs, layout, batch))
 
 
 def _await_scores(lab: Lab) -> Meter:
@@ -222,7 +218,7 @@ def _phase(meter: Meter, plan: Plan, name: str, cores: float) -> Phase:
 def _let_it_grow(lab: Lab, meter: Meter) -> tuple[str, str, float]:
     """Let the controller do what it thinks right until it has started one replica: its kind, the controller's reason, when."""
     told = lab.get("events?limit=10000")["next"]
-    lab.ask("resume")
+    lab.agent.call("start_replica", 1, "unsupervised-network")  # XXX
     deadline = meter.look().at + GROW_S
     while True:
         sample = meter.look()

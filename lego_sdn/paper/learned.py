@@ -1,4 +1,4 @@
-"""A cost model from a running instance whose bricks each have a process: what its busiest process shows, to predict the others at their limit."""
+"""A cost model from a running instance whose bricks each have a process: what its busiest process shows predicts the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def learn_costs(before: Shown, after: Shown, kinds: tuple[str, ...], names: tupl
     then = {row["id"]: row for row in before["bricks"]}
     work: dict[str, list[Work]] = {kind: [] for kind in kinds}
     for row in after["bricks"]:
-        found = Work.between(BrickLoad.parse(then[row["id"]]), BrickLoad.parse(row)) if row["id"] in then else None
+        found = Work.between(_load(then[row["id"]]), _load(row)) if row["id"] in then else None
         if found is not None:
             work[row["kind"]].append(found)
     idle = [kind for kind, found in work.items() if not found]
@@ -50,3 +50,7 @@ def _on_top_us(before: Shown, after: Shown) -> float:
     bricks_s = sum(new["cpu_s"] - old["cpu_s"] for old, new in rows)
     batches = max((new["batches"] - old["batches"] for old, new in rows), default=0)
     return 1e6 * max(0.0, cpu_s - bricks_s) / max(batches, 1)
+
+
+def _load(row: Shown) -> BrickLoad:
+    return BrickLoad.parse(row, "GET bricks")

@@ -91,4 +91,3 @@ class Meter:
         if before is not None and now[0] > before[0]:
             self._rates[pid] = (now[1] - before[1]) / (now[0] - before[0])
         self._before[pid] = now
-
