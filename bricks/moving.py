@@ -1,42 +1,45 @@
-"""A brick process's part in moving buckets to another instance: what the mover asks of it, and what instances give each other.
+"""A brick process's part in moving buckets, to another instance or within this one: what the mover and the agent ask of it.
 
-The packets wait in the process at the interface, the streams are in that of the brick with state; chained bricks are in one process.
-Streams and packets go from the old owner to the new one directly, never through the controller.
+The packets wait in the process at the interface, which also answers for the streams, in whatever process of the instance they are. Between
+instances, streams and packets go from the old owner to the new one directly, never through the controller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from bricks.front import Front
 from bricks.hold import Hold
 from bricks.packets import PACKET
 from bricks.process import Process
-from bricks.stage import Stage
+from bricks.streams import Here
 from lego_sdn.adapters.rpc import Client, Unreachable
-from lego_sdn.core.errors import BrickError
+from lego_sdn.core.errors import BrickError, RpcError
 
+LOG = logging.getLogger(__name__)
 PEER_S = 5.0  # for the other instance to answer
-PORTION = 4  # buckets whose streams go in one message
 
 
 class Moving:
     """Handlers of the calls about a move; `token` names it."""
 
     def __init__(self, process: Process) -> None:
-        self.process = process
+        self.process, self.front = process, Front(process)
 
     def handlers(self) -> dict[str, Callable]:
-        names = "hold cut renew settled consumed give_streams take_streams give_rows take_rows release taken"
-        return {name: getattr(self, name) for name in names.split()}
+        names = "hold cut renew settled consumed give_streams take_streams give_rows take_rows release taken begin keep"
+        within = {"pause": self.front.pause, "deal": self.front.deal, "bury": self.bury}
+        return {name: getattr(self, name) for name in names.split()} | within
 
     # ---- asked by the mover ----
     def hold(self, token: int) -> dict[str, Any]:
-        """Hold packets from now on, if this process takes any. passed: highest stamp passed on; state: whether streams are here."""
+        """Hold packets from now on, if this process takes any. passed: highest stamp passed on; state: whether it answers for streams."""
         hold = self._hold_if_any()
-        return {"passed": None if hold is None else hold.begin(token), "state": self._stage_if_any() is not None}
+        return {"passed": None if hold is None else hold.begin(token), "state": hold is not None and bool(self.front.replicas)}
 
     def cut(self, token: int, stamp: int, before: list[int], after: list[int]) -> bool:
         """Packets up to `stamp` go on, later ones wait; what the instance owns before and after."""
@@ -45,7 +48,7 @@ class Moving:
 
     def renew(self, token: int) -> bool:
         """The mover lives: wait on."""
-        self._renew(token)
+        self._hold().renew(token)
         return True
 
     def settled(self, token: int, markers: list[int]) -> list[int] | None:
@@ -55,19 +58,18 @@ class Moving:
         return None if marker is None else [marker, self.process.next_row]
 
     def consumed(self, row: int) -> bool:
-        """Whether the brick with the streams has taken in all rows before this one."""
-        stage = self._stage()
-        return stage.order is not None and stage.order.wanted >= row
+        """Whether all bricks with streams have taken in all rows before this one."""
+        return self._front().consumed(row)
 
     def give_streams(self, token: int, buckets: list[int], owned: list[int], address: str) -> dict[str, int]:
         """Hand the streams of these buckets to the process at `address`, whose instance owned `owned` before."""
-        state, size, records = self._state(), 0, 0
+        size, records, first = 0, 0, True
         with Client(address, PEER_S) as peer:
-            for at in range(0, len(buckets), PORTION):
-                data = state.export(frozenset(buckets[at : at + PORTION]), self.process.spec.buckets)
+            for data in self._front().exported(buckets):
                 size += len(data)
-                records += peer.call("take_streams", token, data, owned if at == 0 else None)
-                self._renew(token)
+                records += peer.call("take_streams", token, data, owned if first else None)
+                first = False
+                self._hold().renew(token)
         return {"bytes": size, "records": records}
 
     def give_rows(self, token: int, buckets: list[int], marker: int, address: str) -> int:
@@ -85,9 +87,12 @@ class Moving:
 
     def release(self, token: int, owned: list[int] | None) -> dict[str, int]:
         """Go on. Streams with no end in `owned` are forgotten, unless it is None."""
-        hold, stage = self._hold_if_any(), self._stage_if_any()
-        if owned is not None and stage is not None and stage.brick.state is not None:
-            stage.brick.state.forget(frozenset(owned), self.process.spec.buckets)
+        if self.front.takes_packets:
+            try:
+                self.front.tidy(owned)
+            except RpcError as error:  # a brick that is dead by now: packets go on all the same
+                LOG.warning("streams that are not this instance's any more are not forgotten: %s", error)
+        hold = self._hold_if_any()
         return hold.release(token) if hold is not None else {"held": 0, "handed_on": 0}
 
     def taken(self, token: int) -> list[int]:
@@ -98,11 +103,10 @@ class Moving:
     # ---- asked by the old owner ----
     def take_streams(self, token: int, data: bytes, owned: list[int] | None) -> int:
         """Take streams in; `owned`: first forget those with no end in there, which an earlier ownership left."""
-        self._renew(token)
-        state = self._state()
+        self._hold().renew(token)
         if owned is not None:
-            state.forget(frozenset(owned), self.process.spec.buckets)
-        return state.adopt(data)
+            self._front().tidy(owned)
+        return self.front.adopt(data)
 
     def take_rows(self, token: int, buckets: list[int], data: bytes) -> bool:
         """Take waiting packets of these buckets; they are this instance's from now on."""
@@ -111,12 +115,23 @@ class Moving:
         self._hold().take(token, buckets, np.frombuffer(data, PACKET))
         return True
 
-    # ---- where things are ----
-    def _renew(self, token: int) -> None:
-        hold = self._hold_if_any()
-        if hold is not None:
-            hold.renew(token)
+    # ---- asked by the process at the interface, and by the agent ----
+    def begin(self, row: int) -> bool:
+        """Forget all streams; the next row to come is this one."""
+        self._here().begin(row)
+        return True
 
+    def keep(self, buckets: list[int]) -> bool:
+        """Forget the streams with no end in these buckets."""
+        self._here().keep(buckets)
+        return True
+
+    def bury(self, bricks: list[str]) -> bool:
+        """These keyed bricks are dead: `deal` comes next."""
+        self.front.bury(bricks)
+        return True
+
+    # ---- where things are ----
     def _hold_if_any(self) -> Hold | None:
         source = getattr(self.process.source, "source", None)
         return source if isinstance(source, Hold) else None
@@ -127,17 +142,13 @@ class Moving:
             raise BrickError(f"process {self.process.spec.process} takes no packets from an interface that could wait")
         return hold
 
-    def _stages(self) -> Iterator[Stage]:
-        return (stage for stage in self.process.stages if stage.brick.state is not None)
-
-    def _stage_if_any(self) -> Stage | None:
-        return next(self._stages(), None)
-
-    def _stage(self) -> Stage:
-        stage = self._stage_if_any()
-        if stage is None:
+    def _front(self) -> Front:
+        if not self.front.replicas:
             raise BrickError(f"process {self.process.spec.process} has no brick with streams")
-        return stage
+        return self.front
 
-    def _state(self) -> Any:
-        return self._stage().brick.state
+    def _here(self) -> Here:
+        here = next((one.streams for one in self._front().replicas if isinstance(one.streams, Here)), None)
+        if here is None:
+            raise BrickError(f"process {self.process.spec.process} has no brick with streams of its own")
+        return here

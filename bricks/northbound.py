@@ -49,10 +49,15 @@ class Northbound:
             raise BrickError(f"process {self.process.spec.process} raises no alerts; the last brick of the graph does")
         return brick.alerts(since)
 
-    def routes(self, table: dict[str, list[str]]) -> bool:
-        """Replace the routing table of each named brick: rings to its next hops in other processes."""
+    def routes(self, table: dict[str, list[str]], seats: list[str] | None = None) -> bool:
+        """Replace the routing table of each named brick: rings to its next hops in other processes.
+
+        `seats`: the bricks of this process that are idle seats from now on: the brick before one has it as a next hop no more.
+        """
         for stage, rings in self._stages(table):
-            stage.set_outputs(rings, self.process.spec.batch)
+            stage.exits.set_rings(rings, self.process.spec.batch)
+        if seats is not None:
+            self.process.set_seats(seats)
         return True
 
     def inputs(self, table: dict[str, list[str]]) -> bool:

@@ -1,6 +1,10 @@
-"""Putting batches back in order that came over several ways."""
+"""Putting batches back in order that came over several ways, and putting together those that were cut over keyed replicas."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from bricks.base import Batch
 from bricks.rings import Ticket
@@ -9,18 +13,49 @@ MOST = 512  # batches that may be held
 PATIENCE_S = 2.0  # for a batch that does not come, before it counts as lost
 
 
+@dataclass
+class _Held:
+    """A batch, or what has come of its `wanted` parts so far, by number; since: when the first of them came (seconds)."""
+
+    since: float
+    ticket: Ticket
+    wanted: int
+    parts: dict[int, Batch] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.parts) == self.wanted
+
+    @property
+    def rows(self) -> int:
+        return sum(map(len, self.parts.values()))
+
+    def joined(self) -> Batch:
+        """All rows in stamp order."""
+        parts = list(self.parts.values())
+        if len(parts) == 1:
+            return parts[0]
+        head = np.concatenate([part.head for part in parts])
+        order = np.argsort(head["seq"], kind="stable")
+        values = [part.values for part in parts if part.values is not None and len(part)]
+        return Batch(head[order], np.concatenate(values)[order] if values else parts[0].values)
+
+
 class Order:
     """Gives out batches by their tickets: each begins where the one before ended. Holds those that come too early.
 
-    `wanted` is the row number of the next batch. A batch that does not come within `patience_s` of a later one is given up:
-    its rows count as `lost`. One that comes a second time, or after it was given up, counts as `repeated`.
+    `joins`: a batch that was cut is given out once its parts are there, as one; else a part counts as the batch: whoever sits before keyed
+    replicas gives each its part of every batch.
+
+    `wanted` is the row number of the next batch. A batch that does not come within `patience_s` of a later one, or of its first part, is
+    given up: its rows count as `lost`. One that comes a second time, or after it was given up, counts as `repeated`.
     """
 
-    def __init__(self, wanted: int = 0, most: int = MOST, patience_s: float = PATIENCE_S) -> None:
-        self.wanted, self.most, self.patience_s = wanted, most, patience_s
+    def __init__(self, wanted: int = 0, most: int = MOST, patience_s: float = PATIENCE_S, joins: bool = True) -> None:
+        self.wanted, self.most, self.patience_s, self.joins = wanted, most, patience_s, joins
         self.lost = self.repeated = 0
         self.held_rows = 0
-        self._held: dict[int, tuple[Batch, Ticket]] = {}
+        self._held: dict[int, _Held] = {}
         self._since: float | None = None  # waiting for `wanted` while others are held
 
     def admits(self, first: int) -> bool:
@@ -29,35 +64,49 @@ class Order:
 
     def offer(self, batch: Batch, ticket: Ticket, now: float) -> bool:
         """True: it is this batch's turn, process it now. False: it is held (copied), or it came before and is not to be processed."""
-        if ticket.first == self.wanted:
-            self.wanted += ticket.span
+        part, parts = (ticket.part, ticket.parts) if self.joins else (0, 1)
+        there = self._held.get(ticket.first)
+        if ticket.first == self.wanted and parts == 1 and there is None:
+            self.wanted = ticket.end
             return True
-        if ticket.first < self.wanted or ticket.first in self._held:
+        if ticket.first < self.wanted or (there is not None and part in there.parts):
             self.repeated += len(batch)
             return False
-        self._held[ticket.first] = (batch.copy(), ticket)
+        if there is None:
+            there = self._held[ticket.first] = _Held(now, ticket, parts)
+        there.parts[part] = batch.copy()
         self.held_rows += len(batch)
         self._since = now if self._since is None else self._since
         return False
 
     def due(self, now: float) -> tuple[Batch, Ticket] | None:
-        """The held batch whose turn it is, if there is one; after `patience_s` of waiting, the earliest held."""
+        """The held batch whose turn it is, if there is one; after `patience_s` of waiting, the earliest held, with what is there of it."""
         if self._held and self.wanted not in self._held and self.wait_s(now) == 0:
             earliest = min(self._held)
             self.lost += earliest - self.wanted
             self.wanted = earliest
-        there = self._held.pop(self.wanted, None)
-        if there is not None:
-            self.held_rows -= len(there[0])
-            self.wanted += there[1].span
-            self._since = now if self._held else None
-        return there
+        there = self._held.get(self.wanted)
+        if there is None or not (there.complete or self._left_s(there, now) == 0):
+            return None
+        del self._held[self.wanted]
+        if not there.complete:
+            self.lost += there.ticket.scored - there.rows
+        self.held_rows -= there.rows
+        self.wanted = there.ticket.end
+        self._since = now if self._held else None
+        return there.joined(), there.ticket.whole if self.joins else there.ticket
+
+    def _left_s(self, held: _Held, now: float) -> float:
+        return max(0.0, held.since + self.patience_s - now)
 
     def wait_s(self, now: float) -> float | None:
         """Seconds until patience ends; None: nothing is held."""
         if self._since is None or not self._held:
             return None
-        return 0.0 if self.wanted in self._held else max(0.0, self._since + self.patience_s - now)
+        there = self._held.get(self.wanted)
+        if there is None:
+            return max(0.0, self._since + self.patience_s - now)
+        return 0.0 if there.complete else self._left_s(there, now)
 
     def __len__(self) -> int:
         return len(self._held)

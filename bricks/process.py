@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bricks.assembly import Models, brick_class, build, graph_of
 from bricks.base import HasFileno
+from bricks.dealing import Traffic
 from bricks.rings import Ticket
 from bricks.scores import ScoreFile
 from bricks.spec import Spec
@@ -38,7 +39,9 @@ class Process:
         self.source = bricks[0] if getattr(bricks[0], "source", None) is not None else None
         for stage in self.stages:
             stage.set_inputs(list(spec.rings_in.get(stage.brick.id, [])), spec.batch)
-            stage.set_outputs(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
+            stage.exits.set_rings(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
+        self.traffic = Traffic(spec.buckets)
+        self.paused_until = 0.0  # monotonic seconds: no packets are taken before
         self._go_on()
 
     def _go_on(self) -> None:
@@ -58,7 +61,7 @@ class Process:
 
     def _take(self, now: float) -> bool:
         """A batch from the interface, if all that come after can take it."""
-        if self.source is None:
+        if self.source is None or now < self.paused_until:
             return False
         full = not self.stages[0].has_exit(self.next_row)
         self.stages[0].meter.stuck(full, now)
@@ -69,6 +72,7 @@ class Process:
         born = time.monotonic_ns() - self.source.waited_ns()
         ticket = Ticket(self.next_row, len(batch), born, born)
         self.next_row += len(batch)
+        self.traffic.see(batch.head)
         self.stages[0].emit(batch, ticket, began, now)
         return True
 
@@ -85,7 +89,7 @@ class Process:
                     doors.append(writer)
                     if writer.wait_for_room():
                         return None
-        if self.source is not None and self.stages[0].has_exit(self.next_row):
+        if self.source is not None and self.stages[0].has_exit(self.next_row) and time.monotonic() >= self.paused_until:
             doors.append(self.source.source)
         return doors
 
@@ -107,6 +111,7 @@ class Process:
 
     def wait_no_more(self) -> None:
         """Packets that wait for a move to end go on now."""
+        self.paused_until = 0.0
         if self.source is not None and hasattr(self.source.source, "give_up"):
             self.source.source.give_up()
 
@@ -121,6 +126,12 @@ class Process:
             if stage.brick.id == brick:
                 return stage
         raise BrickError(f"process {self.spec.process} has no brick {brick}; it has {', '.join(self.spec.bricks)}")
+
+    def set_seats(self, seats: Collection[str]) -> None:
+        """These bricks are idle seats from now on, and no others: nothing goes to them from the brick before them in this process."""
+        for stage in self.stages:
+            if stage.following is not None and stage.exits.shares:  # who deals out parts is told so by `deal`
+                stage.exits.here = stage.following.brick.id not in seats
 
     def close(self) -> None:
         """End what it reads, let go of what it writes."""

@@ -59,6 +59,11 @@ class Ticket(NamedTuple):
         """The row number that follows it."""
         return self.first + self.span
 
+    @property
+    def whole(self) -> Ticket:
+        """As of a batch that is not cut."""
+        return self if self.parts == 1 and self.part == 0 else Ticket(*self[:4])
+
     def at(self, since: int) -> Ticket:
         """The same, waiting since then."""
         return Ticket(self.first, self.span, self.born, since, self.part, self.parts, self.scored)

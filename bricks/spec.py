@@ -21,6 +21,8 @@ class Spec:
     rings_in    rings that the first brick reads, or {brick: rings}; rings_out {brick: rings to its next hops}
     batch       rows that go through the bricks at once, at most
     capture     settings of the packet ring; limits: bounds of the bricks' state; threshold: instead of the model's
+    exact       shadows go to keyed replicas of this instance; replicas: of the process at the interface, the keyed bricks that run in
+                other processes, {brick: {"ring", "socket"}}
     slow_us     {kind: CPU microseconds burnt for every packet that a brick takes in}; deadlines {kind: milliseconds}
     scores      file that SCORE records are appended to
     namespace   path of the network namespace to enter; cgroup: folders whose `cgroup.procs` it joins
@@ -43,6 +45,8 @@ class Spec:
     rings_out: Mapping[str, list[str]] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
     capture: Mapping[str, int] = field(default_factory=dict)
+    exact: bool = True
+    replicas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     slow_us: Mapping[str, float] = field(default_factory=dict)
     deadlines: Mapping[str, float] = field(default_factory=dict)
     scores: str | None = None

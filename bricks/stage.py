@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from bricks.base import Batch, Brick
+from bricks.exits import Exits, opened
 from bricks.meter import Meter
 from bricks.order import Order
 from bricks.rings import RingReader, RingWriter, Ticket
-from lego_sdn.core.errors import BrickError, LegoError
-
-End = TypeVar("End", RingReader, RingWriter)
 
 
 class Done(NamedTuple):
@@ -34,15 +32,18 @@ class Stage:
     def __init__(
         self, brick: Brick, following: Stage | None = None, *, last: bool = False, shares: bool = True, slow_us: float = 0.0
     ) -> None:
-        self.brick, self.following, self.last, self.shares = brick, following, last, shares
+        self.brick, self.following, self.last = brick, following, last
         self.inputs: list[RingReader] = []
-        self.outputs: list[RingWriter] = []
         self.retiring: list[RingReader] = []
-        self.carried: list[tuple[Batch, Ticket]] = []
-        self.order = Order() if brick.in_order or brick.state is not None else None
+        self.exits = Exits(brick.id, following is not None, shares)
+        self.order = Order(joins=brick.state is None) if brick.in_order or brick.state is not None else None
         self.tap: Callable[[Batch], None] | None = None
         self.meter = Meter(slow_us, last)
         self._turn = 0
+
+    @property
+    def outputs(self) -> list[RingWriter]:
+        return self.exits.rings
 
     # ---- where a batch may go ----
     def admits(self, first: int) -> bool:
@@ -53,18 +54,16 @@ class Stage:
 
     def has_exit(self, first: int) -> bool:
         """Whether the brick's result has somewhere to go; at the end of the graph it always has."""
-        if any(ring.has_room for ring in self.outputs):
+        exits = self.exits
+        if exits.cut is not None:
+            return exits.all_have_room() and self._here_now(first)
+        if exits.rings and exits.any_has_room():
             return True
-        return self.following.admits(first) if self.following else self.last
+        return self._here_now(first) if exits.here else self.last
 
-    def _hop(self, first: int) -> RingWriter | None:
-        """The next hop with the least to do: a ring where nothing waits, else (None) this process's next brick, else the emptiest ring."""
-        if not self.outputs:
-            return None
-        ring = min(self.outputs, key=_waiting)
-        if self.following is None or (ring.has_room and not ring.queued):
-            return ring
-        return None if self.following.admits(first) else ring
+    def _here_now(self, first: int) -> bool:
+        """Whether the next brick of this process could take the batch; if it is no next hop, nothing depends on it."""
+        return not self.exits.here or self.following is None or self.following.admits(first)
 
     # ---- taking and giving batches ----
     def step(self, now: float) -> bool:
@@ -77,7 +76,7 @@ class Stage:
 
     def _is_stuck(self) -> bool:
         """Rows wait for the brick, and what they become has nowhere to go."""
-        waiting = self.carried or (self.order and len(self.order)) or any(ring.queued for ring in (*self.inputs, *self.retiring))
+        waiting = self.exits.carried or (self.order and len(self.order)) or any(ring.queued for ring in (*self.inputs, *self.retiring))
         return bool(waiting) and not self.has_exit(self.order.wanted if self.order else 0)
 
     def accept(self, batch: Batch, ticket: Ticket, now: float) -> None:
@@ -125,43 +124,29 @@ class Stage:
         here = self._send(done.result, ticket)
         rows = len(done.batch), len(done.result)
         done_ns = self.meter.account(rows, time.thread_time() - done.began, ticket, done.taken_ns)
-        if here and self.following is not None:
-            self.following.accept(done.result, ticket.at(done_ns), now)
+        if here is not None and self.following is not None:
+            self.following.accept(here[0], here[1].at(done_ns), now)
 
-    def _send(self, result: Batch, ticket: Ticket) -> bool:
-        """Put the result into a ring if that is its next hop; True: the next hop is in this process."""
-        ring = self._hop(ticket.first)
-        if ring is not None and not ring.put(result, ticket):
-            self.carried.append((result.copy(), ticket))  # its reader ended it just now
-        return ring is None
+    def _send(self, result: Batch, ticket: Ticket) -> tuple[Batch, Ticket] | None:
+        """Put the result where it goes in other processes; what the next brick of this one is to get."""
+        return self.exits.send(result, ticket, self._here_now(ticket.first))
+
+    def _send_carried(self) -> bool:
+        """Send on a batch that was taken back from a ring whose reader died."""
+        carried = self.exits.carried
+        if not carried or not self.has_exit(carried[0][1].first):
+            return False
+        here = self._send(*carried.pop(0))
+        if here is not None and self.following is not None:
+            self.following.accept(*here, time.monotonic())
+        return True
 
     # ---- changes of the routing table ----
     def set_inputs(self, names: list[str], rows: int) -> None:
         """Read these rings. One that is not among them any more is read until it is empty, and removed."""
         kept = {ring.name: ring for ring in (*self.inputs, *self.retiring)}
-        self.inputs = _opened(RingReader, names, kept, rows)
+        self.inputs = opened(RingReader, names, kept, rows)
         self.retiring = [ring for name, ring in kept.items() if name not in names]
-
-    def set_outputs(self, names: list[str], rows: int) -> None:
-        """Send to these rings. What waits in a ring that is not among them any more, and whose reader is dead, is sent to the others."""
-        if not self.shares and len(names) + (self.following is not None) > 1:
-            raise BrickError(f"the brick after {self.brick.id} needs every batch in order: it has one next hop, not {', '.join(names)}")
-        kept = {ring.name: ring for ring in self.outputs}
-        self.outputs = _opened(RingWriter, names, kept, rows)
-        for ring in (ring for name, ring in kept.items() if name not in names):
-            orphaned = not ring.reader_lives
-            ring.close()
-            if orphaned:
-                self.carried += _take_over(ring.name, rows)
-
-    def _send_carried(self) -> bool:
-        """Send on a batch that was taken back from a ring whose reader died."""
-        if not self.carried or not self.has_exit(self.carried[0][1].first):
-            return False
-        batch, ticket = self.carried.pop(0)
-        if self._send(batch, ticket) and self.following is not None:
-            self.following.accept(batch, ticket, time.monotonic())
-        return True
 
     def _let_go(self) -> bool:
         """End the rings that are not to be read any more and are empty."""
@@ -175,9 +160,8 @@ class Stage:
         """End the rings that it reads, let go of those that it writes."""
         for reader in (*self.inputs, *self.retiring):
             reader.end()
-        for writer in self.outputs:
-            writer.close()
-        self.inputs, self.retiring, self.outputs = [], [], []
+        self.inputs, self.retiring = [], []
+        self.exits.close()
 
     # ---- what it says of itself ----
     @property
@@ -189,7 +173,8 @@ class Stage:
     @property
     def idle(self) -> bool:
         """Nothing waits for this brick, or to be sent on by it."""
-        return not self.carried and not (self.order and len(self.order)) and not any(r.queued for r in (*self.inputs, *self.retiring))
+        waits = self.exits.carried or (self.order and len(self.order)) or any(r.queued for r in (*self.inputs, *self.retiring))
+        return not waits
 
     def report(self) -> dict[str, Any]:
         """The brick's part of a load report."""
@@ -200,40 +185,10 @@ class Stage:
             "serial": self.brick.serial,
             **self.meter.report(),
             "queue_in": self.queue_in,
-            "queue_out": sum(ring.queued_rows for ring in self.outputs) + sum(len(batch) for batch, _ in self.carried),
+            "queue_out": self.exits.queued_rows,
             "dropped": self.brick.dropped | ({"lost": order.lost} if order and order.lost else {}),
             "counters": self.brick.counters | self.meter.counters() | ({"repeated": order.repeated} if order and order.repeated else {}),
         }
 
     def __repr__(self) -> str:
-        return f"<Stage {self.brick.id} in={self.inputs} out={self.outputs}{' and the next' if self.following else ''}>"
-
-
-def _waiting(ring: RingWriter) -> tuple[bool, int]:
-    return not ring.has_room, ring.queued
-
-
-def _opened(end: type[End], names: list[str], kept: dict[str, End], rows: int) -> list[End]:
-    """The rings of these names, those of `kept` as they are. If one cannot be opened, none is."""
-    fresh: list[End] = []
-    try:
-        for name in dict.fromkeys(names):
-            if name not in kept:
-                fresh.append(end(name, rows))
-    except LegoError:
-        for ring in fresh:
-            ring.close()
-        raise
-    there = kept | {ring.name: ring for ring in fresh}
-    return [there[name] for name in dict.fromkeys(names)]
-
-
-def _take_over(name: str, rows: int) -> list[tuple[Batch, Ticket]]:
-    """Everything that waits in a ring that nobody reads any more; the ring is ended."""
-    ring, found = RingReader(name, rows), []
-    while (there := ring.peek()) is not None:
-        found.append((there[0].copy(), there[1]))
-        del there
-        ring.release(found[-1][1].end)
-    ring.end()
-    return found
+        return f"<Stage {self.brick.id} in={self.inputs} out={self.exits!r}>"

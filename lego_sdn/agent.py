@@ -26,7 +26,18 @@ from lego_sdn.leftovers import Belongings
 
 LOG = logging.getLogger(__name__)
 JOURNAL = "agent.journal"
-CALLS = ("hello", "start_instance", "stop_instance", "start_replica", "stop_replica", "set_quota", "set_deadlines", "flush_cache")
+CALLS = (
+    "hello",
+    "start_instance",
+    "stop_instance",
+    "start_replica",
+    "stop_replica",
+    "separate",
+    "chain",
+    "set_quota",
+    "set_deadlines",
+    "flush_cache",
+)
 LOOK_S = 0.25  # between two looks at whether every brick process lives
 
 
@@ -118,6 +129,14 @@ class Agent:
     def stop_replica(self, n: int, brick: str) -> dict[str, Any]:
         """Stop one replica; the instance, and the replica's final load `report`."""
         return self._instance(n).stop_replica(brick)
+
+    def separate(self, n: int, kind: str, cores: float | None = None) -> dict[str, Any]:
+        """A process of its own for a brick that is chained with others."""
+        return self._instance(n).separate(kind, cores)
+
+    def chain(self, n: int, kind: str) -> dict[str, Any]:
+        """A separated brick back into the chain."""
+        return self._instance(n).chain(kind)
 
     def set_quota(self, n: int, cores: float | dict[str, float | None] | None) -> dict[str, Any]:
         """Cores for every process of an instance (None: no limit), or {process: cores}."""

@@ -143,10 +143,22 @@ class BrickProcesses:
         for name in self.replicas:
             self.call(name, "deadlines", self.deadlines)
 
-    def first_dead(self) -> str | None:
-        """The last words of a process that died, or None if all live."""
-        dead = next((replica for replica in self.replicas.values() if not replica.process.is_alive()), None)
-        return self.host.launcher.obituary(dead) if dead else None
+    def dead(self) -> list[str]:
+        """Names of the processes that died."""
+        return [name for name, replica in self.replicas.items() if not replica.process.is_alive()]
+
+    def last_words(self, name: str) -> str:
+        """One sentence on a process that died."""
+        return self.host.launcher.obituary(self.replicas[name])
+
+    def shares(self, wiring: Wiring) -> dict[str, dict[str, str | None]]:
+        """The keyed bricks, as the process at the interface is told of them: the ring that leads there, and where they answer."""
+        first, keyed = f"{wiring.kinds[0]}-0", wiring.of_kind(wiring.keyed) if wiring.keyed else []
+        sockets = {brick: self._socket(wiring.process_of(brick)) for brick in keyed}
+        return {brick: {"ring": wiring.ring_between(first, brick), "socket": sockets[brick]} for brick in keyed}
+
+    def _socket(self, name: str) -> str:
+        return str(self.host.run_dir / f"i{name}.sock")
 
     def as_dict(self, name: str, bricks: tuple[str, ...]) -> dict[str, Any]:
         replica = self.replicas[name]
@@ -164,6 +176,7 @@ class BrickProcesses:
         spec, bricks, run_dir = self.spec, wiring.processes[name], self.host.run_dir
         scores = spec.scores or self.host.scores
         first, last = f"{wiring.kinds[0]}-0", f"{wiring.kinds[-1]}-0"
+        shares = self.shares(wiring)
         return {
             "instance": spec.instance,
             "process": name,
@@ -175,7 +188,7 @@ class BrickProcesses:
             "stamps": spec.stamps,
             "buckets": spec.buckets,
             "batch": spec.batch,
-            "socket": str(run_dir / f"i{name}.sock"),
+            "socket": self._socket(name),
             "log": str(run_dir / f"i{name}.log"),
             "run_dir": str(run_dir),
             "rings_in": [ring for brick in bricks for ring in wiring.inputs(brick)],
@@ -185,6 +198,8 @@ class BrickProcesses:
             "scores": str(Path(scores) / f"{name}.scores") if scores and last in bricks else None,
             "threshold": spec.threshold,
             "slow_us": spec.slow_us,
+            "exact": spec.exact,
+            "replicas": shares if first in bricks and None not in [one["ring"] for one in shares.values()] else {},
             "deadlines": self.deadlines,
             "namespace": str(netns.path(f"{self.host.prefix}{spec.instance}")),
             "cgroup": [str(folder) for folder in self.groups[name].directories] if name in self.groups else [],

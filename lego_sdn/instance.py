@@ -10,12 +10,13 @@ from typing import Any
 from lego_sdn.adapters import netns
 from lego_sdn.brick_processes import INTERFACE, BrickProcesses, Host
 from lego_sdn.core.errors import LegoError
+from lego_sdn.graphs import keyed_of
 from lego_sdn.instance_spec import InstanceSpec, require_deadlines
 from lego_sdn.leftovers import Belongings
-from lego_sdn.wiring import Wiring, kind_of, lay_out
+from lego_sdn.rewiring import Rewiring
+from lego_sdn.wiring import Wiring, lay_out
 
 LOG = logging.getLogger(__name__)
-REPLICA_DRAIN_S = 2.0
 
 
 class Instance:
@@ -25,11 +26,14 @@ class Instance:
         spec.require_kinds(kinds)
         self.host, self.spec = host, spec
         self.name = f"{host.prefix}{spec.instance}"  # of the namespace and of the port
-        self.wiring = lay_out(spec.instance, host.run, kinds, spec.placement)
+        self.wiring = replace(lay_out(spec.instance, host.run, kinds, spec.placement), keyed=keyed_of(spec.nf))
         self.belongings = Belongings(host.journal, host.run)
         self.processes = BrickProcesses(host, spec, self.belongings)
         self.ofport = 0
         self.error: str | None = None
+        self.dealt: dict[str, Any] | None = None  # what the latest change of keyed replicas moved
+        self.buried: list[str] = []  # last words of replicas that died
+        self._last_report: dict[str, Any] | None = None
 
     def start(self) -> None:
         """Make everything and wait until every process answers. LegoError, with nothing left behind, if something fails."""
@@ -40,7 +44,8 @@ class Instance:
             self.belongings.make("namespace", self.name, lambda: netns.create(self.name))
             self.belongings.make("veth", self.name, lambda: netns.add_veth(self.name, self.name, INTERFACE))
             laps.note("network")
-            self._note_rings(self.wiring)
+            for ring in self.wiring.rings:
+                self.belongings.note("ring", ring.name)
             for name in self.wiring.processes:
                 self.processes.fork(name, self.wiring)
             laps.note("fork")
@@ -56,61 +61,74 @@ class Instance:
 
     def stop(self, drain_ms: int) -> list[dict[str, Any]]:
         """Drain in graph order, all within `drain_ms`, then end everything; returns the final load reports of living processes."""
-        reports = []
+        reports: dict[str, dict[str, Any]] = {}
         deadline = time.monotonic() + drain_ms / 1e3
-        for name in self.wiring.in_graph_order:
+        for name in self.wiring.in_draining_order:
             left_s = max(0.0, deadline - time.monotonic())
             try:
-                reports.append(self.processes.call(name, "drain", round(left_s * 1e3), timeout=left_s + 2))
+                reports[name] = self.processes.call(name, "drain", round(left_s * 1e3), timeout=left_s + 2)
             except LegoError as error:
                 LOG.warning("instance %d: no final report of %s: %s", self.spec.instance, name, error)
         for name in self.wiring.processes:
             self.processes.stop(name)
         self.belongings.remove()
-        return reports
+        return list(reports.values())
 
     def check(self) -> None:
-        """Look whether every process lives; one that does not makes the instance `failed`, with its last words."""
+        """Look whether every process lives. A dead replica is taken out, and the others do its work; others make the instance `failed`."""
         if self.error is None:
-            self.error = self.processes.first_dead()
-            if self.error:
-                LOG.error("instance %d failed: %s", self.spec.instance, self.error)
+            for name in self.processes.dead():
+                self._bury(name)
 
     def start_replica(self, kind: str, cores: float | None = None) -> dict[str, Any]:
-        """One more replica of a kind, in a process of its own: downstream listens to it first, upstream sends to it last."""
-        laps = _Laps(f"start of a replica of {kind} in instance {self.spec.instance}")
-        grown, brick = self.wiring.with_replica(kind)
-        name, (before, after) = grown.process_of(brick), grown.neighbours(kind)
-        try:
-            self._note_rings(grown, of=name)
-            self.processes.fork(name, grown, cores)
-            laps.note("fork")
-            self._tell("inputs", after, grown)
-            self.processes.await_answer(name)
-            laps.note("answer")
-            self._tell("routes", before, grown)
-            laps.note("routes")
-        except BaseException:
-            self._call_off(name, before, after)
-            self.wiring = replace(self.wiring, made_processes=grown.made_processes, made_rings=grown.made_rings)  # no name is used twice
-            raise
-        self.wiring = grown
-        laps.log()
-        return self.as_dict() | {"brick": brick, "process": self.processes.as_dict(name, (brick,))}
+        """One more replica of a kind, in a process of its own."""
+        return self._add(*self.wiring.with_replica(kind), cores)
 
     def stop_replica(self, brick: str) -> dict[str, Any]:
-        """Take a replica out: upstream sends it nothing more, it finishes what it has, downstream takes that."""
-        rest = self.wiring.without(brick)
-        name, (before, after) = self.wiring.process_of(brick), rest.neighbours(kind_of(brick))
-        self._tell("routes", before, rest)
-        report = self.processes.call(name, "drain", round(REPLICA_DRAIN_S * 1e3), timeout=REPLICA_DRAIN_S + 2)
-        for target in after:
-            self.processes.await_empty(rest.process_of(target), target, REPLICA_DRAIN_S)
-        self._tell("inputs", after, rest)
-        self.processes.stop(name)
-        self.belongings.remove(self.belongings.of(name))
-        self.wiring = rest
-        return self.as_dict() | {"report": report}
+        """Take a replica out: it gets nothing more, finishes what it has, and hands its streams over, if it has any."""
+        return self._rewire(self.wiring.without(brick)) | {"report": self._last_report}
+
+    def separate(self, kind: str, cores: float | None = None) -> dict[str, Any]:
+        """A process of its own for a chained brick, which takes everything over."""
+        return self._add(*self.wiring.separated(kind), cores)
+
+    def chain(self, kind: str) -> dict[str, Any]:
+        """A separated brick goes back into its chain."""
+        back, seat = self.wiring.chained(kind)
+        return self._rewire(back) | {"brick": seat, "report": self._last_report}
+
+    def _add(self, grown: Wiring, brick: str, cores: float | None) -> dict[str, Any]:
+        told = self._rewire(grown, cores)
+        name = grown.process_of(brick)
+        return told | {"brick": brick, "process": self.processes.as_dict(name, (brick,))}
+
+    def _rewire(self, new: Wiring, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """To another wiring; what has been made for it keeps its name, also if it cannot be had."""
+        change = Rewiring(self.processes, self.wiring, new, dead)
+        try:
+            change.carry_out(cores)
+        except BaseException:
+            self.wiring = replace(self.wiring, made_processes=new.made_processes, made_rings=new.made_rings)
+            raise
+        self.wiring = new
+        self._last_report = next(iter(change.reports), None)
+        self.dealt = change.dealt or self.dealt
+        return self.as_dict()
+
+    def _bury(self, name: str) -> None:
+        """Go on without a dead process, if it was a replica; what was in it is counted as `lost` where batches are put in order."""
+        words = self.processes.last_words(name)
+        LOG.error("instance %d: %s", self.spec.instance, words)
+        try:
+            rest = self.wiring
+            for brick in self.wiring.processes[name]:
+                rest = rest.without(brick)
+            self._rewire(rest, dead=frozenset({name}))
+        except LegoError as error:
+            self.error = words
+            LOG.error("instance %d failed: %s", self.spec.instance, error)
+        else:
+            self.buried.append(words)
 
     def set_quota(self, cores: float | dict[str, float | None] | None) -> dict[str, Any]:
         """Give each of its processes `cores` (None: no limit), or some of them theirs, by name."""
@@ -132,38 +150,17 @@ class Instance:
             "ofport": self.ofport,
             "state": "failed" if self.error else "running",
             "error": self.error,
+            "buried": self.buried,
+            "dealt": self.dealt,
             "cpu_quota": self.processes.quota,
             "deadlines": self.processes.deadlines,
-            "processes": [self.processes.as_dict(name, self.wiring.processes[name]) for name in self.wiring.in_graph_order],
+            "graph": list(self.wiring.kinds),
+            "processes": [self.processes.as_dict(name, self.wiring.working(name)) for name in self.wiring.in_graph_order],
             "spec": asdict(self.spec),
         }
 
     def __repr__(self) -> str:
         return f"<Instance {self.spec.instance} {'failed' if self.error else 'running'} {list(self.wiring.processes)}>"
-
-    def _tell(self, method: str, bricks: list[str], wiring: Wiring) -> None:
-        """Give each brick its part of a wiring: its `routes` or its `inputs`."""
-        for brick in bricks:
-            rings = wiring.routes(brick) if method == "routes" else wiring.inputs(brick)
-            self.processes.call(wiring.process_of(brick), method, {brick: rings})
-
-    def _note_rings(self, wiring: Wiring, **detail: Any) -> None:
-        known = {thing.name for thing in self.belongings.things}
-        for ring in wiring.rings:
-            if ring.name not in known:
-                self.belongings.note("ring", ring.name, **detail)
-
-    def _call_off(self, name: str, before: list[str], after: list[str]) -> None:
-        """Back to the wiring without the replica that did not start."""
-        for method, bricks in (("routes", before), ("inputs", after)):
-            for brick in bricks:
-                try:
-                    self._tell(method, [brick], self.wiring)
-                except (LegoError, KeyError) as error:
-                    LOG.warning("instance %d: %s keeps its %s: %s", self.spec.instance, brick, method, error)
-        if name in self.processes.replicas:
-            self.processes.stop(name)
-        self.belongings.remove(self.belongings.of(name))
 
 
 class _Laps:

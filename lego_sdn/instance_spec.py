@@ -30,6 +30,7 @@ class InstanceSpec:
     scores: str | None = None
     threshold: float | None = None
     slow_us: dict[str, float] = field(default_factory=dict)
+    exact: bool = True
 
     @classmethod
     def parse(cls, data: Any) -> InstanceSpec:
@@ -42,6 +43,7 @@ class InstanceSpec:
     def __post_init__(self) -> None:
         _check("instance", "a whole number from 1 to 999", self.instance, _whole(self.instance) and 1 <= self.instance <= 999)
         _check("model", "the path of a model file that exists; learn one with 'lego train'", self.model, _is_file(self.model))
+        _check("exact", "true or false", self.exact, isinstance(self.exact, bool))
         _check("placement", f"one of {', '.join(PLACEMENTS)}", self.placement, self.placement in PLACEMENTS)
         _check("stamps", "kernel or trailer", self.stamps, self.stamps in ("kernel", "trailer"))
         _check("cpu_quota", "cores above 0, or null", self.cpu_quota, _are_cores(self.cpu_quota))

@@ -21,7 +21,11 @@ class Ring:
 
 @dataclass(frozen=True)
 class Wiring:
-    """One instance: its graph (kinds in order), its processes (name -> brick ids, chained inside), the rings between them."""
+    """One instance: its graph (kinds in order), its processes (name -> brick ids, chained inside), the rings between them.
+
+    seats  chained bricks that do nothing: a process of its own does their work, until they take it back
+    keyed  the kind whose replicas share out the sources; it comes right after the first
+    """
 
     instance: int
     run: str
@@ -30,6 +34,8 @@ class Wiring:
     rings: tuple[Ring, ...] = ()
     made_processes: int = 0
     made_rings: int = 0
+    seats: frozenset[str] = frozenset()
+    keyed: str | None = None
 
     def routes(self, brick: str) -> list[str]:
         """The brick's routing table: names of the rings to its next hops in other processes."""
@@ -47,16 +53,40 @@ class Wiring:
 
     @property
     def bricks(self) -> list[str]:
-        return [brick for bricks in self.processes.values() for brick in bricks]
+        """All that work; seats do not."""
+        return [brick for bricks in self.processes.values() for brick in bricks if brick not in self.seats]
+
+    def working(self, process: str) -> tuple[str, ...]:
+        """The bricks of a process without its seats."""
+        return tuple(brick for brick in self.processes[process] if brick not in self.seats)
+
+    def seats_of(self, process: str) -> list[str]:
+        return [brick for brick in self.processes[process] if brick in self.seats]
 
     def of_kind(self, kind: str) -> list[str]:
         """The replicas of a kind, in order of their serial numbers."""
         return sorted((brick for brick in self.bricks if kind_of(brick) == kind), key=serial_of)
 
+    def next_here(self, brick: str) -> str | None:
+        """The brick after this one in the same process."""
+        chain = self.processes[self.process_of(brick)]
+        at = chain.index(brick) + 1
+        return chain[at] if at < len(chain) else None
+
+    def ring_between(self, source: str, target: str) -> str | None:
+        """Name of the ring that leads from one brick to another; None: there is none."""
+        return next((ring.name for ring in self.rings if (ring.source, ring.target) == (source, target)), None)
+
     @property
     def in_graph_order(self) -> list[str]:
         """Process names, sources of packets first: the order in which they are drained."""
         return sorted(self.processes, key=lambda name: self.kinds.index(kind_of(self.processes[name][0])))
+
+    @property
+    def in_draining_order(self) -> list[str]:
+        """As packets go through them; to a process of several bricks, what went through others comes back at the end."""
+        order = self.in_graph_order
+        return order + [name for name in order if len(self.processes[name]) > 1 and len(order) > 1]
 
     def neighbours(self, kind: str) -> tuple[list[str], list[str]]:
         """Bricks before and after a kind in the graph."""
@@ -68,15 +98,51 @@ class Wiring:
 
         BrickError if there is no such kind, or it is at an end of the graph.
         """
-        if kind not in self.kinds:
-            raise BrickError(f"instance {self.instance} has no brick of kind {kind!r}; its graph is {' -> '.join(self.kinds)}")
-        before, after = self.neighbours(kind)
-        if not before or not after:
-            raise BrickError(f"{kind} is at an end of the graph and stays single in an instance; replicate the instance instead")
-        brick = f"{kind}-{max(map(serial_of, self.of_kind(kind))) + 1}"
+        before, after = self._between(kind, "stays single in an instance; replicate the instance instead")
+        brick = f"{kind}-{max(serial_of(one) for chain in self.processes.values() for one in chain if kind_of(one) == kind) + 1}"
         name = process_name(self.instance, self.made_processes)
         grown = replace(self, processes={**self.processes, name: (brick,)}, made_processes=self.made_processes + 1)
         return grown.joined([(source, brick) for source in before] + [(brick, target) for target in after]), brick
+
+    def _between(self, kind: str, otherwise: str) -> tuple[list[str], list[str]]:
+        """The neighbours of a kind. BrickError if there is no such kind, or it has none on one side."""
+        if kind not in self.kinds:
+            raise BrickError(f"instance {self.instance} has no brick of kind {kind!r}; its graph is {' -> '.join(self.kinds)}")
+        if kind in (self.kinds[0], self.kinds[-1]):
+            raise BrickError(f"{kind} is at an end of the graph and {otherwise}")
+        return self.neighbours(kind)
+
+    def separated(self, kind: str) -> tuple[Wiring, str]:
+        """This with a process of its own for a chained kind, whose seat in the chain becomes idle; and the new brick's id.
+
+        BrickError if it has one already, or is at an end of the graph.
+        """
+        self._between(kind, "stays with its process: the interface and the results are there")
+        chained = next((brick for brick in self.of_kind(kind) if len(self.processes[self.process_of(brick)]) > 1), None)
+        if chained is None:
+            raise BrickError(f"{kind} of instance {self.instance} is not chained with other bricks: it has a process of its own")
+        grown, brick = self.with_replica(kind)
+        rings = tuple(ring for ring in grown.rings if chained not in (ring.source, ring.target))
+        return replace(grown, rings=rings, seats=self.seats | {chained}), brick
+
+    def chained(self, kind: str) -> tuple[Wiring, str]:
+        """This with a separated kind back in its seat, whose id is returned; its process goes.
+
+        BrickError if it has no seat to go back to, or several replicas.
+        """
+        self._between(kind, "was never separated")
+        seat = next((brick for brick in sorted(self.seats) if kind_of(brick) == kind), None)
+        if seat is None:
+            raise BrickError(
+                f"{kind} of instance {self.instance} has no seat in a chain: it is chained already, or was placed in a process of its own"
+            )
+        if len(self.of_kind(kind)) > 1:
+            raise BrickError(f"{kind} of instance {self.instance} has {len(self.of_kind(kind))} replicas; stop all but one of them first")
+        (brick,) = self.of_kind(kind)
+        back = replace(self._less(brick), seats=self.seats - {seat})
+        before, after = back.neighbours(kind)
+        pairs = [(source, seat) for source in before if back.next_here(source) != seat]
+        return back.joined(pairs + [(seat, target) for target in after if back.next_here(seat) != target]), seat
 
     def without(self, brick: str) -> Wiring:
         """This without one replica. BrickError if it is the last of its kind or shares its process with others."""
@@ -85,6 +151,10 @@ class Wiring:
             raise BrickError(f"{brick} is the only {kind_of(brick)} of instance {self.instance}; stop the instance instead")
         if len(self.processes[name]) > 1:
             raise BrickError(f"{brick} shares process {name} with other bricks and cannot be stopped alone")
+        return self._less(brick)
+
+    def _less(self, brick: str) -> Wiring:
+        name = self.process_of(brick)
         rest = {other: bricks for other, bricks in self.processes.items() if other != name}
         return replace(self, processes=rest, rings=tuple(r for r in self.rings if brick not in (r.source, r.target)))
 

@@ -48,7 +48,8 @@ class Monitor(app_manager.RyuApp):
                 self.asked.add(key)
                 waiting += 1
                 spawn(self._pull, process, answers)
-        self.shared.put(Loads(self._collect(answers, waiting), dict(self.shared.observed.bucket_rates)))
+        seen = self.shared.observed
+        self.shared.put(Loads(self._collect(answers, waiting), dict(seen.bucket_rates), dict(seen.port_losses)))
 
     def _collect(self, answers: queue.Queue[Report | None], waiting: int) -> tuple[Report, ...]:
         deadline = time.monotonic() + 0.8 * self.period

@@ -22,7 +22,7 @@ from lego_sdn.core.steering import OWN, Options, compile_rules, diff
 from ryu_apps import openflow
 from ryu_apps.hurry import Hurry
 from ryu_apps.mover import Mover
-from ryu_apps.observed import Bridge, BucketRates
+from ryu_apps.observed import Bridge, BucketRates, PortLosses
 from ryu_apps.shared import Shared, every, spawn
 from ryu_apps.switch import Switch, SwitchError
 
@@ -47,6 +47,7 @@ class Steering(app_manager.RyuApp):
         self.work: queue.Queue[Steer | str] = queue.Queue()
         self.revision = 0  # odd while rules are being changed
         self.rates = BucketRates()
+        self.losses = PortLosses()
         self.mover = Mover(lego, self._carry_out, self._send_frames)
         lego.performers[Steer] = self.work.put
         lego.read_flows = self.flows
@@ -235,8 +236,9 @@ class Steering(app_manager.RyuApp):
         """Counters at the monitor's pace, and whether the rules are still there."""
         for switch in list(self.switches.values()):
             try:
-                self.shared.observed.bridges[switch.dpid].counters = tuple(switch.ports())
+                ports = self.shared.observed.bridges[switch.dpid].counters = tuple(switch.ports())
                 if switch is self.switch:
+                    self.shared.observed.port_losses = self.losses.take(ports, time.monotonic())
                     self._count(switch)
             except SwitchError as error:
                 LOG.warning("%s", error)

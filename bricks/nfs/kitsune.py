@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bricks.model import Model
 
 GRAPH = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
+KEYED = "feature-quantization"  # its replicas share out the sources, each with its own streams; comes right after the first
 LINKS = tuple(pairwise(GRAPH))  # (from, to), by kind
 
 Settings = Mapping[str, Any]

@@ -61,13 +61,13 @@ class World:
 
     def wire(self) -> None:
         self.last.set_inputs([self.name(serial, "out") for serial in self.replicas], ROWS)
-        self.first.set_outputs([self.name(serial, "in") for serial in self.replicas], ROWS)
+        self.first.exits.set_rings([self.name(serial, "in") for serial in self.replicas], ROWS)
 
     def add(self) -> None:
         serial = next(self.serials)
         stage = Stage(Double(serial))
         stage.set_inputs([self.name(serial, "in")], ROWS)
-        stage.set_outputs([self.name(serial, "out")], ROWS)
+        stage.exits.set_rings([self.name(serial, "out")], ROWS)
         self.replicas[serial] = stage
         self.wire()
 
@@ -152,7 +152,7 @@ def test_a_full_ring_holds_everything_back_and_loses_nothing():
 def test_batches_in_order_have_one_next_hop():
     stage = Stage(Brick(), shares=False)
     with pytest.raises(BrickError, match="has one next hop, not a, b"):
-        stage.set_outputs(["a", "b"], ROWS)
+        stage.exits.set_rings(["a", "b"], ROWS)
 
 
 def test_a_routing_table_that_cannot_be_had_changes_nothing():
@@ -161,7 +161,7 @@ def test_a_routing_table_that_cannot_be_had_changes_nothing():
         world.add()
         before, taken = list(world.first.outputs), world.name(1, "out")  # it has a writer: the replica
         with pytest.raises(BrickError, match="has a writer already"):
-            world.first.set_outputs([world.name(9, "in"), taken], ROWS)
+            world.first.exits.set_rings([world.name(9, "in"), taken], ROWS)
         assert world.first.outputs == before
         world.send(3)
         world.settle()

@@ -8,7 +8,8 @@ from lego_sdn.core.config import Scaling
 from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.load import InstanceLoad
 from lego_sdn.core.plan import weights
-from lego_sdn.core.scaling import Memory, Observation, WaterMarks, policy
+from lego_sdn.core.policies import policy
+from lego_sdn.core.scaling import Memory, Observation, WaterMarks
 
 EVEN = tuple(b % 2 + 1 for b in range(64))
 
@@ -80,5 +81,5 @@ def test_what_leaves_is_the_least_loaded_and_the_evidence_says_so():
 
 
 def test_an_unknown_policy_is_refused_by_name():
-    with pytest.raises(ConfigError, match="wanted one of water-marks, found 'magic'"):
+    with pytest.raises(ConfigError, match="wanted one of bricks, water-marks, found 'magic'"):
         policy(Scaling(policy="magic"))

@@ -7,19 +7,23 @@ before the instances have any length.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from bricks import hold, moving, packet_ring
+from bricks import front, hold, moving, packet_ring
 from bricks.base import Batch
+from bricks.dealing import Cut, Traffic, deal
 from bricks.feature_quantization import FeatureQuantization
 from bricks.hold import Hold
 from bricks.moving import Moving
+from bricks.order import Order
 from bricks.packet_batching import PacketBatching
 from bricks.packet_ring import PacketRing
 from bricks.packets import PACKET, SHADOW, bucket_of
+from bricks.rings import Ticket
 from bricks.stamp_order import PATIENCE_NS, StampOrder
 from lego_sdn.adapters.rpc import Unreachable
 from lego_sdn.core import moves
@@ -59,32 +63,70 @@ class Wire(PacketRing):
 
 
 class Instance:
-    """Packets in, features by stamp out: the part of an instance that a move is about."""
+    """Packets in, features by stamp out: the part of an instance that a move is about. Its keyed bricks lag behind the interface, each
+    by as much as it likes."""
 
     def __init__(self, number: int, buckets: int, stamped: bool, layout: str) -> None:
-        self.number, self.wire = number, Wire()
+        self.number, self.wire, self.layout = number, Wire(), layout
         self.hold = Hold(self.wire, buckets, stamped)
         self.batching = PacketBatching(0, self.hold, 64)
-        self.brick = FeatureQuantization(0, layout)
         self.features: list[tuple[int, np.ndarray]] = []
-        stage = SimpleNamespace(brick=self.brick, order=SimpleNamespace(wanted=0))
-        self.stage = stage
-        process = SimpleNamespace(
-            source=SimpleNamespace(source=self.hold), stages=[stage], spec=SimpleNamespace(buckets=buckets, process="a")
+        self.queues: dict[str, deque[tuple[Batch, Ticket]]] = {}
+        exits = SimpleNamespace(set_parts=lambda rings, here, cut: None)
+        self.process = SimpleNamespace(
+            source=SimpleNamespace(source=self.hold),
+            stages=[SimpleNamespace(brick=self.batching, outputs=[], exits=exits)],
+            spec=SimpleNamespace(buckets=buckets, process="a", replicas={}, exact=True, batch=64),
+            traffic=Traffic(buckets),
+            stage=lambda brick: next(stage for stage in self.process.stages if stage.brick.id == brick),
+            paused_until=0.0,
+            next_row=0,
         )
-        self.process = process
-        self.process.next_row = 0
-        self.handlers = Moving(process).handlers()  # type: ignore[arg-type]
+        self._keyed(0)
+        self.moving = Moving(self.process)  # type: ignore[arg-type]
+        self.handlers = self.moving.handlers()
+
+    def _keyed(self, serial: int) -> str:
+        brick = FeatureQuantization(serial, self.layout)
+        self.process.stages.append(SimpleNamespace(brick=brick, order=Order(joins=False)))
+        self.queues[brick.id] = deque()
+        return brick.id
+
+    def deal(self, serials: Iterable[int]) -> dict[str, Any]:
+        """From now on these keyed bricks share the stream."""
+        there = [f"{FeatureQuantization.kind}-{serial}" for serial in serials]
+        for brick in there:
+            if brick not in self.queues:
+                assert self._keyed(int(brick.rpartition("-")[2])) == brick
+        while not self.handlers["pause"](1.0):
+            self.catch_up(1)
+        return self.handlers["deal"]({brick: {"ring": None} for brick in there})
 
     def work(self, batches: int) -> None:
         for _ in range(batches):
-            batch = self.batching.take()
+            batch = self.batching.take() if packet_ring.time.monotonic() >= self.process.paused_until else None
             if batch is None:
                 return
+            self.process.traffic.see(batch.head)
+            ticket = Ticket(self.process.next_row, len(batch))
             self.process.next_row += len(batch)
-            self.stage.order.wanted = self.process.next_row
-            result = self.brick.process(Batch(batch.head))
-            self.features += [(int(seq), row) for seq, row in zip(result.head["seq"], result.values, strict=True)]
+            replicas = self.moving.front.replicas
+            if len(replicas) == 1:
+                self.queues[replicas[0].brick].append((batch, ticket))
+            else:
+                cut = Cut(np.array(self.moving.front.owners), len(replicas), True)
+                for replica, part, its in deal(batch, ticket, cut):
+                    self.queues[replicas[replica].brick].append((part, its))
+
+    def catch_up(self, batches: int) -> None:
+        """Every keyed brick takes in so many batches of those that wait for it."""
+        for stage in self.process.stages[1:]:
+            queue = self.queues[stage.brick.id]
+            for _ in range(min(batches, len(queue))):
+                batch, ticket = queue.popleft()
+                assert stage.order.offer(batch, ticket, 0.0), f"{stage.brick.id} waits for row {stage.order.wanted}, not for {ticket}"
+                result = stage.brick.process(batch)
+                self.features += [(int(seq), row) for seq, row in zip(result.head["seq"], result.values, strict=True)]
 
 
 class World:
@@ -120,6 +162,8 @@ class World:
         for instance in self.instances.values():
             if self.random.random() < 0.5:
                 instance.work(int(self.random.integers(0, 4)))
+            if self.random.random() < 0.5:
+                instance.catch_up(int(self.random.integers(0, 4)))
 
     def _batch(self, numbers: range) -> None:
         flows: dict[tuple[int, int], list[int]] = {}
@@ -205,6 +249,7 @@ class World:
             self.now_ns += 2 * PATIENCE_NS
             for instance in self.instances.values():
                 instance.work(10**6)
+                instance.catch_up(10**6)
         found: dict[int, np.ndarray] = {}
         for instance in self.instances.values():
             for seq, row in instance.features:
@@ -217,6 +262,7 @@ class World:
         clock = SimpleNamespace(monotonic_ns=lambda: self.now_ns, monotonic=lambda: self.now_ns / 1e9)
         monkeypatch.setattr(packet_ring, "time", clock)
         monkeypatch.setattr(hold, "time", clock)
+        monkeypatch.setattr(front, "time", clock)
         world = self
 
         class Peer:

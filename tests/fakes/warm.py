@@ -87,8 +87,10 @@ def child(spec: dict) -> int:
         time.sleep(1)
     brick = Brick(spec)
     drain = lambda deadline_ms: brick.note("drain") and brick.load()  # noqa: E731
-    routes, inputs = (lambda table: brick.note("routes", table)), (lambda table: brick.note("inputs", table))
-    noted = {"routes": routes, "inputs": inputs, "deadlines": lambda ms: brick.note("deadlines", ms)}
+    inputs = lambda table: brick.note("inputs", table)  # noqa: E731
+    routes = lambda table, seats=None: brick.note("routes", table, *([] if seats is None else [seats]))  # noqa: E731
+    keyed = {name: (lambda *told, name=name: brick.note(name, *told)) for name in ("pause", "deal", "bury")}
+    noted = keyed | {"routes": routes, "inputs": inputs, "deadlines": lambda ms: brick.note("deadlines", ms)}
     with Server(spec["socket"], {"load": brick.load, "drain": drain, "stop": brick.stop} | noted) as server:
         while not brick.ended:
             server.serve_once(1.0)
