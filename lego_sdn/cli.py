@@ -16,6 +16,7 @@ COMMANDS = {
     "features": ("offline", "Write the features of every packet of a capture."),
     "train": ("offline", "Learn a model from a capture."),
     "score": ("offline", "Score every packet of a capture with a model."),
+    "profile": ("profile", "Measure what each brick costs on this machine."),
     "verify": ("verify", "Check that a split changes no score; print the paper's Table II."),
     "synth": ("synth", "Write a capture of synthetic IoT traffic, with or without an infected device."),
     "replay": ("traffic", "Send a capture into an interface at a given rate."),

@@ -5,11 +5,12 @@ A layout says which bricks share a process and which CPU each process has; a kin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from lego_sdn.core.cost import CostError, Costs
+from lego_sdn.core.cost import Costs
+from lego_sdn.core.measured import CostError
 
 BATCH = 256  # packets: full batches, as they are where a brick is at its limit
 
@@ -96,18 +97,22 @@ def capacity(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: flo
 def further_replica(costs: Costs, layout: Layout, kind: str, cores: float = 1.0) -> Growth:
     """One more replica of a kind, in a process of its own with so many cores."""
     grown = (*layout, Process((kind,), cores))
-    return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, costs.of(kind).memory_bytes)
+    return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, memory(costs, grown[-1:]))
 
 
-def further_instance(costs: Costs, layout: Layout, instances: int) -> Growth:
-    """One more instance of the same layout beside so many; each packet is then delivered to more of them, as a shadow."""
-    now, then = (n * capacity(costs, layout, deliveries=costs.deliveries(n)).packets for n in (instances, instances + 1))
+def further_instance(costs: Costs, layout: Layout, instances: int, deliveries: Sequence[float] | None = None) -> Growth:
+    """One more instance of the same layout beside so many; each packet is then delivered to more of them, as a shadow.
+
+    deliveries  now, and with one more, where they are not those of the costs' exact split
+    """
+    each = deliveries or [costs.deliveries(n) for n in (instances, instances + 1)]
+    now, then = (n * capacity(costs, layout, deliveries=d).packets for n, d in zip((instances, instances + 1), each, strict=True))
     return Growth(layout, now, then, sum(process.cores for process in layout), memory(costs, layout))
 
 
 def memory(costs: Costs, layout: Layout) -> int:
-    """Bytes of all replicas of a layout."""
-    return sum(costs.of(kind).memory_bytes for process in layout for kind in process.kinds)
+    """Bytes of all processes of a layout, and of the replicas in them."""
+    return sum(costs.process_bytes + sum(costs.of(kind).memory_bytes for kind in process.kinds) for process in layout)
 
 
 def _homes(layout: Layout, kind: str) -> tuple[int, ...]:

@@ -1,58 +1,39 @@
 """What bricks cost (LEGO paper, section III-C): learned by executing them on real packets beforehand, kept true while they run.
 
-A batch of n packets costs a brick `batch_us + n * packet_us` of CPU. `lego profile` measures that; running bricks report what they use,
-and the level follows them exponentially weighted, while the shape, which only a measurement at several batch sizes can tell, stays.
+`lego profile` measures batches of several sizes: in between, costs lie on the lines between them, and all in all near `batch_us +
+n * packet_us`, which stands where nothing was measured. Running bricks report what they use, and the level follows them exponentially
+weighted, while the shape, which only a measurement at several batch sizes can tell, stays.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from itertools import pairwise
+from typing import Any
 
-from lego_sdn.core.errors import ConfigError, LegoError
+from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.keys import check_keys
 from lego_sdn.core.load import BrickLoad
+from lego_sdn.core.measured import CostError, Measured, built, listed, require, require_numbers
 
-Built = TypeVar("Built")
 HALF_LIFE = 2000  # packets after which what was known before counts half
 VERSION = 1  # of the plain form
-
-
-class CostError(LegoError):
-    """A cost model is not one, or is asked about a brick that it does not know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Executions of one brick on batches of `batch` packets.
-
-    us      CPU microseconds of a batch, the median of the runs; spread: middle half of the runs, as a share of it
-    memory_bytes  by which the process had grown when all runs were done: state and working memory
-    """
-
-    batch: int
-    us: float
-    spread: float = 0.0
-    memory_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        _require(self, self.batch >= 1, "batch", "at least 1 packet")
-        _require_numbers(self, "us", "spread", "memory_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class BrickCost:
     """Cost of one kind of brick.
 
-    batch_us, packet_us  CPU for a batch, however few packets it has, and for each of its packets, as profiled
+    batch_us, packet_us  CPU for a batch, however few packets it has, and for each of its packets, roughly (`fit`)
     spread        of the runs, as a share of the cost
-    memory_bytes  of one replica
+    memory_bytes  of one replica, besides that of its process
     items_out     rows that it passes on for each that it takes in; bytes_out: bytes of such a row on its way to the next brick
     keyed         has the state of streams: it takes shadows in, and passes none on
     scale         what it costs while running, against the profile
+    measured      what the profile rests on, by batch size
     """
 
     kind: str
@@ -67,13 +48,26 @@ class BrickCost:
     measured: tuple[Measured, ...] = ()
 
     def __post_init__(self) -> None:
-        _require_numbers(self, "batch_us", "packet_us", "spread", "memory_bytes", "items_out", "bytes_out", "scale")
-        _require(self, self.scale > 0, "scale", "above 0")
-        _require(self, self.batch_us + self.packet_us > 0, "packet_us", "above 0 where batch_us is 0")
+        require_numbers(self, "batch_us", "packet_us", "spread", "memory_bytes", "items_out", "bytes_out", "scale")
+        require(self, self.scale > 0, "scale", "above 0")
+        require(self, self.batch_us + self.packet_us > 0, "packet_us", "above 0 where batch_us is 0")
+        sizes = [one.batch for one in self.measured]
+        require(self, sizes == sorted(set(sizes)), "measured", "each batch size once, in order")
 
     def us(self, batch: float) -> float:
         """CPU microseconds of a batch of so many packets, at the present level."""
-        return self.scale * (self.batch_us + self.packet_us * batch)
+        return self.scale * self._profiled_us(batch)
+
+    def _profiled_us(self, batch: float) -> float:
+        if not self.measured:
+            return self.batch_us + self.packet_us * batch
+        first, last = self.measured[0], self.measured[-1]
+        if batch >= last.batch:
+            return last.us * batch / last.batch
+        for low, high in pairwise(self.measured):
+            if low.batch <= batch < high.batch:
+                return low.us + (high.us - low.us) * (batch - low.batch) / (high.batch - low.batch)
+        return first.us
 
     def per_packet_us(self, batch: float) -> float:
         return self.us(batch) / batch
@@ -83,9 +77,13 @@ class BrickCost:
         """As estimated before anything ran: to be shown beside the present level."""
         return replace(self, scale=1.0)
 
+    def slowed(self, us: float) -> BrickCost:
+        """With so much more for each packet."""
+        return replace(self, packet_us=self.packet_us + us, measured=tuple(replace(m, us=m.us + m.batch * us) for m in self.measured))
+
     def updated(self, seen: Work) -> BrickCost:
         """The level moved towards what was seen; a hundred packets move it little, many thousands all the way."""
-        expected = self.profiled.us(seen.batch) * seen.batches
+        expected = self._profiled_us(seen.batch) * seen.batches
         ratio = seen.cpu_us / expected
         if not 0 < ratio < math.inf:
             return self  # too short for the clock: nothing is known
@@ -124,7 +122,7 @@ class Carriage:
     byte_us: float = 0.0
 
     def __post_init__(self) -> None:
-        _require_numbers(self, "batch_us", "byte_us")
+        require_numbers(self, "batch_us", "byte_us")
 
     def us(self, size: float) -> float:
         """Of a batch of so many bytes."""
@@ -137,6 +135,7 @@ class Costs:
 
     ring, wire  carriage of a batch between processes of a host, and between hosts
     shadows     copies of a packet that an exact split wants (`SplitPlan.shadows`)
+    process_bytes  memory of a process by itself, which bricks in one process share
     machine     where it was measured, in words and figures, for whoever reads it
     """
 
@@ -146,13 +145,14 @@ class Costs:
     ring: Carriage = field(default_factory=Carriage)
     wire: Carriage = field(default_factory=Carriage)
     shadows: int = 0
+    process_bytes: int = 0
     machine: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kinds = [brick.kind for brick in self.bricks]
         if not kinds or len(set(kinds)) != len(kinds):
             raise CostError(f"costs of {self.nf}: wanted bricks, one of each kind, found {kinds}")
-        _require_numbers(self, "shadows")
+        require_numbers(self, "shadows", "process_bytes")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -200,7 +200,7 @@ class Costs:
         """With CPU that is burnt per packet on top, for experiments with the paper's costs. CostError for an unknown kind."""
         for kind in slow_us:
             self.of(kind)
-        return replace(self, bricks=tuple(replace(b, packet_us=b.packet_us + slow_us.get(b.kind, 0.0)) for b in self.bricks))
+        return replace(self, bricks=tuple(brick.slowed(slow_us.get(brick.kind, 0.0)) for brick in self.bricks))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `parse` of it gives the same costs."""
@@ -215,61 +215,17 @@ class Costs:
         try:
             values = {key: value for key, value in data.items() if key != "version"}
             check_keys(cls, values, where)
-            values["bricks"] = tuple(_brick(one, f"{where}: brick {at}") for at, one in enumerate(_list(values["bricks"], where)))
+            values["bricks"] = tuple(_brick(one, f"{where}: brick {at}") for at, one in enumerate(listed(values["bricks"], where)))
             for name in ("ring", "wire"):
                 if name in values:
-                    values[name] = _built(Carriage, values[name], f"{where}: {name}")
-            return _built(cls, values, where)
+                    values[name] = built(Carriage, values[name], f"{where}: {name}")
+            return built(cls, values, where)
         except ConfigError as error:
             raise CostError(str(error)) from None
 
 
-def fit(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """(batch_us, packet_us), neither below 0, closest to points (packets, CPU of the batch); errors count as shares of a point's cost."""
-    if not points or any(n < 1 or us <= 0 for n, us in points):
-        raise CostError(f"wanted batches of at least one packet and their CPU above 0, found {list(points)}")
-    ones, sizes = [1 / us for _, us in points], [n / us for n, us in points]  # a * one + b * size = 1, for every point
-    aa, bb = sum(x * x for x in ones), sum(x * x for x in sizes)
-    ab, a1, b1 = sum(x * y for x, y in zip(ones, sizes, strict=True)), sum(ones), sum(sizes)
-    rest = aa * bb - ab * ab
-    if len({n for n, _ in points}) == 1 or rest <= 0:
-        return 0.0, b1 / bb
-    batch_us, packet_us = (a1 * bb - b1 * ab) / rest, (b1 * aa - a1 * ab) / rest
-    if batch_us < 0:
-        return 0.0, b1 / bb
-    return (batch_us, packet_us) if packet_us >= 0 else (a1 / aa, 0.0)
-
-
 def _brick(data: Any, where: str) -> BrickCost:
     if isinstance(data, Mapping) and "measured" in data:
-        rows = _list(data["measured"], where)
-        data = {**data, "measured": tuple(_built(Measured, row, f"{where}: measured {at}") for at, row in enumerate(rows))}
-    return _built(BrickCost, data, where)
-
-
-def _built(kind: type[Built], data: Any, where: str) -> Built:
-    if not isinstance(data, Mapping):
-        raise CostError(f"{where}: wanted keys with values, found {data!r}")
-    check_keys(kind, data, where)
-    try:
-        return kind(**data)
-    except CostError as error:
-        raise CostError(f"{where}: {error}") from None
-
-
-def _list(value: Any, where: str) -> Sequence[Any]:
-    if not isinstance(value, (list, tuple)):
-        raise CostError(f"{where}: wanted a list, found {value!r}")
-    return value
-
-
-def _require_numbers(of: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(of, name)
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
-        _require(of, fits, name, "a finite number that is not negative")
-
-
-def _require(of: Any, fits: bool, name: str, wanted: str) -> None:
-    if not fits:
-        raise CostError(f"{name}: wanted {wanted}, found {getattr(of, name)!r}")
+        rows = listed(data["measured"], where)
+        data = {**data, "measured": tuple(built(Measured, row, f"{where}: measured {at}") for at, row in enumerate(rows))}
+    return built(BrickCost, data, where)

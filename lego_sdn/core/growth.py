@@ -109,7 +109,7 @@ def replicas_wanted(over: Overload) -> tuple[tuple[Need, ...], str | None]:
         if now.slowest in (over.costs.kinds[0], over.costs.kinds[-1]):
             return tuple(needs), f"{now.slowest} decides, which is at an end of the graph and stays single in an instance"
         layout = further_replica(over.costs, layout, now.slowest, over.cores).layout
-        needs.append(Need(now.slowest, over.cores, over.costs.of(now.slowest).memory_bytes))
+        needs.append(Need(now.slowest, over.cores, memory(over.costs, layout[-1:])))
     return tuple(needs), f"more than {MOST_REPLICAS} replicas are wanted"
 
 
@@ -123,7 +123,7 @@ def whole_graph(over: Overload, other: Host) -> Option:
     loads, whole = carried(after, over.weights, (over.instance, new)), carried(over.owners, over.weights, (over.instance,))
     share = loads[new] / whole[over.instance] if whole[over.instance] else 0.0
     deliveries = (over.costs.deliveries(len(now)), over.costs.deliveries(len(now) + 1))
-    needs = tuple(Need(" -> ".join(process.kinds), process.usable, _size(over.costs, process.kinds)) for process in over.layout)
+    needs = tuple(Need(" -> ".join(process.kinds), process.usable, memory(over.costs, (process,))) for process in over.layout)
     fits = capacity(over.costs, over.layout, deliveries=deliveries[1]).packets
     heaviest = max(share, 1 - share) * over.packets
     obstacle = room(other, *needs)
@@ -178,10 +178,6 @@ def _crossing(over: Overload, wanted: tuple[Need, ...], away: tuple[Need, ...]) 
         cores += (2 * costs.wire.batch_us * rows / BATCH + costs.wire.byte_us * size) / 1e6
         work += rows * costs.of(kind).per_packet_us(BATCH) / 1e6
     return total_bytes, cores, work
-
-
-def _size(costs: Costs, kinds: tuple[str, ...]) -> float:
-    return float(sum(costs.of(kind).memory_bytes for kind in kinds))
 
 
 def _priced(option: Option, host: Host) -> Option:

@@ -79,7 +79,7 @@ def needs_of(costs: Costs, packets: float, cores: float = 1.0) -> tuple[Need, ..
     for brick in costs.bricks:
         left = packets * visits[brick.kind] * brick.per_packet_us(BATCH) / 1e6
         for _ in range(max(1, math.ceil(left / cores - ENOUGH))):
-            found.append(Need(brick.kind, min(cores, left), brick.memory_bytes))
+            found.append(Need(brick.kind, min(cores, left), costs.process_bytes + brick.memory_bytes))
             left -= cores
     return tuple(found)
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lego_sdn.core.capacity import Process, capacity, chained, further_instance, further_replica, kind_us, memory, separate
-from lego_sdn.core.cost import BrickCost, Carriage, CostError, Costs
+from lego_sdn.core.cost import BrickCost, Carriage, Costs
+from lego_sdn.core.measured import CostError
 from tests.core.costs import MB, kitsune
 
 KINDS = kitsune().kinds

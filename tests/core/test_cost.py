@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lego_sdn.core.cost import HALF_LIFE, BrickCost, Carriage, CostError, Costs, Measured, Work, fit
+from lego_sdn.core.cost import HALF_LIFE, BrickCost, Carriage, Costs, Work
 from lego_sdn.core.load import BrickLoad
+from lego_sdn.core.measured import CostError, Measured, fit
 from tests.core.costs import kitsune
 
 BRICK = BrickCost("feature-mapping", 50.0, 2.0)
@@ -96,6 +97,12 @@ def test_slowed_bricks_burn_so_much_more_for_each_packet():
         kitsune().slowed({"network": 1.0})
 
 
+def test_between_measured_sizes_costs_lie_on_the_lines_between_them():
+    brick = replace(BRICK, scale=2.0, measured=(Measured(2, 10.0), Measured(64, 41.0), Measured(256, 160.0)))
+    assert [brick.us(n) for n in (1, 2, 33, 64, 256, 512)] == [20.0, 20.0, 51.0, 82.0, 320.0, 640.0]
+    assert [brick.slowed(5.0).us(n) for n in (2, 64)] == [40.0, 722.0]
+
+
 def test_what_is_written_is_read_again():
     measured = (Measured(1, 50.0, 0.1, 4096), Measured(256, 560.0))
     costs = Costs("kitsune", "kitsune115", (replace(BRICK, measured=measured, scale=1.5),), Carriage(1.0, 2.0), machine={"cores": 2})
@@ -119,6 +126,7 @@ def test_what_is_written_is_read_again():
         (lambda d: d["bricks"][0].pop("kind"), "brick 0: kind is missing"),
         (lambda d: d["bricks"].__setitem__(0, 7), "brick 0: wanted keys with values, found 7"),
         (lambda d: d["bricks"][0].update(measured=[{"batch": 0, "us": 1.0}]), "brick 0: measured 0: batch: wanted at least 1 packet"),
+        (lambda d: d["bricks"][0].update(measured=[{"batch": 4, "us": 1.0}] * 2), "brick 0: measured: wanted each batch size once"),
         (lambda d: d.update(ring={"batch_us": float("nan")}), "ring: batch_us"),
     ],
 )

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lego_sdn.core.config import KeyProblem
-from lego_sdn.core.cost import CostError
 from lego_sdn.core.deadlines import Done, Promise, divide, kept
+from lego_sdn.core.measured import CostError
 from tests.core.costs import kitsune
 
 WORK_MS = 500 * 256 / 1000  # of a full batch through all bricks
