@@ -25,7 +25,7 @@ class Live:
 
     def __init__(self, config: Config, scores: Path | None = None, say: Callable[[str], None] = lambda line: None) -> None:
         self.system = System(config, say=say, scores=scores)
-        self.instances = config.scaling.min_instances
+        self.instances, self.steered = config.scaling.min_instances, True
         self._rest = ExitStack()
 
     def __enter__(self) -> Live:
@@ -53,6 +53,11 @@ class Live:
         """Have the controller do something. HostError if it refuses."""
         headers = {"Content-Type": "application/json"}
         self._request(urllib.request.Request(f"{self.system.url}/{command}", json.dumps(body).encode(), headers))
+
+    def end_controller(self) -> None:
+        """End the controller alone (`steered` says whether there is one); rules and instances stay."""
+        self.system.end_controller()
+        self.steered = False
 
     def settled(self, instances: int) -> bool:
         """Whether so many instances run, with their rules in force and nothing being changed."""
