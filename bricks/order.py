@@ -47,16 +47,15 @@ class Order:
     `joins`: a batch that was cut is given out once its parts are there, as one; else a part counts as the batch: whoever sits before keyed
     replicas gives each its part of every batch.
 
-    `wanted` is the row number of the next batch. A batch that does not come within `patience_s` of a later one, or of its first part, is
-    given up: its rows count as `lost`. One that comes a second time, or after it was given up, counts as `repeated`.
+    `wanted` is the row number of the next batch. Once any batch is held for `patience_s`, what does not come before it is given up, a batch
+    or a part: its rows count as `lost`. What comes a second time, or after it was given up, counts as `repeated`.
     """
 
     def __init__(self, wanted: int = 0, most: int = MOST, patience_s: float = PATIENCE_S, joins: bool = True) -> None:
         self.wanted, self.most, self.patience_s, self.joins = wanted, most, patience_s, joins
         self.lost = self.repeated = 0
         self.held_rows = 0
-        self._held: dict[int, _Held] = {}
-        self._since: float | None = None  # waiting for `wanted` while others are held
+        self._held: dict[int, _Held] = {}  # in the order in which they came
 
     def admits(self, first: int) -> bool:
         """Whether a batch that begins there could be offered: it is due, or there is room to hold it."""
@@ -76,37 +75,38 @@ class Order:
             there = self._held[ticket.first] = _Held(now, ticket, parts)
         there.parts[part] = batch.copy()
         self.held_rows += len(batch)
-        self._since = now if self._since is None else self._since
         return False
 
-    def due(self, now: float) -> tuple[Batch, Ticket] | None:
-        """The held batch whose turn it is, if there is one; after `patience_s` of waiting, the earliest held, with what is there of it."""
-        if self._held and self.wanted not in self._held and self.wait_s(now) == 0:
-            earliest = min(self._held)
-            self.lost += earliest - self.wanted
-            self.wanted = earliest
+    def due(self) -> tuple[Batch, Ticket] | None:
+        """The held batch whose turn it is, if it is there."""
         there = self._held.get(self.wanted)
-        if there is None or not (there.complete or self._left_s(there, now) == 0):
+        return self._give(there) if there is not None and there.complete else None
+
+    def overdue(self, now: float) -> tuple[Batch, Ticket] | None:
+        """The earliest batch that is held, with what is there of it, if patience has ended; what should have come before is given up."""
+        if not self._held or self.wait_s(now):
             return None
+        earliest = min(self._held)
+        self.lost += earliest - self.wanted
+        self.wanted = earliest
+        return self._give(self._held[earliest])
+
+    def _give(self, there: _Held) -> tuple[Batch, Ticket]:
         del self._held[self.wanted]
         if not there.complete:
             self.lost += there.ticket.scored - there.rows
         self.held_rows -= there.rows
         self.wanted = there.ticket.end
-        self._since = now if self._held else None
         return there.joined(), there.ticket.whole if self.joins else there.ticket
 
-    def _left_s(self, held: _Held, now: float) -> float:
-        return max(0.0, held.since + self.patience_s - now)
-
     def wait_s(self, now: float) -> float | None:
-        """Seconds until patience ends; None: nothing is held."""
-        if self._since is None or not self._held:
+        """Seconds until something can be given out without anything more coming; None: nothing is held."""
+        if not self._held:
             return None
         there = self._held.get(self.wanted)
-        if there is None:
-            return max(0.0, self._since + self.patience_s - now)
-        return 0.0 if there.complete else self._left_s(there, now)
+        if there is not None and there.complete:
+            return 0.0
+        return max(0.0, next(iter(self._held.values())).since + self.patience_s - now)
 
     def __len__(self) -> int:
         return len(self._held)

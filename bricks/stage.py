@@ -68,7 +68,8 @@ class Stage:
     # ---- taking and giving batches ----
     def step(self, now: float) -> bool:
         """Do one batch of those that wait for this brick, if its result has somewhere to go; False: there was none."""
-        if self._send_carried() or self._do_held(now) or self._do_ring(now):
+        # nothing is given up before the rings are empty: this process may itself have stood still for long
+        if self._send_carried() or self._do_held(now) or self._do_ring(now) or self._do_held(now, patient=False):
             self.meter.stuck(False, now)
             return True
         self.meter.stuck(self._is_stuck(), now)
@@ -77,17 +78,18 @@ class Stage:
     def _is_stuck(self) -> bool:
         """Rows wait for the brick, and what they become has nowhere to go."""
         waiting = self.exits.carried or (self.order and len(self.order)) or any(ring.queued for ring in (*self.inputs, *self.retiring))
-        return bool(waiting) and not self.has_exit(self.order.wanted if self.order else 0)
+        return bool(waiting) and not self.has_exit(self.order.wanted if self.order is not None else 0)
 
     def accept(self, batch: Batch, ticket: Ticket, now: float) -> None:
         """Process a batch that `admits` allowed, at its turn, and pass the result on."""
         if self.order is None or self.order.offer(batch, ticket, now):
             self._process(batch, ticket, now)
 
-    def _do_held(self, now: float) -> bool:
+    def _do_held(self, now: float, patient: bool = True) -> bool:
+        """A held batch whose turn it is. Not `patient`: go on without what does not come, once it is overdue."""
         if self.order is None or not len(self.order) or not self.has_exit(self.order.wanted):
             return False
-        there = self.order.due(now)
+        there = self.order.due() if patient else self.order.overdue(now)
         if there is not None:
             self._process(*there, now)
         return there is not None
@@ -101,7 +103,7 @@ class Stage:
                 self.accept(*there, now)
                 ticket = there[1]
                 del there  # no view of the slot may outlive its release
-                ring.release(self.order.wanted if self.order else ticket.end)
+                ring.release(self.order.wanted if self.order is not None else ticket.end)
                 self._turn = (self._turn + at + 1) % len(rings)
                 return True
         return self._let_go()
@@ -167,7 +169,7 @@ class Stage:
     @property
     def queue_in(self) -> int:
         """Rows that wait for this brick."""
-        held = self.order.held_rows if self.order else 0
+        held = self.order.held_rows if self.order is not None else 0
         return held + sum(ring.queued_rows for ring in (*self.inputs, *self.retiring))
 
     @property
@@ -178,7 +180,7 @@ class Stage:
 
     def report(self) -> dict[str, Any]:
         """The brick's part of a load report."""
-        order = self.order
+        lost, repeated = (0, 0) if self.order is None else (self.order.lost, self.order.repeated)
         return {
             "id": self.brick.id,
             "kind": self.brick.kind,
@@ -186,8 +188,8 @@ class Stage:
             **self.meter.report(),
             "queue_in": self.queue_in,
             "queue_out": self.exits.queued_rows,
-            "dropped": self.brick.dropped | ({"lost": order.lost} if order and order.lost else {}),
-            "counters": self.brick.counters | self.meter.counters() | ({"repeated": order.repeated} if order and order.repeated else {}),
+            "dropped": self.brick.dropped | ({"lost": lost} if lost else {}),
+            "counters": self.brick.counters | self.meter.counters() | ({"repeated": repeated} if repeated else {}),
         }
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
 """Which brick of an instance holds up the others, and on what evidence (paper, Section III-C): two rounds of reports in, a diagnosis out.
 
-A brick is *slow* if it is not held up itself, and either work waits before it or its process is at its quota; of several, the one farthest
-downstream, for what waits before the others waits for it. What lies before it and has nowhere to put its rows is *back-pressured*, what
-lies behind it and has time is *starved*. In a process with several bricks it is the one that uses most of the process's CPU.
+A brick is *slow* if it is not held up itself, and work waits before it or its process is at its quota; of several of which both is
+true, the one farthest downstream, for what waits before the others waits for it. What lies before it and has nowhere to put its rows is
+*back-pressured*, what lies behind it and has time is *starved*. In a process with several bricks it is the one that uses most of its CPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ RING_FILLED = 0.1  # share of the capture ring that may wait before that is a qu
 FILLING = 0.001  # share of the capture ring by which it fills in a second, before that counts
 BLOCKED, HELD_UP = 0.05, 0.5  # share of time without room downstream: that it is back-pressured; that it cannot be the slow one
 DRAINING = 0.05  # a queue that shrinks by more than this share of what passes is on its way out
-SHORT = 0.9  # an instance that gets less than this share of what the switch counts for it loses packets on the way
+GROWING = 0.25  # share of what passes by which what waits grows, before that counts
+SHORT = 0.75  # an instance that gets less than this share of what the switch counts for it loses packets on the way
 MEMORY = 0.9  # share of the memory limit
 
 Verdict = Literal["slow", "starved", "back-pressured", "easy"]
@@ -98,9 +99,10 @@ class Diagnosis:
 
     @property
     def growing(self) -> bool:
-        """What waits becomes more, or is lost."""
-        waits = sum(one.growth for one in self.bricks) > DRAINING * max((one.packets for one in self.bricks), default=0.0)
-        return waits or any(one.overrun > 0 or one.filling > FILLING for one in self.bricks)
+        """What waits becomes more, or is lost. Rows between bricks come and go: while any wait at the interface, these tell more."""
+        if any(one.ring > RING_FILLED / 10 or one.overrun > 0 for one in self.bricks):
+            return any(one.filling > FILLING or one.overrun > 0 for one in self.bricks)
+        return sum(one.growth for one in self.bricks) > GROWING * max((one.packets for one in self.bricks), default=0.0)
 
     @property
     def slow(self) -> BrickFigures | None:
@@ -181,14 +183,19 @@ def _overrun(then: Report, now: Report) -> int:
 
 
 def _slow(figures: list[BrickFigures], high: float) -> BrickFigures | None:
-    """The slow brick; `figures` are in the order of the packets' way."""
+    """The slow brick; `figures` are in the order of the packets' way.
+
+    Rows also wait, before a brick with time to spare, for others that overtook them on the way through replicas: busy bricks before it
+    explain that.
+    """
     free = [one for one in figures if one.blocked < HELD_UP]
-    waiting = [one for one in free if one.waits]
-    if waiting:
-        kind = waiting[-1].kind
-        first = max((one for one in waiting if one.kind == kind), key=lambda one: one.used)
-        return _heaviest(figures, first.process)
     hot = [one for one in free if one.used >= high]
+    waiting = [one for one in free if one.waits]
+    if both := [one for one in waiting if one.used >= high]:
+        hot = [one for one in both if one.kind == both[-1].kind]
+    elif waiting:
+        before = figures[: figures.index(waiting[0])]
+        hot = [one for one in hot if one in before] or waiting[:1]
     if hot:
         return _heaviest(figures, max(hot, key=lambda one: one.used).process)
     return _stuck(figures)
@@ -223,7 +230,8 @@ def _elsewhere(found: Diagnosis, outside: Outside, taken: float) -> Diagnosis:
         return replace(found, cause="memory", evidence=f"{found.memory:.0%} of the memory limit is in use")
     if outside.lost > 0:
         return replace(found, cause="switch", evidence=f"the switch could not put out {outside.lost:.0f} packets/s to its port")
-    if outside.offered is not None and taken < SHORT * outside.offered and not any(one.overrun for one in found.bricks):
+    free = not any(one.overrun or one.blocked >= BLOCKED for one in found.bricks)
+    if outside.offered is not None and taken < SHORT * outside.offered and free:
         counted = f"the switch counts {outside.offered:.0f} packets/s for it"
         return replace(found, cause="switch", evidence=f"{counted}, and it gets {taken:.0f}: packets are lost before the bricks")
     return found
@@ -236,6 +244,8 @@ def in_words(one: BrickFigures) -> str:
         parts.append(f"{one.share:.0%} of that is this brick's")
     parts.append(f"{one.service_us:.1f} µs a packet")
     parts.append(f"{one.queue} rows wait" + (f", {one.growth:+.0f}/s" if one.queue else ""))
+    if one.wait_us > 0:
+        parts.append(f"a row waits {one.wait_us / 1e3:.1f} ms")
     if one.ring > RING_FILLED:
         parts.append(f"capture ring {one.ring:.0%} full")
     for value, words in ((one.overrun, "packets/s overrun"), (one.lost, "packets/s dropped"), (one.late, "packets/s late")):

@@ -49,12 +49,12 @@ def refusal(state: State, event: Command, now: float) -> str | None:
 
 
 def _replicate(state: State, event: Command, now: float) -> str | None:
-    return cannot_replicate(state, now) if event.brick is None else _within(state, event, now)
+    return cannot_replicate(state, now) if event.brick is None else _within(state, event)
 
 
-def _within(state: State, event: Command, now: float) -> str | None:
+def _within(state: State, event: Command) -> str | None:
     try:
-        return regrow.cannot(state, within(state, event), now)
+        return regrow.cannot(state, within(state, event))
     except Unclear as unclear:
         return str(unclear)
 
@@ -78,7 +78,7 @@ class Unclear(LegoError):
 
 def _merge(state: State, event: Command, now: float) -> str | None:
     if event.brick is not None:
-        return _within(state, event, now)
+        return _within(state, event)
     least = state.config.scaling.min_instances
     if event.instance is not None and event.instance not in state.running:
         return f"instance {event.instance} does not run; there are {list(state.running)}"

@@ -164,7 +164,7 @@ class Sla(Section):
 class Scaling(Section):
     """When to replicate and merge. Water marks are shares of the CPU quota; `up_after`, `down_after` count load reports in a row.
 
-    mode          act, or advise: say what would be done, and do nothing
+    mode          act, or advise: say what would be done, and do nothing but keep min_instances running
     reallocate    CPU quotas may go from bricks with little to do to the bottleneck, before anything is started
     period_s      between load reports
     queue_high    share of a ring that may wait before an instance counts as overloaded

@@ -84,7 +84,7 @@ def _decide(turn: Turn, suggestion: Suggestion) -> None:
 
 
 def _decide_within(turn: Turn, action: BrickAction, suggestion: Suggestion) -> None:
-    reason = regrow.cannot(turn.state, action, turn.now)
+    reason = regrow.cannot(turn.state, action) or cannot_regrow(turn.state, turn.now)
     if reason is not None:
         refuse(turn, WORDS[type(action)], reason, suggestion.evidence)
     elif suggestion.kind == "grow":

@@ -8,22 +8,32 @@ from __future__ import annotations
 from typing import Any
 
 from lego_sdn.core import changes
-from lego_sdn.core.brick_actions import WORDS, BrickAction, RegrowFailed, Regrown, Separate, SetDeadlines, StartReplica, StopReplica
+from lego_sdn.core.brick_actions import (
+    WORDS,
+    Arrangement,
+    BrickAction,
+    RegrowFailed,
+    Regrown,
+    Separate,
+    SetDeadlines,
+    StartReplica,
+    StopReplica,
+)
 from lego_sdn.core.load import cores_used, usable
-from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, State, Turn
+from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, Member, State, Turn
 
 TIMEOUT_S = 45.0  # the edge gives up before, and says so
 
 
 def cannot_regrow(state: State, now: float) -> str | None:
-    """Why nothing within any instance can be changed now, or None."""
+    """Why no policy may change anything within instances now, or None."""
     if now < state.regrowing.until:
         return f"the last {state.regrowing.failures} changes within instances failed"
     return None
 
 
-def cannot(state: State, action: BrickAction, now: float) -> str | None:
-    """Why this cannot be done now, or None."""
+def cannot(state: State, action: BrickAction) -> str | None:
+    """Why this cannot be done with the instance as it is, or None."""
     member = state.members.get(action.instance)
     if member is None or member.phase != "running":
         return f"instance {action.instance} does not run; there are {list(state.running)}"
@@ -38,7 +48,7 @@ def cannot(state: State, action: BrickAction, now: float) -> str | None:
             return f"instance {action.instance} has no brick {action.brick}; it has {', '.join(arrangement.bricks)}"
         if len(arrangement.of_kind(action.kind)) < 2:
             return f"{action.brick} is the only {action.kind} of instance {action.instance}"
-    return cannot_regrow(state, now)
+    return None
 
 
 def free_cores(state: State) -> float | None:
@@ -83,6 +93,15 @@ def failed(turn: Turn, event: RegrowFailed) -> None:
             f"gave up changes within instances for {GIVE_UP_S:.0f} s after {backoff.failures} failures in a row; command resume tries again"
         )
         turn.note("failed", text)
+
+
+def tell_lost(turn: Turn, member: Member, now: Arrangement) -> None:
+    """A replica whose process died is taken out by the agent: the others of its kind go on."""
+    change = turn.state.change
+    changing = change is not None and change.action is not None and change.instance == member.instance
+    lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks]
+    if lost and not changing:
+        turn.note("failed", f"instance {member.instance} goes on without {', '.join(lost)}", member.instance)
 
 
 def overdue(turn: Turn) -> None:

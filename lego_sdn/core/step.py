@@ -126,6 +126,7 @@ def _present(turn: Turn, member: Member, running: Running) -> None:
     if member.phase == "starting":
         changes.started(turn, member.instance, running.ofport, running.arrangement)
         return
+    regrow.tell_lost(turn, member, running.arrangement)
     turn.put(replace(member, ofport=running.ofport, arrangement=running.arrangement))
     if member.phase == "draining":
         turn.do(Drain(member.instance, round(turn.state.config.scaling.drain_s * 1000)))

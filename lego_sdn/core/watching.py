@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lego_sdn.core import relief, sla
 from lego_sdn.core.bottleneck import Diagnosis, Outside, Rounds, diagnose
@@ -12,32 +12,58 @@ from lego_sdn.core.events import Loads
 from lego_sdn.core.load import InstanceLoad, Report, instance_load
 from lego_sdn.core.state import Member, State, Turn
 
+Key = tuple[int, str]  # instance and process
+FORGOTTEN_S = 5.0  # after which a report says nothing about now
+
 
 def take_in(turn: Turn, event: Loads) -> None:
+    """A process that did not answer in this round is seen as it was when it last did, for a while: who is busy answers late."""
+    came = _remember(turn, event)
     state = turn.state
-    now: dict[int, dict[str, Report]] = {}
-    for report in event.reports:
-        if report.instance in state.members:
-            now.setdefault(report.instance, {})[report.process] = report
-    rounds = {instance: Rounds(_of(state.reports, instance), after) for instance, after in sorted(now.items())}
-    reports = {(instance, process): report for instance, after in now.items() for process, report in after.items()}
     loads: dict[int, InstanceLoad] = {}
     diagnoses: dict[int, Diagnosis] = {}
-    for instance, one in rounds.items():
-        member = state.members[instance]
-        load = instance_load(one.before, one.after, _quotas(state, member, one.after))
-        found = diagnose(one, member.arrangement, _outside(state, member, event), state.config.scaling.high_water)
+    for instance in sorted({instance for instance, _ in came}):
+        member, seen = state.members[instance], _rounds(state, [key for key in state.reports if key[0] == instance])
+        load = instance_load(seen.before, seen.after, _quotas(state, member, seen.after))
+        found = diagnose(seen, member.arrangement, _outside(state, member, event), state.config.scaling.high_water)
         if load is not None:
             loads[instance] = load
         if found is not None:
             diagnoses[instance] = found
-    turn.set(reports=reports, before=state.reports, loads=loads, diagnoses=diagnoses, rates=dict(event.buckets))
+    turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets))
+    rounds = {i: _rounds(state, [key for key in came if key[0] == i]) for i in sorted({instance for instance, _ in came})}
     _follow_costs(turn, rounds)
     _keep_promise(turn, rounds)
 
 
-def _of(reports: Mapping[tuple[int, str], Report], instance: int) -> dict[str, Report]:
-    return {process: report for (owner, process), report in reports.items() if owner == instance}
+def _remember(turn: Turn, event: Loads) -> list[Key]:
+    """The last two reports of each process, without those of long ago and of processes that are gone; who reported now."""
+    state = turn.state
+    reports, before = dict(state.reports), dict(state.before)
+    came = []
+    for report in event.reports:
+        key, old = (report.instance, report.process), reports.get((report.instance, report.process))
+        if report.instance not in state.members or (old is not None and old.pid == report.pid and old.time >= report.time):
+            continue
+        before.pop(key, None)
+        if old is not None and old.pid == report.pid:
+            before[key] = old
+        reports[key] = report
+        came.append(key)
+    newest = max((report.time for report in reports.values()), default=0.0)
+    there = [key for key, report in reports.items() if report.time >= newest - FORGOTTEN_S and _exists(state, key)]
+    turn.set(reports={key: reports[key] for key in there}, before={key: before[key] for key in there if key in before})
+    return [key for key in dict.fromkeys(came) if key in turn.state.reports]
+
+
+def _exists(state: State, key: Key) -> bool:
+    """As far as the agent has told."""
+    member = state.members.get(key[0])
+    return member is not None and (not member.arrangement.processes or key[1] in member.arrangement.quotas)
+
+
+def _rounds(state: State, keys: Sequence[Key]) -> Rounds:
+    return Rounds({k[1]: state.before[k] for k in keys if k in state.before}, {k[1]: state.reports[k] for k in keys})
 
 
 def _quotas(state: State, member: Member, processes: Mapping[str, Report]) -> dict[str, float | None]:

@@ -120,6 +120,13 @@ def test_there_are_bricks():
     assert {kind for nf in GRAPHS for kind in nf.GRAPH} <= set(CLASSES)
 
 
+@pytest.mark.parametrize("nf", [nf for nf in GRAPHS if getattr(nf, "KEYED", None)], ids=lambda nf: nf.__name__)
+def test_what_shares_out_the_sources_has_streams_and_is_the_first_after_the_interface(nf):
+    keyed = [kind for kind in nf.GRAPH if not page(kind)["State"].startswith("none")]
+    assert keyed == [nf.KEYED] == [nf.GRAPH[1]]
+    assert CLASSES[nf.KEYED].in_order
+
+
 @every_brick
 def test_one_brick_one_file(kind):
     assert Path(inspect.getfile(CLASSES[kind])).stem == kind.replace("-", "_")

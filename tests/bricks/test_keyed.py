@@ -81,7 +81,7 @@ def test_parts_are_joined_in_stamp_order_however_they_come(batches, random, twic
     for part, its in arriving:
         if order.offer(part, its, 0.0):
             found += part.head["seq"].tolist()
-        while (there := order.due(0.0)) is not None:
+        while (there := order.due()) is not None:
             assert there[0].values[:, 0].tolist() == there[0].head["seq"].tolist()
             assert (there[1].parts, there[1].part) == (1, 0)
             found += there[0].head["seq"].tolist()
@@ -99,9 +99,9 @@ def test_a_part_that_does_not_come_is_counted_and_the_rest_goes_on():
             if replica != 1:
                 assert not order.offer(scores(part), its, 0.0)
         first += 4
-    assert (order.due(0.99), order.wait_s(0.75)) == (None, 0.25)
+    assert (order.due(), order.overdue(0.99), order.wait_s(0.75)) == (None, None, 0.25)
     found = []
-    while (there := order.due(1.0)) is not None:
+    while (there := order.overdue(1.0)) is not None:
         found += there[0].head["seq"].tolist()
     assert found == [seq for seq in range(20) if seq % 2 == 0]
     assert (order.lost, order.wanted, order.held_rows) == (10, 20, 0)

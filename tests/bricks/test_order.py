@@ -38,7 +38,7 @@ def feed(order: Order, arriving: list[Ticket], now: float = 0.0) -> list[int]:
 
 def take(order: Order, now: float) -> list[int]:
     rows: list[int] = []
-    while (there := order.due(now)) is not None:
+    while (there := order.due() or order.overdue(now)) is not None:
         rows += there[0].head["seq"].tolist()
     return rows
 

@@ -61,7 +61,7 @@ def test_replicas_come_and_go_while_packets_flow(instance, offline):
     for serial, (down, up) in enumerate([("r1", "r2"), ("r3", "r4")], 1):
         instance.feed.let(count := count + 1000)
         routes, inputs = [*routes, instance.ring(down)], [*inputs, instance.ring(up)]
-        instance.start(f"n{serial}", [f"{network}-{serial}"], [down], {f"{network}-{serial}": [up]})
+        instance.start(f"n{serial}", [f"{network}-{serial}"], [down], {f"{network}-{serial}": [up]}, slow_us={network: 50})
         instance.call("a", "inputs", {result: inputs})
         instance.call(f"n{serial}", "load")
         instance.call("a", "routes", {mapping: routes})
@@ -77,6 +77,89 @@ def test_replicas_come_and_go_while_packets_flow(instance, offline):
     instance.drain("a")
     check(instance, offline)
     assert min(shares) > 0, "a replica had nothing to do"
+
+
+def test_keyed_replicas_share_the_stream_and_the_chain_is_left_and_entered(instance, offline):
+    """The keyed brick of a chained instance: a replica with the streams of its sources, then everything there, then everything back."""
+    keyed, mapping = "feature-quantization", "feature-mapping-0"
+    there = {"ring": instance.ring("r1"), "socket": str(instance.folder / "k.sock")}
+    here, count = {"ring": None}, 0
+    instance.start("a", CHAIN, slow_us={keyed: 20})
+    instance.start("k", [f"{keyed}-1"], ["r1"], {f"{keyed}-1": ["r2"]}, slow_us={keyed: 400})
+    instance.call("a", "inputs", {mapping: [instance.ring("r2")]})
+    instance.call("k", "load")
+    for shares in ({f"{keyed}-0": here, f"{keyed}-1": there}, {f"{keyed}-1": there}, {f"{keyed}-0": here}):
+        instance.feed.let(count := count + 1000)
+        with pytest.raises(RpcError, match="can be shared out only at the interface"):
+            instance.call("a", "deal", shares)
+        while not instance.call("a", "pause", 3.0):  # the slow replica has a queue
+            pass
+        dealt = instance.call("a", "deal", shares)
+        assert (dealt["records"] > 0, dealt["lost"]) == (True, [])
+        assert dealt["bytes"] > 0
+    instance.feed.let(PACKETS)
+    instance.drain("a", "k", "a")
+    check(instance, offline)
+    parts = instance.brick("k", f"{keyed}-1")
+    assert parts["packets_in"] > parts["packets_out"] > 0, "it saw shadows"
+    assert instance.call("k", "hold", 1) == {"passed": None, "state": False}, "the process at the interface speaks for it"
+
+
+def test_a_killed_keyed_replica_costs_what_waited_before_it(instance):
+    """Every row of it is counted, also of batches of which nobody else had a part; and soon everything goes on."""
+    keyed, mapping = "feature-quantization", "feature-mapping-0"
+    there = {"ring": instance.ring("r1"), "socket": str(instance.folder / "k.sock")}
+    instance.start("a", CHAIN, batch=2)
+    instance.start("k", [f"{keyed}-1"], ["r1"], {f"{keyed}-1": ["r2"]}, batch=2)
+    instance.call("a", "inputs", {mapping: [instance.ring("r2")]})
+    instance.call("k", "load")
+    instance.feed.let(500)
+    while not instance.call("a", "pause", 3.0):
+        pass
+    instance.call("a", "deal", {f"{keyed}-0": {"ring": None}, f"{keyed}-1": there})
+    instance.feed.let(1000)
+    instance.drain("a", "k", "a")
+    os.kill(instance.started["k"], signal.SIGSTOP)
+    instance.feed.let(1200)
+    deadline = time.monotonic() + 20
+    while instance.brick("a", "packet-batching-0")["queue_out"] == 0 or not instance.brick("a", "packet-batching-0")["blocked_s"]:
+        assert time.monotonic() < deadline
+    os.kill(instance.started.pop("k"), signal.SIGKILL)
+    instance.call("a", "bury", [f"{keyed}-1"])
+    while not instance.call("a", "pause", 3.0):
+        pass
+    assert instance.call("a", "deal", {f"{keyed}-0": {"ring": None}})["lost"] != []
+    instance.call("a", "inputs", {mapping: []})
+    instance.feed.let(PACKETS)
+    began = time.monotonic()
+    instance.drain("a")
+    assert time.monotonic() - began < 10, "patience ends once for all that was lost"
+
+    lost, scored = instance.brick("a", CHAIN[-1])["dropped"]["lost"], read_scores(instance.scores)["seq"]
+    assert 0 < lost < 200
+    assert len(scored) + lost == PACKETS
+    assert (scored[1:] > scored[:-1]).all()
+
+
+def test_an_idle_seat_in_a_chain(instance, offline):
+    """The learning network leaves the chain and comes back, with packets in between."""
+    mapping, network, result = "feature-mapping-0", "unsupervised-network", "sample-result-0"
+    instance.start("a", CHAIN)
+    instance.feed.let(1000)
+    instance.start("n", [f"{network}-1"], ["r1"], {f"{network}-1": ["r2"]})
+    instance.call("a", "inputs", {result: [instance.ring("r2")]})
+    instance.call("n", "load")
+    instance.call("a", "routes", {mapping: [instance.ring("r1")]}, [f"{network}-0"])
+    before = instance.brick("a", f"{network}-0")["packets_in"]
+    instance.feed.let(4000)
+    instance.drain("a", "n", "a")
+    assert instance.brick("a", f"{network}-0")["packets_in"] == before
+    assert instance.brick("n", f"{network}-1")["packets_in"] == 4000 - before
+    instance.call("a", "routes", {mapping: []}, [])
+    instance.feed.let(PACKETS)
+    instance.drain("n", "a")
+    instance.call("a", "inputs", {result: []})
+    check(instance, offline)
 
 
 def test_a_killed_replica_costs_no_packet_if_its_ring_is_given_to_others(instance, offline):

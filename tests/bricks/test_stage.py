@@ -155,6 +155,18 @@ def test_batches_in_order_have_one_next_hop():
         stage.exits.set_rings(["a", "b"], ROWS)
 
 
+def test_what_is_lost_and_what_comes_twice_is_told_also_when_nothing_is_held():
+    stage = Stage(Collect(), last=True)
+    for first, now in ((0, 0.0), (0, 0.0), (5, 0.0)):
+        head = np.zeros(2, PACKET)
+        stage.accept(Batch(head, np.zeros((2, 1))), Ticket(first, 2), now)
+    assert not stage.step(1.0)
+    assert stage.step(3.0)
+    assert len(stage.order) == 0
+    report = stage.report()
+    assert (report["dropped"], report["counters"]["repeated"]) == ({"lost": 3}, 2)
+
+
 def test_a_routing_table_that_cannot_be_had_changes_nothing():
     world = World(chained=False)
     try:

@@ -6,7 +6,7 @@ import pytest
 
 from lego_sdn.core.brick_actions import BrickAction, Chain, Separate, SetQuota, StartReplica, StopReplica
 from lego_sdn.core.config import Config, Instance, Scaling
-from lego_sdn.core.events import Command, Drain, StartInstance
+from lego_sdn.core.events import AgentUp, Command, Drain, StartInstance
 from lego_sdn.core.state import fresh
 from lego_sdn.core.step import step
 from tests.fakes.brick_host import BrickHost
@@ -166,6 +166,16 @@ def test_an_instance_that_dies_while_its_brick_is_replicated():
     made.mute = set()
     made.run(20)
     assert len(made.state.running) == 1
+
+
+def test_a_replica_that_the_agent_took_out_is_told_and_replaced():
+    made = world(offered=300.0).run(20)
+    assert done(made) == [StartReplica(1, LEARNING)]
+    made.host.regrow(StopReplica(1, f"{LEARNING}-1"))
+    made.happen(AgentUp(made.host.running(), 2.0))
+    assert made.notes("failed")[-1].text == f"instance 1 goes on without {LEARNING}-1"
+    made.run(20)
+    assert done(made) == [StartReplica(1, LEARNING)] * 2
 
 
 # ---- modes and commands ----
