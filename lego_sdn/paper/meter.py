@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lego_sdn.live import Live
@@ -19,9 +21,8 @@ class Sample:
     at         seconds since the meter was made
     scored     packets/s at the end of the graph since its process's report before
     cores      CPU quotas of all brick processes together; used_s: CPU seconds that they have used so far, those that are gone included
-    memory     bytes of all brick processes, as each sees itself (what forked processes share counts for each)
+    memory     bytes of all brick processes; what forked processes share is divided among them
     processes  brick processes; instances: running ones
-    latency_ms from the interface to the score, of the instance where it is longest; None: the runtime does not tell
     """
 
     at: float
@@ -31,7 +32,6 @@ class Sample:
     memory: int
     processes: int
     instances: int
-    latency_ms: float | None = None
 
 
 @dataclass
@@ -70,16 +70,14 @@ class Meter:
                 self._scored(process, ends[process["process"]])
         quotas = [process["cpu_quota"] or 0.0 for one in graph["instances"] for process in one["processes"]]
         there = {process["pid"] for process in shown["processes"]}
-        latencies = [row["latency_us"] / 1e3 for row in ends.values() if "latency_us" in row]
         sample = Sample(
             at=time.monotonic() - self.began,
             scored=sum(rate for pid, rate in self._rates.items() if pid in there),
             cores=sum(quotas),
             used_s=sum(self._used.values()),
-            memory=sum(process["rss_bytes"] or 0 for process in shown["processes"]),
+            memory=sum(map(_memory, there)),
             processes=len(there),
             instances=len(graph["instances"]),
-            latency_ms=max(latencies, default=None),
         )
         self.samples.append(sample)
         return sample
@@ -91,3 +89,11 @@ class Meter:
         if before is not None and now[0] > before[0]:
             self._rates[pid] = (now[1] - before[1]) / (now[0] - before[0])
         self._before[pid] = now
+
+
+def _memory(pid: int) -> int:
+    """Proportional bytes of a process; 0 if it has just gone."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return 0
