@@ -129,11 +129,13 @@ class Instance(Section):
     """What every instance gets: CPU quota of each of its processes in cores (null: no limit), placement of its bricks, batch limit,
     bound of its state in streams, alert threshold (null: the model's).
 
+    cpu_period_ms  over which the quota is reckoned: a process that has used it up waits for so long at the most; a long one costs less
     memory_mb  that its processes should use together at the most
     slow_us    CPU microseconds that a kind of brick burns for every packet, for experiments with the costs of another implementation
     """
 
     cpu_quota: float | None = _maybe(None, "cores, from 0.01 to 1024", lambda v: _number(v) and 0.01 <= v <= 1024)
+    cpu_period_ms: int = _count(20, 1, 1000)
     placement: str = _choice("chained", "chained", "separate")
     batch: int = _count(256, 1, 65536)
     streams: int = _count(200_000, 1024, 100_000_000)
@@ -162,7 +164,7 @@ class Sla(Section):
 class Scaling(Section):
     """When to replicate and merge. Water marks are shares of the CPU quota; `up_after`, `down_after` count load reports in a row.
 
-    mode          act, or advise: say what would be done, and do nothing
+    mode          act, or advise: say what would be done, and do nothing but keep min_instances running
     reallocate    CPU quotas may go from bricks with little to do to the bottleneck, before anything is started
     period_s      between load reports
     queue_high    share of a ring that may wait before an instance counts as overloaded

@@ -1,6 +1,6 @@
 """An instance's bricks as a fluid: what they cost is known, so what holds them up is known too. Bounded queues push back, as rings do.
 
-A clock turned by hand in steps of 20 ms. What is not modelled: batches, noise, the CPU that a process uses besides its bricks.
+A clock turned by hand in steps of 50 ms. What is not modelled: batches, noise, the CPU that a process uses besides its bricks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from lego_sdn.core.brick_actions import Arrangement, Placed, kind_of
 from lego_sdn.core.load import BrickLoad, CaptureLoad, Report, usable
 
-STEP_S = 0.02
+STEP_S = 0.05
 RING = 512.0  # rows before a brick in another process
 CHAIN = 16.0  # rows between chained bricks: they are passed on at once
 CAPTURE = 20_000.0  # packets in the ring of the interface
