@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
+from lego_sdn.commands.lazy import Lazy
 from lego_sdn.core.errors import LegoError
 
 # name -> (module in lego_sdn.commands, one line for the help)
@@ -32,26 +32,11 @@ COMMANDS = {
     "pause": ("control", "Leave the number of instances as it is, whatever the load."),
     "resume": ("control", "Let the load decide again."),
     "bench": ("bench", "Measure this machine: stages alone and chained."),
+    "paper": ("paper", "Run the paper's experiments again."),
 }
 
 
-class Lazy(click.Group):
-    """A group whose commands live in `lego_sdn.commands` and are imported on use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        return getattr(importlib.import_module(f"lego_sdn.commands.{COMMANDS[name][0]}"), name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
-
-
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lego-sdn")
 def lego() -> None:
     """Elastic network functions built on neural networks: exact splitting, bricks, steering, runtime management."""

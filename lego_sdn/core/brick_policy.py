@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from lego_sdn.core import capacity, relief
@@ -27,10 +28,10 @@ class Bricks(WaterMarks):
         spare = {} if over else self._spare(seen)
         leaving = None if over or spare else self.could_leave(seen)
         rounds = {action: memory.spare.get(action, 0) + 1 for action in spare}
-        memory = Memory(over, memory.under + 1 if leaving else 0, rounds)
+        memory = replace(memory, over=over, under=memory.under + 1 if leaving else 0, spare=rounds)
         ripe = [i for i, count in over.items() if count >= self.scaling.up_after]
         if ripe:
-            return memory, self._grow(max(ripe, key=lambda i: (seen.loads[i].demand, -i)), seen)
+            return memory, replace(self._grow(max(ripe, key=lambda i: (seen.loads[i].demand, -i)), seen), urgent=True)
         for action, count in rounds.items():
             if count >= self.scaling.down_after:
                 return memory, spare[action]

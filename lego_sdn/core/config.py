@@ -129,11 +129,13 @@ class Instance(Section):
     """What every instance gets: CPU quota of each of its processes in cores (null: no limit), placement of its bricks, batch limit,
     bound of its state in streams, alert threshold (null: the model's).
 
+    cpu_period_ms  over which the quota is reckoned: a process that has used it up waits for so long at the most; a long one costs less
     memory_mb  that its processes should use together at the most
     slow_us    CPU microseconds that a kind of brick burns for every packet, for experiments with the costs of another implementation
     """
 
     cpu_quota: float | None = _maybe(None, "cores, from 0.01 to 1024", lambda v: _number(v) and 0.01 <= v <= 1024)
+    cpu_period_ms: int = _count(20, 1, 1000)
     placement: str = _choice("chained", "chained", "separate")
     batch: int = _count(256, 1, 65536)
     streams: int = _count(200_000, 1024, 100_000_000)
@@ -167,23 +169,25 @@ class Scaling(Section):
     period_s      between load reports
     queue_high    share of a ring that may wait before an instance counts as overloaded
     merge_target  share of the CPU quota that the rest may reach if an instance goes
-    cooldown_s    rest after a change, before the next one
+    cooldown_s    rest after a change, before the next one; what is known not to suffice does not wait
+    horizon_s     how far a predictive policy looks ahead: about the time until a new instance takes packets
     """
 
-    policy: str = _text("water-marks")
+    policy: str = _text("bricks")
     mode: str = _choice("act", "act", "advise")
     reallocate: bool = _flag(True)
     min_instances: int = _count(1, 1, 64)
     max_instances: int = _count(4, 1, 64)
-    high_water: float = _share(0.8)
+    high_water: float = _share(0.85)
     low_water: float = _share(0.3)
-    merge_target: float = _share(0.6)
+    merge_target: float = _share(0.65)
     queue_high: float = _share(0.5)
     period_s: float = _seconds(0.5)
     up_after: int = _count(2, 1, 1000)
     down_after: int = _count(10, 1, 1000)
     cooldown_s: float = _seconds(5.0)
     drain_s: float = _seconds(5.0)
+    horizon_s: float = _seconds(2.0)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)

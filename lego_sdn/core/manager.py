@@ -23,17 +23,22 @@ def observe(turn: Turn, event: Loads) -> None:
     """Rates from this round and the last; then, if nothing is in flight, what the policy makes of them."""
     watching.take_in(turn, event)
     state = turn.state
-    if state.change is not None or state.paused or state.switch is None or not state.agent or not state.running:
+    if not state.running:
         turn.set(memory=Memory())
         return
     memory, suggestion = policy(state.config.scaling).suggest(state.memory, _seen(state, turn.now))
+    if state.change is not None or state.paused or state.switch is None or not state.agent:
+        turn.set(memory=Memory(trend=memory.trend))
+        return
     turn.set(memory=memory)
-    if turn.now < state.quiet_until:
+    if turn.now < state.quiet_until and not suggestion.urgent:
         return
     if state.config.scaling.mode == "advise":
         _advise(turn, suggestion)
     else:
         _decide(turn, suggestion)
+    if turn.state.change is not None:  # what was seen before it counts for nothing after it, however soon that is
+        turn.set(memory=Memory(trend=memory.trend))
 
 
 def _seen(state: State, now: float) -> Observation:

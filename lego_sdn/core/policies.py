@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from lego_sdn.core.brick_policy import Bricks
 from lego_sdn.core.config import KeyProblem, Scaling
+from lego_sdn.core.predictive_policy import Predictive
 from lego_sdn.core.scaling import Policy, WaterMarks
 
-POLICIES: dict[str, type[Policy]] = {policy.name: policy for policy in (WaterMarks, Bricks)}
+POLICIES: dict[str, type[Policy]] = {policy.name: policy for policy in (WaterMarks, Bricks, Predictive)}
 
 
 def policy(scaling: Scaling) -> Policy:

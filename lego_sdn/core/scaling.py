@@ -48,26 +48,39 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """What a policy would do. `instance`: the one that is overloaded, or that may go; `evidence`: the figures, for the log."""
+    """What a policy would do. `instance`: the one that is overloaded, or that may go; `evidence`: the figures, for the log.
+
+    urgent  the rest after a change is not waited for: what was changed is reckoned with, and does not suffice
+    """
 
     kind: Literal["none", "replicate", "merge", "rebalance", "grow", "shrink"] = "none"
     evidence: str = ""
     instance: int | None = None
     owners: Owners | None = None  # of a rebalance: what ownership should become
     action: BrickAction | None = None  # to grow or shrink within an instance
+    urgent: bool = False
 
 
 NOTHING = Suggestion()
 
 
 @dataclass(frozen=True, slots=True)
+class Trend:
+    """Packets/s, smoothed, and by how much they change from one round to the next."""
+
+    level: float
+    slope: float
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Reports in a row: `over`, by instance, that it was overloaded; `under`, that one could have been spared; `spare`, that so could
-    a brick, by what would then be done."""
+    a brick, by what would then be done. `trend` of the whole load, where a policy follows it: it goes on while something is changed."""
 
     over: Mapping[int, int] = field(default_factory=dict)
     under: int = 0
     spare: Mapping[BrickAction, int] = field(default_factory=dict)
+    trend: Trend | None = None
 
 
 class Policy(Protocol):

@@ -10,12 +10,12 @@ from lego_sdn.core.config import Config, Instance, Scaling
 from lego_sdn.core.cost import Costs
 from lego_sdn.simulation import oracle
 from lego_sdn.simulation.loads import LOADS, SECONDS
-from lego_sdn.simulation.recorded import recorded
+from lego_sdn.simulation.recorded import like_the_papers
 from lego_sdn.simulation.world import TAKES, World
 
 PROMISE_S = 1.0
 TOLERANCE = 0.01  # share of a second's packets that may be late
-QUOTA = 0.2  # cores of a process
+QUOTA = 1.0  # a core for each brick, as in the paper
 SEEDS_TO_TUNE, SEEDS_TO_TEST = (1, 2, 3), (11, 12, 13, 14, 15)
 
 
@@ -48,7 +48,7 @@ def config_of(policy: str | None, placement: str = "separate", **scaling: Any) -
 
 def simulate(config: Config, load: str, seed: int, costs: Costs | None = None) -> World:
     """One run of a load."""
-    return World(config, costs or recorded(), LOADS[load](seed), PROMISE_S).run(SECONDS)
+    return World(config, costs or like_the_papers(), LOADS[load](seed), PROMISE_S).run(SECONDS)
 
 
 def evaluate(config: Config, load: str, seed: int, costs: Costs | None = None) -> Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 
 from lego_sdn.core.brick_actions import Arrangement, kind_of
@@ -52,7 +53,6 @@ class Fluid:
     process_cpu: dict[str, float] = field(default_factory=dict)
     _known: dict[tuple[Arrangement, float], tuple[float, str]] = field(default_factory=dict)
     _us: dict[tuple[Arrangement, float, float], dict[str, float]] = field(default_factory=dict)
-    _parts: dict[Arrangement, dict[str, float]] = field(default_factory=dict)
 
     @property
     def backlog(self) -> float:
@@ -92,9 +92,7 @@ class Fluid:
 
     def _hops(self, slowest: str) -> int:
         """Rings on the way to the kind that decides."""
-        kinds = self.arrangement.graph[: self.arrangement.graph.index(slowest) + 1]
-        homes = [{one.process for one in self.arrangement.processes if any(kind_of(b) == kind for b in one.bricks)} for kind in kinds]
-        return sum(a != b for a, b in pairwise(homes))
+        return _shape(self.arrangement).hops[slowest]
 
     def _work(self, rows: float, seconds: float, deliveries: float, slowest: str) -> None:
         """CPU and totals of every brick."""
@@ -102,35 +100,19 @@ class Fluid:
         key = self.arrangement, batch, round(deliveries, 2)
         if key not in self._us:
             self._us[key] = kind_us(self.costs, self.layout(), *key[1:])
-            self._parts[self.arrangement] = {brick: self._part(brick) for brick in self.arrangement.bricks}
-        us, parts = self._us[key], self._parts[self.arrangement]
-        held_up = self.backlog > RING_ROWS * self._hops(slowest)
+        us, shape = self._us[key], _shape(self.arrangement)
+        held_up = shape.before[slowest] if self.backlog > RING_ROWS * shape.hops[slowest] else frozenset()
         for one in self.arrangement.processes:
             wanted, most = 0.0, usable(one.quota) * seconds
             for brick in one.bricks:
-                kind, total = kind_of(brick), self.totals.setdefault(brick, Totals())
-                part = rows * parts[brick]
+                kind, total = shape.kinds[brick], self.totals.setdefault(brick, Totals())
+                part = rows * shape.parts[brick]
                 cpu = part * us[kind] / 1e6
                 wanted += cpu
                 total.rows, total.batches, total.cpu_s = total.rows + part, total.batches + part / batch, total.cpu_s + cpu
-                if held_up and self._before(kind, slowest):
+                if kind in held_up:
                     total.blocked_s += seconds * max(0.0, 1 - cpu / most)
             self.process_cpu[one.process] = self.process_cpu.get(one.process, 0.0) + min(wanted, most)
-
-    def _before(self, kind: str, slowest: str) -> bool:
-        """Whether a kind is in an earlier process than the one that decides."""
-        graph = self.arrangement.graph
-        apart = all({kind, slowest} - {kind_of(b) for b in one.bricks} for one in self.arrangement.processes)
-        return graph.index(kind) < graph.index(slowest) and apart
-
-    def _part(self, brick: str) -> float:
-        """Of its kind's rows: replicas share as their processes have CPU left by their other bricks."""
-        homes = [one for one in self.arrangement.processes if any(kind_of(b) == kind_of(brick) for b in one.bricks)]
-        if len(homes) == 1:
-            return 1.0
-        weight = {one.process: usable(one.quota) / len(one.bricks) for one in homes}
-        home = self.arrangement.process_of(brick)
-        return weight[home.process] / sum(weight.values()) if home else 0.0
 
     # ---- what it says of itself ----
     def reports(self, now: float, deliveries: float) -> tuple[Report, ...]:
@@ -144,7 +126,7 @@ class Fluid:
         bricks = []
         for brick in one.bricks:
             kind, total = kind_of(brick), self.totals.get(brick, Totals())
-            queue = in_rings * self._part(brick) if kind == slowest else 0.0
+            queue = in_rings * _shape(self.arrangement).parts[brick] if kind == slowest else 0.0
             service = 1e6 * total.cpu_s / total.rows if total.rows else 0.0
             counts = round(total.rows), round(total.rows), round(total.batches)
             serial = int(brick.rpartition("-")[2])
@@ -157,3 +139,30 @@ class Fluid:
         cpu = self.process_cpu.get(one.process, 0.0)
         pid = 1000 * self.number + ord(one.process[-1])
         return Report(self.number, one.process, pid, now, now - self.born, cpu, 1 << 25, capture, tuple(bricks))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What follows from an arrangement: kinds of bricks, and each brick's part of its kind's rows, for replicas share as their processes
+    have CPU; by kind, the rings on the way to it, and the kinds in earlier processes."""
+
+    kinds: dict[str, str]
+    parts: dict[str, float]
+    hops: dict[str, int]
+    before: dict[str, frozenset[str]]
+
+
+@cache
+def _shape(arrangement: Arrangement) -> Shape:
+    kinds = {brick: kind_of(brick) for brick in arrangement.bricks}
+    homes = {k: [one for one in arrangement.processes if any(kinds[b] == k for b in one.bricks)] for k in arrangement.graph}
+    names = {kind: {one.process for one in there} for kind, there in homes.items()}
+    weights = {b: usable(one.quota) / len(one.bricks) for one in arrangement.processes for b in one.bricks}
+    wholes = {kind: sum(weights[b] for b in arrangement.of_kind(kind)) for kind in arrangement.graph}
+    before: dict[str, frozenset[str]] = {}
+    hops: dict[str, int] = {}
+    for at, kind in enumerate(arrangement.graph):
+        way = arrangement.graph[: at + 1]
+        hops[kind] = sum(names[a] != names[b] for a, b in pairwise(way))
+        before[kind] = frozenset(k for k in way if not names[k] & names[kind])
+    return Shape(kinds, {b: weights[b] / wholes[kinds[b]] for b in kinds}, hops, before)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lego_sdn.core.capacity import Layout, capacity, further_replica, kind_us
+from lego_sdn.core.capacity import Layout, capacity, further_replica
 from lego_sdn.core.cost import Costs
-from lego_sdn.core.relief import LEAST_SHARE
 from lego_sdn.simulation.loads import Load
 from lego_sdn.simulation.world import DT
 
 MOST_INSTANCES, MOST_REPLICAS = 4, 8
-HALVINGS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +26,10 @@ def settings(costs: Costs, layout: Layout, cores: float) -> list[Setting]:
     found = []
     for instances in range(1, MOST_INSTANCES + 1):
         deliveries = costs.deliveries(instances)
-        one, grown = [(_bricks(layout, cores), _takes(costs, layout, deliveries))], layout
+        one, grown = [(_bricks(layout, cores), capacity(costs, layout, deliveries=deliveries).packets)], layout
         for _ in range(MOST_REPLICAS):
             grown = _apart(costs, grown, deliveries, cores)
-            one.append((_bricks(grown, cores), _takes(costs, grown, deliveries)))
+            one.append((_bricks(grown, cores), capacity(costs, grown, deliveries=deliveries).packets))
         many = {0.0: 0.0}
         for _ in range(instances):  # each instance may have another number of replicas
             many = _together(many, one)
@@ -62,19 +60,6 @@ def _apart(costs: Costs, layout: Layout, deliveries: float, cores: float) -> Lay
         rest = type(home)(tuple(kind for kind in home.kinds if kind != slowest), home.cores)
         return (*(rest if process is home else process for process in layout), type(home)((slowest,), cores))
     return further_replica(costs, layout, slowest, cores).layout
-
-
-def _takes(costs: Costs, layout: Layout, deliveries: float) -> float:
-    """Packets/s, with the instance's CPU divided as suits best: no more than all of it allows, each process keeping its least part."""
-    total, us = sum(process.usable for process in layout), kind_us(costs, layout, deliveries=deliveries)
-    least = LEAST_SHARE * total / len(layout)
-    single = [sum(us[k] for k in p.kinds if sum(k in q.kinds for q in layout) == 1) for p in layout]
-    low, high = capacity(costs, layout, deliveries=deliveries).packets, total * 1e6 / sum(us.values())
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        idle = sum(max(0.0, least - middle * one / 1e6) for one in single if one > 0)
-        low, high = (middle, high) if middle * sum(us.values()) / 1e6 + idle <= total else (low, middle)
-    return low
 
 
 def _bricks(layout: Layout, cores: float) -> float:
