@@ -29,7 +29,7 @@ class Bricks(WaterMarks):
         leaving = None if over or spare else self.could_leave(seen)
         rounds = {action: memory.spare.get(action, 0) + 1 for action in spare}
         memory = replace(memory, over=over, under=memory.under + 1 if leaving else 0, spare=rounds)
-        ripe = [i for i, count in over.items() if count >= self.scaling.up_after]
+        ripe = [i for i, count in over.items() if count >= self.scaling.up_after and i in seen.loads]
         if ripe:
             return memory, replace(self._grow(max(ripe, key=lambda i: (seen.loads[i].demand, -i)), seen), urgent=True)
         for action, count in rounds.items():
