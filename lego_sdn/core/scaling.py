@@ -118,7 +118,7 @@ class WaterMarks:
         return memory, NOTHING
 
     def overloaded(self, memory: Memory, seen: Observation) -> dict[int, int]:
-        """Instances that are overloaded, each with the reports in a row that say so; one that did not report is believed to be as it was."""
+        """Instances that are overloaded, each with the reports in a row that say so. One that did not report is as it was."""
         high, queue = self.scaling.high_water, self.scaling.queue_high
         hot = {i for i, load in seen.loads.items() if load.cpu >= high or load.queue >= queue or load.drops > 0}
         silent = {i: count for i, count in memory.over.items() if i in seen.running and i not in seen.loads}
