@@ -50,7 +50,7 @@ class Bricks(WaterMarks):
         diagnosis, arrangement = seen.diagnoses.get(instance), seen.arrangements.get(instance)
         if diagnosis is None or diagnosis.counted is None or diagnosis.growing or not arrangement or seen.costs is None:
             return False
-        deliveries = 2.0 - 1.0 / len(seen.running)  # packets and shadows for each packet, if peers are spread evenly
+        deliveries = seen.costs.deliveries(len(seen.running))
         can = capacity.capacity(seen.costs, relief.processes(arrangement), deliveries=deliveries).packets
         return diagnosis.counted <= self.scaling.high_water * can
 

@@ -46,7 +46,10 @@ def processes(arrangement: Arrangement) -> capacity.Layout:
 
 
 def learned(nf: str, arrangement: Arrangement, diagnosis: Diagnosis) -> Costs | None:
-    """A cost model from what bricks report, where there is none from a profile; None before every brick has had work."""
+    """A cost model from what bricks report, where there is none from a profile; None before every brick has had work.
+
+    Which brick has state, and is shown shadows, is not in the reports: shadows are taken to be none.
+    """
     costs = []
     for kind in arrangement.graph:
         seen = [one for one in diagnosis.of_kind(kind) if one.service_us > 0]
@@ -153,5 +156,5 @@ def cheapest(found: Sequence[Way], needed: float, free: float | None) -> Way | N
     fitting = [way for way in found if way.gain > 0 and (free is None or way.cores <= free + 1e-9)]
     enough = [way for way in fitting if way.gain >= needed]
     if enough:
-        return min(enough, key=lambda way: way.cores)
+        return min(enough, key=lambda way: (round(way.cores, 6), -way.gain))
     return max(fitting, key=lambda way: way.gain / max(way.cores, 1e-9), default=None)

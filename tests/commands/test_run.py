@@ -156,7 +156,7 @@ def test_a_model_of_another_layout_is_run_as_what_it_is(captures, config, tmp_pa
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("scaling: {policy: nonsense}", "scaling.policy: wanted one of bricks, water-marks"),
+        ("scaling: {policy: nonsense}", "scaling.policy: wanted one of bricks, predictive, water-marks"),
         ("nf: nothing", "'nothing'"),
         ("model: /nowhere.model", "/nowhere.model"),
     ],
