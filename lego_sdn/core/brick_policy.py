@@ -48,7 +48,9 @@ class Bricks(WaterMarks):
     def _catches_up(self, instance: int, seen: Observation) -> bool:
         """It is busy with what was left waiting when it was too slow; as it is now, it can take what comes."""
         diagnosis, arrangement = seen.diagnoses.get(instance), seen.arrangements.get(instance)
-        if diagnosis is None or diagnosis.counted is None or diagnosis.growing or not arrangement or seen.costs is None:
+        if diagnosis is None or diagnosis.counted is None or not arrangement or seen.costs is None:
+            return False
+        if diagnosis.growing or not diagnosis.behind:
             return False
         deliveries = seen.costs.deliveries(len(seen.running))
         can = capacity.capacity(seen.costs, relief.processes(arrangement), deliveries=deliveries).packets
