@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from bricks.base import State
 from bricks.stage import Stage
 from lego_sdn.adapters.rpc import Client
 
@@ -37,8 +38,12 @@ class Here:
     """The keyed brick of a stage of this process."""
 
     def __init__(self, stage: Stage, buckets: int) -> None:
-        assert stage.brick.state is not None
-        self.stage, self.state, self.buckets = stage, stage.brick.state, buckets
+        self.stage, self.buckets = stage, buckets
+
+    @property
+    def state(self) -> State:
+        assert self.stage.brick.state is not None
+        return self.stage.brick.state
 
     def consumed(self, row: int) -> bool:
         return self.stage.order is not None and self.stage.order.wanted >= row

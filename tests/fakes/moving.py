@@ -92,6 +92,11 @@ class Instance:
         self.queues[brick.id] = deque()
         return brick.id
 
+    @property
+    def brick(self) -> FeatureQuantization:
+        """The keyed brick that was there first."""
+        return self.process.stages[1].brick
+
     def deal(self, serials: Iterable[int]) -> dict[str, Any]:
         """From now on these keyed bricks share the stream."""
         there = [f"{FeatureQuantization.kind}-{serial}" for serial in serials]
