@@ -29,7 +29,7 @@ def test_what_is_written_is_read_and_nothing_else_is_left(model):
 def test_costs_of_another_model_are_refused(model):
     costfile.write(model, kitsune())
     model.write_bytes(b"LEGO model 1\nanother")
-    with pytest.raises(CostError, match="are of another model than .*; make them anew with `lego profile`"):
+    with pytest.raises(CostError, match=r"are of another model than .*; make them anew with `lego profile`"):
         costfile.read(model)
 
 
