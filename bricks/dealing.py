@@ -12,7 +12,7 @@ import numpy as np
 
 from bricks.base import Batch
 from bricks.packets import SHADOW, bucket_of
-from bricks.rings import UNCOUNTED, Ticket
+from bricks.ticket import UNCOUNTED, Ticket
 from lego_sdn.core.plan import Owners, balance, place, weights
 
 SHADOW_COST = 0.6  # of a packet that is also scored

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from bricks.base import Batch
 from bricks.dealing import Cut, deal
-from bricks.rings import UNCOUNTED, RingReader, RingWriter, Ticket
+from bricks.rings import RingReader, RingWriter
+from bricks.ticket import UNCOUNTED, Ticket
 from lego_sdn.core.errors import BrickError, LegoError
 
 End = TypeVar("End", RingReader, RingWriter)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bricks.rings import Ticket
+from bricks.ticket import Ticket
 
 MEMORY = 2048  # packets: how far back averages look
 

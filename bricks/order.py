@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bricks.base import Batch
-from bricks.rings import Ticket
+from bricks.ticket import Ticket
 
 MOST = 512  # batches that may be held
 PATIENCE_S = 2.0  # for a batch that does not come, before it counts as lost

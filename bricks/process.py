@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from bricks.assembly import Models, brick_class, build, graph_of
 from bricks.base import HasFileno
 from bricks.dealing import Traffic
-from bricks.rings import Ticket
 from bricks.scores import ScoreFile
 from bricks.spec import Spec
 from bricks.stage import Stage
+from bricks.ticket import Ticket
 from lego_sdn.core.errors import BrickError
 
 

@@ -10,7 +10,8 @@ from bricks.base import Batch, Brick
 from bricks.exits import Exits, opened
 from bricks.meter import Meter
 from bricks.order import Order
-from bricks.rings import RingReader, RingWriter, Ticket
+from bricks.rings import RingReader, RingWriter
+from bricks.ticket import Ticket
 
 
 class Done(NamedTuple):

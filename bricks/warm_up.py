@@ -17,6 +17,7 @@ from bricks.model import Model, hidden_units
 from bricks.packet_ring import PacketRing
 from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SRC_KIND_SHIFT
 from bricks.sample_result import SampleResult
+from bricks.ticket import Ticket
 from bricks.unsupervised_network import UnsupervisedNetwork
 from lego_sdn.core.errors import BrickError, LegoError
 
@@ -75,7 +76,7 @@ def _ring() -> None:
     writer, reader = rings.RingWriter(name, 4, 2), rings.RingReader(name, 4, 2)
     try:
         for values in (None, np.zeros((2, 3))):
-            writer.put(Batch(np.zeros(2, PACKET), values), rings.Ticket(0, 2))
+            writer.put(Batch(np.zeros(2, PACKET), values), Ticket(0, 2))
             reader.peek()
             reader.release(2)
         writer.wait_for_room()

@@ -163,7 +163,7 @@ class BrickProcesses:
     def as_dict(self, name: str, bricks: tuple[str, ...]) -> dict[str, Any]:
         replica = self.replicas[name]
         told = {"process": name, "pid": replica.process.pid, "socket": replica.socket, "bricks": list(bricks)}
-        return told | {"cpu_quota": self.quotas[name]}
+        return told | {"cpu_quota": self.quotas.get(name, self.quota)}
 
     def _group(self, process: str) -> Group:
         if process not in self.groups:

@@ -72,15 +72,14 @@ class Run:
 
 
 def run(captures: tuple[Path, ...], folder: Path, placement: str, last: str) -> Run:
-    """Send everything, faster than one learning network can take it, and wait for the event with which all is as in the beginning."""
-    load = Load(captures, 250.0)
+    """Send everything, faster than one learning network can take it, and wait for an event and the end of its change."""
+    load = Load(captures, 240.0)
     prepared = prepare(load, None, folder)
     with Experiment(configuration(folder, prepared.model, placement), folder, print) as experiment:
         looks = list(experiment.watch(load, 0.0))
         deadline = time.monotonic() + PATIENCE_S
-        while not any(f"{one['kind']}: {one['text']}".startswith(last) for one in experiment.actions):
+        while not (experiment.look().quiet and any(f"{one['kind']}: {one['text']}".startswith(last) for one in experiment.actions)):
             assert time.monotonic() < deadline, f"not yet: {last}; {experiment.actions[-5:]}"
-            experiment.look()
         summary = experiment.finish(prepared.unsplit)
     return Run(looks, [f"{one['kind']}: {one['text']}" for one in experiment.actions], summary)
 
@@ -95,7 +94,7 @@ def rate(looks: list[Observation]) -> float:
 
 
 def test_the_learning_network_is_replicated_and_merged_by_itself(captures, tmp_path):
-    done = run(captures, tmp_path, "separate", "merge: merge done")
+    done = run(captures, tmp_path, "separate", "merge: unsupervised-network-1 of instance 1 goes")
     replicated = done.at("replicate: one more replica of unsupervised-network in instance 1: unsupervised-network-0: its process 1-d uses")
     assert (
         replicated < done.at("started: unsupervised-network-1 runs in instance 1") < done.at("merge: unsupervised-network-1 of instance 1")

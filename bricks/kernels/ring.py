@@ -20,7 +20,7 @@ WORDS = 512  # one page
 
 # words of a slot's entry in the table: rows and columns of the batch, then its ticket
 COUNT, COLUMNS, TICKET = 0, 1, 2
-TICKET_WORDS = 7  # fields of bricks.rings.Ticket
+TICKET_WORDS = 7  # fields of bricks.ticket.Ticket
 ENTRY = 16  # two cache lines
 
 FULL, WRITTEN, WAKE = 0, 1, 2

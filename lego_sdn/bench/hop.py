@@ -15,7 +15,8 @@ import numpy as np
 from bricks import rings
 from bricks.base import Batch
 from bricks.packets import PACKET
-from bricks.rings import SLOTS, RingReader, RingWriter, Ticket
+from bricks.rings import SLOTS, RingReader, RingWriter
+from bricks.ticket import Ticket
 from lego_sdn.bench.inputs import Bench
 from lego_sdn.bench.rows import Result, Row
 from lego_sdn.core.errors import BrickError

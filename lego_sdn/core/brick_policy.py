@@ -29,7 +29,7 @@ class Bricks(WaterMarks):
         leaving = None if over or spare else self.could_leave(seen)
         rounds = {action: memory.spare.get(action, 0) + 1 for action in spare}
         memory = replace(memory, over=over, under=memory.under + 1 if leaving else 0, spare=rounds)
-        ripe = [i for i, count in over.items() if count >= self.scaling.up_after]
+        ripe = [i for i, count in over.items() if count >= self.scaling.up_after and i in seen.loads]
         if ripe:
             hot = max(ripe, key=lambda i: (seen.loads[i].demand, -i))
             return memory, replace(self._grow(hot, seen), urgent=not self._may_wait(hot, seen))
@@ -48,7 +48,7 @@ class Bricks(WaterMarks):
 
     def _catches_up(self, instance: int, seen: Observation) -> bool:
         """It is busy with what was left waiting when it was too slow; as it is now, it can take what comes."""
-        return self._suffices(instance, seen, 2.0 - 1.0 / len(seen.running))  # packets and shadows, if peers are spread evenly
+        return seen.costs is not None and self._suffices(instance, seen, seen.costs.deliveries(len(seen.running)))
 
     def _may_wait(self, instance: int, seen: Observation) -> bool:
         """Shadows left aside, it could take what comes: perhaps it catches up."""
@@ -56,7 +56,9 @@ class Bricks(WaterMarks):
 
     def _suffices(self, instance: int, seen: Observation, deliveries: float) -> bool:
         diagnosis, arrangement = seen.diagnoses.get(instance), seen.arrangements.get(instance)
-        if diagnosis is None or diagnosis.counted is None or diagnosis.growing or not arrangement or seen.costs is None:
+        if diagnosis is None or diagnosis.counted is None or not arrangement or seen.costs is None:
+            return False
+        if diagnosis.growing or not diagnosis.behind:
             return False
         can = capacity.capacity(seen.costs, relief.processes(arrangement), deliveries=deliveries).packets
         return diagnosis.counted <= self.scaling.high_water * can

@@ -18,6 +18,7 @@ from lego_sdn.core.load import usable
 LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back
 WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
 HELPS = 1.1  # what is done within an instance must bring at least this many times what there was
+ALONE = 0.4  # share of its process's work from which a chained brick counts as the bottleneck by itself
 STEPS = 6  # within an instance, that are looked ahead
 
 
@@ -46,7 +47,10 @@ def processes(arrangement: Arrangement) -> capacity.Layout:
 
 
 def learned(nf: str, arrangement: Arrangement, diagnosis: Diagnosis) -> Costs | None:
-    """A cost model from what bricks report, where there is none from a profile; None before every brick has had work."""
+    """A cost model from what bricks report, where there is none from a profile; None before every brick has had work.
+
+    Which brick has state, and is shown shadows, is not in the reports: shadows are taken to be none.
+    """
     costs = []
     for kind in arrangement.graph:
         seen = [one for one in diagnosis.of_kind(kind) if one.service_us > 0]
@@ -106,7 +110,8 @@ def ways(diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, like: Ins
     grown = capacity.further_instance(costs, alike, instances, shadows)
     gain = grown.after - grown.before
     whole = Way(None, gain, grown.cores if like.cpu_quota is not None else _used(costs, gain, kinds))
-    return [*within(slow.kind, diagnosis.instance, processes(arrangement), costs, like), whole]
+    alone = slow.alone or slow.share >= ALONE
+    return [*(within(slow.kind, diagnosis.instance, processes(arrangement), costs, like) if alone else ()), whole]
 
 
 def within(kind: str, instance: int, now: capacity.Layout, costs: Costs, like: Instance) -> list[Way]:
@@ -153,5 +158,5 @@ def cheapest(found: Sequence[Way], needed: float, free: float | None) -> Way | N
     fitting = [way for way in found if way.gain > 0 and (free is None or way.cores <= free + 1e-9)]
     enough = [way for way in fitting if way.gain >= needed]
     if enough:
-        return min(enough, key=lambda way: way.cores)
+        return min(enough, key=lambda way: (round(way.cores, 6), -way.gain))
     return max(fitting, key=lambda way: way.gain / max(way.cores, 1e-9), default=None)

@@ -110,7 +110,7 @@ class WaterMarks:
         over = self.overloaded(memory, seen)
         leaving = None if over else self.could_leave(seen)
         memory = Memory(over, memory.under + 1 if leaving else 0)
-        ripe = [i for i, count in over.items() if count >= self.scaling.up_after]
+        ripe = [i for i, count in over.items() if count >= self.scaling.up_after and i in seen.loads]
         if ripe:
             return memory, self.relieve(max(ripe, key=lambda i: (seen.loads[i].demand, -i)), seen)
         if leaving and memory.under >= self.scaling.down_after:
@@ -118,10 +118,11 @@ class WaterMarks:
         return memory, NOTHING
 
     def overloaded(self, memory: Memory, seen: Observation) -> dict[int, int]:
-        """Instances that are overloaded now, each with the reports in a row that say so."""
+        """Instances that are overloaded, each with the reports in a row that say so. One that did not report is as it was."""
         high, queue = self.scaling.high_water, self.scaling.queue_high
-        loads = sorted(seen.loads.items())
-        return {i: memory.over.get(i, 0) + 1 for i, load in loads if load.cpu >= high or load.queue >= queue or load.drops > 0}
+        hot = {i for i, load in seen.loads.items() if load.cpu >= high or load.queue >= queue or load.drops > 0}
+        silent = {i: count for i, count in memory.over.items() if i in seen.running and i not in seen.loads}
+        return {i: silent.get(i) or memory.over.get(i, 0) + 1 for i in sorted({*hot, *silent})}
 
     def relieve(self, hot: int, seen: Observation) -> Suggestion:
         """Even the instances out if that suffices, else start one more."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from bricks.base import Batch
 from bricks.packets import PACKET
-from bricks.rings import RingReader, RingWriter, Ticket
+from bricks.rings import RingReader, RingWriter
+from bricks.ticket import Ticket
 
 ROWS = 64
 

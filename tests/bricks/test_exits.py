@@ -15,8 +15,9 @@ from bricks import rings
 from bricks.base import Batch, Brick
 from bricks.dealing import Cut
 from bricks.packets import PACKET, SHADOW
-from bricks.rings import RingWriter, Ticket
+from bricks.rings import RingWriter
 from bricks.stage import Stage
+from bricks.ticket import Ticket
 from lego_sdn.core.errors import BrickError
 from tests.bricks.test_stage import ROWS, Collect
 

@@ -12,7 +12,7 @@ from bricks.dealing import EVERY, Cut, Traffic, deal
 from bricks.feature_quantization import FeatureQuantization, extract
 from bricks.order import Order
 from bricks.packets import PACKET, SHADOW, bucket_of
-from bricks.rings import UNCOUNTED, Ticket
+from bricks.ticket import UNCOUNTED, Ticket
 from lego_sdn.core.errors import BrickError
 from tests.bricks.test_moves import BUCKETS, check, split, talk
 from tests.fakes.moving import World

@@ -9,7 +9,7 @@ import pytest
 
 from bricks import meter
 from bricks.meter import MEMORY, Meter
-from bricks.rings import Ticket
+from bricks.ticket import Ticket
 
 KIND = "unsupervised-network"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from bricks.base import Batch
 from bricks.order import Order
 from bricks.packets import PACKET
-from bricks.rings import Ticket
+from bricks.ticket import Ticket
 
 
 def batch(ticket: Ticket) -> Batch:

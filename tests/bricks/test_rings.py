@@ -16,7 +16,8 @@ from hypothesis import strategies as some
 from bricks import rings
 from bricks.base import Batch
 from bricks.packets import PACKET
-from bricks.rings import RingReader, RingWriter, Ticket
+from bricks.rings import RingReader, RingWriter
+from bricks.ticket import Ticket
 from lego_sdn.core.errors import BrickError
 from tests.bricks import ring_peer
 from tests.bricks.ring_peer import ROWS, batch

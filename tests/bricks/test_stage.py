@@ -13,8 +13,8 @@ from hypothesis import strategies as some
 from bricks import rings
 from bricks.base import Batch, Brick
 from bricks.packets import PACKET
-from bricks.rings import Ticket
 from bricks.stage import Stage
+from bricks.ticket import Ticket
 from lego_sdn.core.errors import BrickError
 
 ROWS = 8

@@ -79,13 +79,13 @@ def test_a_killed_child_is_reported_with_its_signal(tmp_path, model, warm, packe
         feed.close()
 
 
-def descriptors(pid: int) -> set[str]:
-    """What a process has open; it may close some meanwhile."""
-    found = set()
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+def open_files(pid: int) -> set[str]:
+    """What a process holds open, but for what it closes while one looks (the connection of a call that has ended)."""
+    links = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            found.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
-    return found
+            links.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return links
 
 
 def test_a_child_inherits_the_model_and_no_connection(tmp_path, model, warm, packets):
@@ -97,9 +97,9 @@ def test_a_child_inherits_the_model_and_no_connection(tmp_path, model, warm, pac
         instance.start("a", CHAIN)
         instance.call("a", "load")
         pid = instance.started["a"]
-        links = descriptors(pid)
+        links = open_files(pid)
         warm_pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        inherited = descriptors(warm_pid)
+        inherited = open_files(warm_pid)
         assert {link for link in links & inherited if link.startswith("socket:")} == set()
     finally:
         instance.close()

@@ -41,6 +41,13 @@ def test_overload_that_pauses_is_not_in_a_row():
     assert set(ask([hot, calm] * 10, up_after=2)) == {"none"}
 
 
+def test_a_round_without_its_report_is_not_held_against_it():
+    """Who is overloaded answers late."""
+    hot, silent = seen({1: 0.9, 2: 0.9}), seen({}, running=(1, 2))
+    assert ask([hot, silent, silent, hot], up_after=2) == ["none", "none", "none", "replicate"]
+    assert set(ask([silent] * 5, up_after=2)) == {"none"}
+
+
 def test_it_grows_where_evening_out_would_not_do():
     assert ask([seen({1: 0.9, 2: 0.85})] * 2, up_after=2)[-1] == "replicate"
 

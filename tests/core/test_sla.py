@@ -22,7 +22,12 @@ def costs(**more: float) -> Costs:
 
 def world(offered=300.0, **promise) -> World:
     told = {"latency_ms": 20_000.0, "loss": 0.01, "window_s": 2.0} | promise
-    config = Config(model="m", instance=Instance(cpu_quota=QUOTA, placement="separate"), scaling=Scaling(max_instances=1), sla=Sla(**told))
+    config = Config(
+        model="m",
+        instance=Instance(cpu_quota=QUOTA, placement="separate"),
+        scaling=Scaling(policy="water-marks", max_instances=1),
+        sla=Sla(**told),
+    )
     return World(config, lambda bucket, time: offered / 64, host=BrickHost(cost_us=dict(COST))).up()
 
 

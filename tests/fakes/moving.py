@@ -23,8 +23,8 @@ from bricks.order import Order
 from bricks.packet_batching import PacketBatching
 from bricks.packet_ring import PacketRing
 from bricks.packets import PACKET, SHADOW, bucket_of
-from bricks.rings import Ticket
 from bricks.stamp_order import PATIENCE_NS, StampOrder
+from bricks.ticket import Ticket
 from lego_sdn.adapters.rpc import Unreachable
 from lego_sdn.core import moves
 from lego_sdn.core.errors import LegoError
