@@ -38,7 +38,7 @@ class Frames(NamedTuple):
     def tiled(self, count: int) -> Frames:
         """`count` frames: these again and again, their bytes held once; none if these are none."""
         rounds = -(-count // max(len(self), 1))
-        return self._replace(**{name: np.tile(getattr(self, name), rounds)[:count] for name in self._fields[1:5]})
+        return Frames(self.buffer, *(np.tile(column, rounds)[:count] for column in self[1:5]), self.warnings)
 
 
 def read_frames(paths: Iterable[str | Path]) -> Frames:

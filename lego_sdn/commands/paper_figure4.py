@@ -36,7 +36,7 @@ class Wanted:
 @click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Model; default: learned from the benign part.")
 @click.option("--costs", type=click.Choice(("native", "paper", "both")), default="both", show_default=True, help="Of the bricks.")
 @click.option(
-    "--quota", type=click.FloatRange(0.01, 1), help="Of one core, for every process: an emulated core.  [default: paper 0.2, native 0.03]"
+    "--quota", type=click.FloatRange(0.01, 1), help="Of one core, for every process: an emulated core.  [default: paper 0.2, native 0.02]"
 )
 @click.option("--seconds", type=click.FloatRange(min=2), default=10.0, show_default=True, help="Of each phase; a quarter is not counted.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=".", show_default=True, help="Folder for plot and data.")

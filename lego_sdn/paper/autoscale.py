@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lego_sdn.core.config import Config, Instance, Scaling, Sla
+from lego_sdn.core.config import Config, Instance, Scaling
 from lego_sdn.graphs import kinds_of
 from lego_sdn.paper.delays import EVERY_S, Delays, Window, window
 from lego_sdn.paper.figure4 import NF, SLOW_US
@@ -126,7 +126,6 @@ def _config(plan: Plan, policy: str) -> Config:
         layout=plan.inputs.layout,
         instance=Instance(cpu_quota=plan.quota, batch=16, slow_us=plan.slow_us),
         scaling=Scaling(policy=policy, max_instances=plan.most, period_s=0.5, cooldown_s=1.0, down_after=8, reallocate=False),
-        sla=Sla(latency_ms=plan.sla_ms),
     )
 
 
@@ -136,7 +135,7 @@ def _way(plan: Plan, at: int, name: str) -> Way:
         told = lab.get("events?limit=10000")["next"]
         replay = lab.replay(Offered(plan.inputs.captures, ("--shape", plan.load.shape)))
         delays = Delays(lab.folder / "scores")
-        lab.wait_for("a packet scored", lambda: len(delays.look()) > 0)
+        lab.wait_for("a packet scored", lambda: len(delays.look()) > 0, lambda: require_running(replay))
         lab.ask("resume")
         meter, windows = Meter(lab, kinds_of(NF)[-1]), []
         total = sum(plan.load.seconds)

@@ -8,6 +8,7 @@ because a chain of bricks costs at least what the whole costs. Both are measured
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,8 +60,8 @@ SLOW_US = {
 def native(quota: float | None = None) -> Setting:
     """The bricks as they are. A small core, for the userspace switch has to carry more than all of them take; and a long period, for a
     brick that may run for 1 ms at a time does so with cold caches."""
-    quota = quota or 0.03
-    return Setting("native", quota, round(1.6e6 * quota), period_ms=100)
+    quota = quota or 0.02
+    return Setting("native", quota, round(2.4e6 * quota), period_ms=100)
 
 
 def paper(quota: float | None = None) -> Setting:
@@ -175,7 +176,7 @@ def _offered(setting: Setting, plan: Plan) -> Offered:
 def _monolith(setting: Setting, plan: Plan) -> Run:
     with Lab(_config(setting, plan, "chained", "water-marks"), plan.folder / f"{setting.name}-monolith", plan.say) as lab:
         replay = lab.replay(_offered(setting, plan))
-        meter = _await_scores(lab)
+        meter = _await_scores(lab, replay)
         phases = [_phase(meter, plan, MONOLITH, setting.quota)]
         five = len(kinds_of(NF)) * setting.quota
         lab.agent.call("set_quota", 1, five)
@@ -188,7 +189,7 @@ def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
     kinds = kinds_of(NF)
     with Lab(_config(setting, plan, "separate", "bricks"), plan.folder / f"{setting.name}-lego", plan.say) as lab:
         replay = lab.replay(_offered(setting, plan))
-        meter = _await_scores(lab)
+        meter = _await_scores(lab, replay)
         meter.watch(plan.settle_s)
         before = lab.get("bricks")
         phases = [_phase(meter, plan, SEPARATE, len(kinds) * setting.quota)]
@@ -205,9 +206,9 @@ def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
     return Outcome(setting, monolith, run, replicated, at, said, predicted, kind_us(costs, layout, batch))
 
 
-def _await_scores(lab: Lab) -> Meter:
+def _await_scores(lab: Lab, replay: subprocess.Popen) -> Meter:
     meter = Meter(lab, kinds_of(NF)[-1])
-    lab.wait_for("packets scored", lambda: meter.look().scored > 0)
+    lab.wait_for("packets scored", lambda: meter.look().scored > 0, lambda: require_running(replay))
     return meter
 
 
