@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lego_sdn.core.config import Scaling
 from lego_sdn.core.predictive_policy import Predictive, followed
 from lego_sdn.core.scaling import Trend
 from lego_sdn.simulation.evaluation import TOLERANCE, config_of, evaluate, simulate
@@ -22,15 +23,15 @@ def test_a_steady_climb_is_followed_and_a_steady_level_has_no_slope():
     assert trend == Trend(pytest.approx(50.0, rel=1e-3), pytest.approx(0.0, abs=0.05))
 
 
-def grown_at(policy: str) -> float:
-    """When a replica is started for a load that climbs from a half to almost the whole capacity within 60 s."""
-    climb = Load("climb", 1, lambda s: 0.5 + 0.0075 * s, lambda s: (1 / 64,) * 64)
-    world = World(config_of(policy), like_the_papers(), climb, 1.0).run(60.0)
-    return next(time for time, note in world.notes if note.startswith("replicate: one more replica"))
-
-
-def test_it_grows_before_the_reactive_one_does():
-    assert grown_at(Predictive.name) < grown_at("bricks") - 0.5
+def test_it_grows_before_the_load_is_there():
+    """A load that climbs by 3 % of the capacity in a second; the reactive policy acts when it has reached the mark."""
+    climb = Load("climb", 1, lambda s: 0.3 + 0.03 * s, lambda s: (1 / 64,) * 64)
+    grown = {}
+    for policy in ("bricks", Predictive.name):
+        world = World(config_of(policy), like_the_papers(), climb, 1.0).run(25.0)
+        grown[policy] = next(time for time, note in world.notes if note.startswith("replicate: one more replica"))
+    assert grown[Predictive.name] < (Scaling().high_water - 0.3) / 0.03 - 0.5
+    assert grown[Predictive.name] < grown["bricks"]
 
 
 def test_evidence_names_what_is_expected():
