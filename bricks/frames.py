@@ -35,6 +35,11 @@ class Frames(NamedTuple):
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def tiled(self, count: int) -> Frames:
+        """`count` frames: these again and again, their bytes held once; none if these are none."""
+        rounds = -(-count // max(len(self), 1))
+        return Frames(self.buffer, *(np.tile(column, rounds)[:count] for column in self[1:5]), self.warnings)
+
 
 def read_frames(paths: Iterable[str | Path]) -> Frames:
     """All Ethernet frames of several captures (pcap, pcapng, gzip of these), each next one beginning where the one before ended.

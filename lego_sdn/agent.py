@@ -163,7 +163,8 @@ class Agent:
         ovs.require()
         warm = Launcher(options.run_dir, self.run, options.warm)
         named = {"bridge": options.bridge.name, "prefix": options.prefix, "owner": options.owner, "scores": options.scores}
-        return Host(self.run, options.run_dir, journal=journal, ovs=ovs, cgroups=Cgroups(), launcher=warm, **named)
+        cgroups = Cgroups(period_us=1000 * options.period_ms)
+        return Host(self.run, options.run_dir, journal=journal, ovs=ovs, cgroups=cgroups, launcher=warm, **named)
 
     def _serve(self) -> Server:
         options = self.options

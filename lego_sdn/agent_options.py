@@ -22,6 +22,7 @@ class Options:
     """How an agent is run.
 
     address  its socket
+    period_ms  over which CPU quotas are reckoned
     model    to have in memory before the first instance wants it
     owner    user id that may talk to it besides root
     scores   folder for the scores of instances that are not told another one
@@ -35,6 +36,7 @@ class Options:
     model: str | None = None
     owner: int | None = None
     scores: str | None = None
+    period_ms: int = 20
     warm: tuple[str, ...] = launcher.COMMAND
     graph: Callable[[str], tuple[str, ...]] = kinds_of
 
@@ -42,7 +44,8 @@ class Options:
     def of(cls, config: Config, **more: Any) -> Options:
         switch = config.switch
         controller = f"tcp:{switch.openflow_host}:{switch.openflow_port}"
-        return cls(Path(config.run_dir), config.agent, Bridge(switch.bridge, controller, switch.datapath), config.model, **more)
+        bridge = Bridge(switch.bridge, controller, switch.datapath)
+        return cls(Path(config.run_dir), config.agent, bridge, config.model, period_ms=config.instance.cpu_period_ms, **more)
 
     @property
     def prefix(self) -> str:

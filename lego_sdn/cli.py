@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
+from lego_sdn.commands.lazy import Lazy
 from lego_sdn.core.errors import LegoError
 
 # name -> (module in lego_sdn.commands, one line for the help)
@@ -16,6 +16,7 @@ COMMANDS = {
     "features": ("offline", "Write the features of every packet of a capture."),
     "train": ("offline", "Learn a model from a capture."),
     "score": ("offline", "Score every packet of a capture with a model."),
+    "profile": ("profile", "Measure what each brick costs on this machine."),
     "verify": ("verify", "Check that a split changes no score; print the paper's Table II."),
     "plan": ("plan", "Predict what a split of a capture's traffic would do, and whether it pays."),
     "prove": ("prove", "Prove on a live switch that moves change no score."),
@@ -25,33 +26,19 @@ COMMANDS = {
     "up": ("host", "Start Open vSwitch if needed, the agent and the controller."),
     "down": ("host", "Stop what `lego up` started."),
     "status": ("control", "Show the running system."),
+    "top": ("top", "Watch the running system: instances, bricks, bottlenecks, events, alerts."),
     "flows": ("control", "Show steering rules with packet counts by owner and bucket."),
-    "replicate": ("control", "Start one more instance."),
-    "merge": ("control", "Give an instance's buckets to the others and stop it."),
+    "replicate": ("control", "Start one more instance, or one more replica of a brick."),
+    "merge": ("control", "Stop an instance, whose buckets go to the others, or a replica of a brick."),
     "move": ("control", "Move buckets to an instance."),
     "pause": ("control", "Leave the number of instances as it is, whatever the load."),
     "resume": ("control", "Let the load decide again."),
     "bench": ("bench", "Measure this machine: stages alone and chained."),
+    "paper": ("paper", "Run the paper's experiments again."),
 }
 
 
-class Lazy(click.Group):
-    """A group whose commands live in `lego_sdn.commands` and are imported on use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        return getattr(importlib.import_module(f"lego_sdn.commands.{COMMANDS[name][0]}"), name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
-
-
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lego-sdn")
 def lego() -> None:
     """Elastic network functions built on neural networks: exact splitting, bricks, steering, runtime management."""

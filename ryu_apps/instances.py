@@ -8,7 +8,9 @@ from typing import Any
 
 from ryu.base import app_manager
 
+from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.rpc import Client
+from lego_sdn.core.brick_actions import Arrangement, BrickAction, RegrowFailed, Regrown
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import (
@@ -24,13 +26,13 @@ from lego_sdn.core.events import (
     StopInstance,
 )
 from lego_sdn.core.load import Report
+from ryu_apps.brick_calls import METHODS, call_of
 from ryu_apps.gone import is_gone
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
 
 LOG = logging.getLogger("lego.instances")
 ASK_S = 1.0  # between two questions to the agent
-START_S, STOP_S = 60.0, 30.0
 
 
 def spec(config: Config, instance: int) -> dict[str, Any]:
@@ -55,6 +57,11 @@ def spec(config: Config, instance: int) -> dict[str, Any]:
     }
 
 
+def running(one: Mapping[str, Any]) -> Running:
+    """An instance that the agent tells of, for the core."""
+    return Running(one["instance"], one["ofport"], Arrangement.of(one))
+
+
 class Instances(app_manager.RyuApp):
     """Every call to the agent has a greenthread and a connection of its own, so that nothing waits for a slow start."""
 
@@ -63,12 +70,12 @@ class Instances(app_manager.RyuApp):
     def __init__(self, *args, lego: Shared, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.shared = lego
-        self.address = lego.config.agent
+        self.host: Host = AgentHost(lego.config.agent)
         self.busy = 0  # starts and stops under way: until they end, what the agent lists is no statement
         self.generation = 0  # of starts and stops
-        self.known: frozenset[tuple[int, int]] | None = None  # as the core was last told; None: it must be told
+        self.known: frozenset[Running] | None = None  # as the core was last told; None: it must be told
         self.failed: dict[int, str] = {}
-        for action, work in ((StartInstance, self._start), (StopInstance, self._stop)):
+        for action, work in ((StartInstance, self._start), (StopInstance, self._stop), *((one, self._regrow) for one in METHODS)):
             lego.performers[action] = self._counted(work)
         lego.performers[Drain] = lambda action: spawn(self._drain, action)
 
@@ -84,8 +91,7 @@ class Instances(app_manager.RyuApp):
             if self.shared.agent_to_be_told:
                 self.shared.agent_to_be_told, self.known = False, None
             try:
-                with Client(self.address) as agent:
-                    hello = agent.call("hello")
+                hello = self.host.hello()
             except RpcError as error:
                 self._silent(str(error))
             else:
@@ -108,11 +114,11 @@ class Instances(app_manager.RyuApp):
         for key in set(seen.processes) - there:
             del seen.processes[key]
         self._tell_failures(instances)
-        there = frozenset((one["instance"], one["ofport"]) for one in instances)
-        if there != self.known:
-            self.known = there
-            running = tuple(Running(one["instance"], one["ofport"]) for one in instances if one["state"] == "running")
-            self.shared.put(AgentUp(running), still=lambda: self._still(generation))
+        told = frozenset(map(running, instances))
+        if told != self.known:
+            self.known = told
+            up = AgentUp(tuple(running(one) for one in instances if one["state"] == "running"), hello["cores"])
+            self.shared.put(up, still=lambda: self._still(generation))
 
     def _still(self, generation: int) -> bool:
         """Whether the core may still believe it: it has asked for no start or stop since. If not, it is told again later."""
@@ -129,15 +135,15 @@ class Instances(app_manager.RyuApp):
         self.failed = failed
 
     def _watch_processes(self, instances: Iterable[Mapping[str, Any]]) -> set[tuple[int, str]]:
-        """The monitor pulls from these processes from now on; their keys."""
+        """The monitor pulls from these processes from now on, kept in the agent's order, that of the packets' way; their keys."""
         processes = self.shared.observed.processes
         keys = set()
         for one in instances:
             for told in one["processes"]:
                 key = one["instance"], told["process"]
                 keys.add(key)
-                if key not in processes or processes[key].pid != told["pid"]:
-                    processes[key] = Process(*key, told["socket"], told["pid"])
+                known = processes.pop(key, None)
+                processes[key] = known if known and known.pid == told["pid"] else Process(*key, told["socket"], told["pid"])
                 processes[key].bricks = tuple(told["bricks"])
         return keys
 
@@ -160,19 +166,17 @@ class Instances(app_manager.RyuApp):
 
     def _start(self, action: StartInstance) -> None:
         try:
-            with Client(self.address) as agent:
-                one = agent.call("start_instance", spec(self.shared.config, action.instance), timeout=START_S)
+            one = self.host.start_instance(spec(self.shared.config, action.instance))
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return
         self._watch_processes([one])
-        self._knows_of(one["instance"], one["ofport"])
-        self.shared.put(InstanceStarted(one["instance"], one["ofport"]))
+        self._knows_of(one["instance"], running(one))
+        self.shared.put(InstanceStarted(one["instance"], one["ofport"], Arrangement.of(one)))
 
     def _stop(self, action: StopInstance) -> None:
         try:
-            with Client(self.address) as agent:
-                told = agent.call("stop_instance", action.instance, action.drain_ms, timeout=STOP_S + action.drain_ms / 1000)
+            told = self.host.stop_instance(action.instance, action.drain_ms)
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return
@@ -180,11 +184,26 @@ class Instances(app_manager.RyuApp):
         self._knows_of(action.instance, None)
         self.shared.put(InstanceStopped(action.instance))
 
-    def _knows_of(self, instance: int, ofport: int | None) -> None:
+    def _regrow(self, action: BrickAction) -> None:
+        """A change within an instance; processes that are gone with it are not watched any more."""
+        try:
+            one = self.host.regrow(*call_of(action))
+        except RpcError as error:
+            self.shared.put(RegrowFailed(action.instance, str(error), action))
+            return
+        there, processes = self._watch_processes([one]), self.shared.observed.processes
+        for key in [key for key in processes if key[0] == action.instance and key not in there]:
+            del processes[key]
+        if "report" in one:
+            self.shared.observed.finished.append(one["report"])
+        self._knows_of(action.instance, running(one))
+        self.shared.put(Regrown(action.instance, Arrangement.of(one), action, one.get("brick")))
+
+    def _knows_of(self, instance: int, one: Running | None) -> None:
         """The core is told of this by an event of its own: only other differences make it worth telling everything."""
         if self.known is not None:
-            there = {(other, port) for other, port in self.known if other != instance}
-            self.known = frozenset(there | ({(instance, ofport)} if ofport is not None else set()))
+            others = {other for other in self.known if other.instance != instance}
+            self.known = frozenset(others | ({one} if one is not None else set()))
 
     def _drain(self, action: Drain) -> None:
         """One process after the other, as packets go through them."""

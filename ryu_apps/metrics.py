@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from lego_sdn import __version__
+from ryu_apps import brick_metrics
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared
 
@@ -31,6 +32,7 @@ class Page:
         yield from _instances(self.shared)
         yield from _processes(seen.processes.values())
         yield from _bricks(seen.processes.values())
+        yield from brick_metrics.families(self.shared)
         yield from _switches(self.shared)
         yield _by("lego_alerts", "Alerts by source.", "source", seen.alerts.by_source)
 

@@ -10,6 +10,7 @@ from typing import Any
 from ryu.base import app_manager
 
 from lego_sdn.adapters.rpc import Client
+from lego_sdn.core.brick_actions import kind_of
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import InstanceFailed, Loads
 from lego_sdn.core.load import Report
@@ -22,7 +23,7 @@ GIVEN_UP_S = 10.0
 
 
 class Monitor(app_manager.RyuApp):
-    """A greenthread per process and round; a process that does not answer in time misses the round, and holds nobody up."""
+    """A greenthread per process and round; a process that does not answer in time is in a later round, and holds nobody up."""
 
     _CONTEXTS = {"lego": Shared}  # noqa: RUF012 (Ryu's declaration)
 
@@ -33,6 +34,7 @@ class Monitor(app_manager.RyuApp):
         self.clients: dict[tuple[int, str, int], Client] = {}
         self.asked: set[tuple[int, str, int]] = set()
         self.seen_alerts: dict[tuple[int, str, int], int] = {}
+        self.answers: queue.Queue[Report | None] = queue.Queue()
 
     def start(self) -> None:
         super().start()
@@ -41,21 +43,22 @@ class Monitor(app_manager.RyuApp):
     def _round(self) -> None:
         processes = {_key(process): process for process in self.shared.observed.processes.values()}
         self._forget(set(self.clients) - set(processes))
-        answers: queue.Queue[Report | None] = queue.Queue()
-        waiting = 0
+        waiting = len(self.asked)
         for key, process in processes.items():
             if key not in self.asked:  # else the last round's question is still open
                 self.asked.add(key)
                 waiting += 1
-                spawn(self._pull, process, answers)
-        self.shared.put(Loads(self._collect(answers, waiting), dict(self.shared.observed.bucket_rates)))
+                spawn(self._pull, process, self.answers)
+        seen = self.shared.observed
+        self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses)))
 
-    def _collect(self, answers: queue.Queue[Report | None], waiting: int) -> tuple[Report, ...]:
+    def _collect(self, waiting: int) -> tuple[Report, ...]:
+        """What comes in this round, also to questions of rounds before."""
         deadline = time.monotonic() + 0.8 * self.period
         reports = []
         for _ in range(waiting):
             try:
-                report = answers.get(timeout=max(0.001, deadline - time.monotonic()))
+                report = self.answers.get(timeout=max(0.001, deadline - time.monotonic()))
             except queue.Empty:
                 break
             if report is not None:
@@ -70,7 +73,8 @@ class Monitor(app_manager.RyuApp):
             report = Report.parse(data)
             answers.put(report)
             self._learn(process, data, report)
-            self._pull_alerts(process, client)
+            if self._raises_alerts(process):
+                self._pull_alerts(process, client)
         except LegoError as error:
             answers.put(None)
             self._silent(process, str(error))
@@ -86,6 +90,12 @@ class Monitor(app_manager.RyuApp):
             process.rates = {brick.id: (brick.packets_in - earlier.get(brick.id, 0)) / seconds for brick in report.bricks}
             process.cpu = (report.cpu_s - before["cpu_s"]) / seconds
         process.report, process.at, process.silent_since, process.error = data, now, None, None
+
+    def _raises_alerts(self, process: Process) -> bool:
+        """The last brick of the graph does; as long as the graph is not known, it may be any."""
+        member = self.shared.state.members.get(process.instance)
+        graph = member.arrangement.graph if member else ()
+        return not graph or any(kind_of(brick) == graph[-1] for brick in process.bricks)
 
     def _pull_alerts(self, process: Process, client: Client) -> None:
         key = _key(process)

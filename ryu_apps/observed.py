@@ -78,6 +78,7 @@ class Observed:
     steerings: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_STEERINGS))
     bucket_rates: dict[int, float] = field(default_factory=dict)
     moves: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_MOVES))  # as `move_log.told` has them, oldest first
+    port_losses: dict[int, float] = field(default_factory=dict)  # packets/s that the switch could not put out, by port
     finished: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_FINISHED))  # final load reports of what was stopped
 
 
@@ -107,3 +108,20 @@ class BucketRates:
     def forget(self) -> None:
         """The switch is gone: its counters begin anew."""
         self._before, self._at = {}, None
+
+
+class PortLosses:
+    """Packets/s that a switch could not put out, by port, from its ports' counters."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, int] = {}
+        self._at: float | None = None
+
+    def take(self, ports: Iterable[Port], now: float) -> dict[int, float]:
+        """Rates since the last time, of the ports that lose any; a port that was not there then has none yet."""
+        totals = {port.number: port.tx_dropped for port in ports}
+        seconds, before = (now - self._at if self._at is not None else 0.0), self._before
+        self._before, self._at = totals, now
+        if seconds <= 0:
+            return {}
+        return {port: (total - before[port]) / seconds for port, total in totals.items() if total > before.get(port, total)}

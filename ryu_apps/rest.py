@@ -50,8 +50,8 @@ VIEWS: dict[str, View] = {
 
 # command -> keys of its body: (name, wanted)
 COMMANDS: dict[str, frozenset[str]] = {
-    "replicate": frozenset(),
-    "merge": frozenset({"instance"}),
+    "replicate": frozenset({"instance", "brick"}),
+    "merge": frozenset({"instance", "brick"}),
     "move": frozenset({"buckets", "instance", "assignment"}),
     "pause": frozenset(),
     "resume": frozenset(),
@@ -125,15 +125,19 @@ def command(name: str, body: Mapping[str, Any]) -> Command:
     if wrong:
         known = ", ".join(sorted(COMMANDS[name])) or "none"
         raise Refused(400, "bad request", f"{name} has no key {wrong[0]!r}; its keys: {known}")
-    instance, buckets = body.get("instance"), body.get("buckets", [])
+    instance, buckets, brick = body.get("instance"), body.get("buckets", []), body.get("brick")
     if instance is not None and not _is_whole(instance):
         raise Refused(400, "bad request", f"instance: wanted a number, found {instance!r}")
     if not isinstance(buckets, list) or not all(_is_whole(bucket) for bucket in buckets):
         raise Refused(400, "bad request", f"buckets: wanted a list of numbers, found {buckets!r}")
+    if brick is not None and not isinstance(brick, str):
+        raise Refused(400, "bad request", f"brick: wanted a kind to replicate, or the id of a replica to merge, found {brick!r}")
+    if name == "replicate" and instance is not None and brick is None:
+        raise Refused(400, "bad request", "replicate wants the kind of a brick along with an instance")
     assignment = _assignment(body.get("assignment", {}))
     if name == "move" and (instance is None or not buckets) == (not assignment):
         raise Refused(400, "bad request", 'move wants {"buckets": [numbers], "instance": number}, or {"assignment": {instance: [numbers]}}')
-    return Command(name, instance, tuple(buckets), assignment)  # type: ignore[arg-type]
+    return Command(name, instance, tuple(buckets), brick, assignment)  # type: ignore[arg-type]
 
 
 def _assignment(given: Any) -> tuple[tuple[int, int], ...]:

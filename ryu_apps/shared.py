@@ -19,11 +19,13 @@ from typing import Any, NoReturn
 from ryu.cfg import CONF
 from ryu.lib import hub
 
-from lego_sdn.adapters import configfile
+from lego_sdn.adapters import configfile, costfile
 from lego_sdn.adapters.store import MEMORY, Entry, Store, Stored, StoreError
 from lego_sdn.core.config import Config
+from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import HostError, LegoError
 from lego_sdn.core.events import Action, Command, Event, Note, Steer
+from lego_sdn.core.measured import CostError
 from lego_sdn.core.state import State, fresh
 from ryu_apps.observed import Observed
 from ryu_apps.openflow import Flow
@@ -69,7 +71,7 @@ class Shared:
         self.store = self._open_store()
         stored = self.store.load()
         usable = stored is not None and stored.buckets == self.config.buckets
-        self.state = fresh(self.config, stored.assignment if stored and usable else None)
+        self.state = fresh(self.config, stored.assignment if stored and usable else None, profiled_costs(self.config))
 
     # ---- to the core ----
     def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:
@@ -141,6 +143,18 @@ def read_config() -> tuple[str | None, Config]:
     """The file named by --lego-config or LEGO_CONFIG and what it says; (None, defaults) where none is named. ConfigError if it is wrong."""
     path = getattr(CONF, "lego_config", None) or os.environ.get("LEGO_CONFIG") or None
     return (path, configfile.load(path)) if path else (None, Config())
+
+
+def profiled_costs(config: Config) -> Costs | None:
+    """What `lego profile` stored with the model, with what bricks are to burn on top; None, and a warning, if it is of no use."""
+    try:
+        costs = costfile.read(config.model) if config.model else None
+        if costs is not None and (costs.nf, costs.layout) != (config.nf, config.layout):
+            raise CostError(f"costs of {config.model} are those of {costs.nf}, {costs.layout}")
+        return costs.slowed(config.instance.slow_us) if costs is not None else None
+    except CostError as error:
+        LOG.warning("costs are learned while it runs: %s", error)
+        return None
 
 
 def store_path(run_dir: str) -> str:

@@ -14,7 +14,7 @@ from ryu.base import app_manager
 from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 
-from lego_sdn.adapters.rpc import Client
+from lego_sdn.adapters.hosts import AgentHost
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.rules import Rule
@@ -23,7 +23,7 @@ from ryu_apps import openflow
 from ryu_apps.ahead import Ahead
 from ryu_apps.hurry import Hurry
 from ryu_apps.mover import Mover, Rules
-from ryu_apps.observed import Bridge, BucketRates
+from ryu_apps.observed import Bridge, BucketRates, PortLosses
 from ryu_apps.shared import Shared, every, spawn
 from ryu_apps.switch import Switch, SwitchError
 
@@ -50,6 +50,7 @@ class Steering(app_manager.RyuApp):
         self.rates = BucketRates()
         self.ahead: Ahead | None = None
         self.mover = Mover(lego, Rules(self._prepare, self._carry_out, self._send_frames, lambda: self.switch is not None))
+        self.losses = PortLosses()
         lego.performers[Steer] = self.work.put
         lego.read_flows = self.flows
 
@@ -233,9 +234,8 @@ class Steering(app_manager.RyuApp):
         """
         rounds = Hurry(switch, self.installed or frozenset())
         try:
-            with Client(self.shared.config.agent, timeout=10.0) as agent:
-                for _ in range(2):
-                    agent.call("flush_cache")
+            for _ in range(2):
+                AgentHost(self.shared.config.agent).flush_cache()
         except RpcError as error:
             raise SwitchError(f"cannot tell whether cached flows are revalidated: {error}") from error
         finally:
@@ -263,8 +263,9 @@ class Steering(app_manager.RyuApp):
         """Counters at the monitor's pace, and whether the rules are still there."""
         for switch in list(self.switches.values()):
             try:
-                self.shared.observed.bridges[switch.dpid].counters = tuple(switch.ports())
+                ports = self.shared.observed.bridges[switch.dpid].counters = tuple(switch.ports())
                 if switch is self.switch:
+                    self.shared.observed.port_losses = self.losses.take(ports, time.monotonic())
                     self._count(switch)
             except SwitchError as error:
                 LOG.warning("%s", error)

@@ -10,6 +10,7 @@ from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.headers import within
 from lego_sdn.core.rules import Cookie
 from lego_sdn.core.steering import FAMILIES
+from ryu_apps import brick_views
 from ryu_apps.observed import Process
 from ryu_apps.promises import changed_features, extractor_of
 from ryu_apps.shared import Shared
@@ -34,7 +35,9 @@ def status(shared: Shared) -> dict[str, Any]:
         "exact": config.exact,
         "buckets": config.buckets,
         "paused": state.paused,
-        "change": None if state.change is None else {"kind": state.change.kind, "instance": state.change.instance},
+        "scaling": brick_views.scaling(state),
+        "sla": brick_views.promise(state),
+        "change": brick_views.change(state),
         "instances": [_instance(shared, number) for number in sorted(state.members)],
         "bridge": {"name": config.switch.bridge, "connected": state.switch is not None, "dpid": _dpid(state.switch)},
         "agent": {"socket": config.agent, "answers": seen.agent is not None, "error": None if seen.agent else seen.agent_error},
@@ -97,9 +100,14 @@ def graph(shared: Shared) -> dict[str, Any]:
 
 
 def bricks(shared: Shared) -> dict[str, Any]:
-    """Every brick as its process last reported it, with rates between the last two reports."""
+    """Every brick as its process last reported it, with rates between the last two reports, its cost and what that was estimated to be."""
     now = time.monotonic()
-    rows = [row for process in shared.observed.processes.values() for row in _bricks_of(process, now)]
+    more = brick_views.assessed(shared.state)
+    rows = [
+        row | brick_views.cost(shared.state.costs, row) | more.get((row["instance"], row["id"]), {})
+        for process in shared.observed.processes.values()
+        for row in _bricks_of(process, now)
+    ]
     processes = [_process(process, now) for process in shared.observed.processes.values()]
     return {"bricks": rows, "processes": processes}
 
@@ -185,6 +193,7 @@ def _instance(shared: Shared, number: int) -> dict[str, Any]:
     if load is not None:
         names = ("packets", "cpu", "queue", "drops", "service_us")
         row["load"] = {name: round(getattr(load, name), 6) for name in names}
+    row["bottleneck"] = brick_views.bottleneck(shared.state.diagnoses.get(number))
     return row
 
 

@@ -29,10 +29,13 @@ def _mapped(doing: str) -> Iterator[None]:
 
 
 class Cgroups:
-    """The cgroups of this host; `version` is 2, 1, or None where there is no cpu controller."""
+    """The cgroups of this host; `version` is 2, 1, or None where there is no cpu controller.
 
-    def __init__(self, root: Path = ROOT) -> None:
-        self.root = Path(root)
+    period_us  over which quotas are reckoned
+    """
+
+    def __init__(self, root: Path = ROOT, period_us: int = PERIOD_US) -> None:
+        self.root, self.period_us = Path(root), period_us
         self.version, self._hierarchies = _find(self.root)
 
     def group(self, name: str) -> Group:
@@ -42,7 +45,7 @@ class Cgroups:
                 f"CPU quotas need the cpu controller of cgroups, and {self.root} has none; mount it (mount -t cgroup2 none {ROOT}), "
                 f"{INSTEAD}"
             )
-        return Group(self.version, [hierarchy / name for hierarchy in self._hierarchies])
+        return Group(self.version, [hierarchy / name for hierarchy in self._hierarchies], self.period_us)
 
     def create(self, name: str) -> Group:
         """A new group without a quota, right below the root. HostError if the host does not allow it."""
@@ -64,8 +67,8 @@ class Cgroups:
 class Group:
     """One group of processes. `directories[0]` has the cpu controller; v1 may keep its accounts in a second hierarchy."""
 
-    def __init__(self, version: int, directories: list[Path]) -> None:
-        self.version, self.directories = version, directories
+    def __init__(self, version: int, directories: list[Path], period_us: int = PERIOD_US) -> None:
+        self.version, self.directories, self.period_us = version, directories, period_us
 
     @property
     def directory(self) -> Path:
@@ -76,7 +79,7 @@ class Group:
         """Let the group's processes use `cores` together (0.2 is a fifth of one core); None: as much as there is."""
         if cores is not None and not cores > 0:
             raise HostError(f"a CPU quota of {cores} cores is impossible: it must be above 0, or null for none")
-        period = PERIOD_US if cores is None else max(PERIOD_US, math.ceil(LEAST_QUOTA_US / cores))
+        period = self.period_us if cores is None else max(self.period_us, math.ceil(LEAST_QUOTA_US / cores))
         quota = None if cores is None else round(cores * period)
         with _mapped(f"set the CPU quota of {self.directory.name}"):
             if self.version == 2:

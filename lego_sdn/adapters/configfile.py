@@ -9,7 +9,7 @@ import yaml
 
 from lego_sdn.core.config import Config, KeyProblem
 from lego_sdn.core.errors import ConfigError
-from lego_sdn.core.scaling import policy
+from lego_sdn.core.policies import policy
 
 
 class _Loader(yaml.SafeLoader):

@@ -159,6 +159,14 @@ class Ovs:
         found = json.loads(self._vsctl("--format=json", "--columns=name", "find", table, f"external_ids:{MARK}={self.run}"))
         return sorted(row[0] for row in found["data"])
 
+    def replace_flows(self, bridge: str, flows: Path) -> None:
+        """Give a bridge that no controller steers the flows of a file, as ovs-ofctl reads them, instead of all that it has."""
+        self._tool("ovs-ofctl", f"--timeout={self.timeout_s}", "--protocols=OpenFlow13", "replace-flows", bridge, str(flows))
+
+    def ofport(self, port: str) -> int:
+        """The OpenFlow number of a port."""
+        return int(self._wanted("Interface", port, "ofport"))
+
     def flush_cache(self) -> float:
         """Wait until no cached flow of the datapath predates the rules as they are now; milliseconds it took.
 

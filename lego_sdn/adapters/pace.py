@@ -16,7 +16,9 @@ _AT_ONCE = 1024  # frames per go at most: what one sendmmsg takes
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast: `pps` packets per second, or `speed` times as fast as captured, or neither: as fast as it goes.
+    """How fast: `pps` packets per second, or `speed` times as fast as captured, or a `shape`, or nothing of these: as fast as it goes.
+
+    A shape is times of constant rate, one after the other: (seconds, packets per second). After its end nothing is due any more.
 
     Packets have a fixed schedule from the start on. No more than 1 ms of it is sent in one go, and after a delay the schedule is
     caught up with at twice the rate at most; so the average never exceeds what was asked for.
@@ -24,10 +26,14 @@ class Pace:
 
     pps: float | None = None
     speed: float | None = None
+    shape: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.pps is not None and self.speed is not None:
-            raise ConfigError("give a rate in packets per second or a speed relative to the capture, not both")
+        if (self.pps is not None) + (self.speed is not None) + bool(self.shape) > 1:
+            raise ConfigError("give a rate in packets per second, a speed relative to the capture or a shape, not two of them")
+        for part in self.shape:
+            if len(part) != 2 or not all(0 < value < float("inf") for value in part):
+                raise ConfigError(f"a part of a shape is seconds and packets per second, both above zero, not {part}")
         for name, value in (("rate", self.pps), ("speed", self.speed)):
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"the {name} must be above zero, not {value}")
@@ -39,9 +45,21 @@ class Pace:
         """
         if self.pps is not None:
             return (np.arange(first, first + len(times_ns)) * (1e9 / self.pps)).astype(np.int64)
+        if self.shape:
+            return np.interp(np.arange(first, first + len(times_ns)), *self._corners()).astype(np.int64)
         if self.speed is not None:
             return np.maximum.accumulate(((times_ns - origin_ns) / self.speed).astype(np.int64))
         return None
+
+    @property
+    def packets(self) -> int:
+        """Packets of the whole shape."""
+        return round(sum(seconds * pps for seconds, pps in self.shape))
+
+    def _corners(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the shape's rate changes: packets so far, nanoseconds from the start."""
+        seconds, pps = np.array(self.shape).T
+        return np.r_[0.0, np.cumsum(seconds * pps)], np.r_[0.0, np.cumsum(seconds)] * 1e9
 
 
 FASTEST = Pace()

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-import numpy as np
-
 from bricks.frames import Frames
 from lego_sdn.adapters.pace import Pace
 from lego_sdn.adapters.sender import Sender, Sent, Stamps
@@ -86,7 +84,7 @@ def _work(plan: Plan, pipe: Connection) -> None:
 
 def _send(sender: Sender, plan: Plan) -> Sent:
     left = max(1, round(plan.rate * plan.seconds)) if plan.rate else None
-    frames = tiled(plan.frames, min(left, MOST) if left else len(plan.frames))
+    frames = plan.frames.tiled(min(left, MOST) if left else len(plan.frames))
     total, pace, deadline = Sent(), Pace(pps=plan.rate), time.monotonic() + plan.seconds
     while left is None or left > 0:
         count = len(frames) if left is None else min(left, len(frames))
@@ -97,9 +95,3 @@ def _send(sender: Sender, plan: Plan) -> Sent:
         if left is None and time.monotonic() >= deadline:
             break
     return total
-
-
-def tiled(frames: Frames, count: int) -> Frames:
-    """`count` frames: the given ones again and again, their bytes held once."""
-    rounds = -(-count // len(frames))
-    return Frames(frames.buffer, *(np.tile(column, rounds)[:count] for column in frames[1:5]))

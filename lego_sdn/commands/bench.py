@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from lego_sdn.commands.ending import ends_in_order
 
 if TYPE_CHECKING:
     from lego_sdn.bench.inputs import Bench
@@ -52,7 +51,7 @@ def bench(rows: tuple[str, ...], as_list: bool, as_json: bool, **given: Any) -> 
             if row.name in wanted:
                 click.echo(f"{row.name:<24} {row.what} [{row.unit}]")
         return
-    with _ends_in_order(), tempfile.TemporaryDirectory(prefix="lego-bench-") as folder:
+    with ends_in_order(), tempfile.TemporaryDirectory(prefix="lego-bench-") as folder:
         failed = _run(_bench(Path(folder), given), wanted, as_json)
     raise click.exceptions.Exit(1 if failed else 0)
 
@@ -99,18 +98,3 @@ def _begins(progress: Any, group: str) -> None:
     """What is being measured, in a line that the next output writes over; only on a terminal."""
     if progress.is_terminal:
         progress.print(f"measuring: {group} ...", style="dim", end="\r")
-
-
-@contextmanager
-def _ends_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the bench as Ctrl-C does: what it made is removed."""
-
-    def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

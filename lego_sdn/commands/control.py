@@ -11,7 +11,6 @@ import click
 from lego_sdn.core.errors import HostError, LegoError
 
 TIMEOUT_S = 10.0
-STAMPS = ("gaps", "repeats", "reordered")  # of stamps, by instance
 
 
 class Refused(LegoError):
@@ -33,8 +32,10 @@ def asks(command: Callable) -> Callable:
 @asks
 def status(lego_config: str | None, rest: str | None, as_json: bool) -> None:
     """Show the running system: what is missing, instances and their load, rules, alerts."""
+    from lego_sdn.commands.status_view import show
+
     found = request(where(rest, lego_config), "GET", "status")
-    _print_json(found) if as_json else _show_status(found)
+    print_json(found) if as_json else show(found)
 
 
 @click.command("flows")
@@ -43,22 +44,27 @@ def status(lego_config: str | None, rest: str | None, as_json: bool) -> None:
 def flows(everything: bool, lego_config: str | None, rest: str | None, as_json: bool) -> None:
     """Show steering rules with packet counts by owner and bucket."""
     found = request(where(rest, lego_config), "GET", "flows")
-    _print_json(found) if as_json else _show_flows(found, everything)
+    print_json(found) if as_json else _show_flows(found, everything)
 
 
 @click.command("replicate")
+@click.option("--brick", metavar="KIND", help="Replicate this kind of brick (e.g. unsupervised-network) within an instance instead.")
+@click.option("--instance", type=int, help="In which instance; may be left out where one runs.")
 @asks
-def replicate(lego_config: str | None, rest: str | None, as_json: bool) -> None:
-    """Start one more instance."""
-    _do("replicate", {}, where(rest, lego_config), as_json)
+def replicate(brick: str | None, instance: int | None, lego_config: str | None, rest: str | None, as_json: bool) -> None:
+    """Start one more instance, or one more replica of a brick."""
+    if instance is not None and brick is None:
+        raise click.UsageError("--instance says where a brick is replicated: give --brick KIND too")
+    _do("replicate", _body(instance=instance, brick=brick), where(rest, lego_config), as_json)
 
 
 @click.command("merge")
-@click.option("--instance", type=int, help="The instance that goes; default: the least loaded.")
+@click.option("--brick", metavar="ID", help="Stop this replica (e.g. unsupervised-network-1) instead; its kind's others take over.")
+@click.option("--instance", type=int, help="The instance that goes (default: the least loaded), or that has the replica.")
 @asks
-def merge(instance: int | None, lego_config: str | None, rest: str | None, as_json: bool) -> None:
-    """Give an instance's buckets to the others and stop it."""
-    _do("merge", {} if instance is None else {"instance": instance}, where(rest, lego_config), as_json)
+def merge(brick: str | None, instance: int | None, lego_config: str | None, rest: str | None, as_json: bool) -> None:
+    """Give an instance's buckets to the others and stop it, or stop a replica of a brick."""
+    _do("merge", _body(instance=instance, brick=brick), where(rest, lego_config), as_json)
 
 
 @click.command("move")
@@ -134,51 +140,17 @@ def request(address: tuple[str, int], method: str, name: str, body: Any = None) 
     return answer
 
 
+def _body(**given: Any) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def _do(name: str, body: dict[str, Any], address: tuple[str, int], as_json: bool) -> None:
     answer = request(address, "POST", name, body)
-    _print_json(answer) if as_json else click.echo(f"{name} is begun; 'lego status' shows how it goes")
+    print_json(answer) if as_json else click.echo(f"{name} is begun; 'lego status' shows how it goes")
 
 
-def _print_json(data: Any) -> None:
+def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2))
-
-
-def _show_status(found: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    bridge, agent, rules = found["bridge"], found["agent"], found["rules"]
-    console.print(f"[bold]{found['state']}[/bold] for {found['uptime_s']:.0f} s: {found['nf']} ({found['layout']}), ", end="")
-    exact = "exact" if found["exact"] else "without shadows (lego granularity says what differs)"
-    console.print(f"{exact}, {found['buckets']} buckets{', scaling paused' if found['paused'] else ''}")
-    for sentence in found["missing"]:
-        console.print(f"[yellow]missing:[/yellow] {sentence}", soft_wrap=True)
-    console.print(f"bridge {bridge['name']}: {'connected, ' + bridge['dpid'] if bridge['connected'] else 'not connected'}; ", end="")
-    console.print(f"agent: {'answers' if agent['answers'] else 'does not answer'}; rules: version {rules['in_force']}", end="")
-    console.print(f" ({rules['version']} wanted)" if rules["version"] != rules["in_force"] else "", end="")
-    console.print(f"; alerts: {found['alerts']}")
-    if found["instances"]:
-        console.print(_instances(found["instances"]))
-
-
-def _instances(rows: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
-
-    table = Table()
-    columns = ("instance", "phase", "port", "buckets", "packets/s", "CPU of quota", "queue", "lost/s", "µs/packet", *STAMPS)
-    for column in columns:
-        table.add_column(column, justify="left" if column == "phase" else "right")
-    for row in rows:
-        load, stamps = row.get("load"), row.get("stamps")
-        cells = [str(row[key]) for key in ("instance", "phase", "ofport", "buckets")]
-        if load:
-            cells += [f"{load['packets']:.0f}", f"{load['cpu']:.0%}", f"{load['queue']:.0%}"]
-            cells += [f"{load['drops']:.0f}", f"{load['service_us']:.1f}"]
-        if stamps:
-            cells += [""] * (len(columns) - len(STAMPS) - len(cells))
-            cells += [f"{stamps[name]:,}" for name in STAMPS]
-        table.add_row(*cells)
-    return table
 
 
 def _show_flows(found: dict[str, Any], everything: bool) -> None:

@@ -23,6 +23,7 @@ class Replay:
     speed: float | None
     stamps: str | None
     rounds: int
+    shape: tuple[tuple[float, float], ...]
 
 
 @click.command("replay", short_help="Send a capture into an interface at a given rate.")
@@ -31,6 +32,9 @@ class Replay:
 @click.option("--namespace", help="Network namespace that has the interface (default: this one).")
 @click.option("--pps", type=_POSITIVE, help="Packets per second.")
 @click.option("--speed", type=_POSITIVE, help="Times as fast as captured (default 1).")
+@click.option(
+    "--shape", metavar="SECONDS:PPS,...", help='"5:100,30:800,10:100": times of constant rate; the captures as often as it takes.'
+)
 @click.option("--fastest", is_flag=True, help="As fast as it goes.")
 @click.option("--stamp", is_flag=True, help="Give every frame a trailer: magic, sequence number, nanoseconds.")
 @click.option("--stamp-clock", is_flag=True, help="Stamp the time of sending, not the capture's own; implies --stamp.")
@@ -38,9 +42,13 @@ class Replay:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay(captures: tuple[str, ...], as_json: bool, fastest: bool, stamp: bool, stamp_clock: bool, **given: Any) -> None:
     """Send captures, as one time line, into an interface: padded to their length on the wire, otherwise as they are."""
-    if sum((fastest, given["pps"] is not None, given["speed"] is not None)) > 1:
-        raise click.UsageError("--pps, --speed and --fastest exclude each other")
-    if not fastest and given["pps"] is None and given["speed"] is None:
+    given["shape"] = parse_shape(given["shape"] or "")
+    chosen = sum((fastest, given["pps"] is not None, given["speed"] is not None, bool(given["shape"])))
+    if chosen > 1:
+        raise click.UsageError("--pps, --speed, --shape and --fastest exclude each other")
+    if given["shape"] and (stamp or given["rounds"] > 1):
+        raise click.UsageError("--shape repeats the captures by itself: without --loop, and with --stamp-clock instead of --stamp")
+    if not chosen:
         given["speed"] = 1.0
     stamps = "clock" if stamp_clock else "capture" if stamp else None
     result = _replay(captures, Replay(stamps=stamps, **given))
@@ -57,16 +65,29 @@ def replay(captures: tuple[str, ...], as_json: bool, fastest: bool, stamp: bool,
             click.echo(f"{result[key]:,} packets {what}")
 
 
+def parse_shape(text: str) -> tuple[tuple[float, float], ...]:
+    """ "5:100,30:800" as (seconds, packets/s); UsageError names what is wrong."""
+    parts = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        seconds, _, pps = part.partition(":")
+        try:
+            parts.append((float(seconds), float(pps)))
+        except ValueError:
+            raise click.UsageError(f"--shape: {part!r} is no part of one; wanted SECONDS:PPS, for example 5:100") from None
+    return tuple(parts)
+
+
 def _replay(captures: tuple[str, ...], how: Replay) -> dict[str, Any]:
     from bricks.frames import read_frames
     from lego_sdn.adapters.pace import Pace
     from lego_sdn.adapters.sender import Sender, Sent, Stamps
 
-    pace = Pace(pps=how.pps, speed=how.speed)
+    pace = Pace(pps=how.pps, speed=how.speed, shape=how.shape)
     with Sender(how.interface, how.namespace) as sender:  # before reading: what cannot be sent to is said at once
         frames = read_frames(captures)
         for warning in frames.warnings:
             click.echo(f"lego: {warning}", err=True)
+        frames = frames.tiled(pace.packets) if how.shape else frames
         count = len(frames.times_ns)
         span_ns = int(frames.times_ns.max() - frames.times_ns.min()) if count else 0
         total = Sent()

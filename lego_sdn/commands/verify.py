@@ -69,7 +69,7 @@ def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, *
     wanted = Wanted(**given)
     events = parse_events(wanted.events or "")
     model = _model(captures, model_file)
-    splits = _table_splits(model, wanted.replicas) if wanted.table2 else [_split(model, wanted, events)]
+    splits = table_splits(model, wanted.replicas) if wanted.table2 else [_split(model, wanted, events)]
     with progress_bar("verify") as progress:
         outcome = play(list(captures), model, splits, progress)
     for warning in outcome.summary.warnings:
@@ -145,7 +145,7 @@ def _owners(path: Path) -> tuple[int, ...]:
     return tuple(owner - 1 for owner in found.owners)
 
 
-def _table_splits(model: Model, replicas: int) -> list[Split]:
+def table_splits(model: Model, replicas: int) -> list[Split]:
     """The paper's rows, which have no shadows, and ours."""
     from bricks.fleet import Split
     from lego_sdn.core.headers import GROUPS, SRC_IP

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lego_sdn.core.brick_actions import Arrangement
 from lego_sdn.core.events import Drain, StartInstance, Steer, StopInstance
 from lego_sdn.core.plan import Owners, balance, moves, place, weights
-from lego_sdn.core.state import Backoff, Change, Member, State, Turn
+from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, Member, State, Turn
 
-GIVE_UP_AFTER = 5  # failures in a row
-GIVE_UP_S = 300.0
-FIRST_RETRY_S = 0.5
 SETTLED_S = 60.0  # an instance that lived this long did not die of its start
 
 
@@ -52,9 +50,9 @@ def _list(instances: list[int]) -> str:
 
 
 # ---- what happens to an instance ----
-def started(turn: Turn, instance: int, ofport: int) -> None:
+def started(turn: Turn, instance: int, ofport: int, arrangement: Arrangement) -> None:
     """It takes packets now: give it its share of the buckets."""
-    turn.enter(instance, "running", ofport=ofport)
+    turn.enter(instance, "running", ofport=ofport, arrangement=arrangement)
     running = turn.state.running
     load = load_of_buckets(turn.state)
     before = turn.state.owners
@@ -69,7 +67,7 @@ def gone(turn: Turn, instance: int) -> None:
     _spread(turn)
     change = turn.state.change
     if change is not None and change.instance == instance:
-        _finish(turn, "done" if change.kind == "merge" else "given up")
+        finish(turn, "done" if change.kind == "merge" and change.action is None else "given up")
 
 
 def died(turn: Turn, instance: int, error: str) -> None:
@@ -79,7 +77,7 @@ def died(turn: Turn, instance: int, error: str) -> None:
     if member.phase == "running":
         _failure(turn, young=turn.now - member.since < SETTLED_S)
         change = turn.state.change
-        if change is not None and change.kind == "replicate" and change.instance == instance:
+        if change is not None and change.instance == instance and (change.kind == "replicate" or change.action is not None):
             turn.set(change=None)
     stop(turn, instance)
     _spread(turn)
@@ -109,13 +107,12 @@ def _spread(turn: Turn) -> None:
 
 
 def _failure(turn: Turn, young: bool) -> None:
-    """Wait longer after each failure in a row, then give up for a while."""
-    failures = turn.state.backoff.failures + 1 if young else 0
-    wait = 0.0 if not failures else GIVE_UP_S if failures >= GIVE_UP_AFTER else FIRST_RETRY_S * 2.0 ** (failures - 1)
-    turn.set(backoff=Backoff(failures, turn.now + wait))
-    if failures >= GIVE_UP_AFTER:
-        text = f"gave up starting instances for {GIVE_UP_S:.0f} s after {failures} failures in a row; command resume tries again at once"
-        turn.note("failed", text)
+    """Of a start, or of an instance that did not live long."""
+    backoff = turn.state.backoff.after_failure(turn.now) if young else Backoff(0, turn.now)
+    turn.set(backoff=backoff)
+    if backoff.failures >= GIVE_UP_AFTER:
+        gave_up = f"gave up starting instances for {GIVE_UP_S:.0f} s after {backoff.failures} failures in a row"
+        turn.note("failed", f"{gave_up}; command resume tries again at once")
 
 
 # ---- carrying a change on ----
@@ -130,13 +127,13 @@ def advance(turn: Turn) -> None:
             turn.enter(change.instance, "draining")
             turn.do(Drain(change.instance, round(state.config.scaling.drain_s * 1000)))
         return  # done when it is gone
-    _finish(turn, "done")
+    finish(turn, "done")
 
 
-def _finish(turn: Turn, word: str) -> None:
+def finish(turn: Turn, word: str) -> None:
     change = turn.state.change
     assert change is not None
-    turn.set(change=None, quiet_until=turn.now + turn.state.config.scaling.cooldown_s, refused="")
+    turn.set(change=None, quiet_until=turn.now + turn.state.config.scaling.cooldown_s, refused="", advice="")
     turn.note(change.kind, f"{change.kind} {word} after {turn.now - change.since:.2f} s", change.instance)
 
 
@@ -154,7 +151,7 @@ def _steer(turn: Turn) -> None:
 
 
 def _settle(state: State) -> bool:
-    return state.change is not None and state.change.kind == "merge"
+    return state.change is not None and state.change.kind == "merge" and state.change.action is None
 
 
 def send(turn: Turn, steer: Steer) -> None:
@@ -165,6 +162,8 @@ def send(turn: Turn, steer: Steer) -> None:
 def _carried(turn: Turn) -> None:
     """The change in flight is carried by the last `Steer`, as soon as what it wants is in there."""
     change, sent = turn.state.change, turn.state.sent
+    if change is not None and change.action is not None:
+        return  # no rule has a part in it
     waiting = change is not None and change.kind == "replicate" and change.instance not in turn.state.running
     if change is not None and change.version is None and sent is not None and not sent.keep and not waiting:
         turn.set(change=replace(change, version=sent.version))

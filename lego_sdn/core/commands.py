@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lego_sdn.core import changes
+from lego_sdn.core import changes, regrow
+from lego_sdn.core.brick_actions import BrickAction, StartReplica, StopReplica
+from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Command
 from lego_sdn.core.manager import cannot_replicate
 from lego_sdn.core.room import lacking_room
@@ -12,14 +14,18 @@ BY_OPERATOR = "asked by the operator"
 
 
 def command(turn: Turn, event: Command) -> None:
-    """pause and resume at once; replicate, merge and move if nothing is in flight and it can be done."""
+    """pause and resume at once; replicate, merge (of instances or bricks) and move if nothing is in flight and it can be done."""
     if event.name in ("pause", "resume"):
-        turn.set(paused=event.name == "pause", backoff=Backoff() if event.name == "resume" else turn.state.backoff)
+        turn.set(paused=event.name == "pause")
+        if event.name == "resume":
+            turn.set(backoff=Backoff(), regrowing=Backoff())
         turn.note("pause", "scaling is paused" if turn.state.paused else "scaling goes on")
         return
     reason = refusal(turn.state, event, turn.now)
     if reason is not None:
         turn.note("refused", f"{event.name} refused: {reason}", event.instance)
+    elif event.brick is not None:
+        regrow.begin(turn, within(turn.state, event), BY_OPERATOR)
     elif event.name == "replicate":
         changes.replicate(turn, BY_OPERATOR)
     elif event.name == "merge":
@@ -43,10 +49,36 @@ def refusal(state: State, event: Command, now: float) -> str | None:
 
 
 def _replicate(state: State, event: Command, now: float) -> str | None:
-    return cannot_replicate(state, now)
+    return cannot_replicate(state, now) if event.brick is None else _within(state, event)
+
+
+def _within(state: State, event: Command) -> str | None:
+    try:
+        return regrow.cannot(state, within(state, event))
+    except Unclear as unclear:
+        return str(unclear)
+
+
+def within(state: State, event: Command) -> BrickAction:
+    """What a command about a brick asks of which instance. Unclear if that is not said and cannot be told."""
+    assert event.brick is not None
+    merging = event.name == "merge"
+    instances = state.running if event.instance is None else (event.instance,)
+    if event.instance is None and merging:
+        instances = tuple(i for i in state.running if event.brick in state.members[i].arrangement.bricks)
+    if len(instances) != 1:
+        found = f"instances {', '.join(map(str, instances))} have it" if instances else "no instance that runs has it"
+        raise Unclear(f"{event.brick}: name the instance; {found}")
+    return StopReplica(instances[0], event.brick) if merging else StartReplica(instances[0], event.brick)
+
+
+class Unclear(LegoError):
+    """A command that may mean more than one thing, or nothing."""
 
 
 def _merge(state: State, event: Command, now: float) -> str | None:
+    if event.brick is not None:
+        return _within(state, event)
     least = state.config.scaling.min_instances
     if event.instance is not None and event.instance not in state.running:
         return f"instance {event.instance} does not run; there are {list(state.running)}"

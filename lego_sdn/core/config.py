@@ -129,41 +129,65 @@ class Instance(Section):
     """What every instance gets: CPU quota of each of its processes in cores (null: no limit), placement of its bricks, batch limit,
     bound of its state in streams, alert threshold (null: the model's).
 
-    slow_us  CPU microseconds that a kind of brick burns for every packet, for experiments with the costs of another implementation
+    cpu_period_ms  over which the quota is reckoned: a process that has used it up waits for so long at the most; a long one costs less
+    memory_mb  that its processes should use together at the most
+    slow_us    CPU microseconds that a kind of brick burns for every packet, for experiments with the costs of another implementation
     """
 
     cpu_quota: float | None = _maybe(None, "cores, from 0.01 to 1024", lambda v: _number(v) and 0.01 <= v <= 1024)
+    cpu_period_ms: int = _count(20, 1, 1000)
     placement: str = _choice("chained", "chained", "separate")
     batch: int = _count(256, 1, 65536)
     streams: int = _count(200_000, 1024, 100_000_000)
     threshold: float | None = _maybe(None, "a score", _number)
+    memory_mb: float | None = _maybe(None, "megabytes, above 0", lambda v: _number(v) and v > 0)
     slow_us: Mapping[str, float] = field(
         default_factory=dict, hash=False, metadata={"wanted": "kinds of bricks with microseconds from 0 to 1000000", "check": are_amounts}
     )
 
 
 @dataclass(frozen=True, slots=True)
+class Sla(Section):
+    """What is promised end to end: latency from the interface to the score, and loss. Where one is null, nothing is promised.
+
+    latency_ms  is divided among the bricks; `tolerance`: share of the packets that may be later
+    loss        share of the packets that may be lost; window_s: over which both are reckoned
+    """
+
+    latency_ms: float | None = _maybe(None, "milliseconds, above 0", lambda v: _number(v) and v > 0)
+    loss: float | None = _maybe(None, "a share from 0, below 1", lambda v: _number(v) and 0 <= v < 1)
+    tolerance: float = _key(0.01, "a share from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
+    window_s: float = _seconds(5.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Scaling(Section):
     """When to replicate and merge. Water marks are shares of the CPU quota; `up_after`, `down_after` count load reports in a row.
 
+    mode          act, or advise: say what would be done, and do nothing but keep min_instances running
+    reallocate    CPU quotas may go from bricks with little to do to the bottleneck, before anything is started
     period_s      between load reports
     queue_high    share of a ring that may wait before an instance counts as overloaded
     merge_target  share of the CPU quota that the rest may reach if an instance goes
-    cooldown_s    rest after a change, before the next one
+    cooldown_s    rest after a change, before the next one; what is known not to suffice does not wait
+    horizon_s     how far a predictive policy looks ahead: about the time until a new instance takes packets
     """
 
-    policy: str = _text("water-marks")
+    policy: str = _text("bricks")
+    mode: str = _choice("act", "act", "advise")
+    reallocate: bool = _flag(True)
     min_instances: int = _count(1, 1, 64)
     max_instances: int = _count(4, 1, 64)
-    high_water: float = _share(0.8)
+    high_water: float = _share(0.85)
     low_water: float = _share(0.3)
-    merge_target: float = _share(0.6)
+    merge_target: float = _share(0.65)
     queue_high: float = _share(0.5)
     period_s: float = _seconds(0.5)
     up_after: int = _count(2, 1, 1000)
     down_after: int = _count(10, 1, 1000)
     cooldown_s: float = _seconds(5.0)
     drain_s: float = _seconds(5.0)
+    horizon_s: float = _seconds(2.0)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
@@ -202,6 +226,7 @@ class Config(Section):
     capture: Capture = field(default_factory=Capture)
     instance: Instance = field(default_factory=Instance)
     scaling: Scaling = field(default_factory=Scaling)
+    sla: Sla = field(default_factory=Sla)
     rest: Rest = field(default_factory=Rest)
 
     def __post_init__(self) -> None:
@@ -226,7 +251,7 @@ class Config(Section):
         return dataclasses.asdict(self)
 
 
-SECTIONS = {"switch": Switch, "forward": Forward, "capture": Capture, "instance": Instance, "scaling": Scaling, "rest": Rest}
+SECTIONS = {"switch": Switch, "forward": Forward, "capture": Capture, "instance": Instance, "scaling": Scaling, "sla": Sla, "rest": Rest}
 
 
 def _build(section: type[Any], data: Mapping[str, Any], path: str) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lego_sdn.core.brick_actions import Arrangement, BrickAction, RegrowFailed, Regrown
 from lego_sdn.core.load import Report
 from lego_sdn.core.moves import Moved
 
@@ -32,17 +33,19 @@ class SwitchDown:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An instance that the agent says is running, behind this OpenFlow port."""
+    """An instance that the agent says is running, behind this OpenFlow port, and laid out like this."""
 
     instance: int
     ofport: int
+    arrangement: Arrangement = field(default_factory=Arrangement)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentUp:
-    """The agent answered `hello`: all instances that run now, and no others."""
+    """The agent answered `hello`: all instances that run now, and no others; `cores` of the host (None: it does not say)."""
 
     instances: tuple[Running, ...] = ()
+    cores: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class InstanceStarted:
 
     instance: int
     ofport: int
+    arrangement: Arrangement = field(default_factory=Arrangement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,12 @@ class Loads:
 
     reports  one for every process that answered
     buckets  packets/s by source bucket, from the switch's flow counters (a bucket not named: 0)
+    lost     packets/s, by OpenFlow port, that the switch could not put out there
     """
 
     reports: tuple[Report, ...]
     buckets: Mapping[int, float] = field(default_factory=dict)
+    lost: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +124,14 @@ class Tick:
 class Command:
     """What an operator asks: replicate, merge `instance`, move `buckets` to `instance`, pause or resume scaling.
 
+    brick       replicate this kind of brick, or merge this replica, instead of a whole instance
     assignment  of a move to several owners at once: (bucket, new owner)
     """
 
     name: Literal["replicate", "merge", "move", "pause", "resume"]
     instance: int | None = None
     buckets: tuple[int, ...] = ()
+    brick: str | None = None
     assignment: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -146,6 +154,8 @@ Event = (
     | Drained
     | Tick
     | Command
+    | Regrown
+    | RegrowFailed
 )
 
 
@@ -196,10 +206,11 @@ class Steer:
 class Note:
     """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
 
-    # replicate, merge, rebalance, move, moved, inexact, start, started, stop, stopped, failed, adopted, refused, pause, switch, agent
+    # replicate, merge, separate, chain, quota, deadlines, rebalance, move, moved, inexact, start, started, stop, stopped, failed, adopted,
+    # refused, advice, sla, pause, switch, agent
     kind: str
     text: str
     instance: int | None = None
 
 
-Action = StartInstance | StopInstance | Drain | Steer | Note
+Action = StartInstance | StopInstance | Drain | Steer | Note | BrickAction

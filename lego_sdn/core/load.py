@@ -97,6 +97,11 @@ class BrickLoad:
         there = [name for name in cls.__slots__ if name not in LATER or (isinstance(data, Mapping) and name in data)]
         return cls(**{name: _get(data, name, BRICK_TYPES.get(name, int), where) for name in there})
 
+    @property
+    def lost(self) -> int:
+        """Rows dropped so far, for whatever reason."""
+        return sum(self.dropped.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -140,7 +145,7 @@ class Report:
     def dropped(self) -> int:
         """Packets lost so far, by the kernel or by a brick."""
         kernel = self.capture.kernel_drops if self.capture else 0
-        return kernel + sum(sum(brick.dropped.values()) for brick in self.bricks)
+        return kernel + sum(brick.lost for brick in self.bricks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,24 +172,45 @@ class InstanceLoad:
         return self.cpu * (1 + self.drops / self.packets) if self.packets else self.cpu
 
 
-def instance_load(before: Mapping[str, Report], after: Mapping[str, Report], quota: float | None) -> InstanceLoad | None:
-    """Load of one instance from two rounds of its processes' reports (by process name); `quota` in cores, for each process.
+Quotas = Mapping[str, float | None]  # cores by process; None: no limit
+
+
+def pairs_of(before: Mapping[str, Report], after: Mapping[str, Report]) -> list[tuple[Report, Report]]:
+    """The two reports of each process that goes on, in order of the processes' names."""
+    return [(before[name], now) for name, now in sorted(after.items()) if name in before and _comparable(before[name], now)]
+
+
+def cores_used(then: Report, now: Report) -> float:
+    return (now.cpu_s - then.cpu_s) / (now.time - then.time)
+
+
+def usable(quota: float | None) -> float:
+    """Cores that a process can use: it has one thread of work."""
+    return min(1.0, quota or 1.0)
+
+
+def instance_load(before: Mapping[str, Report], after: Mapping[str, Report], quotas: Quotas | float | None) -> InstanceLoad | None:
+    """Load of one instance from two rounds of its processes' reports (by process name); `quotas`: one for all, or by process.
 
     None where no process can be compared: the first round, or every process was started anew since.
     """
-    pairs = [(before[name], now) for name, now in sorted(after.items()) if name in before and _comparable(before[name], now)]
+    pairs = pairs_of(before, after)
     if not pairs:
         return None
-    cores = [(now.cpu_s - then.cpu_s) / (now.time - then.time) for then, now in pairs]
+    cores = [cores_used(then, now) for then, now in pairs]
     packets = _rate(pairs, _taken)
     return InstanceLoad(
         instance=pairs[0][1].instance,
         packets=packets,
-        cpu=max(cores) / min(1.0, quota or 1.0),
+        cpu=max(used / usable(_quota(quotas, now.process)) for used, (_, now) in zip(cores, pairs, strict=True)),
         queue=max(_waiting(then, now) for then, now in pairs),
         drops=_rate(pairs, _lost),
         service_us=1e6 * sum(cores) / packets if packets else 0.0,
     )
+
+
+def _quota(quotas: Quotas | float | None, process: str) -> float | None:
+    return quotas.get(process) if isinstance(quotas, Mapping) else quotas
 
 
 def _comparable(then: Report, now: Report) -> bool:

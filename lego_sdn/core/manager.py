@@ -1,14 +1,16 @@
-"""The manager: takes in a round of load reports, asks the policy, and carries out its suggestion, or refuses it."""
+"""The manager: asks the policy what it makes of a round of load reports, and carries out its suggestion, or refuses it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from lego_sdn.core import changes, holds
+from lego_sdn.core import changes, regrow, watching
+from lego_sdn.core.brick_actions import WORDS, BrickAction
 from lego_sdn.core.events import Loads
-from lego_sdn.core.load import InstanceLoad, Report, instance_load
 from lego_sdn.core.plan import Owners, balance, carried
-from lego_sdn.core.scaling import Memory, Observation, Suggestion, policy
+from lego_sdn.core.policies import policy
+from lego_sdn.core.regrow import cannot_regrow, free_cores
+from lego_sdn.core.scaling import Memory, Observation, Suggestion
 from lego_sdn.core.state import State, Turn
 
 WORTH = 0.9  # a rebalance must bring the heaviest instance to less than this share of its load
@@ -19,43 +21,58 @@ SOON_S, FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 30.0, 600.0
 
 def observe(turn: Turn, event: Loads) -> None:
     """Rates from this round and the last; then, if nothing is in flight, what the policy makes of them."""
-    _take_in(turn, event)
+    watching.take_in(turn, event)
     state = turn.state
-    if state.change is not None or state.paused or state.switch is None or not state.agent or not state.running:
+    if not state.running:
         turn.set(memory=Memory())
         return
-    seen = Observation(
+    memory, suggestion = policy(state.config.scaling).suggest(state.memory, _seen(state, turn.now))
+    if state.change is not None or state.paused or state.switch is None or not state.agent:
+        turn.set(memory=Memory(trend=memory.trend))
+        return
+    turn.set(memory=memory)
+    if turn.now < state.quiet_until and not suggestion.urgent:
+        return
+    if state.config.scaling.mode == "advise":
+        _advise(turn, suggestion)
+    else:
+        _decide(turn, suggestion)
+    if turn.state.change is not None:  # what was seen before it counts for nothing after it, however soon that is
+        turn.set(memory=Memory(trend=memory.trend))
+
+
+def _seen(state: State, now: float) -> Observation:
+    return Observation(
         running=state.running,
         loads={i: load for i, load in state.loads.items() if i in state.running},
         owners=state.owners,
         weights=changes.load_of_buckets(state),
+        diagnoses={i: found for i, found in state.diagnoses.items() if i in state.running},
+        arrangements={i: state.members[i].arrangement for i in state.running},
+        costs=state.costs,
+        like=state.config.instance,
+        free=free_cores(state),
+        violated=frozenset(state.sla.broken),
+        no_instance=cannot_replicate(state, now),
+        no_brick=cannot_regrow(state, now),
     )
-    memory, suggestion = policy(state.config.scaling).suggest(state.memory, seen)
-    turn.set(memory=memory)
-    if turn.now >= state.quiet_until:
-        _decide(turn, suggestion)
 
 
-def _take_in(turn: Turn, event: Loads) -> None:
-    state = turn.state
-    now: dict[int, dict[str, Report]] = {}
-    for report in event.reports:
-        if report.instance in state.members:
-            now.setdefault(report.instance, {})[report.process] = report
-    loads: dict[int, InstanceLoad] = {}
-    for instance, after in sorted(now.items()):
-        before = {process: report for (owner, process), report in state.reports.items() if owner == instance}
-        holds.tell(turn, instance, before, after)
-        load = instance_load(before, after, state.config.instance.cpu_quota)
-        if load is not None:
-            loads[instance] = load
-    reports = {(instance, process): report for instance, after in now.items() for process, report in after.items()}
-    turn.set(reports=reports, loads=loads, rates=dict(event.buckets))
+def _advise(turn: Turn, suggestion: Suggestion) -> None:
+    """Say once what would be done."""
+    if suggestion.kind == "none":
+        return
+    what = str(suggestion.action) if suggestion.action else f"{suggestion.kind} (instance {suggestion.instance})"
+    if what != turn.state.advice:
+        turn.set(advice=what)
+        turn.note("advice", f"{what}: {suggestion.evidence}", suggestion.instance)
 
 
 def _decide(turn: Turn, suggestion: Suggestion) -> None:
     state = turn.state
-    if suggestion.kind == "replicate":
+    if suggestion.action is not None:
+        _decide_within(turn, suggestion.action, suggestion)
+    elif suggestion.kind == "replicate":
         reason = cannot_replicate(state, turn.now)
         if reason is None:
             _regret(turn)
@@ -69,6 +86,18 @@ def _decide(turn: Turn, suggestion: Suggestion) -> None:
     elif suggestion.kind == "merge" and suggestion.instance is not None and _may_merge(state, turn.now):
         turn.set(regret=replace(state.regret, merged_at=turn.now))
         changes.merge(turn, suggestion.instance, suggestion.evidence)
+
+
+def _decide_within(turn: Turn, action: BrickAction, suggestion: Suggestion) -> None:
+    reason = regrow.cannot(turn.state, action) or cannot_regrow(turn.state, turn.now)
+    if reason is not None:
+        refuse(turn, WORDS[type(action)], reason, suggestion.evidence)
+    elif suggestion.kind == "grow":
+        _regret(turn)
+        regrow.begin(turn, action, suggestion.evidence)
+    elif turn.now >= turn.state.regret.until:
+        turn.set(regret=replace(turn.state.regret, merged_at=turn.now))
+        regrow.begin(turn, action, suggestion.evidence)
 
 
 def _may_merge(state: State, now: float) -> bool:

@@ -6,11 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from lego_sdn.core.bottleneck import Diagnosis
+from lego_sdn.core.brick_actions import Arrangement, BrickAction
 from lego_sdn.core.config import Config
+from lego_sdn.core.cost import Costs
 from lego_sdn.core.events import Action, Note, Steer
 from lego_sdn.core.load import InstanceLoad, Report
 from lego_sdn.core.plan import Owners
 from lego_sdn.core.scaling import Memory
+from lego_sdn.core.sla import Kept
+
+GIVE_UP_AFTER = 5  # failures in a row
+GIVE_UP_S = 300.0
+FIRST_RETRY_S = 0.5
 
 Phase = Literal["starting", "running", "leaving", "draining", "stopping"]
 
@@ -23,6 +31,7 @@ class Member:
     running   owns buckets                draining  works off what it has
                                           stopping  the agent takes it away
     since     when it came into this phase; tries: how often the phase's request was sent again
+    arrangement    its processes and bricks, as the agent last told
     """
 
     instance: int
@@ -30,6 +39,7 @@ class Member:
     since: float
     ofport: int | None = None
     tries: int = 0
+    arrangement: Arrangement = field(default_factory=Arrangement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +47,15 @@ class Change:
     """The one change in flight. It is done when what `kind` needs has happened to `instance` (None: only rules change).
 
     version  of the first `Steer` that carries it; None before there is one
+    action   of a change within an instance: what was asked of it, and is done when the answer comes
     """
 
-    kind: Literal["replicate", "merge", "rebalance", "move"]
+    kind: Literal["replicate", "merge", "rebalance", "move", "separate", "chain", "quota"]
     evidence: str
     since: float
     instance: int | None = None
     version: int | None = None
+    action: BrickAction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,12 @@ class Backoff:
 
     failures: int = 0
     until: float = 0.0
+
+    def after_failure(self, now: float) -> Backoff:
+        """Wait longer after each failure in a row, then give up for a while."""
+        failures = self.failures + 1
+        wait = GIVE_UP_S if failures >= GIVE_UP_AFTER else FIRST_RETRY_S * 2.0 ** (failures - 1)
+        return Backoff(failures, now + wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +87,13 @@ class State:
 
     switch    the connected switch; agent: whether it answers (None: it has not spoken yet)
     owners    bucket -> owner, as wanted; sent: the last `Steer`; confirmed: the last version that the switch has
+    reports      of the last round, before: of the round before it
     quiet_until  no policy's change before (cooldown)
     regret       what came of the last merge
+    regrowing    failures of changes within instances, as `backoff` has those of starts
+    cores        of the host, where the agent says so; diagnoses: by instance, of the last round of reports
+    advice       what was last said to be done, in mode advise
+    costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
     """
 
     config: Config
@@ -89,9 +112,16 @@ class State:
     regret: Regret = field(default_factory=Regret)
     memory: Memory = field(default_factory=Memory)
     reports: Mapping[tuple[int, str], Report] = field(default_factory=dict)
+    before: Mapping[tuple[int, str], Report] = field(default_factory=dict)
     loads: Mapping[int, InstanceLoad] = field(default_factory=dict)
     rates: Mapping[int, float] = field(default_factory=dict)
     refused: str = ""
+    regrowing: Backoff = field(default_factory=Backoff)
+    cores: float | None = None
+    diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
+    advice: str = ""
+    costs: Costs | None = None
+    sla: Kept = field(default_factory=Kept)
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -108,10 +138,10 @@ class State:
         return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None}
 
 
-def fresh(config: Config, stored: Mapping[int, int] | None = None) -> State:
-    """The state at the controller's start; `stored`: the last assignment that was sent, if there is a record of it."""
+def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None) -> State:
+    """The state at the controller's start. `stored`: the last assignment that was sent, if there is a record; `costs`: as profiled."""
     kept = stored or {}
-    return State(config, tuple(kept.get(bucket) for bucket in range(config.buckets)))
+    return State(config, tuple(kept.get(bucket) for bucket in range(config.buckets)), costs=costs)
 
 
 @dataclass(slots=True)
@@ -138,10 +168,17 @@ class Turn:
         """A member comes into another phase, now."""
         self.put(replace(self.state.members[instance], phase=phase, since=self.now, tries=0, **changes))
 
+    def place(self, instance: int, arrangement: Arrangement) -> None:
+        """What the agent says of a member's bricks."""
+        self.put(replace(self.state.members[instance], arrangement=arrangement))
+
     def forget(self, instance: int) -> None:
         """An instance is gone, with what was known of its load."""
         self.set(
             members={i: member for i, member in self.state.members.items() if i != instance},
             reports={key: report for key, report in self.state.reports.items() if key[0] != instance},
+            before={key: report for key, report in self.state.before.items() if key[0] != instance},
             loads={i: load for i, load in self.state.loads.items() if i != instance},
+            diagnoses={i: found for i, found in self.state.diagnoses.items() if i != instance},
+            sla=self.state.sla.without(instance),
         )

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lego_sdn.core import changes
+from lego_sdn.core import changes, regrow
+from lego_sdn.core.brick_actions import RegrowFailed, Regrown
 from lego_sdn.core.commands import command
 from lego_sdn.core.events import (
     Action,
@@ -101,7 +102,8 @@ def _agent_up(turn: Turn, event: AgentUp) -> None:
     first = turn.state.agent is None
     if turn.state.agent is not True:
         turn.note("agent", f"agent answers, {len(event.instances)} instances run")
-    turn.set(agent=True, backoff=Backoff())
+        turn.set(regrowing=Backoff())
+    turn.set(agent=True, backoff=Backoff(), cores=event.cores)
     there = {running.instance: running for running in event.instances}
     for instance in sorted(set(turn.state.members) - set(there)):
         _missing(turn, turn.state.members[instance])
@@ -124,9 +126,10 @@ def _missing(turn: Turn, member: Member) -> None:
 
 def _present(turn: Turn, member: Member, running: Running) -> None:
     if member.phase == "starting":
-        changes.started(turn, member.instance, running.ofport)
+        changes.started(turn, member.instance, running.ofport, running.arrangement)
         return
-    turn.put(replace(member, ofport=running.ofport))
+    regrow.tell_lost(turn, member, running.arrangement)
+    turn.put(replace(member, ofport=running.ofport, arrangement=running.arrangement))
     if member.phase == "draining":
         turn.do(Drain(member.instance, round(turn.state.config.scaling.drain_s * 1000)))
     elif member.phase == "stopping":
@@ -136,7 +139,7 @@ def _present(turn: Turn, member: Member, running: Running) -> None:
 def _adopt(turn: Turn, unknown: list[Running]) -> None:
     """After a restart of the controller: instances go on with what the stored assignment says they own."""
     for running in unknown:
-        turn.put(Member(running.instance, "running", turn.now, running.ofport))
+        turn.put(Member(running.instance, "running", turn.now, running.ofport, arrangement=running.arrangement))
     load = changes.load_of_buckets(turn.state)
     turn.set(owners=place(turn.state.owners, load, turn.state.running))
     for running in unknown:
@@ -159,7 +162,7 @@ def _instance_started(turn: Turn, event: InstanceStarted) -> None:
         turn.note("stop", f"instance {event.instance} came up after it was given up: it is stopped", event.instance)
         turn.do(StopInstance(event.instance))
     elif member.phase == "starting":
-        changes.started(turn, event.instance, event.ofport)
+        changes.started(turn, event.instance, event.ofport, event.arrangement)
 
 
 def _instance_failed(turn: Turn, event: InstanceFailed) -> None:
@@ -197,6 +200,7 @@ def _tick(turn: Turn, event: Tick) -> None:
         changes.send(turn, replace(sent, version=state.version + 1))
     if state.backoff.failures and turn.now >= state.backoff.until + changes.SETTLED_S:
         turn.set(backoff=Backoff())
+    regrow.overdue(turn)
     if state.agent:
         for member in sorted(state.members.values(), key=lambda m: m.instance):
             _overdue(turn, member)
@@ -242,4 +246,6 @@ HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     Drained: _drained,
     Tick: _tick,
     Command: command,
+    Regrown: regrow.regrown,
+    RegrowFailed: regrow.failed,
 }

@@ -20,7 +20,6 @@ from bricks.feature_quantization import extract
 from bricks.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, FRAGMENT, ICMP, KIND_MASK, MALFORMED, NO_PORT, PACKET, VLAN
 from lego_sdn.bench import captures, features, groups, live, machine
 from lego_sdn.bench.attack import growth, run
-from lego_sdn.bench.generator import tiled
 from lego_sdn.bench.inputs import Bench, Sizes
 from lego_sdn.bench.rows import Result, Row
 from lego_sdn.bench.timing import Lap, lap, rates, ratios
@@ -193,7 +192,7 @@ def test_figures_are_medians_and_ratios_are_of_one_run():
 def test_a_large_capture_is_the_small_one_again_and_again(tmp_path):
     small = Bench(Sizes(packets=700), tmp_path)
     wanted = captures.repeated(read_packets([small.benign_capture])[0][:300], 700)
-    first = tiled(small.frames, 300)
+    first = small.frames.tiled(300)
     found, warnings = read_packets([captures.write_repeated(tmp_path / "large.pcap", first, 700)])
     assert warnings == []
     assert np.array_equal(found, wanted)

@@ -127,7 +127,10 @@ def test_flows_shows_rules_with_packets_or_all(controller):
     ("command", "words", "asked"),
     [
         (control.replicate, [], ("replicate", {})),
+        (control.replicate, ["--brick", "feature-mapping"], ("replicate", {"brick": "feature-mapping"})),
+        (control.replicate, ["--brick", "feature-mapping", "--instance", "2"], ("replicate", {"brick": "feature-mapping", "instance": 2})),
         (control.merge, [], ("merge", {})),
+        (control.merge, ["--brick", "feature-mapping-1"], ("merge", {"brick": "feature-mapping-1"})),
         (control.merge, ["--instance", "2"], ("merge", {"instance": 2})),
         (control.move, ["3", "4", "--to", "2"], ("move", {"buckets": [3, 4], "instance": 2})),
         (control.move, ["--buckets", "0-3,9", "--to", "2"], ("move", {"buckets": [0, 1, 2, 3, 9], "instance": 2})),
@@ -162,6 +165,25 @@ def test_what_is_no_bucket_is_named(controller, words):
     with pytest.raises(LegoError, match="wanted"):
         run(control.move, "--to", "1", "--rest", controller, "--", *words)
     assert Controller.asked == []
+def test_an_instance_alone_says_not_what_to_replicate(controller):
+    done = CliRunner().invoke(control.replicate, ["--instance", "2", "--rest", controller], env={"LEGO_CONFIG": None})
+    assert done.exit_code == 2
+    assert "give --brick KIND too" in done.output
+
+
+def test_status_shows_the_promise_the_policy_and_what_holds_instances_up(controller):
+    held_up = {"cause": "brick", "brick": "unsupervised-network-0", "evidence": "unsupervised-network-0: 99% of its quota"}
+    sla = {"latency_ms": 50.0, "loss": 0.01, "window_s": 5.0, "broken": {"1": ["latency"]}, "violations": {"latency": 3}, "problem": None}
+    more = {"scaling": {"policy": "bricks", "mode": "advise", "advice": "one more replica"}, "sla": sla, "change": None}
+    found = STATUS | more | {"instances": [STATUS["instances"][0] | {"bottleneck": held_up}]}
+    Controller.answers["/lego/v1/status"] = (200, json.dumps(found).encode())
+    shown = run(control.status, "--rest", controller).output
+    for part in (
+        "policy: bricks, advise; it would do: one more replica",
+        "promise: latency 50 ms, loss 1.00%: broken by instance 1: latency; broken before, in windows of 5 s: latency 3",
+        "instance 1 is held up (brick): unsupervised-network-0: 99% of its quota",
+    ):
+        assert part in shown
 
 
 def test_a_refusal_is_the_controller_s_own_sentence(controller):

@@ -24,7 +24,8 @@ def world() -> World:
 
 
 def holding(world: World, streams: dict[int, int]) -> None:
-    """A round of load reports in which instances hold so many streams."""
+    """A further round of load reports, in which instances hold so many streams."""
+    world.now += 0.1
     reports = [
         replace(report, bricks=tuple(replace(brick, counters={"streams_hp": streams[report.instance]}) for brick in report.bricks))
         for report in world.loads().reports

@@ -8,7 +8,8 @@ from lego_sdn.core.config import Scaling
 from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.load import InstanceLoad
 from lego_sdn.core.plan import weights
-from lego_sdn.core.scaling import Memory, Observation, WaterMarks, policy
+from lego_sdn.core.policies import policy
+from lego_sdn.core.scaling import Memory, Observation, WaterMarks
 
 EVEN = tuple(b % 2 + 1 for b in range(64))
 
@@ -38,6 +39,13 @@ def test_overload_in_a_row_is_answered(sign):
 def test_overload_that_pauses_is_not_in_a_row():
     hot, calm = seen({1: 0.9, 2: 0.9}), seen({1: 0.5, 2: 0.5})
     assert set(ask([hot, calm] * 10, up_after=2)) == {"none"}
+
+
+def test_a_round_without_its_report_is_not_held_against_it():
+    """Who is overloaded answers late."""
+    hot, silent = seen({1: 0.9, 2: 0.9}), seen({}, running=(1, 2))
+    assert ask([hot, silent, silent, hot], up_after=2) == ["none", "none", "none", "replicate"]
+    assert set(ask([silent] * 5, up_after=2)) == {"none"}
 
 
 def test_it_grows_where_evening_out_would_not_do():
@@ -80,5 +88,5 @@ def test_what_leaves_is_the_least_loaded_and_the_evidence_says_so():
 
 
 def test_an_unknown_policy_is_refused_by_name():
-    with pytest.raises(ConfigError, match="wanted one of water-marks, found 'magic'"):
+    with pytest.raises(ConfigError, match="wanted one of bricks, predictive, water-marks, found 'magic'"):
         policy(Scaling(policy="magic"))

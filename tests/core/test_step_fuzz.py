@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lego_sdn.core.config import Config, Instance, Scaling
+from lego_sdn.core.brick_actions import RegrowFailed, Regrown, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.config import Config, Instance, Scaling, Sla
 from lego_sdn.core.events import (
     AgentDown,
     AgentUp,
@@ -22,6 +23,8 @@ from lego_sdn.core.events import (
     SwitchDown,
     SwitchUp,
 )
+from tests.fakes.brick_host import BrickHost
+from tests.fakes.pipeline import GRAPH, apart
 from tests.fakes.world import DPID, QUOTA, World
 
 numbers = st.integers(1, 4)
@@ -41,6 +44,19 @@ steps = st.one_of(
     st.tuples(st.just("event"), st.builds(Steered, st.integers(0, 9))),
     st.tuples(st.just("event"), st.builds(Command, names, st.none() | numbers, st.lists(st.integers(-1, 9), max_size=3).map(tuple))),
     st.tuples(st.just("hello"), st.none()),
+)
+kinds = st.sampled_from(["unsupervised-network", "feature-mapping", "packet-batching", "x"])
+bricks = kinds.flatmap(lambda kind: st.sampled_from([kind, f"{kind}-0", f"{kind}-1"]))
+brick_actions = st.one_of(
+    st.builds(StartReplica, numbers, kinds), st.builds(StopReplica, numbers, bricks), st.builds(Separate, numbers, kinds)
+)
+brick_steps = st.one_of(
+    steps,
+    st.tuples(st.just("event"), st.builds(Command, names, st.none() | numbers, st.just(()), bricks)),
+    st.tuples(st.just("event"), brick_actions.map(lambda action: RegrowFailed(action.instance, "x", action))),
+    st.tuples(st.just("event"), brick_actions.map(lambda action: Regrown(action.instance, apart(QUOTA), action))),
+    st.tuples(st.just("mute"), st.sets(st.sampled_from([StartReplica, StopReplica, Separate, SetQuota]), max_size=3)),
+    st.tuples(st.just("fail_within"), st.integers(0, 6)),
 )
 
 
@@ -66,6 +82,9 @@ class Chaos:
 
     def fail(self, count):
         self.world.host.fail_starts = count
+
+    def fail_within(self, count):
+        self.world.host.refuse = count
 
     def refuse(self, count):
         self.world.steer_errors = count
@@ -101,6 +120,28 @@ def test_any_order_of_events_keeps_the_promises_and_it_recovers(chosen, least):
     assert world.rules_of == world.owned
     assert state.confirmed == state.version
     assert all(member.phase == "running" for member in state.members.values())
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(brick_steps, max_size=15), st.sampled_from(["chained", "separate"]))
+def test_bricks_keep_the_promises_too(chosen, placement):
+    """What the core believes of an instance's bricks is in the end what the agent has, and no change stays in flight."""
+    scaling = Scaling(max_instances=2, period_s=1.0, policy="bricks")
+    instance = Instance(cpu_quota=QUOTA, placement=placement)
+    host = BrickHost(cost_us=dict.fromkeys(GRAPH, 200.0) | {"unsupervised-network": 800.0}, placement=placement, cores=4.0)
+    world = World(Config(model="m", buckets=8, instance=instance, scaling=scaling, sla=Sla(latency_ms=1e5)), host=host).up()
+    chaos = Chaos(world)
+    for name, argument in chosen:
+        getattr(chaos, name)(min(argument, 3.0) if name == "run" else argument)
+    world.mute, host.fail_starts, host.refuse, world.steer_errors, chaos.rate = set(), 0, 0, 0, 0.0
+    world.happen(Command("resume"))
+    world.happen(SwitchUp(DPID))
+    world.run(60)  # whatever was asked and never answered is given up
+    world.happen(AgentUp(host.running(), host.cores))
+    world.run(60)
+    assert {i: member.arrangement for i, member in world.state.members.items()} == {i: p.arrangement for i, p in host.pipelines.items()}
+    assert world.state.change is None
+    assert set(host.deadlines) >= set(world.state.running) or not world.state.sla.deadlines
 
 
 def test_a_late_answer_to_a_start_given_up_is_stopped():

@@ -18,6 +18,9 @@ from lego_sdn.adapters.rpc import Server
 from lego_sdn.core.errors import HostError
 
 WITHIN = "in0"
+WITHIN_INSTANCES = ("start_replica", "stop_replica", "set_deadlines")
+GRAPH = ["packet-batching", "unsupervised-network", "sample-result"]
+BRICKS = [f"{kind}-0" for kind in GRAPH]
 
 
 class Process:
@@ -68,7 +71,7 @@ class Agent:
         self.instances: dict[int, tuple[dict[str, Any], Process, ExitStack]] = {}
         self.refusals: list[str] = []
         self.calls: list[str] = []
-        names = ("hello", "start_instance", "stop_instance", "flush_cache", "pretend", "fail", "refuse", "quit")
+        names = ("hello", "start_instance", "stop_instance", "flush_cache", "pretend", "fail", "refuse", "quit", *WITHIN_INSTANCES)
         self.server = Server(socket, {name: getattr(self, name) for name in names} | {"called": lambda: self.calls})
 
     def serve(self) -> None:
@@ -97,9 +100,9 @@ class Agent:
             stack.callback(process.server.close)
             ofport = self._plug_in(number, stack) if self.bridge else 100 + number
             kept = stack.pop_all()
-        told = {"process": process.name, "pid": process.pid, "socket": process.socket, "bricks": ["packet-batching-0"], "cpu_quota": None}
+        told = {"process": process.name, "pid": process.pid, "socket": process.socket, "bricks": BRICKS, "cpu_quota": None}
         one = {"instance": number, "namespace": self._name(number), "interface": WITHIN, "port": self._name(number), "ofport": ofport}
-        one |= {"state": "running", "error": None, "cpu_quota": spec["cpu_quota"], "processes": [told], "spec": spec}
+        one |= {"state": "running", "error": None, "cpu_quota": spec["cpu_quota"], "processes": [told], "graph": GRAPH, "spec": spec}
         self.instances[number] = one, process, kept
         return one
 
@@ -111,6 +114,25 @@ class Agent:
         report = process.load()
         kept.close()
         return {"reports": [report]}
+
+    def start_replica(self, number: int, kind: str) -> dict[str, Any]:
+        """It is only told of: no process reports for it."""
+        if self.refusals:
+            raise HostError(self.refusals.pop(0))
+        one, process, _ = self.instances[number]
+        brick, name = f"{kind}-{len(one['processes'])}", f"{number}-{'abcdefgh'[len(one['processes'])]}"
+        told = {"process": name, "pid": next(Process.pids), "socket": process.socket, "bricks": [brick], "cpu_quota": None}
+        one["processes"] = [*one["processes"], told]
+        return one | {"brick": brick, "process": told}
+
+    def stop_replica(self, number: int, brick: str) -> dict[str, Any]:
+        one, process, _ = self.instances[number]
+        one["processes"] = [told for told in one["processes"] if told["bricks"] != [brick]]
+        return one | {"report": process.load()}
+
+    def set_deadlines(self, number: int, ms: dict[str, float]) -> dict[str, Any]:
+        self.calls.append(f"set_deadlines {number} {sorted(ms)}")
+        return self.instances[number][0]
 
     def flush_cache(self) -> float:
         self.calls.append("flush_cache")

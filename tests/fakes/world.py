@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from lego_sdn.core.brick_actions import BrickAction, Chain, RegrowFailed, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica
 from lego_sdn.core.config import Config
 from lego_sdn.core.events import (
     Action,
@@ -36,7 +37,8 @@ from lego_sdn.core.step import step
 from tests.fakes.switch import FakeSwitch
 
 DPID = 0x42
-DELAYS = {StartInstance: 0.3, StopInstance: 0.1, Drain: 0.2, Steer: 0.05}
+DELAYS = {StartInstance: 0.3, StopInstance: 0.1, Drain: 0.2, Steer: 0.05, StartReplica: 0.1, StopReplica: 0.3, Separate: 0.2, Chain: 0.2}
+DELAYS |= {SetQuota: 0.01, SetDeadlines: 0.01}
 CAPACITY = 1000.0  # packets/s that an instance scores at its whole quota
 QUOTA = 0.2
 
@@ -51,6 +53,7 @@ class Host:
     cpu_s: dict[int, float] = field(default_factory=dict)
     fail_starts: int = 0  # so many starts to come will fail
     made: int = 0
+    cores: float | None = None
 
     def start(self, instance: int) -> Event:
         if self.fail_starts:
@@ -61,8 +64,27 @@ class Host:
         self.received[instance] = self.drops[instance] = self.cpu_s[instance] = 0.0
         return InstanceStarted(instance, self.ports[instance])
 
+    def stop(self, instance: int) -> None:
+        self.ports.pop(instance, None)
+
     def running(self) -> tuple[Running, ...]:
         return tuple(Running(i, port) for i, port in sorted(self.ports.items()))
+
+    def regrow(self, action: BrickAction) -> Event:
+        return RegrowFailed(action.instance, "unknown method", action)
+
+    def work(self, instance: int, offered: float, seconds: float) -> None:
+        """So many packets/s come to an instance for so long."""
+        done = min(offered, CAPACITY)
+        self.received[instance] += done * seconds
+        self.drops[instance] += (offered - done) * seconds
+        self.cpu_s[instance] += QUOTA * done / CAPACITY * seconds
+
+    def reports(self, i: int, now: float) -> tuple[Report, ...]:
+        packets, cpu = round(self.received[i]), self.cpu_s[i]
+        brick = BrickLoad("feature-quantization-0", "feature-quantization", 0, packets, packets, packets, cpu, 5.0, 0, 0, {}, {})
+        capture = CaptureLoad(packets, round(self.drops[i]), 0.0)
+        return (Report(i, f"{i}-a", 4000 + self.ports[i], now, now, cpu, 1 << 20, capture, (brick,)),)
 
 
 @dataclass
@@ -97,7 +119,7 @@ class World:
 
     def up(self) -> World:
         self.happen(SwitchUp(DPID))
-        self.happen(AgentUp(self.host.running()))
+        self.happen(AgentUp(self.host.running(), self.host.cores))
         return self
 
     def run(self, seconds: float) -> World:
@@ -121,7 +143,7 @@ class World:
 
     def kill(self, instance: int) -> None:
         """An instance dies; the agent says so."""
-        del self.host.ports[instance]
+        self.host.stop(instance)
         self.happen(InstanceFailed(instance, "process ended by signal 9"))
 
     def restart_controller(self, stored: Mapping[int, int] | None) -> None:
@@ -155,13 +177,15 @@ class World:
         if isinstance(action, StartInstance) and StartInstance not in self.mute:
             self._later(action, self.host.start(action.instance))
         elif isinstance(action, StopInstance):
-            self.host.ports.pop(action.instance, None)
+            self.host.stop(action.instance)
             self._later(action, InstanceStopped(action.instance))
         elif isinstance(action, Drain):
             assert action.instance not in self.rules_of.values(), "drained while traffic is steered to it"
             self._later(action, Drained(action.instance))
         elif isinstance(action, Steer):
             self._later(action, self._steer(action))
+        elif isinstance(action, BrickAction) and type(action) not in self.mute:
+            self._later(action, self.host.regrow(action))
 
     def _steer(self, action: Steer) -> Event:
         if self.steer_errors:
@@ -176,19 +200,9 @@ class World:
 
     def _work(self, seconds: float) -> None:
         for instance in self.host.ports:
-            offered = sum(self.offered(b, self.now) for b, owner in self.rules_of.items() if owner == instance)
-            done = min(offered, CAPACITY)
-            self.host.received[instance] += done * seconds
-            self.host.drops[instance] += (offered - done) * seconds
-            self.host.cpu_s[instance] += QUOTA * done / CAPACITY * seconds
+            self.host.work(instance, sum(self.offered(b, self.now) for b, owner in self.rules_of.items() if owner == instance), seconds)
 
     def loads(self) -> Loads:
-        reports = tuple(self._report(instance) for instance in self.host.ports if instance in self.rules_of.values())
+        there = [instance for instance in self.host.ports if instance in self.rules_of.values()]
         buckets = {b: rate for b in range(self.config.buckets) if (rate := self.offered(b, self.now))}
-        return Loads(reports, buckets)
-
-    def _report(self, i: int) -> Report:
-        packets, cpu = round(self.host.received[i]), self.host.cpu_s[i]
-        brick = BrickLoad("feature-quantization-0", "feature-quantization", 0, packets, packets, packets, cpu, 5.0, 0, 0, {}, {})
-        capture = CaptureLoad(packets, round(self.host.drops[i]), 0.0)
-        return Report(i, f"{i}-a", 4000 + self.host.ports[i], self.now, self.now, cpu, 1 << 20, capture, (brick,))
+        return Loads(tuple(report for instance in there for report in self.host.reports(instance, self.now)), buckets)

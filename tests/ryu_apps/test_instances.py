@@ -42,7 +42,7 @@ def test_status_graph_bricks_and_switches_tell_of_it(running: Lab):
     assert status["bridge"] | {"dpid": ""} == {"name": running.bridge, "connected": True, "dpid": ""}
     (one,) = until(lambda: running.get("graph")["instances"], "the agent has told of it")
     assert (one["instance"], one["state"], one["ofport"]) == (1, "running", 101)
-    assert one["processes"][0]["bricks"] == ["packet-batching-0"]
+    assert one["processes"][0]["bricks"] == ["packet-batching-0", "unsupervised-network-0", "sample-result-0"]
     (switch,) = running.get("switches")["switches"]
     assert (switch["name"], switch["steered"], switch["error"], switch["dpid"]) == (running.bridge, True, None, status["bridge"]["dpid"])
     assert switch["rules"] == len(running.get("flows")["flows"]) == 11 + 12 * 16 + 1
@@ -64,6 +64,7 @@ def test_metrics_are_read_by_prometheus_own_parser(running: Lab):
     assert samples[("lego_instance_buckets", (("instance", "1"), ("phase", "running")))] == 16
     assert samples[("lego_brick_dropped_total", (("brick", "packet-batching-0"), ("instance", "1"), ("reason", "odd")))] == 2
     assert samples[("lego_switch_rules", (("switch", running.bridge),))] == 204
+    assert samples[("lego_brick_late_total", (("brick", "packet-batching-0"), ("instance", "1")))] == 0
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,46 @@ def test_commands_are_begun_and_pausing_holds(running: Lab):
     assert running.get("status")["paused"]
     assert running.post("resume").status == 202
     until(lambda: not running.get("status")["paused"], "scaling goes on")
+
+
+def processes(lab: Lab, instance: int) -> list[str]:
+    return [process["process"] for process in lab.get("bricks")["processes"] if process["instance"] == instance]
+
+
+def test_a_brick_is_replicated_and_merged_and_refusals_leave_it_as_it_was(running: Lab):
+    (number,) = running.running_instances()
+    after = last_event(running)
+    assert running.post("replicate", {"instance": number, "brick": "sample-result"}).status == 409
+    answer = running.post("replicate", {"brick": "unsupervised-network"})
+    assert (answer.status, answer.body["accepted"]) == (202, "replicate")
+    until(running.settled, "it is done")
+    until(lambda: processes(running, number) == [f"{number}-a", f"{number}-b"], "the new process is watched")
+    running.agent("refuse", ["no memory is left"])
+    assert running.post("replicate", {"brick": "unsupervised-network"}).status == 202
+    until(running.settled, "it has failed")
+    finished = len(running.get("status")["finished"])
+    assert running.post("merge", {"brick": "unsupervised-network-1"}).status == 202
+    until(lambda: running.settled() and processes(running, number) == [f"{number}-a"], "its process is not watched any more")
+    assert len(running.get("status")["finished"]) == finished + 1
+    texts = [event["text"] for event in running.get(f"events?after={after}")["events"]]
+    assert f"unsupervised-network-1 runs in instance {number}" in texts
+    assert any(f"no memory is left; instance {number} goes on as it was" in text for text in texts)
+    assert running.running_instances() == [number]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "says"),
+    [
+        ("replicate", {"instance": 1}, "replicate wants the kind of a brick along with an instance"),
+        ("replicate", {"brick": 3}, "brick: wanted a kind to replicate, or the id of a replica to merge, found 3"),
+        ("merge", {"brick": []}, "brick: wanted a kind"),
+        ("pause", {"brick": "x"}, "pause has no key 'brick'; its keys: none"),
+    ],
+)
+def test_a_command_for_a_brick_is_checked_at_the_door(running: Lab, name, body, says):
+    answer = running.post(name, body)
+    assert (answer.status, answer.body["error"]) == (400, "bad request")
+    assert says in answer.body["detail"]
 
 
 def test_a_process_that_hangs_holds_nobody_up(running: Lab):

@@ -1,0 +1,92 @@
+"""How the state of the running system looks on a terminal: for `lego status`, and a part of `lego top`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+STAMPS = ("gaps", "repeats", "reordered")  # of stamps, by instance
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print what `GET status` says."""
+    console = Console(highlight=False)
+    for line in lines(found):
+        console.print(line, soft_wrap=True)
+    if found["instances"]:
+        console.print(instances(found["instances"]))
+    for line in held_up(found):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """The state in a few lines, with what is missing; in rich's markup."""
+    bridge, agent, rules = found["bridge"], found["agent"], found["rules"]
+    exact = "exact" if found["exact"] else "without shadows (lego granularity says what differs)"
+    paused = ", scaling paused" if found["paused"] else ""
+    nf = f"{found['nf']} ({found['layout']})"
+    yield f"[bold]{found['state']}[/bold] for {found['uptime_s']:.0f} s: {nf}, {exact}, {found['buckets']} buckets{paused}"
+    for sentence in found["missing"]:
+        yield f"[yellow]missing:[/yellow] {sentence}"
+    connected = f"connected, {bridge['dpid']}" if bridge["connected"] else "not connected"
+    wanted = f" ({rules['version']} wanted)" if rules["version"] != rules["in_force"] else ""
+    answers = "answers" if agent["answers"] else "does not answer"
+    yield f"bridge {bridge['name']}: {connected}; agent: {answers}; rules: version {rules['in_force']}{wanted}; alerts: {found['alerts']}"
+    yield from _scaling(found)
+    if found.get("sla"):
+        yield _promise(found["sla"])
+
+
+def _scaling(found: dict[str, Any]) -> Iterator[str]:
+    scaling, change = found.get("scaling"), found["change"]
+    if scaling:
+        advice = f"; it would do: {scaling['advice']}" if scaling["advice"] else ""
+        yield f"policy: {scaling['policy']}, {scaling['mode']}{advice}"
+    if change:
+        yield f"in flight: {change['kind']}" + (f" ({change['asked']})" if change.get("asked") else f" of instance {change['instance']}")
+
+
+def _promise(sla: dict[str, Any]) -> str:
+    parts = [f"latency {sla['latency_ms']:g} ms"] if sla["latency_ms"] is not None else []
+    parts += [f"loss {sla['loss']:.2%}"] if sla["loss"] is not None else []
+    broken = [f"[red]broken by instance {instance}: {', '.join(what)}[/red]" for instance, what in sla["broken"].items()]
+    counted = ", ".join(f"{what} {count}" for what, count in sla["violations"].items())
+    told = f"promise: {', '.join(parts)}: {'; '.join(broken) or 'kept'}"
+    told += f"; broken before, in windows of {sla['window_s']:g} s: {counted}" if counted else ""
+    return told + (f"; [yellow]{sla['problem']}[/yellow]" if sla["problem"] else "")
+
+
+def held_up(found: dict[str, Any]) -> Iterator[str]:
+    """What holds each instance up."""
+    for one in found["instances"]:
+        seen = one.get("bottleneck")
+        if seen and seen["cause"]:
+            yield f"instance {one['instance']} is held up ({seen['cause']}): {seen['evidence']}"
+
+
+def instances(rows: Sequence[dict[str, Any]]) -> Table:
+    """A line for each instance."""
+    names = ("instance", "phase", "port", "buckets", "packets/s", "CPU of quota", "queue", "lost/s", "µs/packet", *STAMPS)
+    table = columns(*names)
+    for row in rows:
+        load, stamps = row.get("load"), row.get("stamps")
+        cells = ["" if row[key] is None else str(row[key]) for key in ("instance", "phase", "ofport", "buckets")]
+        if load:
+            cells += [f"{load['packets']:.0f}", f"{load['cpu']:.0%}", f"{load['queue']:.0%}"]
+            cells += [f"{load['drops']:.0f}", f"{load['service_us']:.1f}"]
+        if stamps:
+            cells += [""] * (len(names) - len(STAMPS) - len(cells))
+            cells += [f"{stamps[name]:,}" for name in STAMPS]
+        table.add_row(*cells)
+    return table
+
+
+def columns(*names: str, words: Sequence[str] = ("phase", "brick", "process", "state")) -> Table:
+    """A table of numbers, but for the columns named in `words`."""
+    table = Table()
+    for name in names:
+        table.add_column(name, justify="left" if name in words else "right")
+    return table

@@ -1,0 +1,161 @@
+"""What can be asked of single bricks of a running instance, and the answers: frozen values, a part of `lego_sdn.core.events`.
+
+Every action here is answered by `Regrown` or `RegrowFailed`, which carries it. An action that fails leaves the instance as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A process of an instance: the bricks that are chained in it, and its CPU quota in cores (None: no limit)."""
+
+    process: str
+    bricks: tuple[str, ...]
+    quota: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """How an instance's bricks lie in processes; `graph`: the kinds in the order of the packets' way."""
+
+    processes: tuple[Placed, ...] = ()
+    graph: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, instance: Mapping[str, Any]) -> Arrangement:
+        """From an instance as the agent tells it (docs/contract.md)."""
+        processes = tuple(Placed(one["process"], tuple(one["bricks"]), one["cpu_quota"]) for one in instance["processes"])
+        kinds = instance.get("graph") or dict.fromkeys(kind_of(brick) for one in processes for brick in one.bricks)
+        return cls(processes, tuple(kinds))
+
+    @property
+    def bricks(self) -> tuple[str, ...]:
+        """Brick ids in the order of the packets' way, replicas by their numbers."""
+        order = {kind: at for at, kind in enumerate(self.graph)}
+        return tuple(
+            sorted((b for one in self.processes for b in one.bricks), key=lambda b: (order.get(kind_of(b), len(order)), len(b), b))
+        )
+
+    @property
+    def quotas(self) -> dict[str, float | None]:
+        return {one.process: one.quota for one in self.processes}
+
+    def of_kind(self, kind: str) -> tuple[str, ...]:
+        return tuple(brick for brick in self.bricks if kind_of(brick) == kind)
+
+    def process_of(self, brick: str) -> Placed | None:
+        return next((one for one in self.processes if brick in one.bricks), None)
+
+
+def kind_of(brick: str) -> str:
+    """'feature-mapping' of 'feature-mapping-0'."""
+    return brick.rpartition("-")[0]
+
+
+# ---- actions ----
+@dataclass(frozen=True, slots=True)
+class StartReplica:
+    """One more replica of a kind of brick, in a process of its own with `cores` (None: as the other processes have)."""
+
+    instance: int
+    kind: str
+    cores: float | None = None
+
+    def __str__(self) -> str:
+        return f"one more replica of {self.kind} in instance {self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopReplica:
+    """Take one replica out; what it has is finished first."""
+
+    instance: int
+    brick: str
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self.brick)
+
+    def __str__(self) -> str:
+        return f"{self.brick} of instance {self.instance} goes"
+
+
+@dataclass(frozen=True, slots=True)
+class Separate:
+    """Give a brick that is chained with others a process of its own, which takes everything over."""
+
+    instance: int
+    kind: str
+
+    def __str__(self) -> str:
+        return f"a process of its own for {self.kind} of instance {self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Put a separated brick back into the process of its neighbours."""
+
+    instance: int
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} of instance {self.instance} back into the chain"
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuota:
+    """CPU quotas in cores by process; those that are not named keep theirs."""
+
+    instance: int
+    cores: tuple[tuple[str, float], ...]
+
+    def __str__(self) -> str:
+        return f"quotas in instance {self.instance}: " + ", ".join(f"{process} {cores:.3g} cores" for process, cores in self.cores)
+
+
+@dataclass(frozen=True, slots=True)
+class SetDeadlines:
+    """Deadlines in milliseconds by kind of brick. It may be under way beside a change: nothing waits for it."""
+
+    instance: int
+    ms: tuple[tuple[str, float], ...]
+
+    def __str__(self) -> str:
+        return f"deadlines in instance {self.instance}: " + ", ".join(f"{kind} {ms:.3g} ms" for kind, ms in self.ms)
+
+
+BrickAction = StartReplica | StopReplica | Separate | Chain | SetQuota | SetDeadlines
+
+WORDS: dict[type[Any], str] = {
+    StartReplica: "replicate",
+    StopReplica: "merge",
+    Separate: "separate",
+    Chain: "chain",
+    SetQuota: "quota",
+    SetDeadlines: "deadlines",
+}
+
+
+# ---- events ----
+@dataclass(frozen=True, slots=True)
+class Regrown:
+    """Answer: it is done; the instance is laid out like this now; `brick`: the new one's id where one was started."""
+
+    instance: int
+    arrangement: Arrangement
+    action: BrickAction
+    brick: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegrowFailed:
+    """Answer: it could not be done, `error` is one sentence; the instance is as it was."""
+
+    instance: int
+    error: str
+    action: BrickAction

@@ -1,0 +1,129 @@
+"""What the cost model predicts: how much an instance can take, which brick decides that, what a further replica or instance would bring.
+
+A layout says which bricks share a process and which CPU each process has; a kind that is in several processes has that many replicas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from lego_sdn.core.cost import Costs
+from lego_sdn.core.measured import CostError
+
+BATCH = 256  # packets: full batches, as they are where a brick is at its limit
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Bricks chained in one process, by kind, and the share of cores that it may use: one core at most, for a process has one thread."""
+
+    kinds: tuple[str, ...]
+    cores: float = 1.0
+
+    @property
+    def usable(self) -> float:
+        return min(1.0, self.cores)
+
+
+Layout = tuple[Process, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """packets: of its own that an instance can take per second; full: the kinds whose processes are then busy all the time.
+
+    slowest  of the full ones, the kind that costs most: a replica of it is what helps
+    """
+
+    packets: float
+    full: tuple[str, ...]
+    slowest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A further replica or instance: the layout with it, what it can then take, and what that costs."""
+
+    layout: Layout
+    before: float
+    after: float
+    cores: float
+    memory_bytes: int
+
+    @property
+    def times(self) -> float:
+        return self.after / self.before
+
+
+def chained(kinds: Iterable[str], cores: float = 1.0) -> Layout:
+    """All bricks in one process."""
+    return (Process(tuple(kinds), cores),)
+
+
+def separate(kinds: Iterable[str], cores: float = 1.0) -> Layout:
+    """A process for each brick."""
+    return tuple(Process((kind,), cores) for kind in kinds)
+
+
+def kind_us(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: float = 1.0) -> dict[str, float]:
+    """CPU of each kind for a packet of the instance's own, carriage to other processes included."""
+    visits, out = costs.visits(deliveries), {}
+    for at, brick in enumerate(costs.bricks):
+        per_row, homes = brick.per_packet_us(batch), _homes(layout, brick.kind)
+        if at + 1 < len(costs.bricks) and homes != _homes(layout, costs.bricks[at + 1].kind):
+            per_row += costs.ring.us(batch * brick.items_out * brick.bytes_out) / batch
+        copies = costs.deliveries(len(homes)) if brick.keyed and homes else 1.0  # replicas of what has state are shown shadows
+        out[brick.kind] = visits[brick.kind] * per_row * copies
+    return out
+
+
+def capacity(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: float = 1.0) -> Capacity:
+    """How much the layout can take, if each kind's rows are divided among its replicas as suits best.
+
+    Any set of kinds has only the processes in which one of them is: the set with the least CPU for its cost decides, exactly (max-flow,
+    min-cut). CostError if a kind of the graph is in no process.
+    """
+    us = kind_us(costs, layout, batch, deliveries)
+    for kind in us:
+        if not _homes(layout, kind):
+            raise CostError(f"layout: {kind} is in no process")
+    found = [(_available(layout, group) * 1e6 / sum(us[kind] for kind in group), group) for group in _groups(costs.kinds)]
+    packets, full = min(found, key=lambda item: (item[0], len(item[1])))
+    return Capacity(packets, full, max(full, key=lambda kind: us[kind] / len(_homes(layout, kind))))
+
+
+def further_replica(costs: Costs, layout: Layout, kind: str, cores: float = 1.0) -> Growth:
+    """One more replica of a kind, in a process of its own with so many cores."""
+    grown = (*layout, Process((kind,), cores))
+    return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, memory(costs, grown[-1:]))
+
+
+def further_instance(costs: Costs, layout: Layout, instances: int, deliveries: Sequence[float] | None = None) -> Growth:
+    """One more instance of the same layout beside so many; each packet is then delivered to more of them, as a shadow.
+
+    deliveries  now, and with one more, where they are not those of the costs' exact split
+    """
+    each = deliveries or [costs.deliveries(n) for n in (instances, instances + 1)]
+    now, then = (n * capacity(costs, layout, deliveries=d).packets for n, d in zip((instances, instances + 1), each, strict=True))
+    return Growth(layout, now, then, sum(process.cores for process in layout), memory(costs, layout))
+
+
+def memory(costs: Costs, layout: Layout) -> int:
+    """Bytes of all processes of a layout, and of the replicas in them."""
+    return sum(costs.process_bytes + sum(costs.of(kind).memory_bytes for kind in process.kinds) for process in layout)
+
+
+def _homes(layout: Layout, kind: str) -> tuple[int, ...]:
+    """The processes in which a kind is."""
+    return tuple(at for at, process in enumerate(layout) if kind in process.kinds)
+
+
+def _groups(kinds: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
+    return (group for size in range(1, len(kinds) + 1) for group in combinations(kinds, size))
+
+
+def _available(layout: Layout, group: tuple[str, ...]) -> float:
+    """Cores of the processes in which one of these kinds is."""
+    return sum(process.usable for process in layout if any(kind in group for kind in process.kinds))

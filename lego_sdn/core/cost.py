@@ -1,0 +1,231 @@
+"""What bricks cost (LEGO paper, section III-C): learned by executing them on real packets beforehand, kept true while they run.
+
+`lego profile` measures batches of several sizes: in between, costs lie on the lines between them, and all in all near `batch_us +
+n * packet_us`, which stands where nothing was measured. Running bricks report what they use, and the level follows them exponentially
+weighted, while the shape, which only a measurement at several batch sizes can tell, stays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.keys import check_keys
+from lego_sdn.core.load import BrickLoad
+from lego_sdn.core.measured import CostError, Measured, built, listed, require, require_numbers
+
+HALF_LIFE = 2000  # packets after which what was known before counts half
+VERSION = 1  # of the plain form
+
+
+@dataclass(frozen=True, slots=True)
+class BrickCost:
+    """Cost of one kind of brick.
+
+    batch_us, packet_us  CPU for a batch, however few packets it has, and for each of its packets, roughly (`fit`)
+    spread        of the runs, as a share of the cost
+    memory_bytes  of one replica, besides that of its process
+    items_out     rows that it passes on for each that it takes in; bytes_out: bytes of such a row on its way to the next brick
+    keyed         has the state of streams: it takes shadows in, and passes none on
+    scale         what it costs while running, against the profile
+    measured      what the profile rests on, by batch size
+    """
+
+    kind: str
+    batch_us: float
+    packet_us: float
+    spread: float = 0.0
+    memory_bytes: int = 0
+    items_out: float = 1.0
+    bytes_out: float = 0.0
+    keyed: bool = False
+    scale: float = 1.0
+    measured: tuple[Measured, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_numbers(self, "batch_us", "packet_us", "spread", "memory_bytes", "items_out", "bytes_out", "scale")
+        require(self, self.scale > 0, "scale", "above 0")
+        require(self, self.batch_us + self.packet_us > 0, "packet_us", "above 0 where batch_us is 0")
+        sizes = [one.batch for one in self.measured]
+        require(self, sizes == sorted(set(sizes)), "measured", "each batch size once, in order")
+
+    def us(self, batch: float) -> float:
+        """CPU microseconds of a batch of so many packets, at the present level."""
+        return self.scale * self._profiled_us(batch)
+
+    def _profiled_us(self, batch: float) -> float:
+        if not self.measured:
+            return self.batch_us + self.packet_us * batch
+        first, last = self.measured[0], self.measured[-1]
+        if batch >= last.batch:
+            return last.us * batch / last.batch
+        for low, high in pairwise(self.measured):
+            if low.batch <= batch < high.batch:
+                return low.us + (high.us - low.us) * (batch - low.batch) / (high.batch - low.batch)
+        return first.us
+
+    def per_packet_us(self, batch: float) -> float:
+        return self.us(batch) / batch
+
+    @property
+    def profiled(self) -> BrickCost:
+        """As estimated before anything ran: to be shown beside the present level."""
+        return replace(self, scale=1.0)
+
+    def slowed(self, us: float) -> BrickCost:
+        """With so much more for each packet."""
+        return replace(self, packet_us=self.packet_us + us, measured=tuple(replace(m, us=m.us + m.batch * us) for m in self.measured))
+
+    def updated(self, seen: Work) -> BrickCost:
+        """The level moved towards what was seen; a hundred packets move it little, many thousands all the way."""
+        expected = self._profiled_us(seen.batch) * seen.batches
+        ratio = seen.cpu_us / expected
+        if not 0 < ratio < math.inf:
+            return self  # too short for the clock: nothing is known
+        share = 1.0 - 0.5 ** (seen.packets / HALF_LIFE)
+        scale = self.scale + (ratio - self.scale) * share
+        spread = self.spread + (abs(ratio / scale - 1.0) - self.spread) * share
+        return replace(self, scale=scale, spread=spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a brick did in some time: packets taken in, in so many batches, for so much CPU."""
+
+    packets: int
+    batches: int
+    cpu_us: float
+
+    @property
+    def batch(self) -> float:
+        """Packets of a batch, on average."""
+        return self.packets / self.batches
+
+    @classmethod
+    def between(cls, before: BrickLoad, after: BrickLoad) -> Work | None:
+        """From two reports of the same brick; None where it did nothing, or was started anew in between."""
+        packets, batches = after.packets_in - before.packets_in, after.batches - before.batches
+        cpu_us = 1e6 * (after.cpu_s - before.cpu_s)
+        return cls(packets, batches, cpu_us) if packets > 0 and batches > 0 and cpu_us > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Carriage:
+    """CPU of handing a batch on to another process, of both sides together."""
+
+    batch_us: float = 0.0
+    byte_us: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_numbers(self, "batch_us", "byte_us")
+
+    def us(self, size: float) -> float:
+        """Of a batch of so many bytes."""
+        return self.batch_us + self.byte_us * size
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """The cost model of an NF: its bricks in the order of the graph.
+
+    ring, wire  carriage of a batch between processes of a host, and between hosts
+    shadows     copies of a packet that an exact split wants (`SplitPlan.shadows`)
+    process_bytes  memory of a process by itself, which bricks in one process share
+    machine     where it was measured, in words and figures, for whoever reads it
+    """
+
+    nf: str
+    layout: str
+    bricks: tuple[BrickCost, ...]
+    ring: Carriage = field(default_factory=Carriage)
+    wire: Carriage = field(default_factory=Carriage)
+    shadows: int = 0
+    process_bytes: int = 0
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kinds = [brick.kind for brick in self.bricks]
+        if not kinds or len(set(kinds)) != len(kinds):
+            raise CostError(f"costs of {self.nf}: wanted bricks, one of each kind, found {kinds}")
+        require_numbers(self, "shadows", "process_bytes")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(brick.kind for brick in self.bricks)
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Batch sizes that were measured."""
+        return tuple(sorted({one.batch for brick in self.bricks for one in brick.measured}))
+
+    @property
+    def profiled(self) -> Costs:
+        """As estimated before anything ran."""
+        return replace(self, bricks=tuple(brick.profiled for brick in self.bricks))
+
+    def of(self, kind: str) -> BrickCost:
+        for brick in self.bricks:
+            if brick.kind == kind:
+                return brick
+        raise CostError(f"costs of {self.nf}: no brick of kind {kind!r}; there are {', '.join(self.kinds)}")
+
+    def deliveries(self, parts: int) -> float:
+        """Packets and shadows for each packet where the traffic is split into so many parts, destinations spread evenly."""
+        return 1 + self.shadows * (1 - 1 / parts)
+
+    def visits(self, deliveries: float = 1.0) -> dict[str, float]:
+        """Rows that each kind takes in for every packet that is the instance's own; `deliveries`: packets and shadows for each of these."""
+        rows, left = {}, deliveries
+        shadows_end = next((brick.kind for brick in self.bricks if brick.keyed), None)
+        for brick in self.bricks:
+            rows[brick.kind] = left
+            left = (left / deliveries if brick.kind == shadows_end else left) * brick.items_out
+        return rows
+
+    def updated(self, seen: Mapping[str, Iterable[Work]]) -> Costs:
+        """Every kind's level moved towards what its replicas did; kinds that are not known are not the model's business."""
+        bricks = []
+        for brick in self.bricks:
+            for work in seen.get(brick.kind, ()):
+                brick = brick.updated(work)
+            bricks.append(brick)
+        return replace(self, bricks=tuple(bricks))
+
+    def slowed(self, slow_us: Mapping[str, float]) -> Costs:
+        """With CPU that is burnt per packet on top, for experiments with the paper's costs. CostError for an unknown kind."""
+        for kind in slow_us:
+            self.of(kind)
+        return replace(self, bricks=tuple(brick.slowed(slow_us.get(brick.kind, 0.0)) for brick in self.bricks))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `parse` of it gives the same costs."""
+        return {"version": VERSION} | dataclasses.asdict(self)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], where: str = "costs") -> Costs:
+        """From plain values. CostError, beginning with `where`, names the brick and the key that is wrong."""
+        if not isinstance(data, Mapping) or data.get("version") != VERSION:
+            found = data.get("version") if isinstance(data, Mapping) else data
+            raise CostError(f"{where}: wanted a cost model of version {VERSION}, found {found!r}; make one with `lego profile`")
+        try:
+            values = {key: value for key, value in data.items() if key != "version"}
+            check_keys(cls, values, where)
+            values["bricks"] = tuple(_brick(one, f"{where}: brick {at}") for at, one in enumerate(listed(values["bricks"], where)))
+            for name in ("ring", "wire"):
+                if name in values:
+                    values[name] = built(Carriage, values[name], f"{where}: {name}")
+            return built(cls, values, where)
+        except ConfigError as error:
+            raise CostError(str(error)) from None
+
+
+def _brick(data: Any, where: str) -> BrickCost:
+    if isinstance(data, Mapping) and "measured" in data:
+        rows = listed(data["measured"], where)
+        data = {**data, "measured": tuple(built(Measured, row, f"{where}: measured {at}") for at, row in enumerate(rows))}
+    return built(BrickCost, data, where)

@@ -1,0 +1,185 @@
+"""Where bricks run: on the cores and the memory of hosts (LEGO paper, section III-C).
+
+First the same host. What a host has left is used, however little it is: a graph that needs eight cores, of which four are free here, has
+some of its bricks here and the rest there, cut where the fewest bytes cross.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lego_sdn.core.capacity import BATCH
+from lego_sdn.core.cost import Costs
+from lego_sdn.core.errors import LegoError
+
+MB = 1e6
+ENOUGH = 1e-9  # cores: below that, rounding
+DIVISIONS = (1, 2, 4, 8)  # parts of a replica, coarsest first
+
+
+class PlacementError(LegoError):
+    """Bricks do not fit on the hosts that there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a host has and what of it is taken; `link_bytes`: bytes/s that it can carry to other hosts (1 Gbit/s unless told)."""
+
+    name: str
+    cores: float
+    memory_bytes: float
+    used_cores: float = 0.0
+    used_memory: float = 0.0
+    link_bytes: float = 125e6
+
+    @property
+    def free_cores(self) -> float:
+        return max(0.0, self.cores - self.used_cores)
+
+    @property
+    def free_memory(self) -> float:
+        return max(0.0, self.memory_bytes - self.used_memory)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One replica in a process of its own: its kind, the share of cores that it is to have, and its memory."""
+
+    kind: str
+    cores: float
+    memory_bytes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Replicas by host, in the order of the graph; bytes/s that cross between hosts, and the CPU for that, of all hosts together."""
+
+    parts: tuple[tuple[str, tuple[Need, ...]], ...]
+    carried_bytes: float = 0.0
+    carried_cores: float = 0.0
+
+
+def room(host: Host, *needs: Need) -> str | None:
+    """Why these replicas may not be started on a host, or None if there is room for them."""
+    cores, memory = sum(need.cores for need in needs), sum(need.memory_bytes for need in needs)
+    names = ", ".join(dict.fromkeys(need.kind for need in needs))
+    if cores > host.free_cores + ENOUGH:
+        return f"{names}: {cores:.3g} cores are wanted and {host.free_cores:.3g} of {host.cores:.3g} are free on {host.name}"
+    if memory > host.free_memory:
+        free, whole = host.free_memory / MB, host.memory_bytes / MB
+        return f"{names}: {memory / MB:,.0f} MB are wanted and {free:,.0f} of {whole:,.0f} are free on {host.name}"
+    return None
+
+
+def needs_of(costs: Costs, packets: float, cores: float = 1.0) -> tuple[Need, ...]:
+    """Replicas that take so many packets/s, in the order of the graph: as many as it takes of processes of up to `cores` each."""
+    visits, found = costs.visits(), []
+    for brick in costs.bricks:
+        left = packets * visits[brick.kind] * brick.per_packet_us(BATCH) / 1e6
+        for _ in range(max(1, math.ceil(left / cores - ENOUGH))):
+            found.append(Need(brick.kind, min(cores, left), costs.process_bytes + brick.memory_bytes))
+            left -= cores
+    return tuple(found)
+
+
+def initial(costs: Costs, packets: float, needs: Sequence[Need], hosts: Sequence[Host], frame_bytes: float = 500.0) -> Placement:
+    """Place replicas (in graph order) for so many packets/s on hosts, of which the first is where the packets come.
+
+    Each host gets a run of them; the cuts are where the fewest bytes cross. Where whole replicas do not fill the hosts, one is divided.
+    PlacementError if they do not fit.
+    """
+    order = [hosts[0], *sorted(hosts[1:], key=lambda host: (-host.free_cores, host.name))]
+    for parts in DIVISIONS:
+        pieces = [replace(need, cores=need.cores / parts) for need in needs for _ in range(parts)]
+        cuts = [_cut(costs, packets, pieces, at, frame_bytes) for at in range(len(pieces))]
+        ends = _Search(pieces, order, cuts, [_carriage(costs, packets, size) for size in cuts]).ends()
+        if ends is not None:
+            firsts, crossed = (0, *ends), [end for end in ends if end < len(pieces)]
+            runs = ((host.name, joined(pieces[a:b])) for host, a, b in zip(order, firsts, ends, strict=False))
+            crossing, cores = sum(cuts[at] for at in set(crossed)), sum(_carriage(costs, packets, cuts[at]) for at in set(crossed))
+            return Placement(tuple(run for run in runs if run[1]), crossing, cores)
+    raise PlacementError(_no_room(needs, hosts))
+
+
+def joined(pieces: Sequence[Need]) -> tuple[Need, ...]:
+    """Neighbours of one kind as replicas of up to one core."""
+    found: list[Need] = []
+    for piece in pieces:
+        last = found[-1] if found else None
+        if last is not None and last.kind == piece.kind and last.cores + piece.cores <= 1.0 + ENOUGH:
+            found[-1] = replace(last, cores=last.cores + piece.cores)
+        else:
+            found.append(piece)
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """For the least bytes between hosts. `cuts`, `carriage`: bytes/s and cores if it is cut before a piece."""
+
+    pieces: Sequence[Need]
+    order: Sequence[Host]
+    cuts: Sequence[float]
+    carriage: Sequence[float]
+
+    def ends(self) -> tuple[int, ...] | None:
+        """Where the run of each host ends; None if there is no room."""
+        known: dict[tuple[int, int], tuple[float, tuple[int, ...]]] = {}
+        count = len(self.pieces)
+        for at in range(len(self.order), -1, -1):
+            for first in range(count, -1, -1):
+                known[first, at] = (0.0, ()) if first == count else self._best(first, at, known)
+        size, ends = known[0, 0]
+        return None if size == math.inf else ends
+
+    def _best(self, first: int, at: int, known: dict[tuple[int, int], tuple[float, tuple[int, ...]]]) -> tuple[float, tuple[int, ...]]:
+        """Of the runs that host `at` can have from piece `first` on, the one with which the fewest bytes cross; the longest of several."""
+        found: tuple[float, tuple[int, ...]] = (math.inf, ())
+        for end in range(len(self.pieces), first - 1, -1) if at < len(self.order) else ():
+            size = known[end, at + 1][0] + (self.cuts[first] if first < end and at > 0 else 0.0)
+            if size < found[0] and self._fits(first, end, at):
+                found = (size, (end, *known[end, at + 1][1]))
+        return found
+
+    def _fits(self, first: int, end: int, at: int) -> bool:
+        """Both sides of a cut bear half of the carriage."""
+        cores = self.carriage[first] / 2 if at > 0 and first < end else 0.0
+        cores += self.carriage[end] / 2 if first < end < len(self.pieces) else 0.0
+        return room(self.order[at], *joined(self.pieces[first:end]), Need("carriage", cores)) is None
+
+
+def _cut(costs: Costs, packets: float, needs: Sequence[Need], at: int, frame_bytes: float) -> float:
+    """Bytes/s that cross if needs[:at] are here and needs[at:] there: packets themselves at 0, else rows between bricks.
+
+    Among replicas of one kind, a part of what the kind takes in crosses, and the other part of what it gives out.
+    """
+    if at == 0:
+        return packets * frame_bytes
+    kind, before = needs[at].kind, needs[at - 1].kind
+    if kind != before:
+        return packets * _bytes_after(costs, before, frame_bytes)
+    whole = sum(need.cores for need in needs if need.kind == kind)
+    here = sum(need.cores for need in needs[:at] if need.kind == kind) / whole if whole else 0.5
+    previous = costs.kinds[costs.kinds.index(kind) - 1] if kind != costs.kinds[0] else ""
+    return packets * ((1 - here) * _bytes_after(costs, previous, frame_bytes) + here * _bytes_after(costs, kind, frame_bytes))
+
+
+def _bytes_after(costs: Costs, kind: str, frame_bytes: float) -> float:
+    """Bytes that a brick of this kind passes on for a packet; "" is before the first."""
+    if not kind:
+        return frame_bytes
+    brick = costs.of(kind)
+    return costs.visits()[kind] * brick.items_out * brick.bytes_out
+
+
+def _carriage(costs: Costs, packets: float, size: float) -> float:
+    """Cores for carrying so many bytes/s between hosts, in full batches."""
+    return (costs.wire.batch_us * packets / BATCH + costs.wire.byte_us * size) / 1e6
+
+
+def _no_room(needs: Sequence[Need], hosts: Sequence[Host]) -> str:
+    cores, memory = sum(need.cores for need in needs), sum(need.memory_bytes for need in needs) / MB
+    free = ", ".join(f"{host.name} {host.free_cores:.3g} cores and {host.free_memory / MB:,.0f} MB" for host in hosts)
+    return f"the graph needs {cores:.3g} cores and {memory:,.0f} MB in {len(needs)} replicas, and there is no room for it; free: {free}"

@@ -1,0 +1,115 @@
+"""Changes within an instance: a brick gets a replica, loses one, is separated or chained, or CPU goes from one process to another.
+
+Such a change is in flight like any other, alone, and done when the agent answers. One that fails leaves the instance as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lego_sdn.core import changes
+from lego_sdn.core.brick_actions import (
+    WORDS,
+    Arrangement,
+    BrickAction,
+    RegrowFailed,
+    Regrown,
+    Separate,
+    SetDeadlines,
+    StartReplica,
+    StopReplica,
+)
+from lego_sdn.core.load import cores_used, usable
+from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, Member, State, Turn
+
+TIMEOUT_S = 45.0  # the edge gives up before, and says so
+
+
+def cannot_regrow(state: State, now: float) -> str | None:
+    """Why no policy may change anything within instances now, or None."""
+    if now < state.regrowing.until:
+        return f"the last {state.regrowing.failures} changes within instances failed"
+    return None
+
+
+def cannot(state: State, action: BrickAction) -> str | None:
+    """Why this cannot be done with the instance as it is, or None."""
+    member = state.members.get(action.instance)
+    if member is None or member.phase != "running":
+        return f"instance {action.instance} does not run; there are {list(state.running)}"
+    arrangement = member.arrangement
+    if isinstance(action, StartReplica | Separate):
+        if action.kind not in arrangement.graph:
+            return f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {' -> '.join(arrangement.graph)}"
+        if action.kind not in arrangement.graph[1:-1]:
+            return f"{action.kind} is at an end of the graph and stays single in an instance; replicate the instance instead"
+    if isinstance(action, StopReplica):
+        if action.brick not in arrangement.bricks:
+            return f"instance {action.instance} has no brick {action.brick}; it has {', '.join(arrangement.bricks)}"
+        if len(arrangement.of_kind(action.kind)) < 2:
+            return f"{action.brick} is the only {action.kind} of instance {action.instance}"
+    return None
+
+
+def free_cores(state: State) -> float | None:
+    """Cores of the host that no process of an instance has: by quota, or, of one without, by use. None where the host does not say."""
+    if state.cores is None:
+        return None
+    taken = 0.0
+    for instance, member in state.members.items():
+        for one in member.arrangement.processes:
+            now, then = state.reports.get((instance, one.process)), state.before.get((instance, one.process))
+            used = cores_used(then, now) if now and then and now.time > then.time else 0.0
+            taken += usable(one.quota) if one.quota is not None else used
+    return max(0.0, state.cores - taken)
+
+
+def begin(turn: Turn, action: BrickAction, evidence: str) -> None:
+    kind: Any = WORDS[type(action)]
+    turn.set(change=Change(kind, evidence, turn.now, action.instance, action=action))
+    turn.note(kind, f"{action}: {evidence}", action.instance)
+    turn.do(action)
+
+
+def regrown(turn: Turn, event: Regrown) -> None:
+    """Whatever was asked: from now on the instance is laid out as the agent says."""
+    if event.instance in turn.state.members:
+        turn.place(event.instance, event.arrangement)
+    if _in_flight(turn, event.action):
+        turn.set(regrowing=Backoff())
+        if event.brick is not None:
+            turn.note("started", f"{event.brick} runs in instance {event.instance}", event.instance)
+        changes.finish(turn, "done")
+
+
+def failed(turn: Turn, event: RegrowFailed) -> None:
+    turn.note("failed", f"{event.action}: {event.error}; instance {event.instance} goes on as it was", event.instance)
+    if isinstance(event.action, SetDeadlines) or not _in_flight(turn, event.action):
+        return
+    backoff = turn.state.regrowing.after_failure(turn.now)
+    turn.set(change=None, regrowing=backoff)
+    if backoff.failures >= GIVE_UP_AFTER:
+        text = (
+            f"gave up changes within instances for {GIVE_UP_S:.0f} s after {backoff.failures} failures in a row; command resume tries again"
+        )
+        turn.note("failed", text)
+
+
+def tell_lost(turn: Turn, member: Member, now: Arrangement) -> None:
+    """A replica whose process died is taken out by the agent: the others of its kind go on."""
+    change = turn.state.change
+    changing = change is not None and change.action is not None and change.instance == member.instance
+    lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks]
+    if lost and not changing:
+        turn.note("failed", f"instance {member.instance} goes on without {', '.join(lost)}", member.instance)
+
+
+def overdue(turn: Turn) -> None:
+    """An answer that does not come is not waited for; what it says is taken in when it comes after all."""
+    change = turn.state.change
+    if change is not None and change.action is not None and turn.now - change.since >= TIMEOUT_S:
+        failed(turn, RegrowFailed(change.action.instance, f"no answer in {TIMEOUT_S:.0f} s", change.action))
+
+
+def _in_flight(turn: Turn, action: BrickAction) -> bool:
+    return turn.state.change is not None and turn.state.change.action == action

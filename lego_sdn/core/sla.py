@@ -1,0 +1,141 @@
+"""The promise (`sla`) while the system runs: deadlines follow the costs of the bricks, and whether it is kept is watched.
+
+Paper, Section III-C: an end-to-end promise becomes a deadline of every brick, in proportion to its cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lego_sdn.core import config as configuration
+from lego_sdn.core.brick_actions import SetDeadlines
+from lego_sdn.core.capacity import BATCH
+from lego_sdn.core.config import KeyProblem
+from lego_sdn.core.cost import Costs
+from lego_sdn.core.deadlines import Deadline, Promise, divide
+from lego_sdn.core.load import Report, pairs_of, usable
+
+CHANGED = 0.25  # deadlines are divided anew when a cost has changed by more than this share
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of packets: scored, of which late; lost before or in the bricks."""
+
+    scored: int = 0
+    late: int = 0
+    lost: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.scored + other.scored, self.late + other.late, self.lost + other.lost)
+
+    @property
+    def late_share(self) -> float:
+        return self.late / self.scored if self.scored else 0.0
+
+    @property
+    def lost_share(self) -> float:
+        return self.lost / (self.scored + self.lost) if self.lost else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How the promise is kept.
+
+    deadlines  by kind; basis: the costs that they were divided by; told: what each instance was told; problem: why it cannot be divided
+    window     by instance, since `since`; last: the same of the window before
+    broken     by instance, what was not kept in the last window; violations: windows in which it was not kept so far, by what was not
+    """
+
+    deadlines: Mapping[str, Deadline] = field(default_factory=dict)
+    basis: Costs | None = None
+    told: Mapping[int, SetDeadlines] = field(default_factory=dict)
+    problem: str = ""
+    since: float | None = None
+    window: Mapping[int, Tally] = field(default_factory=dict)
+    last: Mapping[int, Tally] = field(default_factory=dict)
+    broken: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    violations: Mapping[str, int] = field(default_factory=dict)
+
+    def without(self, instance: int) -> Kept:
+        """An instance is gone: whoever gets its number knows nothing of this."""
+        names = ("told", "window", "last", "broken")
+        rest: dict[str, Any] = {name: {i: one for i, one in getattr(self, name).items() if i != instance} for name in names}
+        return replace(self, **rest)
+
+
+Notes = list[tuple[str, int | None]]  # what is to be told, of which instance
+
+
+def tally(before: Mapping[str, Report], after: Mapping[str, Report], last: str) -> Tally:
+    """What became of an instance's packets between two rounds. `last`: the last kind of the graph counts what is late on the whole way."""
+    found = Tally()
+    for then, now in pairs_of(before, after):
+        lost = max(0, now.dropped - then.dropped)
+        earlier = {brick.id: brick for brick in then.bricks}
+        for brick in now.bricks:
+            old = earlier.get(brick.id)
+            if brick.kind == last and old is not None:
+                late = brick.counters.get("late_total", 0) - old.counters.get("late_total", 0)
+                found += Tally(brick.packets_in - old.packets_in, max(0, late))
+        found += Tally(lost=lost)
+    return found
+
+
+def watch(kept: Kept, promise: configuration.Sla, tallies: Mapping[int, Tally], now: float) -> tuple[Kept, Notes]:
+    """With another round; at the end of a window it is judged, by instance, and what began or ended to be broken is told."""
+    window = {i: kept.window.get(i, Tally()) + tallies.get(i, Tally()) for i in sorted({*kept.window, *tallies})}
+    since = now if kept.since is None else kept.since
+    if now - since < promise.window_s:
+        return replace(kept, window=window, since=since), []
+    broken = {i: what for i, one in window.items() if (what := _broken(promise, one))}
+    violations = dict(kept.violations)
+    for word in sorted({word for words in broken.values() for word in words}):
+        violations[word] = violations.get(word, 0) + 1
+    notes: Notes = [(_in_words(promise, window[i], i, what), i) for i, what in broken.items() if kept.broken.get(i) != what]
+    notes += [(f"instance {i} keeps the promise again", i) for i in sorted(set(kept.broken) - set(broken)) if i in window]
+    return replace(kept, since=now, window={}, last=window, broken=broken, violations=violations), notes
+
+
+def _broken(promise: configuration.Sla, one: Tally) -> tuple[str, ...]:
+    late = promise.latency_ms is not None and one.late_share > promise.tolerance
+    lost = promise.loss is not None and one.lost_share > promise.loss
+    return ("latency",) * late + ("loss",) * lost
+
+
+def _in_words(promise: configuration.Sla, one: Tally, instance: int, what: tuple[str, ...]) -> str:
+    parts = []
+    if "latency" in what:
+        parts.append(f"{one.late_share:.1%} of its packets took longer than {promise.latency_ms:g} ms ({promise.tolerance:.1%} may)")
+    if "loss" in what:
+        parts.append(f"{one.lost_share:.2%} were lost ({promise.loss:.2%} may be)")
+    return f"instance {instance} breaks the promise of {' and '.join(what)}: {', '.join(parts)} in {promise.window_s:g} s"
+
+
+def divided(kept: Kept, config: configuration.Config, costs: Costs) -> Kept:
+    """With deadlines of these costs, if there are none yet or a cost has changed by more than a quarter."""
+    latency = config.sla.latency_ms
+    if latency is None or (kept.basis is not None and not _changed(kept.basis, costs)):
+        return kept
+    cores = dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota))
+    try:
+        parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores)
+    except KeyProblem as problem:
+        return replace(kept, basis=costs, problem=str(problem))
+    return replace(kept, basis=costs, deadlines=parts, problem="")
+
+
+def _changed(basis: Costs, costs: Costs) -> bool:
+    before, after = ([brick.per_packet_us(BATCH) for brick in one.bricks] for one in (basis, costs))
+    return len(before) != len(after) or any(abs(b - a) > CHANGED * a for a, b in zip(before, after, strict=True))
+
+
+def to_tell(kept: Kept, running: tuple[int, ...]) -> tuple[Kept, tuple[SetDeadlines, ...]]:
+    """What each running instance must be told; those that know it already are left alone."""
+    if not kept.deadlines:
+        return kept, ()
+    ms = tuple((kind, round(part.ms, 4)) for kind, part in kept.deadlines.items())
+    wanted = {i: SetDeadlines(i, ms) for i in running}
+    return replace(kept, told=wanted), tuple(one for i, one in wanted.items() if kept.told.get(i) != one)

@@ -1,0 +1,249 @@
+"""A host, its switch and its clock for the real decision core: what `step` asks for is done after the time that it takes on a real host."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from lego_sdn.core.brick_actions import (
+    Arrangement,
+    BrickAction,
+    Chain,
+    Placed,
+    Regrown,
+    Separate,
+    SetDeadlines,
+    SetQuota,
+    StartReplica,
+    StopReplica,
+    kind_of,
+)
+from lego_sdn.core.config import Config
+from lego_sdn.core.cost import Costs
+from lego_sdn.core.events import (
+    AgentUp,
+    Drain,
+    Drained,
+    Event,
+    InstanceStarted,
+    InstanceStopped,
+    Loads,
+    Note,
+    StartInstance,
+    Steer,
+    Steered,
+    StopInstance,
+    SwitchUp,
+    Tick,
+)
+from lego_sdn.core.load import usable
+from lego_sdn.core.state import State, fresh
+from lego_sdn.core.step import step
+from lego_sdn.simulation.fluid import Fluid
+from lego_sdn.simulation.loads import Load
+
+# Seconds, rounded up from what `lego bench` and the tests see on a small machine.
+TAKES: dict[type[Any], float] = {
+    StartInstance: 0.5,
+    StopInstance: 0.2,
+    Drain: 0.3,
+    Steer: 0.25,
+    StartReplica: 0.2,
+    StopReplica: 0.4,
+    Separate: 0.3,
+    Chain: 0.4,
+    SetQuota: 0.01,
+    SetDeadlines: 0.01,
+}
+HOLD_S = 0.15  # for which instances that hand buckets over stand still
+DT = 0.05
+
+
+@dataclass
+class Interval:
+    """What became of a second: packets scored, of which late; lost. `bricks`: quotas of a brick that were taken, on average."""
+
+    scored: float = 0.0
+    late: float = 0.0
+    lost: float = 0.0
+    bricks: float = 0.0
+
+
+@dataclass
+class World:
+    """`promise_s`: the latency that is promised. `full`: packets/s of one instance in `layout`, as it is started; loads are multiples."""
+
+    config: Config
+    costs: Costs
+    load: Load
+    promise_s: float
+    now: float = 0.0
+    state: State = field(init=False)
+    instances: dict[int, Fluid] = field(default_factory=dict)
+    owners: dict[int, int] = field(default_factory=dict)  # as the switch has it
+    intervals: list[Interval] = field(default_factory=list)
+    actions: int = 0
+    notes: list[tuple[float, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state = fresh(self.config, costs=self.costs)
+        self.quota = usable(self.config.instance.cpu_quota)
+        one = Fluid(0, self._laid_out(0), self.costs, 0.0)
+        self.full, self.layout = one.limit(1.0)[0], one.layout()
+        self._due: list[tuple[float, int, Event]] = []
+        self._order = count()
+        self._seen: tuple[Any, Any, dict[int, float]] = (None, None, {})
+        self._next_round = self.config.scaling.period_s
+
+    def run(self, seconds: float) -> World:
+        """From the start, with the first instance there, to the end of so many seconds."""
+        self._happen(SwitchUp(1))
+        self._happen(AgentUp((), cores=64.0))
+        self.actions = 0
+        while self._due:  # the first instance is there before the load begins
+            self._happen(heapq.heappop(self._due)[2])
+        for at in range(round(seconds / DT)):
+            self.now = at * DT
+            while self._due and self._due[0][0] <= self.now:
+                self._happen(heapq.heappop(self._due)[2])
+            if self.now >= self._next_round:
+                self._next_round += self.config.scaling.period_s
+                self._happen(Tick())
+                self._happen(self._loads())
+            self._pass_time(at)
+        return self
+
+    # ---- the core's events and actions ----
+    def _happen(self, event: Event) -> None:
+        self.state, actions = step(self.state, event, self.now)
+        for action in actions:
+            if isinstance(action, Note):
+                self.notes.append((self.now, f"{action.kind}: {action.text}"))
+            else:
+                self._carry_out(action)
+
+    def _carry_out(self, action: Any) -> None:
+        self.actions += not isinstance(action, Steer | Drain | SetDeadlines)
+        event = self._answer(action)
+        heapq.heappush(self._due, (self.now + TAKES[type(action)], next(self._order), event))
+
+    def _answer(self, action: Any) -> Event:
+        """What will be answered; what takes effect at once does so here, the rest when it is answered."""
+        if isinstance(action, StartInstance):
+            self.instances[action.instance] = Fluid(action.instance, self._laid_out(action.instance), self.costs, self.now)
+            return InstanceStarted(action.instance, 100 + action.instance, self.instances[action.instance].arrangement)
+        if isinstance(action, StopInstance):
+            self.instances.pop(action.instance, None)
+            return InstanceStopped(action.instance)
+        if isinstance(action, Drain):
+            return Drained(action.instance)
+        if isinstance(action, Steer):
+            self._steer(action)
+            return Steered(action.version)
+        return self._regrow(action)
+
+    def _laid_out(self, instance: int) -> Arrangement:
+        kinds, quota = self.costs.kinds, self.config.instance.cpu_quota
+        apart = [(f"{kind}-0",) for kind in kinds] if self.config.instance.placement == "separate" else [tuple(f"{k}-0" for k in kinds)]
+        return Arrangement(tuple(Placed(f"{instance}-{chr(97 + at)}", bricks, quota) for at, bricks in enumerate(apart)), kinds)
+
+    def _regrow(self, action: BrickAction) -> Event:
+        one = self.instances[action.instance]
+        before = one.arrangement
+        after, brick = regrown(before, action, self.config.instance.cpu_quota)
+        one.arrangement = after
+        return Regrown(action.instance, after, action, brick)
+
+    def _steer(self, action: Steer) -> None:
+        """Buckets go to their owners with what waits of them; whoever gives or takes stands still meanwhile."""
+        if action.keep:
+            return
+        weights = self.load.shares(self.now)
+        moved: dict[tuple[int, int], float] = {}
+        for bucket, new in action.assignment.items():
+            old = self.owners.get(bucket)
+            if old is not None and old != new and old in self.instances and new in self.instances:
+                moved[old, new] = moved.get((old, new), 0.0) + weights[bucket]
+        shares = self._shares()
+        for (old, new), weight in moved.items():
+            giver, taker = self.instances[old], self.instances[new]
+            rows = giver.backlog * min(1.0, weight / shares[old]) if shares.get(old) else 0.0
+            if rows > 0:
+                since = giver.came[0][1] if giver.came else self.now
+                giver.arrived, taker.arrived = giver.arrived - rows, taker.arrived + rows
+                giver.came = type(giver.came)((min(rows_so_far, giver.arrived), when) for rows_so_far, when in giver.came)
+                taker.came.append((taker.arrived, since))
+            giver.stands_until = taker.stands_until = self.now + HOLD_S
+        self.owners = dict(action.assignment)
+
+    # ---- time ----
+    def _shares(self) -> dict[int, float]:
+        """Of the traffic, by owner."""
+        shares = self.load.shares(self.now)
+        if shares is not self._seen[0] or self.owners is not self._seen[1]:
+            found: dict[int, float] = {}
+            for bucket, share in enumerate(shares):
+                owner = self.owners.get(bucket)
+                if owner is not None:
+                    found[owner] = found.get(owner, 0.0) + share
+            self._seen = (shares, self.owners, found)
+        return self._seen[2]
+
+    def _deliveries(self, share: float) -> float:
+        """Packets and shadows for each own packet of an instance with this share of the traffic."""
+        return 1.0 + self.costs.shadows * (1.0 - share)
+
+    def _pass_time(self, at: int) -> None:
+        second = int(self.now)
+        while len(self.intervals) <= second:
+            self.intervals.append(Interval())
+        seen, rate, shares = self.intervals[second], self.full * self.load.level(self.now), self._shares()
+        for number, one in self.instances.items():
+            share = shares.get(number, 0.0)
+            scored, lost, latency = one.pass_time(self.now, DT, rate * share, self._deliveries(share))
+            seen.scored += scored
+            seen.lost += lost
+            seen.late += scored if latency > self.promise_s else 0.0
+            seen.bricks += DT * sum(usable(process.quota) for process in one.arrangement.processes) / self.quota
+
+    def _loads(self) -> Loads:
+        """What the monitor sees."""
+        rate, weights, shares = self.full * self.load.level(self.now), self.load.shares(self.now), self._shares()
+        reports = [
+            report for number, one in self.instances.items() for report in one.reports(self.now, self._deliveries(shares.get(number, 0.0)))
+        ]
+        return Loads(tuple(reports), {bucket: rate * share for bucket, share in enumerate(weights)})
+
+    def misses(self, tolerance: float) -> Iterator[bool]:
+        """By second: whether packets were lost, or more than this share of them late."""
+        return (one.lost > 0 or one.late > tolerance * one.scored for one in self.intervals)
+
+
+def regrown(before: Arrangement, action: BrickAction, quota: float | None) -> tuple[Arrangement, str | None]:
+    """An instance after a change within it, and the brick that was started."""
+    processes = list(before.processes)
+    fresh_name = f"{processes[0].process.split('-')[0]}-{chr(max(ord(one.process[-1]) for one in processes) + 1)}"
+    if isinstance(action, StartReplica):
+        serial = max(int(brick.rpartition("-")[2]) for brick in before.of_kind(action.kind)) + 1
+        brick = f"{action.kind}-{serial}"
+        processes.append(Placed(fresh_name, (brick,), action.cores or quota))
+        return replace(before, processes=tuple(processes)), brick
+    if isinstance(action, StopReplica):
+        rest = [replace(one, bricks=tuple(b for b in one.bricks if b != action.brick)) for one in processes]
+        return replace(before, processes=tuple(one for one in rest if one.bricks)), None
+    if isinstance(action, Separate | Chain):
+        brick = before.of_kind(action.kind)[0]
+        rest = [replace(one, bricks=tuple(b for b in one.bricks if b != brick)) for one in processes]
+        rest = [one for one in rest if one.bricks]
+        if isinstance(action, Separate):
+            return replace(before, processes=(*rest, Placed(fresh_name, (brick,), quota))), None
+        home = max(rest, key=lambda one: len(one.bricks))
+        ordered = tuple(sorted((*home.bricks, brick), key=lambda b: before.graph.index(kind_of(b))))
+        return replace(before, processes=tuple(replace(one, bricks=ordered) if one is home else one for one in rest)), None
+    if isinstance(action, SetQuota):
+        cores = dict(action.cores)
+        return replace(before, processes=tuple(replace(one, quota=cores.get(one.process, one.quota)) for one in processes)), None
+    return before, None

@@ -1,0 +1,50 @@
+"""The part of `GET /metrics` that is about single bricks and about the promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from ryu_apps import brick_views
+from ryu_apps.shared import Shared
+
+LABELS = ["instance", "brick"]
+
+
+def families(shared: Shared) -> Iterator[Metric]:
+    yield from _reported(shared)
+    yield from _assessed(shared)
+    violations = CounterMetricFamily("lego_sla_violations", "Windows in which the promise was broken, by what was.", labels=["promise"])
+    for what, count in shared.state.sla.violations.items():
+        violations.add_metric([what], count)
+    yield violations
+
+
+def _reported(shared: Shared) -> Iterator[Metric]:
+    late = CounterMetricFamily("lego_brick_late", "Rows that were done after the brick's deadline.", labels=LABELS)
+    blocked = CounterMetricFamily("lego_brick_blocked_seconds", "Time in which rows waited and had nowhere to go.", labels=LABELS)
+    wait = GaugeMetricFamily("lego_brick_wait_microseconds", "How long a row waits before a brick.", labels=LABELS)
+    cost = GaugeMetricFamily("lego_brick_cost_microseconds", "CPU of a packet, as it runs or as estimated.", labels=[*LABELS, "kind"])
+    for process in shared.observed.processes.values():
+        for brick in process.report["bricks"] if process.report else ():
+            who = [str(process.instance), brick["id"]]
+            late.add_metric(who, brick.get("late", 0))
+            blocked.add_metric(who, brick.get("blocked_s", 0.0))
+            wait.add_metric(who, brick.get("wait_us", 0.0))
+            told = brick_views.cost(shared.state.costs, brick)
+            for kind, value in (("running", told["cost_us"]), ("estimate", told["estimate_us"])):
+                if value is not None:
+                    cost.add_metric([*who, kind], value)
+    yield from (late, blocked, wait, cost)
+
+
+def _assessed(shared: Shared) -> Iterator[Metric]:
+    bottleneck = GaugeMetricFamily("lego_bottleneck", "1 for the brick that holds an instance up.", labels=LABELS)
+    for instance, found in shared.state.diagnoses.items():
+        if found.brick is not None:
+            bottleneck.add_metric([str(instance), found.brick], 1)
+    deadline = GaugeMetricFamily("lego_brick_deadline_milliseconds", "A kind of brick's part of the promised latency.", labels=["kind"])
+    for kind, part in shared.state.sla.deadlines.items():
+        deadline.add_metric([kind], part.ms)
+    yield from (bottleneck, deadline)

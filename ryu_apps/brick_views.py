@@ -1,0 +1,91 @@
+"""What REST shows of single bricks and of the promise: costs beside estimates, deadlines and how they are kept, bottlenecks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lego_sdn.core.bottleneck import BrickFigures, Diagnosis
+from lego_sdn.core.cost import Costs
+from lego_sdn.core.deadlines import Deadline, Done, kept
+from lego_sdn.core.sla import Tally
+from lego_sdn.core.state import State
+
+
+def scaling(state: State) -> dict[str, Any]:
+    """The policy and its mode; `advice`: what it would do, in mode advise."""
+    told = state.config.scaling
+    return {"policy": told.policy, "mode": told.mode, "advice": state.advice or None}
+
+
+def change(state: State) -> dict[str, Any] | None:
+    """The one in flight; `asked`: what of single bricks."""
+    now = state.change
+    return None if now is None else {"kind": now.kind, "instance": now.instance, "asked": str(now.action) if now.action else None}
+
+
+def bottleneck(found: Diagnosis | None) -> dict[str, Any] | None:
+    """What holds an instance up: `cause` (brick, switch, memory, or null: nothing), and the evidence."""
+    if found is None:
+        return None
+    return {
+        "cause": found.cause,
+        "brick": found.brick,
+        "evidence": found.evidence,
+        "offered": round(found.offered, 3),
+        "memory": None if found.memory is None else round(found.memory, 4),
+    }
+
+
+def assessed(state: State) -> dict[tuple[int, str], dict[str, Any]]:
+    """By instance and brick: what the reports do not say themselves. Rates are of the last round of reports."""
+    rows = {}
+    for instance, found in state.diagnoses.items():
+        for one in found.bricks:
+            rows[instance, one.id] = {
+                "verdict": one.verdict,
+                "cpu": round(one.cores, 5),
+                "cpu_of_quota": round(one.used, 4),
+                "growth": round(one.growth, 3),
+                "blocked": round(one.blocked, 4),
+                "deadline": _deadline(state.sla.deadlines.get(one.kind), one, state.config.sla.tolerance),
+            }
+    return rows
+
+
+def cost(costs: Costs | None, brick: Mapping[str, Any]) -> dict[str, Any]:
+    """CPU microseconds of a packet, in batches as the brick had them: as it runs, and as was estimated before; null: not known."""
+    if costs is None or brick["kind"] not in costs.kinds or not brick["batches"] or not brick["packets_in"]:
+        return {"cost_us": None, "estimate_us": None}
+    one, batch = costs.of(brick["kind"]), brick["packets_in"] / brick["batches"]
+    return {"cost_us": round(one.per_packet_us(batch), 4), "estimate_us": round(one.profiled.per_packet_us(batch), 4)}
+
+
+def promise(state: State) -> dict[str, Any] | None:
+    """The SLA, its parts, and how it was kept in the last window; null where none is configured."""
+    told, now = state.config.sla, state.sla
+    if told.latency_ms is None and told.loss is None:
+        return None
+    return {
+        "latency_ms": told.latency_ms,
+        "loss": told.loss,
+        "tolerance": told.tolerance,
+        "window_s": told.window_s,
+        "problem": now.problem or None,
+        "deadlines": {kind: {"ms": round(part.ms, 4), "loss": part.loss} for kind, part in now.deadlines.items()},
+        "windows": {str(instance): _window(one) for instance, one in now.last.items()},
+        "broken": {str(instance): list(what) for instance, what in now.broken.items()},
+        "violations": dict(now.violations),
+    }
+
+
+def _window(one: Tally) -> dict[str, Any]:
+    return {"scored": one.scored, "late": round(one.late_share, 6), "lost": round(one.lost_share, 6)}
+
+
+def _deadline(part: Deadline | None, one: BrickFigures, tolerance: float) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    rows, late, lost = (round(rate * one.seconds) for rate in (one.packets, one.late, one.lost + one.overrun))
+    how = kept(part, Done(rows, late, lost, one.wait_us / 1e3), tolerance)
+    return {"ms": round(part.ms, 4), "late": round(how.late, 4), "wait_ms": round(how.wait_ms, 4), "kept": how.kept}

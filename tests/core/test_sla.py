@@ -1,0 +1,131 @@
+"""The promise: divided by costs, told to instances when costs change, watched in windows, its breach told once and counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from lego_sdn.core.brick_actions import SetDeadlines
+from lego_sdn.core.config import Config, Instance, Scaling, Sla
+from lego_sdn.core.cost import BrickCost, Costs
+from lego_sdn.core.sla import Kept, Tally, divided, to_tell, watch
+from tests.fakes.brick_host import BrickHost
+from tests.fakes.pipeline import GRAPH
+from tests.fakes.world import QUOTA, World
+
+PROMISE = Sla(latency_ms=100.0, loss=0.01, tolerance=0.05, window_s=2.0)
+COST = dict.fromkeys(GRAPH, 100.0) | {"unsupervised-network": 400.0}
+
+
+def costs(**more: float) -> Costs:
+    return Costs("kitsune", "kitsune115", tuple(BrickCost(kind, 0.0, more.get(kind.replace("-", "_"), us)) for kind, us in COST.items()))
+
+
+def world(offered=300.0, **promise) -> World:
+    told = {"latency_ms": 20_000.0, "loss": 0.01, "window_s": 2.0} | promise
+    config = Config(
+        model="m",
+        instance=Instance(cpu_quota=QUOTA, placement="separate"),
+        scaling=Scaling(policy="water-marks", max_instances=1),
+        sla=Sla(**told),
+    )
+    return World(config, lambda bucket, time: offered / 64, host=BrickHost(cost_us=dict(COST))).up()
+
+
+def broken(rounds: list[Tally]) -> tuple[Kept, list[str]]:
+    kept, said = Kept(), []
+    for at, one in enumerate(rounds):
+        kept, notes = watch(kept, PROMISE, {1: one}, float(at))
+        said += [text for text, _ in notes]
+    return kept, said
+
+
+def test_a_window_is_judged_at_its_end():
+    kept, said = broken([Tally(), Tally(100, 4), Tally(100, 6)])  # 5 % late, as much as may be
+    assert (kept.broken, said, kept.last) == ({}, [], {1: Tally(200, 10)})
+    kept, said = broken([Tally(), Tally(100, 4), Tally(100, 7)])
+    assert kept.broken == {1: ("latency",)}
+    assert said == ["instance 1 breaks the promise of latency: 5.5% of its packets took longer than 100 ms (5.0% may) in 2 s"]
+
+
+def test_a_breach_is_told_once_counted_each_window_and_its_end_is_told():
+    bad, good = [Tally(100, 0, 2)] * 2, [Tally(100)] * 2
+    kept, said = broken([Tally(), *bad, *bad, *good])
+    assert kept.violations == {"loss": 2}
+    assert said == [
+        "instance 1 breaks the promise of loss: 1.96% were lost (1.00% may be) in 2 s",
+        "instance 1 keeps the promise again",
+    ]
+
+
+def test_what_is_not_promised_is_not_broken():
+    kept, notes = watch(Kept(since=0.0), Sla(loss=0.5, window_s=1.0), {1: Tally(100, 100)}, 5.0)
+    assert (kept.broken, notes) == ({}, [])
+
+
+def test_an_instance_that_is_gone_is_forgotten():
+    kept = Kept(broken={1: ("loss",), 2: ("loss",)}, window={1: Tally(1)}, told={1: SetDeadlines(1, ())})
+    assert kept.without(1) == Kept(broken={2: ("loss",)})
+
+
+def test_deadlines_are_divided_anew_when_a_cost_changes_by_more_than_a_quarter():
+    config = Config(sla=Sla(latency_ms=1000.0))
+    first = divided(Kept(), config, costs())
+    assert sum(part.ms for part in first.deadlines.values()) == pytest.approx(1000.0)
+    assert first.deadlines["unsupervised-network"].ms == pytest.approx(500.0)
+    assert divided(first, config, costs(unsupervised_network=490.0)) is first
+    again = divided(first, config, costs(unsupervised_network=600.0))
+    assert again.deadlines["unsupervised-network"].ms == pytest.approx(600.0)
+
+
+def test_a_promise_that_cannot_be_kept_is_a_problem_that_is_told():
+    kept = divided(Kept(), Config(sla=Sla(latency_ms=1.0)), costs())
+    assert kept.deadlines == {}
+    assert "sla.latency_ms: wanted at least" in kept.problem
+
+
+def test_only_who_does_not_know_is_told():
+    kept = divided(Kept(), Config(sla=Sla(latency_ms=1000.0)), costs())
+    kept, actions = to_tell(kept, (1, 2))
+    assert [action.instance for action in actions] == [1, 2]
+    kept, actions = to_tell(kept, (1, 2, 3))
+    assert [action.instance for action in actions] == [3]
+
+
+# ---- in the running system ----
+def test_instances_are_told_when_they_run_and_when_costs_change():
+    made = world().run(10)
+    told = made.host.deadlines[1]
+    assert list(told) == list(GRAPH)
+    assert told["unsupervised-network"] == pytest.approx(10_000, rel=0.05)
+    made.host.cost_us["unsupervised-network"] = 600.0
+    made.host.pipelines[1].cost_us = made.host.cost_us
+    made.run(60)
+    assert made.host.deadlines[1]["unsupervised-network"] == pytest.approx(12_000, rel=0.08)
+    assert 2 <= len(made.actions(SetDeadlines)) <= 4
+    assert made.state.costs.of("unsupervised-network").per_packet_us(1) == pytest.approx(600, rel=0.1)
+    assert made.state.costs.profiled.of("unsupervised-network").per_packet_us(1) == pytest.approx(400, rel=0.02)
+
+
+def test_a_broken_promise_is_an_event_and_so_is_its_end():
+    made = world().run(6)
+    made.host.late_share = 0.5
+    made.run(8)
+    assert "breaks the promise of latency" in made.notes("sla")[0].text
+    assert made.state.sla.violations["latency"] >= 2
+    made.host.late_share = 0.0
+    made.run(8)
+    assert [note.text for note in made.notes("sla")][1:] == ["instance 1 keeps the promise again"]
+
+
+def test_packets_that_are_lost_break_it_too():
+    made = world(offered=900.0).run(90)
+    assert "breaks the promise of loss" in made.notes("sla")[0].text
+
+
+def test_deadlines_that_cannot_be_set_are_told_and_hold_nothing_up():
+    made = world()
+    made.host.refuse = 1
+    made.run(10)
+    assert "deadlines in instance 1" in made.notes("failed")[0].text
+    assert made.state.change is None
+    assert made.state.regrowing.failures == 0

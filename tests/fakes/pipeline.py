@@ -1,0 +1,161 @@
+"""An instance's bricks as a fluid: what they cost is known, so what holds them up is known too. Bounded queues push back, as rings do.
+
+A clock turned by hand in steps of 50 ms. What is not modelled: batches, noise, the CPU that a process uses besides its bricks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lego_sdn.core.brick_actions import Arrangement, Placed, kind_of
+from lego_sdn.core.load import BrickLoad, CaptureLoad, Report, usable
+
+STEP_S = 0.05
+RING = 512.0  # rows before a brick in another process
+CHAIN = 16.0  # rows between chained bricks: they are passed on at once
+CAPTURE = 20_000.0  # packets in the ring of the interface
+GRAPH = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
+
+
+@dataclass
+class Brick:
+    queue: float = 0.0
+    taken: float = 0.0
+    cpu_s: float = 0.0
+    blocked_s: float = 0.0
+
+
+@dataclass
+class Pipeline:
+    """`cost_us` of a row by kind; `granted`: share of its quota that a process really gets (a busy host gives less)."""
+
+    arrangement: Arrangement
+    cost_us: Mapping[str, float]
+    instance: int = 1
+    granted: Mapping[str, float] = field(default_factory=dict)
+    bricks: dict[str, Brick] = field(default_factory=dict)
+    received: float = 0.0
+    drops: float = 0.0
+    late: float = 0.0
+    scored: float = 0.0
+    now: float = 0.0
+    cpu_s: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rearrange(self.arrangement)
+
+    def rearrange(self, arrangement: Arrangement) -> None:
+        """Bricks that go leave their rows to the others of their kind."""
+        left = {brick: self.bricks.pop(brick) for brick in set(self.bricks) - set(arrangement.bricks)}
+        self.arrangement = arrangement
+        for brick in arrangement.bricks:
+            self.bricks.setdefault(brick, Brick())
+        for brick, gone in left.items():
+            self.bricks[arrangement.of_kind(kind_of(brick))[0]].queue += gone.queue
+        for one in arrangement.processes:
+            self.cpu_s.setdefault(one.process, 0.0)
+
+    def run(self, offered: float, seconds: float) -> Pipeline:
+        for _ in range(round(seconds / STEP_S)):
+            self._arrive(offered * STEP_S)
+            for one in reversed(self.arrangement.processes):
+                self._work(one)
+            self.now += STEP_S
+        return self
+
+    def _arrive(self, packets: float) -> None:
+        first = self.bricks[self.arrangement.bricks[0]]
+        fitting = min(packets, CAPTURE - first.queue)
+        first.queue += fitting
+        self.received += packets
+        self.drops += packets - fitting
+
+    def _work(self, one: Placed) -> None:
+        """One step of a process: it takes what waits, the last of its bricks first, until its CPU is used up or nothing can go on."""
+        whole = budget = usable(one.quota) * self.granted.get(one.process, 1.0) * STEP_S
+        while budget > 1e-12:
+            spent = sum(self._do(brick, one, budget / len(one.bricks)) for brick in reversed(one.bricks))
+            if spent <= 1e-4 * whole:
+                break
+            budget -= spent
+            self.cpu_s[one.process] += spent
+        for brick in one.bricks:  # what is left of the step
+            if self.bricks[brick].queue > 1e-9 and self._room(brick, one) <= 1e-9:
+                self.bricks[brick].blocked_s += STEP_S * (budget / whole if whole else 1.0)
+
+    def _do(self, brick: str, one: Placed, budget: float) -> float:
+        here, cost = self.bricks[brick], self.cost_us[kind_of(brick)] / 1e6
+        rows = min(here.queue, self._room(brick, one), budget / cost)
+        if rows <= 0:
+            return 0.0
+        here.queue -= rows
+        here.taken += rows
+        here.cpu_s += rows * cost
+        self._give(brick, rows)
+        return rows * cost
+
+    def _next(self, brick: str) -> tuple[str, ...]:
+        graph = self.arrangement.graph
+        after = graph.index(kind_of(brick)) + 1
+        return self.arrangement.of_kind(graph[after]) if after < len(graph) else ()
+
+    def _limit(self, brick: str, target: str) -> float:
+        same = self.arrangement.process_of(brick) == self.arrangement.process_of(target)
+        return CHAIN if same else RING
+
+    def _room(self, brick: str, one: Placed) -> float:
+        targets = self._next(brick)
+        return sum(max(0.0, self._limit(brick, t) - self.bricks[t].queue) for t in targets) if targets else float("inf")
+
+    def _give(self, brick: str, rows: float) -> None:
+        targets = self._next(brick)
+        if not targets:
+            self.scored += rows
+        while rows > 1e-12 and targets:
+            target = min(targets, key=lambda t: self.bricks[t].queue / self._limit(brick, t))
+            part = min(rows, max(1e-6, min(rows / len(targets), self._limit(brick, target) - self.bricks[target].queue)))
+            self.bricks[target].queue += part
+            rows -= part
+
+    # ---- what it says of itself ----
+    def reports(self, now: float | None = None) -> dict[str, Report]:
+        return {one.process: self._report(one, self.now if now is None else now) for one in self.arrangement.processes}
+
+    def _report(self, one: Placed, now: float) -> Report:
+        at_interface = self.arrangement.bricks[0] in one.bricks
+        first = self.bricks[self.arrangement.bricks[0]]
+        capture = CaptureLoad(round(self.received), round(self.drops), min(1.0, first.queue / CAPTURE)) if at_interface else None
+        bricks = tuple(self._load(brick, one) for brick in one.bricks)
+        return Report(self.instance, one.process, 4000, now, now, self.cpu_s[one.process], 1 << 20, capture, bricks)
+
+    def _load(self, brick: str, one: Placed) -> BrickLoad:
+        here, kind = self.bricks[brick], kind_of(brick)
+        taken = round(here.taken)
+        chained = one.bricks.index(brick) > 0 and self.arrangement.graph.index(kind) > 0
+        at_interface = kind == self.arrangement.graph[0]
+        queue = 0 if chained or at_interface else round(here.queue)
+        ahead = sum(round(self.bricks[t].queue) for t in self._next(brick) if self.arrangement.process_of(t) != one)
+        counters = {"late_total": round(self.late)} if kind == self.arrangement.graph[-1] else {}
+        serial = int(brick.rpartition("-")[2])
+        cost = self.cost_us[kind]
+        loads = (taken, taken, taken, here.cpu_s, cost, queue, ahead, {}, counters)
+        return BrickLoad(brick, kind, serial, *loads, blocked_s=here.blocked_s)
+
+
+def apart(quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:
+    """A process for each brick."""
+    return Arrangement(tuple(Placed(f"1-{chr(97 + at)}", (f"{kind}-0",), quota) for at, kind in enumerate(graph)), graph)
+
+
+def chained(quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:
+    """All in one process."""
+    return Arrangement((Placed("1-a", tuple(f"{kind}-0" for kind in graph), quota),), graph)
+
+
+def cut(cuts: set[int], quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:
+    """A chain that is cut before some of its bricks."""
+    edges = [0, *sorted(cuts), len(graph)]
+    runs = [graph[a:b] for a, b in itertools.pairwise(edges)]
+    return Arrangement(tuple(Placed(f"1-{chr(97 + at)}", tuple(f"{kind}-0" for kind in run), quota) for at, run in enumerate(runs)), graph)

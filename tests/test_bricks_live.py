@@ -1,0 +1,119 @@
+"""Brick by brick on a real host: the slow brick is found and replicated by itself, merged when load falls; no score differs in a bit."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lego_sdn.adapters.wire import free_port
+from lego_sdn.core.config import Config
+from lego_sdn.experiment import Experiment, Observation, prepare
+from lego_sdn.summary import Summary
+from lego_sdn.testbed import Load
+from topologies.traffic import traffic, write_pcap
+
+pytestmark = pytest.mark.root
+
+LEARNING = "unsupervised-network"
+PACKETS = 3200
+BRIDGE = f"lb{os.getpid()}"
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def captures(tmp_path_factory) -> tuple[Path, ...]:
+    made = traffic(devices=6, benign_packets=PACKETS - 1000, attack_packets=1000, seed=11)
+    folder = tmp_path_factory.mktemp("traffic")
+    paths = folder / "benign.pcap", folder / "attack.pcap"
+    for path, rows in zip(paths, (slice(0, PACKETS - 1000), slice(PACKETS - 1000, None)), strict=True):
+        write_pcap(path, made.frames[rows], made.times_us[rows])
+    return paths
+
+
+def configuration(folder: Path, model: Path, placement: str) -> Config:
+    """A learning network that takes some 200 packets/s with its quota, and other bricks that take several times that."""
+    slow = {LEARNING: 450.0, "feature-quantization": 20.0}
+    scaling = {"policy": "bricks", "reallocate": False, "max_instances": 1, "period_s": 0.4, "cooldown_s": 1.0, "down_after": 5}
+    sections = {
+        "run_dir": str(folder / "run"),
+        "model": str(model),
+        "switch": {"bridge": BRIDGE, "openflow_port": free_port()},
+        "rest": {"port": free_port()},
+        "instance": {"cpu_quota": 0.1, "placement": placement, "batch": 16, "slow_us": slow},
+        "scaling": scaling,
+        "sla": {"latency_ms": 10_000.0, "loss": 0.01, "window_s": 2.0},
+    }
+    return Config.parse(sections)
+
+
+@dataclass
+class Run:
+    """What was seen of a run: looks while packets were sent, events in words, and the account at the end."""
+
+    looks: list[Observation]
+    events: list[str]
+    summary: Summary
+
+    def assert_exact(self) -> None:
+        summary = self.summary
+        assert summary.sent == summary.forwarded == summary.comparison.scored == summary.comparison.equal == PACKETS
+        assert (summary.missing, summary.comparison.twice, summary.dropped) == (0, 0, {})
+
+    def at(self, begin: str) -> int:
+        """The number of the first event that begins with these words."""
+        found = [at for at, text in enumerate(self.events) if text.startswith(begin)]
+        assert found, f"{begin}: {self.events}"
+        return found[0]
+
+
+def run(captures: tuple[Path, ...], folder: Path, placement: str, last: str) -> Run:
+    """Send everything, faster than one learning network can take it, and wait for an event and the end of its change."""
+    load = Load(captures, 240.0)
+    prepared = prepare(load, None, folder)
+    with Experiment(configuration(folder, prepared.model, placement), folder, print) as experiment:
+        looks = list(experiment.watch(load, 0.0))
+        deadline = time.monotonic() + PATIENCE_S
+        while not (experiment.look().quiet and any(f"{one['kind']}: {one['text']}".startswith(last) for one in experiment.actions)):
+            assert time.monotonic() < deadline, f"not yet: {last}; {experiment.actions[-5:]}"
+        summary = experiment.finish(prepared.unsplit)
+    return Run(looks, [f"{one['kind']}: {one['text']}" for one in experiment.actions], summary)
+
+
+def of_kind(seen: Observation, kind: str) -> list[dict[str, Any]]:
+    return [row for row in seen.bricks["bricks"] if row["kind"] == kind]
+
+
+def rate(looks: list[Observation]) -> float:
+    """The most packets/s that the learning network took, all replicas together."""
+    return max(sum(row["packets_per_s"] for row in of_kind(seen, LEARNING)) for seen in looks)
+
+
+def test_the_learning_network_is_replicated_and_merged_by_itself(captures, tmp_path):
+    done = run(captures, tmp_path, "separate", "merge: unsupervised-network-1 of instance 1 goes")
+    replicated = done.at("replicate: one more replica of unsupervised-network in instance 1: unsupervised-network-0: its process 1-d uses")
+    assert (
+        replicated < done.at("started: unsupervised-network-1 runs in instance 1") < done.at("merge: unsupervised-network-1 of instance 1")
+    )
+    done.at("deadlines: deadlines in instance 1: packet-batching")
+    alone, joint = ([seen for seen in done.looks if len(of_kind(seen, LEARNING)) == count] for count in (1, 2))
+    found = [seen.status["instances"][0].get("bottleneck") for seen in alone]
+    assert f"{LEARNING}-0" in [one["brick"] for one in found if one]
+    assert rate(joint) > 1.2 * rate(alone)
+    shown = [row for seen in joint for row in of_kind(seen, LEARNING) if row["cost_us"]]
+    assert all(row["estimate_us"] > 400 for row in shown)
+    assert any(row["deadline"] for row in shown)
+    done.assert_exact()
+
+
+def test_a_chained_learning_network_is_separated_and_chained_again_by_itself(captures, tmp_path):
+    done = run(captures, tmp_path, "chained", "chain: chain done")
+    separated = done.at(
+        "separate: a process of its own for unsupervised-network of instance 1: unsupervised-network-0: its process 1-a uses"
+    )
+    assert separated < done.at("separate: separate done") < done.at("chain: unsupervised-network of instance 1 back into the chain")
+    done.assert_exact()
