@@ -67,7 +67,7 @@ def native(quota: float | None = None) -> Setting:
 def paper(quota: float | None = None) -> Setting:
     """The bricks slowed down to costs like the paper's; small batches, which take as long as large ones of fast bricks."""
     quota = quota or 0.2
-    return Setting("paper", quota, round(6000 * quota), 16, SLOW_US)
+    return Setting("paper", quota, round(6000 * quota), batch=16, slow_us=SLOW_US)
 
 
 @dataclass(frozen=True)
