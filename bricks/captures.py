@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from bricks.tsv import TsvReader
 from lego_sdn.core.errors import CaptureError
 
 BLOCK = 65_536  # records
+
+Room = Callable[[], np.ndarray]  # PACKET rows to write the next block to
 
 _KNOWN = {  # what people hand over by mistake, by its first bytes
     b"PK\3\4": "a zip archive",
@@ -36,11 +38,13 @@ class Capture:
     truncated  None, or after iteration a sentence: at which byte and packet a cut or damaged file ended
     packets    records delivered so far
 
-    The file is read once, through a window of bounded size; use as a context manager, or `close`.
+    The file is read once, through a window of bounded size; use as a context manager, or `close`. Where a block goes is asked of `room`,
+    if it is given: PACKET rows, as many as the block may have.
     """
 
-    def __init__(self, reader: Reader, block: int = BLOCK) -> None:
-        self._reader, self._block = reader, block
+    def __init__(self, reader: Reader, block: int = BLOCK, room: Room | None = None) -> None:
+        self._reader = reader
+        self._room = room or (lambda: np.empty(block, PACKET))
 
     @property
     def truncated(self) -> str | None:
@@ -58,21 +62,21 @@ class Capture:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         while True:
-            out, rows = np.empty(self._block, PACKET), 0
-            while rows < self._block and (count := self._reader.read(out, rows)):
+            out, rows = self._room(), 0
+            while rows < len(out) and (count := self._reader.read(out, rows)):
                 rows += count
             if rows:
                 yield out[:rows]
-            if rows < self._block:
+            if rows < len(out):
                 return
 
     def close(self) -> None:
         self._reader.source.close()
 
 
-def open_capture(path: str | Path, block: int = BLOCK) -> Capture:
+def open_capture(path: str | Path, block: int = BLOCK, room: Room | None = None) -> Capture:
     """Open a capture of any known format; `CaptureError` if it is none, is empty, or cannot be read."""
-    return Capture(open_reader(path), block)
+    return Capture(open_reader(path), block, room)
 
 
 def open_reader(path: str | Path) -> Reader:

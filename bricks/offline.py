@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bricks.base import Batch
-from bricks.captures import TimeLine, open_capture
+from bricks.captures import BLOCK, Room, TimeLine, open_capture
 from bricks.feature_mapping import FeatureMapping
 from bricks.feature_quantization import LAYOUTS, FeatureQuantization
 from bricks.kernels.crew import BATCH
@@ -43,12 +43,12 @@ class Summary:
         return {"packets": self.packets, **self.facts, "warnings": self.warnings}
 
 
-def read_blocks(paths: Iterable[str | Path], summary: Summary, block: int = 65_536) -> Iterator[np.ndarray]:
-    """PACKET blocks of the captures, as one time line; a cut file is read up to the cut, and `summary` says so."""
+def read_blocks(paths: Iterable[str | Path], summary: Summary, block: int = BLOCK, room: Room | None = None) -> Iterator[np.ndarray]:
+    """PACKET blocks of the captures, as one time line; a cut file is read up to the cut, and `summary` says so. `room`: see `Capture`."""
     line = TimeLine()
     for path in paths:
         before = summary.packets
-        with open_capture(path, block) as capture:
+        with open_capture(path, block, room) as capture:
             for number, rows in enumerate(capture):
                 line.place(rows["time_ns"], begins=number == 0)
                 rows["seq"] += np.uint64(before)

@@ -1,15 +1,13 @@
 """Scoring one capture with several processes, with the bits of one.
 
 This process reads and splits: by source, with shadows to the owner of the destination, as the live system does (LEGO paper, section III-A).
-Each worker extracts the features of its sources. Scoring needs no state, so a worker with fewer packets also scores for others;
-who does what is settled per block from the costs measured so far. Blocks lie in memory shared by all, which has no name and
-goes when its processes go.
+Each worker extracts the features of its sources. Scoring needs no state: as long as there is room for chunks that wait to be scored, a
+worker leaves them to whoever is idle, else it scores them itself. So all have the same to do, with no plan and no measured costs.
 """
 
 from __future__ import annotations
 
 import multiprocessing as mp
-import os
 from collections import deque
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -17,11 +15,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from bricks.crew_plan import ROWS, SLOTS, Costs, Part, new_lanes, new_slot, parts_of
+from bricks.crew_memory import SLOTS, Pool, new_slot
 from bricks.feature_quantization import LAYOUTS
 from bricks.offline import Scored, Scoring, Summary, note_evictions, read_blocks, zero_skipped
+from bricks.packets import SHADOW
 from bricks.partition import NOBODY, Partition
 from lego_sdn.core.errors import LegoError
+
+CHUNKS = 3  # for each worker: one is written, one waits, one is scored
 
 
 def splits_exactly(layout: str) -> bool:
@@ -39,13 +40,13 @@ def score_in_parallel(paths: list[str | Path], scoring: Scoring, summary: Summar
     if not 2 <= scoring.workers < NOBODY:
         raise LegoError(f"--workers is {scoring.workers}; it must be 1 to {NOBODY - 1}")
     with Crew(scoring) as crew:
-        for rows in read_blocks(paths, summary, ROWS):
+        for rows in read_blocks(paths, summary, room=crew.room):
+            crew.give(rows)
             if crew.full:
                 yield crew.oldest()
-            crew.give(rows)
         while crew.busy:
             yield crew.oldest()
-        note_evictions(crew.counters, summary)
+        note_evictions(crew.counters(), summary)
 
 
 class Crew:
@@ -57,18 +58,20 @@ class Crew:
         warm_up(scoring)  # compiled code is inherited
         layout, workers = scoring.model.layout, scoring.workers
         self._partition = Partition(workers, whole=not splits_exactly(layout))
-        self._scoring, self._costs = scoring, Costs()
+        self._skip = scoring.skip
         self._slots = [new_slot() for _ in range(SLOTS)]
+        self._pool = Pool(min(CHUNKS * workers, 256), LAYOUTS[layout])
         self._under_way: deque[tuple[int, int]] = deque()  # (slot, rows)
-        self._answers: list[set[int]] = [set() for _ in range(SLOTS)]
-        self._next, self.counters = 0, dict[str, int]()
+        self._done: set[int] = set()
+        self._counters: list[dict[str, int]] = [{} for _ in range(workers)]
+        self._next = 0
         fork = mp.get_context("fork")
-        lanes = new_lanes(workers, LAYOUTS[layout], fork)
+        lock = fork.Lock()
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         for number in range(workers):
             here, there = fork.Pipe()
-            seat = Seat(number, there, self._slots, lanes, os.getpid())
+            seat = Seat(number, there, self._slots, self._pool, lock)
             process = fork.Process(target=work, args=(seat, scoring, [*self._pipes, here]), name=f"lego-score-{number}", daemon=True)
             process.start()
             there.close()
@@ -83,32 +86,43 @@ class Crew:
     def busy(self) -> bool:
         return bool(self._under_way)
 
+    def room(self) -> np.ndarray:
+        """Where the next block is to be read to; only if not `full`."""
+        return self._slots[self._next].packets
+
     def give(self, rows: np.ndarray) -> None:
-        """Hand a block out; only if not `full`."""
-        number, slot = self._next, self._slots[self._next]
+        """Hand out the block that was read to `room`."""
+        number, slot, count = self._next, self._slots[self._next], len(rows)
         self._next = (number + 1) % SLOTS
-        owner, target = self._partition.owners(rows)
-        slot.packets[: len(rows)], slot.owner[: len(rows)], slot.target[: len(rows)] = rows, owner, target
-        slot.scores[: len(rows)] = 0.0  # shadows that the capture itself holds are not scored
-        self._under_way.append((number, len(rows)))
-        self._answers[number].clear()
-        parts = parts_of(slot, (number, len(rows)), len(self._pipes), self._costs)
-        for worker, part in enumerate(parts):
-            self._send(worker, part)
+        slot.owner[:count], slot.target[:count] = self._partition.owners(rows)
+        slot.scores[:count] = 0.0  # shadows that the capture itself holds are not scored
+        slot.left[0] = np.count_nonzero(rows["flags"] & SHADOW == 0) + len(self._pipes)
+        self._under_way.append((number, count))
+        for worker in range(len(self._pipes)):
+            self._send(worker, (number, count))
 
     def oldest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and scores of the oldest block, when it is done; they lie in its slot, so they are valid until a block is given out."""
+        """Rows and scores of the oldest block, when it is done; they lie in its slot, so they are valid until the next block is read."""
         number, rows = self._under_way[0]
-        while len(self._answers[number]) < len(self._pipes):
+        while number not in self._done:
             self._hear()
+        self._done.remove(number)
         self._under_way.popleft()
         packets, scores = self._slots[number].packets[:rows], self._slots[number].scores[:rows]
-        zero_skipped(scores, int(packets["seq"][0]), self._scoring.skip)
+        zero_skipped(scores, int(packets["seq"][0]), self._skip)
         return packets, scores
 
-    def _send(self, number: int, part: Part) -> None:
+    def counters(self) -> dict[str, int]:
+        """Of the extractors of all workers, by name and worker; when no block is under way."""
+        for worker in range(len(self._pipes)):
+            self._send(worker, None)
+        while not all(self._counters):
+            self._hear()
+        return {f"{name}_{worker}": count for worker, counters in enumerate(self._counters) for name, count in counters.items()}
+
+    def _send(self, number: int, message: tuple[int, int] | None) -> None:
         try:
-            self._pipes[number].send(part)
+            self._pipes[number].send(message)
         except OSError:
             self._listen(number)  # its last word may be there
             self._raise(number)
@@ -119,16 +133,17 @@ class Crew:
             self._listen(self._pipes.index(ready))
 
     def _listen(self, number: int) -> None:
-        """Take in one answer of a worker: its part is done, or why it cannot go on."""
+        """Take in one answer of a worker: the slot of a block that is done, its counters, or why it cannot go on."""
         try:
             answer = self._pipes[number].recv()
         except (EOFError, OSError):
             self._raise(number)
         if isinstance(answer, str):
             raise LegoError(f"scoring worker {number}: {answer}")
-        self._answers[answer.slot].add(number)
-        self._costs.learn(*answer.cost)
-        self.counters.update({f"{name}_{number}": count for name, count in answer.counters.items()})
+        if isinstance(answer, dict):
+            self._counters[number] = answer
+        else:
+            self._done.add(answer)
 
     def _raise(self, number: int) -> NoReturn:
         process = self._processes[number]
@@ -141,6 +156,7 @@ class Crew:
     def __exit__(self, *_: object) -> None:
         for pipe in self._pipes:
             pipe.close()
+        self._pool.close()
         for process in self._processes:
             process.terminate()
         for process in self._processes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ryu.base import app_manager
 
+from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.brick_actions import Arrangement, BrickAction, RegrowFailed, Regrown
 from lego_sdn.core.config import Config
@@ -31,7 +32,6 @@ from ryu_apps.shared import Shared, spawn
 
 LOG = logging.getLogger("lego.instances")
 ASK_S = 1.0  # between two questions to the agent
-START_S, STOP_S, REGROW_S = 60.0, 30.0, 40.0
 
 
 def spec(config: Config, instance: int) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Instances(app_manager.RyuApp):
     def __init__(self, *args, lego: Shared, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.shared = lego
-        self.address = lego.config.agent
+        self.host: Host = AgentHost(lego.config.agent)
         self.busy = 0  # starts and stops under way: until they end, what the agent lists is no statement
         self.generation = 0  # of starts and stops
         self.known: frozenset[Running] | None = None  # as the core was last told; None: it must be told
@@ -90,8 +90,7 @@ class Instances(app_manager.RyuApp):
             if self.shared.agent_to_be_told:
                 self.shared.agent_to_be_told, self.known = False, None
             try:
-                with Client(self.address) as agent:
-                    hello = agent.call("hello")
+                hello = self.host.hello()
             except RpcError as error:
                 self._silent(str(error))
             else:
@@ -166,8 +165,7 @@ class Instances(app_manager.RyuApp):
 
     def _start(self, action: StartInstance) -> None:
         try:
-            with Client(self.address) as agent:
-                one = agent.call("start_instance", spec(self.shared.config, action.instance), timeout=START_S)
+            one = self.host.start_instance(spec(self.shared.config, action.instance))
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return
@@ -177,8 +175,7 @@ class Instances(app_manager.RyuApp):
 
     def _stop(self, action: StopInstance) -> None:
         try:
-            with Client(self.address) as agent:
-                told = agent.call("stop_instance", action.instance, action.drain_ms, timeout=STOP_S + action.drain_ms / 1000)
+            told = self.host.stop_instance(action.instance, action.drain_ms)
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return
@@ -189,8 +186,7 @@ class Instances(app_manager.RyuApp):
     def _regrow(self, action: BrickAction) -> None:
         """A change within an instance; processes that are gone with it are not watched any more."""
         try:
-            with Client(self.address) as agent:
-                one = agent.call(*call_of(action), timeout=REGROW_S)
+            one = self.host.regrow(*call_of(action))
         except RpcError as error:
             self.shared.put(RegrowFailed(action.instance, str(error), action))
             return

@@ -14,7 +14,7 @@ from ryu.base import app_manager
 from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 
-from lego_sdn.adapters.rpc import Client
+from lego_sdn.adapters.hosts import AgentHost
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.rules import Rule
@@ -206,9 +206,8 @@ class Steering(app_manager.RyuApp):
         """
         rounds = Hurry(switch, self.installed or frozenset())
         try:
-            with Client(self.shared.config.agent, timeout=10.0) as agent:
-                for _ in range(2):
-                    agent.call("flush_cache")
+            for _ in range(2):
+                AgentHost(self.shared.config.agent).flush_cache()
         except RpcError as error:
             raise SwitchError(f"cannot tell whether cached flows are revalidated: {error}") from error
         finally:

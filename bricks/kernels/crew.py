@@ -27,17 +27,3 @@ def pick(packets, owner, target, me, rows, places, ends):
                 ends[scored // BATCH] = copied
                 scored += 1
     return copied, scored
-
-
-@njit(cache=True)
-def count(packets, owner, target, own, others):
-    """Rows of a block by worker: `own` to be scored, `others` for state only. Both int64 [workers], written."""
-    own[:] = 0
-    others[:] = 0
-    for at in range(len(packets)):
-        if packets[at]["flags"] & np.uint32(SHADOW) == 0:
-            own[owner[at]] += 1
-        else:
-            others[owner[at]] += 1
-        if target[at] != owner[at]:
-            others[target[at]] += 1

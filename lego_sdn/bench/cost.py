@@ -14,8 +14,8 @@ import numpy as np
 
 from bricks.base import Batch
 from bricks.bench import limits
-from bricks.crew_plan import BATCH
 from bricks.feature_mapping import FeatureMapping
+from bricks.kernels.crew import BATCH
 from bricks.model import Model, hidden_units
 from bricks.packets import PACKET
 from bricks.sample_result import SampleResult
@@ -99,7 +99,7 @@ def _stages(bench: Bench) -> dict[str, Stage]:
         "kitnet": Stage(lambda: _again(wide, some, times), many, work["kitnet"]),
         "kitnet32": Stage(lambda: _again(narrow, some, times), many, _network(model, "_32")),
         "result": Stage(lambda: _again(result, scored, times), many, work["result"]),
-        "score": Stage(lambda: score_to(bench, bench.folder / "cost.npy"), count, whole),
+        "score": Stage(lambda: score_to(bench, "cost"), count, whole),
         "train": Stage(lambda: train_model(bench.vectors, bench.training), bench.training.vectors, _training(model, bench.training)),
     }
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from bricks.base import Batch
-from bricks.crew_plan import BATCH
 from bricks.feature_quantization import FeatureQuantization
+from bricks.kernels.crew import BATCH
 from bricks.offline import STREAMS
 from bricks.packets import ARP, DST_KIND_SHIFT, ICMP, KIND_MASK, NO_PORT, SRC_KIND_SHIFT, seconds
 from lego_sdn.bench.inputs import Bench

@@ -14,9 +14,11 @@ from bricks.frames import Frames, read_frames
 from bricks.model import Model, save_model
 from bricks.training import Training, train_model
 from lego_sdn.bench import captures
+from lego_sdn.bench.odd import odd_frames
 
 BENIGN, FLOOD, ORACLE = "mirai-benign-20000.pcap", "synflood-37841.pcap", "kitsune115.py"
 SYNTHETIC_PACKETS = 20_000
+LARGER = 4  # of the capture for several workers, who take a twentieth of a second to start and to end
 MAP_VECTORS, NET_VECTORS = 5000, 50_000  # to train on, as `lego train` does unless told otherwise
 
 
@@ -81,6 +83,16 @@ class Bench:
     def large_capture(self) -> Path:
         """The benign frames again and again, a pcap of `sizes.packets` packets."""
         return captures.write_repeated(self.folder / "large.pcap", self.frames, self.sizes.packets)
+
+    @cached_property
+    def larger_capture(self) -> Path:
+        """The same, LARGER times as many."""
+        return captures.write_repeated(self.folder / "larger.pcap", self.frames, LARGER * self.sizes.packets)
+
+    @cached_property
+    def odd_capture(self) -> Path:
+        """A pcap of `sizes.packets` frames of every odd kind."""
+        return captures.write_repeated(self.folder / "odd.pcap", odd_frames(), self.sizes.packets)
 
     @cached_property
     def flood_rows(self) -> np.ndarray | None:

@@ -10,6 +10,7 @@ EXPERIMENTS: Table = {
     "figure4": ("paper_figure4", "Figure 4: throughput of the monolith, of LEGO, and of LEGO with one more replica."),
     "table2": ("paper_table2", "Table II through the live system: scores of instances behind the switch, by granularity."),
     "autoscale": ("paper_autoscale", "The same load scaled brick by brick, and by whole instances only."),
+    "policies": ("paper_policies", "Scaling policies in simulation, against an oracle that knows the future."),
 }
 
 

@@ -20,6 +20,7 @@ FILLING = 0.001  # share of the capture ring by which it fills in a second, befo
 BLOCKED, HELD_UP = 0.05, 0.5  # share of time without room downstream: that it is back-pressured; that it cannot be the slow one
 DRAINING = 0.05  # a queue that shrinks by more than this share of what passes is on its way out
 GROWING = 0.25  # share of what passes by which what waits grows, before that counts
+BEHIND_S = 0.25  # of rows, as time to come
 SHORT = 0.75  # an instance that gets less than this share of what the switch counts for it loses packets on the way
 MEMORY = 0.9  # share of the memory limit
 
@@ -103,6 +104,13 @@ class Diagnosis:
         if any(one.ring > RING_FILLED / 10 or one.overrun > 0 for one in self.bricks):
             return any(one.filling > FILLING or one.overrun > 0 for one in self.bricks)
         return sum(one.growth for one in self.bricks) > GROWING * max((one.packets for one in self.bricks), default=0.0)
+
+    @property
+    def behind(self) -> bool:
+        """There is something to catch up with: more waits than comes together while a process waits for its share of CPU."""
+        rows, packets = sum(one.growth for one in self.bricks), max((one.packets for one in self.bricks), default=0.0)
+        sinks = rows < -DRAINING * packets or any(one.filling < -FILLING for one in self.bricks)
+        return sinks or any(one.ring > RING_FILLED / 4 or one.queue > BEHIND_S * max(one.packets, 1.0) for one in self.bricks)
 
     @property
     def slow(self) -> BrickFigures | None:
@@ -190,7 +198,7 @@ def _slow(figures: list[BrickFigures], high: float) -> BrickFigures | None:
     """
     free = [one for one in figures if one.blocked < HELD_UP]
     hot = [one for one in free if one.used >= high]
-    waiting = [one for one in free if one.waits]
+    waiting = [one for one in free if one.waits and (one.used >= high or one.blocked < BLOCKED)]
     if both := [one for one in waiting if one.used >= high]:
         hot = [one for one in both if one.kind == both[-1].kind]
     elif waiting:

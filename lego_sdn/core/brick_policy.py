@@ -31,7 +31,8 @@ class Bricks(WaterMarks):
         memory = replace(memory, over=over, under=memory.under + 1 if leaving else 0, spare=rounds)
         ripe = [i for i, count in over.items() if count >= self.scaling.up_after and i in seen.loads]
         if ripe:
-            return memory, replace(self._grow(max(ripe, key=lambda i: (seen.loads[i].demand, -i)), seen), urgent=True)
+            hot = max(ripe, key=lambda i: (seen.loads[i].demand, -i))
+            return memory, replace(self._grow(hot, seen), urgent=not self._may_wait(hot, seen))
         for action, count in rounds.items():
             if count >= self.scaling.down_after:
                 return memory, spare[action]
@@ -47,10 +48,18 @@ class Bricks(WaterMarks):
 
     def _catches_up(self, instance: int, seen: Observation) -> bool:
         """It is busy with what was left waiting when it was too slow; as it is now, it can take what comes."""
+        return seen.costs is not None and self._suffices(instance, seen, seen.costs.deliveries(len(seen.running)))
+
+    def _may_wait(self, instance: int, seen: Observation) -> bool:
+        """Shadows left aside, it could take what comes: perhaps it catches up."""
+        return self._suffices(instance, seen, 1.0)
+
+    def _suffices(self, instance: int, seen: Observation, deliveries: float) -> bool:
         diagnosis, arrangement = seen.diagnoses.get(instance), seen.arrangements.get(instance)
-        if diagnosis is None or diagnosis.counted is None or diagnosis.growing or not arrangement or seen.costs is None:
+        if diagnosis is None or diagnosis.counted is None or not arrangement or seen.costs is None:
             return False
-        deliveries = seen.costs.deliveries(len(seen.running))
+        if diagnosis.growing or not diagnosis.behind:
+            return False
         can = capacity.capacity(seen.costs, relief.processes(arrangement), deliveries=deliveries).packets
         return diagnosis.counted <= self.scaling.high_water * can
 

@@ -18,6 +18,7 @@ from lego_sdn.core.load import usable
 LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back
 WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
 HELPS = 1.1  # what is done within an instance must bring at least this many times what there was
+ALONE = 0.4  # share of its process's work from which a chained brick counts as the bottleneck by itself
 STEPS = 6  # within an instance, that are looked ahead
 
 
@@ -109,7 +110,8 @@ def ways(diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, like: Ins
     grown = capacity.further_instance(costs, alike, instances, shadows)
     gain = grown.after - grown.before
     whole = Way(None, gain, grown.cores if like.cpu_quota is not None else _used(costs, gain, kinds))
-    return [*within(slow.kind, diagnosis.instance, processes(arrangement), costs, like), whole]
+    alone = slow.alone or slow.share >= ALONE
+    return [*(within(slow.kind, diagnosis.instance, processes(arrangement), costs, like) if alone else ()), whole]
 
 
 def within(kind: str, instance: int, now: capacity.Layout, costs: Costs, like: Instance) -> list[Way]:

@@ -78,16 +78,20 @@ def test_the_learned_map_is_the_golden_one(golden):
     np.testing.assert_array_equal(model.order, values["cluster_order"])
 
 
+# Two packets whose correlation hangs on the last bit of a 2**x that libm, and with it the golden values, have wrong: the definition with
+# correctly rounded powers misses their golden scores by as much (docs/decisions.md, 2026-11-25)
+LIBMS = {"kitsune115": [19_763, 19_764], "kitsunepy100": []}
+
+
 @pytest.mark.data
 def test_scores_of_a_capture_equal_the_golden_ones(golden):
-    """A variance within rounding of its floor turns the last bit of 2**x into 1e-7 of a correlation; such features, and with them
-    the scores of their packets, are allowed 1e-6 (three in the 2.3 million values of this capture)."""
+    """To 1e-8, but for two that are known, which have 3e-7."""
     values, features, model = golden
     first = int(values["first_scored"])
     assert first == 15_001
     error = np.abs(score_features(model, features[first:]) / values["scores"][first:] - 1)
-    assert error.max() < 1e-6
-    assert np.count_nonzero(error > 1e-8) <= 3
+    assert (first + np.flatnonzero(error > 1e-8)).tolist() == LIBMS[model.layout]
+    assert error.max() < 3e-7
 
 
 @pytest.mark.data

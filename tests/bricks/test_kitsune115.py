@@ -5,7 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bricks.feature_quantization import LAYOUTS, NAMES, extract
+from bricks.kernels.exponent import exp2_f64
 from bricks.packets import PACKET, SHADOW
+from tests.bricks.definition115 import definition_with
 from tests.bricks.feature_traffic import START, capture, defined, distance, traffic
 
 RARE = 1e-6  # share of values that may be further off than 1e-9: variances within rounding of their floor
@@ -39,6 +41,15 @@ def test_golden_values(data, part, name):
 def test_as_the_definition_on_real_traffic(data, oracle, name):
     packets = capture(data, name, 3100)
     assert_as_defined(extract(packets), defined(oracle, packets))
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["mirai-benign-20000.pcap", "mirai-attack-5000.pcap", "iot23-8-1.pcap", "mixed-4631.pcap"])
+def test_the_bits_of_the_definition_but_for_libms_powers(data, oracle, name):
+    """With our 2**x in it, the definition has our bits, without an exception: what differs from it differs by last bits of 2**x."""
+    packets = capture(data, name, 20_000)
+    wanted = defined(definition_with(oracle.__file__, exp2_f64), packets)
+    assert extract(packets).tobytes() == wanted.tobytes()
 
 
 @given(packets=traffic())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -9,8 +10,7 @@ import signal
 import numpy as np
 import pytest
 
-from bricks import crew_plan, parallel
-from bricks.crew_plan import BATCH, Costs, share_out
+from bricks import crew_memory, parallel
 from bricks.offline import Scoring, read_blocks, score_captures, train_on
 from bricks.packets import PACKET, SHADOW
 from bricks.partition import CLASSES, Partition
@@ -29,9 +29,10 @@ def scored(data, tmp_path_factory):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("workers", [2, 3, 5])
-def test_any_number_of_workers_gives_the_same_bits(scored, tmp_path, workers):
+@pytest.mark.parametrize(("workers", "rows"), [(2, 32_768), (3, 1024), (5, 777)])
+def test_any_number_of_workers_gives_the_same_bits(scored, tmp_path, monkeypatch, workers, rows):
     captures, model, alone, summary = scored
+    monkeypatch.setattr(crew_memory, "ROWS", rows)  # with small blocks, each slot is used many times
     together = score_captures(captures, tmp_path / "s.npy", Scoring(model, workers=workers))
     assert np.array_equal(np.load(tmp_path / "s.npy").view(np.uint64), alone.view(np.uint64))
     assert together.facts["by_source"] == summary.facts["by_source"]
@@ -40,12 +41,13 @@ def test_any_number_of_workers_gives_the_same_bits(scored, tmp_path, workers):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("costs", [Costs(1e-9, 1e-6), Costs(1e-6, 1e-9)])
-def test_who_scores_what_does_not_change_the_bits(scored, tmp_path, monkeypatch, costs):
+@pytest.mark.parametrize(("chunks", "exactly"), [(0, True), (1, True), (60, True), (1, False), (60, False)])
+def test_who_scores_what_does_not_change_the_bits(scored, tmp_path, monkeypatch, chunks, exactly):
+    """From nothing given away to everything: extracted by one worker alone, and more room for what waits than there are chunks."""
     captures, model, alone, _ = scored
-    monkeypatch.setattr(Costs, "learn", lambda self, *measured: None)
-    monkeypatch.setattr(parallel, "Costs", lambda: costs)
-    score_captures(captures, tmp_path / "s.npy", Scoring(model, workers=2))
+    monkeypatch.setattr(parallel, "CHUNKS", chunks)
+    monkeypatch.setattr(parallel, "splits_exactly", lambda layout: exactly)
+    score_captures(captures, tmp_path / "s.npy", Scoring(model, workers=4))
     assert np.array_equal(np.load(tmp_path / "s.npy"), alone)
 
 
@@ -92,10 +94,10 @@ def test_a_worker_that_dies_is_said_and_nobody_stays(scored, tmp_path, monkeypat
 def test_a_worker_that_cannot_go_on_says_why(scored, tmp_path, monkeypatch):
     captures, model, _, _ = scored
 
-    def fails(worker, part):
+    def fails(worker, number, rows):
         raise LegoError("this one cannot")
 
-    monkeypatch.setattr("bricks.worker._Worker.do", fails)
+    monkeypatch.setattr("bricks.worker._Worker.extract", fails)
     with pytest.raises(LegoError, match=r"scoring worker \d: this one cannot"):
         score_captures(captures, tmp_path / "s.npy", Scoring(model, workers=2))
     assert multiprocessing.active_children() == []
@@ -135,8 +137,8 @@ def test_a_class_keeps_its_worker_from_first_sight():
 def test_shadows_in_the_capture_itself_are_not_scored(scored, tmp_path, monkeypatch, workers):
     captures, model, _, _ = scored
 
-    def marked(paths, summary, block=65_536):
-        for rows in read_blocks(paths, summary, block):
+    def marked(paths, summary, **where):
+        for rows in read_blocks(paths, summary, **where):
             rows["flags"][rows["seq"] % 3 == 1] |= SHADOW
             yield rows
 
@@ -174,44 +176,26 @@ def test_a_flood_of_new_sources_is_spread():
     assert CLASSES > 40_000
 
 
-def test_work_is_shared_out_evenly_and_every_chunk_once():
-    random = np.random.default_rng(2)
-    for _ in range(200):
-        workers = int(random.integers(2, 6))
-        own = random.multinomial(16_384, random.dirichlet(np.ones(workers))).tolist()
-        costs = Costs(*random.uniform(1e-7, 2e-6, 2))
-        scorers = share_out(own, [0] * workers, costs)
-        work = np.array(own) * costs.extract
-        for worker, chunks in enumerate(scorers):
-            assert len(chunks) == -(-own[worker] // BATCH)
-            for chunk, scorer in enumerate(chunks):
-                work[scorer] += (min(own[worker], (chunk + 1) * BATCH) - chunk * BATCH) * costs.score
-        fair = (np.array(own) * (costs.extract + costs.score)).mean()
-        least = np.array(own) * costs.extract  # what cannot be given away
-        assert (work <= np.maximum(max(fair, least.max()), least) + workers * BATCH * costs.score).all()
-
-
-def test_who_gives_does_not_take_and_gives_evenly_over_the_block():
-    scorers = share_out([16_384, 0, 0], [0, 0, 0], Costs(1e-6, 1e-6))
-    assert scorers[1:] == [[], []]
-    assert [scorers[0].count(taker) for taker in (0, 1, 2)] == [0, 16, 16]
-    scorers = share_out([16_384, 0, 0], [0, 0, 0], Costs(1e-7, 1e-6))
-    assert [scorers[0].count(taker) for taker in (0, 1, 2)] == [9, 12, 11]
-    assert max(abs(2 * scorers[0][:16].count(taker) - scorers[0].count(taker)) for taker in (0, 1, 2)) <= 2
-
-
-@pytest.mark.data
-def test_a_giver_that_is_faster_than_its_taker_waits_for_it(scored, tmp_path, monkeypatch):
-    captures, model, alone, _ = scored
-    monkeypatch.setattr(Costs, "learn", lambda self, *measured: None)
-    monkeypatch.setattr(parallel, "Costs", lambda: Costs(1e-6, 1e-8))  # everything is given away
-    monkeypatch.setattr(parallel, "splits_exactly", lambda layout: False)
-    score_captures(captures, tmp_path / "s.npy", Scoring(model, workers=4))
-    assert np.array_equal(np.load(tmp_path / "s.npy"), alone)
+def test_a_chunk_goes_to_one_of_those_who_would_take_it():
+    with contextlib.closing(crew_memory.Pool(3, 5)) as pool:
+        assert pool.take() is None
+        numbers = [pool.free(), pool.free(), pool.free()]
+        assert sorted(numbers) == [0, 1, 2]
+        assert pool.free() is None
+        pool.chunks[numbers[0]].features[7, 4] = 42.0
+        pool.give(numbers[0])
+        child = os.fork()
+        if child == 0:
+            number = pool.take()
+            os._exit(0 if number == numbers[0] and pool.chunks[number].features[7, 4] == 42.0 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert pool.take() is None
+        pool.release(numbers[0])
+        assert pool.free() == numbers[0]
 
 
 def test_slots_are_shared_between_processes():
-    slot = crew_plan.new_slot()
+    slot = crew_memory.new_slot()
     child = os.fork()
     if child == 0:
         slot.scores[5] = 42.0

@@ -17,7 +17,7 @@ from bricks import rings
 from bricks.bench import limits
 from bricks.captures import read_packets
 from bricks.feature_quantization import extract
-from bricks.packets import PACKET
+from bricks.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, FRAGMENT, ICMP, KIND_MASK, MALFORMED, NO_PORT, PACKET, VLAN
 from lego_sdn.bench import captures, features, groups, live, machine
 from lego_sdn.bench.attack import growth, run
 from lego_sdn.bench.inputs import Bench, Sizes
@@ -134,7 +134,7 @@ def test_the_list_of_rows_measures_nothing():
 
 
 def test_a_row_that_does_not_exist_is_named():
-    with pytest.raises(ConfigError, match="no row 'kit'; the rows are parse, features"):
+    with pytest.raises(ConfigError, match="no row 'kit'; the rows are parse, parse.odd, features"):
         invoke("kit")
 
 
@@ -199,6 +199,16 @@ def test_a_large_capture_is_the_small_one_again_and_again(tmp_path):
     assert found["seq"].tolist() == list(range(700))
 
 
+def test_odd_frames_are_of_every_kind(tmp_path):
+    packets, warnings = read_packets([Bench(Sizes(packets=22), tmp_path).odd_capture])
+    assert warnings == []
+    assert np.array_equal(packets["flags"][:11], packets["flags"][11:])
+    for fact in (VLAN, FRAGMENT, MALFORMED, ICMP):
+        assert 0 < np.count_nonzero(packets["flags"] & fact) < 22
+    assert {ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC} == set((packets["flags"] & KIND_MASK).tolist())
+    assert packets["dst_port"][:8].tolist() == [23, 23, 23, 53, NO_PORT, 23, 53, 23]
+
+
 def test_attacks_have_as_many_pairs_as_packets():
     real = np.zeros(37, PACKET)
     real["time_ns"], real["dst_lo"] = np.arange(37) * 5, 9
@@ -213,6 +223,7 @@ def test_an_attack_at_the_bound_evicts_and_says_how_memory_grew():
     one = run(captures.flood(4000, None), 1000)
     assert max(one.streams) <= 1000
     assert one.evicted >= 4 * 3000
+    assert one.whole.cpu > sum(part.cpu for part in one.slices)  # the tables count
     whole = SimpleNamespace(streams=(50, 100, 100, 100), resident=(0, 500, 1000, 1100, 1200))
     assert growth(whole, bound=100, part=50) == 2.0  # 200 bytes for the 100 pairs after the part that filled the table
 
