@@ -53,6 +53,7 @@ def test_figure_4_measures_the_monolith_and_lego_which_replicates_by_itself(inpu
     assert set(outcome["cost_us"]) == set(kinds_of("kitsune"))
     assert max(outcome["cost_us"], key=outcome["cost_us"].get) == outcome["replicated"]
     assert outcome["predicted"][1] > outcome["predicted"][0]
+    assert outcome["expected"] == pytest.approx(outcome["level"] * outcome["predicted"][1])
     assert said["traffic"] == Path(capture).name
     assert outcome["machine"]["cores"] >= 1
     assert outcome["setting"]["quota"] == 0.2
