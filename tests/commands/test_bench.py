@@ -134,7 +134,7 @@ def test_the_list_of_rows_measures_nothing():
 
 
 def test_a_row_that_does_not_exist_is_named():
-    with pytest.raises(ConfigError, match="no row 'kit'; the rows are parse, parse.odd, features"):
+    with pytest.raises(ConfigError, match=r"no row 'kit'; the rows are parse, parse\.odd, features"):
         invoke("kit")
 
 
