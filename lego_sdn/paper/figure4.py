@@ -60,8 +60,8 @@ SLOW_US = {
 def native(quota: float | None = None) -> Setting:
     """The bricks as they are. A small core, for the userspace switch has to carry more than all of them take; and a long period, for a
     brick that may run for 1 ms at a time does so with cold caches."""
-    quota = quota or 0.02
-    return Setting("native", quota, round(2.4e6 * quota), period_ms=100)
+    quota = quota or 0.01
+    return Setting("native", quota, round(2.4e6 * quota), period_ms=200)
 
 
 def paper(quota: float | None = None) -> Setting:
