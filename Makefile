@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-APT := openvswitch-switch tshark
+APT := openvswitch-switch tshark mininet
 STAMP := $(VENV)/.installed
 
 .PHONY: install run test check clean

@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ryu_apps": CONTROLLER,
     "lego_sdn/app.py": CONTROLLER,
     "lego_sdn": HOST,
+    "lego_sdn/paper/plots.py": HOST | {"matplotlib"},
     "lego_sdn/ryu_compat.py": {ANY},  # mends Ryu's imports before Ryu is there
     "topologies": {"lego_sdn.core", "topologies", "mininet", "numpy"},
 }

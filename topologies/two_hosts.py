@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -60,11 +61,9 @@ class TwoHosts:
         from mininet.net import Mininet
 
         Mininet.inited = True  # else it raises limits of the whole machine, and lowers none of them afterwards
-        self._net = Mininet(topo, controller=None)
+        self._net = Mininet(topo, controller=None, build=False)
         try:
-            self._net.start()
-            for host, interface in ((SOURCE, INSIDE), (LEGO, self.port)):
-                self._quiet(host, interface)
+            self._start()
         except BaseException:
             self.__exit__()
             raise
@@ -86,6 +85,16 @@ class TwoHosts:
         process = self._net[SOURCE].popen(command, **how)
         self._started.append(process)
         return process
+
+    def _start(self) -> None:
+        if any(name == self.port for _, name in socket.if_nameindex()):
+            raise HostError(f"an interface {self.port} exists already: remove it, or choose another bridge")
+        try:
+            self._net.start()
+        except Exception as error:  # Mininet raises nothing more special
+            raise HostError(f"Mininet cannot make the two hosts: {str(error).strip()}") from error
+        for host, interface in ((SOURCE, INSIDE), (LEGO, self.port)):
+            self._quiet(host, interface)
 
     def _quiet(self, host: str, interface: str) -> None:
         """No IPv6, by which the kernel would send packets of its own; room for stamps. HostError if the interface does not do it."""

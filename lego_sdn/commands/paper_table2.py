@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lego_sdn.commands.ending import ends_in_order
+from lego_sdn.commands import paper_run
+
+WIDTH = 140  # of a table that does not go to a terminal
 
 
 @dataclass(frozen=True)
@@ -25,23 +27,20 @@ class Wanted:
 
 
 @click.command("table2", short_help="Table II through the live system.")
-@click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Model; default: learned from the benign part.")
+@click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=paper_run.FILE)
+@paper_run.model
 @click.option("--replicas", type=click.IntRange(2, 16), default=3, show_default=True, help="Instances behind the switch.")
 @click.option("--pps", type=click.FloatRange(min=1), default=4000.0, show_default=True, help="Packets per second.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@paper_run.as_json
 def table2(**given: Any) -> None:
     """Replay CAPTURES to instances behind Open vSwitch, split by one header group after the other, and compare scores with an unsplit run.
 
     Beside it stands what `lego verify --table2` computes, which divides keys by a hash that a switch does not have. Needs root. Exit code 1
     if a packet was lost, if a split gave other scores than its simulation, or if any score differs with shadows.
     """
-    from lego_sdn.agent import require_root
-
     wanted = Wanted(**given)
-    require_root()
-    with ends_in_order(), tempfile.TemporaryDirectory(prefix="lego-") as folder:
-        shown = _table2(wanted, Path(folder))
+    with paper_run.experiment() as folder:
+        shown = _table2(wanted, folder)
     click.echo(json.dumps(shown)) if wanted.as_json else _show(shown)
     raise click.exceptions.Exit(0 if all(map(_holds, shown["rows"])) and shown["rows"][-1]["scores_different"] == 0 else 1)
 
@@ -51,16 +50,14 @@ def _holds(row: dict[str, Any]) -> bool:
 
 
 def _table2(wanted: Wanted, folder: Path) -> dict[str, Any]:
-    from rich.console import Console
-
     from bricks.verify import verify
     from lego_sdn.bench.machine import machine
     from lego_sdn.commands.verify import OURS, TABLE, table_splits
     from lego_sdn.paper.inputs import inputs
     from lego_sdn.paper.table2 import Plan, measure, offline
 
-    progress, found = Console(stderr=True, highlight=False), inputs(wanted.captures, wanted.model, folder)
-    plan = Plan(found, wanted.replicas, wanted.pps, folder, lambda line: progress.print(line, soft_wrap=True, markup=False))
+    output, found = paper_run.Output(None, as_json=True), inputs(wanted.captures, wanted.model, folder)
+    plan = Plan(found, wanted.replicas, wanted.pps, folder, output.say)
     rows = measure(plan, TABLE, OURS)
     simulated = verify([*found.captures], (model := offline(found).model), table_splits(model, wanted.replicas))
     ratios = [1.0, *(run.found.total / simulated.unsplit.total if simulated.unsplit.total else 1.0 for run in simulated.runs)]
@@ -79,6 +76,6 @@ def _show(shown: dict[str, Any]) -> None:
     for row in shown["rows"]:
         cells = [f"{row['mean_score']:.6g}", f"{row['ratio']:.4f}", f"{row['ratio_verify']:.4f}", f"{row['share_off_coarse']:.2%}"]
         table.add_row(row["split"], *cells, *(f"{row[key]:,}" for key in ("alerts", "alerts_lost", "missing", "unlike_simulated")))
-    console, about = Console(highlight=False), shown["machine"]
+    console, about = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH), shown["machine"]
     console.print(table)
     console.print(f"{about['cpu']}, {about['cores']} cores; no CPU quotas; {shown['pps']:,.0f} packets/s", soft_wrap=True)

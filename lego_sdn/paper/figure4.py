@@ -18,11 +18,11 @@ from typing import Any
 from lego_sdn.bench.machine import machine
 from lego_sdn.core.capacity import Process, capacity, kind_us, separate
 from lego_sdn.core.config import Capture, Config, Instance, Scaling
+from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import HostError
 from lego_sdn.graphs import kinds_of
 from lego_sdn.paper.lab import Lab, Offered, require_running
-from lego_sdn.paper.learned import batch_of, learn_costs
-from lego_sdn.paper.meter import Meter, Sample
+from lego_sdn.paper.meter import EVERY_S, Meter, Sample
 
 NF = "kitsune"
 MONOLITH, POOLED, SEPARATE, GROWN = "monolith", "monolith, pooled", "LEGO", "LEGO, one more replica"
@@ -60,14 +60,14 @@ SLOW_US = {
 def native(quota: float | None = None) -> Setting:
     """The bricks as they are. A small core, for the userspace switch has to carry more than all of them take; and a long period, for a
     brick that may run for 1 ms at a time does so with cold caches."""
-    quota = quota or 0.02
-    return Setting("native", quota, round(2.4e6 * quota), period_ms=100)
+    quota = quota or 0.01
+    return Setting("native", quota, round(2.4e6 * quota), period_ms=200)
 
 
 def paper(quota: float | None = None) -> Setting:
     """The bricks slowed down to costs like the paper's; small batches, which take as long as large ones of fast bricks."""
     quota = quota or 0.2
-    return Setting("paper", quota, round(6000 * quota), 16, SLOW_US)
+    return Setting("paper", quota, round(6000 * quota), batch=16, slow_us=SLOW_US)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class Outcome:
     """What came out with one setting.
 
     replicated, at, said  which kind LEGO replicated by itself, when on the clock of its run, and its reason
-    predicted  packets/s by the cost model: of LEGO, and with the replica; cost_us: that model, us/packet at its limit, by kind
+    predicted  packets/s by the cost model alone, which `lego profile` makes by pre-execution: of LEGO, and with the replica
+    cost_us    that model, CPU of a packet in full batches by kind, carriage to the next process included
     """
 
     setting: Setting
@@ -118,13 +119,23 @@ class Outcome:
         return sum(self.cost_us.values()) / max(self.cost_us.values())
 
     @property
+    def level(self) -> float:
+        """What LEGO did before it grew, as a share of its prediction: a slice of a core at a time costs more than a profile knows."""
+        return self.packets(SEPARATE) / self.predicted[0]
+
+    @property
+    def expected(self) -> float:
+        """Packets/s with the replica, as predicted once the level is known."""
+        return self.level * self.predicted[1]
+
+    @property
     def ratios(self) -> dict[str, float]:
         return {
             "lego_to_monolith": self.packets(SEPARATE) / self.packets(MONOLITH),
             "grown_to_monolith": self.packets(GROWN) / self.packets(MONOLITH),
             "grown_to_pooled": self.packets(GROWN) / self.packets(POOLED),
             "grown_to_lego": self.packets(GROWN) / self.packets(SEPARATE),
-            "grown_to_predicted": self.packets(GROWN) / self.predicted[1],
+            "grown_to_expected": self.packets(GROWN) / self.expected,
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -137,18 +148,20 @@ class Outcome:
             for name, run in (("monolith", self.monolith), ("lego", self.lego))
         }
         told = {"replicated": self.replicated, "at_s": round(self.at, 2), "said": self.said, "predicted": self.predicted}
+        told |= {"level": self.level, "expected": self.expected}
         rests = {"setting": asdict(self.setting), "machine": machine()}
         return rests | runs | told | {"cost_us": self.cost_us, "sum_over_slowest": self.sum_over_slowest, "ratios": self.ratios}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long each phase is (`settle_s` of it are not counted), with which model and captures, and where files go."""
+    """How long each phase is (`settle_s` of it are not counted), with which model, captures and costs, and where files go."""
 
     captures: tuple[Path, ...]
     model: Path
     layout: str
     folder: Path
+    costs: Costs
     seconds: float = 10.0
     settle_s: float = 2.5
     say: Callable[[str], None] = lambda line: None
@@ -190,26 +203,23 @@ def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
     with Lab(_config(setting, plan, "separate", "bricks"), plan.folder / f"{setting.name}-lego", plan.say) as lab:
         replay = lab.replay(_offered(setting, plan))
         meter = _await_scores(lab, replay)
-        meter.watch(plan.settle_s)
-        before = lab.get("bricks")
         phases = [_phase(meter, plan, SEPARATE, len(kinds) * setting.quota)]
-        after = lab.get("bricks")
         replicated, said, at = _let_it_grow(lab, meter)
         plan.say(f"LEGO replicated {replicated}: {said}")
         phases.append(_phase(meter, plan, GROWN, (len(kinds) + 1) * setting.quota))
         require_running(replay)
         run = Run(tuple(meter.samples), tuple(phases))
-    costs, batch = learn_costs(before, after, kinds, (NF, plan.layout)), batch_of(before, after, replicated)
+    costs = plan.costs.slowed(setting.slow_us)
     layout = separate(kinds, setting.quota)
     grown = (*layout, Process((replicated,), setting.quota))
-    predicted = capacity(costs, layout, batch).packets, capacity(costs, grown, batch).packets
-    return Outcome(setting, monolith, run, replicated, at, said, predicted, kind_us(costs, layout, batch))
+    predicted = capacity(costs, layout, setting.batch).packets, capacity(costs, grown, setting.batch).packets
+    return Outcome(setting, monolith, run, replicated, at, said, predicted, kind_us(costs, layout, setting.batch))
 
 
 def _await_scores(lab: Lab, replay: subprocess.Popen) -> Meter:
     meter = Meter(lab, kinds_of(NF)[-1])
     lab.wait_for("packets scored", lambda: meter.look().scored > 0, lambda: require_running(replay))
-    return meter
+    return Meter(lab, kinds_of(NF)[-1])
 
 
 def _phase(meter: Meter, plan: Plan, name: str, cores: float) -> Phase:
@@ -225,7 +235,7 @@ def _let_it_grow(lab: Lab, meter: Meter) -> tuple[str, str, float]:
     lab.ask("resume")
     deadline = meter.look().at + GROW_S
     while True:
-        sample = meter.look()
+        sample = meter.watch(EVERY_S)[-1]
         kinds = [row["kind"] for row in lab.get("bricks")["bricks"]]
         twice = [kind for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1]
         if twice:

@@ -121,3 +121,19 @@ def test_a_cut_capture_is_sent_as_far_as_it_goes_and_said(capture, tmp_path):
         assert "sent 2 packets" in result.stdout
         assert "cut.pcap" in result.stderr
         assert len(collect(ring, 2)) == 2
+
+
+@pytest.mark.root
+def test_a_shape_repeats_the_capture_for_as_long_as_it_takes(capture):
+    with veth() as (here, there), PacketRing(there) as ring:
+        result = run(capture, "--interface", here, "--shape", "0.1:50,0.05:200", "--json")
+        assert result.exit_code == 0, result.output
+        said = json.loads(result.stdout)
+        assert said["sent"] == 15
+        assert said["seconds"] >= 0.14
+        assert collect(ring, 15)["length"].tolist() == [60, 100, 1400] * 5
+
+
+@pytest.mark.parametrize("wrong", [("--shape", "5"), ("--shape", "5:x"), ("--shape", "1:1", "--pps", "5"), ("--shape", "1:1", "--stamp")])
+def test_what_goes_with_no_shape(capture, wrong):
+    assert run(capture, "--interface", "none", *wrong).exit_code == 2
