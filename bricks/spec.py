@@ -22,6 +22,7 @@ class Spec:
     batch       rows that go through the bricks at once, at most
     capture     settings of the packet ring; limits: bounds of the bricks' state; threshold: instead of the model's
     scores      file that SCORE records are appended to
+    sampled     buckets whose scores are kept for the auditor
     namespace   path of the network namespace to enter; cgroup: folders whose `cgroup.procs` it joins
     """
 
@@ -44,6 +45,7 @@ class Spec:
     capture: Mapping[str, int] = field(default_factory=dict)
     scores: str | None = None
     threshold: float | None = None
+    sampled: tuple[int, ...] = ()
     log: str | None = None
     namespace: str | None = None
     cgroup: tuple[str, ...] = ()
@@ -56,7 +58,7 @@ class Spec:
         where = f"spec of process {data.get('process', '?')}"
         check_keys(cls, data, where)
         plain = {key: value for key, value in data.items() if value is not None}
-        plain["bricks"] = tuple(plain["bricks"])
+        plain["bricks"], plain["sampled"] = tuple(plain["bricks"]), tuple(plain.get("sampled", ()))
         cgroup = plain.get("cgroup", ())
         plain["cgroup"] = (cgroup,) if isinstance(cgroup, str) else tuple(cgroup)
         if isinstance(plain.get("rings_in"), (list, tuple)):

@@ -174,6 +174,7 @@ class BrickProcesses:
             "capture": spec.capture,
             "scores": str(Path(scores) / f"{name}.scores") if scores and last in bricks else None,
             "threshold": spec.threshold,
+            "sampled": spec.sampled if last in bricks else [],
             "namespace": str(netns.path(f"{self.host.prefix}{spec.instance}")),
             "cgroup": [str(folder) for folder in self.groups[name].directories] if name in self.groups else [],
         }

@@ -28,6 +28,7 @@ class InstanceSpec:
     capture: dict[str, int] = field(default_factory=dict)
     scores: str | None = None
     threshold: float | None = None
+    sampled: list[int] = field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Any) -> InstanceSpec:
@@ -49,6 +50,9 @@ class InstanceSpec:
         _check("batch", "a whole number above 0", self.batch, _whole(self.batch) and self.batch > 0)
         scores = self.scores
         _check("scores", "a folder, or null", scores, scores is None or (isinstance(scores, str) and "\0" not in scores))
+        sampled = self.sampled
+        fits = isinstance(sampled, list) and all(_whole(bucket) and 0 <= bucket < self.buckets for bucket in sampled)
+        _check("sampled", "a list of buckets", sampled, fits)
         for name in ("limits", "capture"):
             _check(name, "a map", getattr(self, name), isinstance(getattr(self, name), dict))
 

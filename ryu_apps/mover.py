@@ -19,9 +19,10 @@ from lego_sdn.adapters.rpc import Client
 from lego_sdn.adapters.store import Intent, StoreError
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, Steered
-from lego_sdn.core.moves import Answer, Ask, ChangeRules, Moved, Moving, Pause, SendMarkers, carry_out, marker_frame
+from lego_sdn.core.moves import Answer, Ask, ChangeRules, Copying, Moved, Moving, Pause, SendMarkers, carry_out, marker_frame
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
+from ryu_apps.twinning import Twinning
 
 LOG = logging.getLogger("lego.mover")
 ANSWER_S = 4.0
@@ -41,6 +42,7 @@ class Mover:
     def __init__(self, shared: Shared, change_rules: Callable[[Steer], str | None], send: Callable[[Frames], None]) -> None:
         self.shared, self._change_rules, self._send = shared, change_rules, send
         self.owners: Mapping[int, int] | None = None
+        self.twinning = Twinning(shared, self._copy)
         self._ports: Mapping[int, int] = {}
         self._parts: dict[tuple[int, str, int], tuple[bool, bool]] = {}  # process -> it takes packets, it has streams
 
@@ -48,9 +50,9 @@ class Mover:
         """Put an assignment into force."""
         if steer.keep or not self.shared.config.exact:
             return Steered(steer.version, self._change_rules(steer))
-        if self.owners is None:
-            return self._first(steer)
-        return self._steer(steer, self.owners)
+        self.twinning.before(steer, self.owners or {})
+        done = self._first(steer) if self.owners is None else self._steer(steer, self.owners)
+        return self.twinning.after(steer, done)
 
     def _first(self, steer: Steer) -> Steered:
         """The first rules of this controller: what the one before it began is finished as it was meant, before anything else is done.
@@ -89,6 +91,11 @@ class Mover:
         self._has(move.after if error is None else move.before)
         self._journal(lambda store: store.end_move(move.token))
         return Steered(steer.version, error, moved, (time.monotonic() - began) * 1e3, move.held)
+
+    def _copy(self, move: Copying, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+        """Steps as of a move, of which nothing needs to be journaled: one that is begun and not ended is done again."""
+        self._ports, move.running = steer.ports, self._alive(steer)
+        return self._go_through(move, replace(steer, settle=True))
 
     def _go_through(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
         word = _Word(self, move)

@@ -16,6 +16,7 @@ from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISP
 from ryu.lib import hub
 
 from lego_sdn.adapters.rpc import Client
+from lego_sdn.core.audit import sampled
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.rules import Rule
@@ -51,7 +52,7 @@ class Steering(app_manager.RyuApp):
         self.rates = BucketRates()
         self.mover = Mover(lego, self._carry_out, self._send_frames)
         lego.performers[Steer] = self.work.put
-        lego.read_flows = self.flows
+        lego.read_flows, lego.audit_anew = self.flows, self._audit_anew
 
     def start(self) -> None:
         super().start()
@@ -148,6 +149,10 @@ class Steering(app_manager.RyuApp):
         if self.switch is not None:
             self.switch.send_frames(frames)
 
+    def _audit_anew(self) -> None:
+        self.mover.twinning.forget()
+        self.work.put(REPAIR)
+
     def _carry_out(self, steer: Steer) -> str | None:
         """Why it failed, after a second try on what the switch says it holds; None if the rules are in force."""
         error = None
@@ -235,7 +240,7 @@ class Steering(app_manager.RyuApp):
         config = self.shared.config
         numbers = switch.port_numbers()
         wires = tuple((_port(a, numbers, switch), _port(b, numbers, switch)) for a, b in config.forward.wires)
-        return Options(config.buckets, config.exact, config.forward.mode, wires)
+        return Options(config.buckets, config.exact, config.forward.mode, wires, frozenset(sampled(config.audit.share, config.buckets)))
 
     def _record(self, steer: Steer, added: int, deleted: int, seconds: float) -> None:
         seen = self.shared.observed

@@ -186,7 +186,8 @@ class Steer:
 class Note:
     """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
 
-    # replicate, merge, rebalance, move, moved, inexact, start, started, stop, stopped, failed, adopted, refused, pause, switch, agent
+    # replicate, merge, rebalance, move, moved, inexact, audit, start, started, stop, stopped, failed, adopted, refused, pause, switch,
+    # agent
     kind: str
     text: str
     instance: int | None = None

@@ -90,13 +90,17 @@ Steps = Generator[Step, Any, Any]
 
 @dataclass(slots=True)
 class Moving:
-    """One move: its token, the assignments (bucket -> instance) before and after, and the instances that can be asked."""
+    """One move: its token, the assignments (bucket -> instance) before and after, and the instances that can be asked.
+
+    cut  highest stamp (without stamps: time) that went on as before the move; None before it is known
+    """
 
     token: int
     before: Mapping[int, int]
     after: Mapping[int, int]
     running: frozenset[int]
     errors: dict[int, str] = field(default_factory=dict)  # instance -> why it has no part in the move any more
+    cut: int | None = None
     held: int = 0
 
     @property
@@ -118,6 +122,10 @@ class Moving:
     def owned(self, instance: int, assignment: Mapping[int, int]) -> list[int]:
         return sorted(bucket for bucket, owner in assignment.items() if owner == instance)
 
+    def rows(self, one: Handover, marker: int) -> Ask:
+        """Hand the waiting packets over: with them the buckets are the new owner's."""
+        return Ask(one.old, "packets", "give_rows", (self.token, list(one.buckets), marker), one.new)
+
     def marker(self, attempt: int, kind: int) -> int:
         return (self.token * ATTEMPTS + attempt) * MARKER_KINDS + kind
 
@@ -129,6 +137,26 @@ class Moving:
             if instance in self.errors:
                 return f"instance {instance}: {self.errors[instance]}"
         return "the rules could not be changed"
+
+
+@dataclass(slots=True)
+class Copying(Moving):
+    """Not a move: one instance, `to`, that gets every packet from now on, is given a copy of every stream. Nobody's buckets change.
+
+    scored  buckets whose packets `to` scores
+    """
+
+    to: int = 0
+    scored: tuple[int, ...] = ()
+
+    @property
+    def handovers(self) -> tuple[Handover, ...]:
+        owners = sorted(set(self.after.values()))
+        return tuple(Handover(owner, self.to, tuple(self.owned(owner, self.after))) for owner in owners)
+
+    def rows(self, one: Handover, marker: int) -> Ask:
+        params = self.token, list(one.buckets), marker, list(self.scored)
+        return Ask(one.old, "packets", "copy_rows", params, one.new)
 
 
 def marker_frame(token: int) -> bytes:
@@ -184,7 +212,7 @@ def _begin(move: Moving, involved: list[int]) -> Steps:
     passed = yield from _ask(move, [Ask(i, "every", "hold", (move.token,)) for i in involved])
     if not passed:
         return
-    stamp = max(passed.values())
+    move.cut = stamp = max(passed.values())
     before, after = move.before, move.after
     cuts = [Ask(i, "packets", "cut", (move.token, stamp, move.owned(i, before), move.owned(i, after))) for i in involved]
     yield from _ask(move, cuts)
@@ -247,11 +275,10 @@ def _hand_over(move: Moving, one: Handover, markers: Mapping[int, int], done: Ma
         return Moved(one, error=move.reason(one))
     taken = [bucket for other in done if other.new == one.new for bucket in other.buckets]
     owned = sorted({*move.owned(one.new, move.before), *taken})
-    buckets = list(one.buckets)
-    (streams,) = yield (Ask(one.old, "streams", "give_streams", (move.token, buckets, owned), one.new),)
+    (streams,) = yield (Ask(one.old, "streams", "give_streams", (move.token, list(one.buckets), owned), one.new),)
     if streams.error is not None:
         return Moved(one, error=streams.error)
-    (packets,) = yield (Ask(one.old, "packets", "give_rows", (move.token, buckets, markers[one.old]), one.new),)
+    (packets,) = yield (move.rows(one, markers[one.old]),)
     if packets.error is not None:
         return Moved(one, error=packets.error)
     return Moved(one, streams.value["bytes"], streams.value["records"], packets.value)

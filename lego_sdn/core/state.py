@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from lego_sdn.core.audit import TWIN, Twin
 from lego_sdn.core.config import Config
 from lego_sdn.core.events import Action, Note, Steer
 from lego_sdn.core.load import InstanceLoad, Report
@@ -92,6 +93,7 @@ class State:
     loads: Mapping[int, InstanceLoad] = field(default_factory=dict)
     rates: Mapping[int, float] = field(default_factory=dict)
     refused: str = ""
+    twin: Twin = field(default_factory=Twin)
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -104,8 +106,9 @@ class State:
 
     @property
     def ports(self) -> dict[int, int]:
-        """Instance -> OpenFlow port, of every instance that has one."""
-        return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None}
+        """Instance -> OpenFlow port, of every instance that has one, the auditor's twin among them."""
+        twin = {} if self.twin.ofport is None else {TWIN: self.twin.ofport}
+        return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None} | twin
 
 
 def fresh(config: Config, stored: Mapping[int, int] | None = None) -> State:
