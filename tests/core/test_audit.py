@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -46,7 +47,7 @@ def scores(*stamps: int, value: float = 0.5) -> list[Score]:
 def test_a_share_of_the_buckets_evenly_spread(share, count):
     chosen = sampled(share, 64)
     assert len(chosen) == count
-    gaps = [after - before for before, after in zip(chosen, chosen[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(chosen)]
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
