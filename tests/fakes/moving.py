@@ -105,6 +105,8 @@ class World:
         self.lose_markers = 0.0
         self.pace = 60
         self.refuse: dict[tuple[int, str], str] = {}  # (instance, method) -> it fails
+        self.fatal: tuple[str, int] | None = None  # at the first call of this method this instance dies
+        self.dead: set[int] = set()
         self.twin: int | None = None
         self.scored: tuple[int, ...] = ()  # buckets, by the twin
 
@@ -119,8 +121,11 @@ class World:
             self.now_ns += int(self.random.integers(0, 400_000))
             self.some_work()
 
+    def alive(self) -> list[Instance]:
+        return [instance for number, instance in self.instances.items() if number not in self.dead]
+
     def some_work(self) -> None:
-        for instance in self.instances.values():
+        for instance in self.alive():
             if self.random.random() < 0.5:
                 instance.work(int(self.random.integers(0, 4)))
 
@@ -146,7 +151,7 @@ class World:
     # ---- moves ----
     def move(self, after: dict[int, int], stop_after: int | None = None) -> tuple[moves.Moved, ...]:
         """`stop_after`: the mover dies after so many steps."""
-        plan = moves.Moving(next(self.tokens), self._owners(), after, frozenset(self.instances))
+        plan = moves.Moving(next(self.tokens), self._owners(), after, frozenset(self.instances) - self.dead)
         return self._carry_out(plan, stop_after)
 
     def copy(self, scored: tuple[int, ...]) -> int:
@@ -206,7 +211,18 @@ class World:
         instance = self.instances[number]
         if (number, method) in self.refuse:
             raise Unreachable(self.refuse[number, method])
-        return instance.handlers[method](*params)
+        if self.fatal is not None and self.fatal[0] == method:
+            self.dead.add(self.fatal[1])
+            self.fatal = None
+            asked_or_asks = number in self.dead or method.startswith("take_")
+            if asked_or_asks and self.random.random() < 0.5:  # what it was asked, or asks another one, may have been done or not
+                raise Unreachable("an instance died")
+        elif number in self.dead:
+            raise Unreachable("it is dead")
+        value = instance.handlers[method](*params)
+        if number in self.dead:
+            raise Unreachable("it died")
+        return value
 
     def _change_rules(self, after: dict[int, int]) -> None:
         """New flows follow the new rules at once, cached ones one after the other."""
@@ -223,7 +239,7 @@ class World:
         self.send(len(self.packets))
         for _ in range(8):
             self.now_ns += 2 * PATIENCE_NS
-            for instance in self.instances.values():
+            for instance in self.alive():
                 instance.work(10**6)
         found: dict[int, np.ndarray] = {}
         for instance in (one for number, one in self.instances.items() if number != self.twin):
