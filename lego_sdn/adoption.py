@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lego_sdn import leftovers
@@ -56,12 +56,8 @@ class Found:
 
 def write_down(instance: Instance) -> None:
     """Keep in the journal how an instance is made up, if that has changed."""
-    record = {
-        "spec": asdict(instance.spec),
-        "wiring": asdict(instance.wiring),
-        "ofport": instance.ofport,
-        "quota": instance.processes.quota,
-    }
+    wiring = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(instance.wiring).items()}
+    record = {"spec": asdict(instance.spec), "wiring": wiring, "ofport": instance.ofport, "quota": instance.processes.quota}
     name, things = str(instance.spec.instance), instance.belongings.things
     there = next((thing for thing in things if thing.kind == KIND), None)
     if there is None or any(there.detail.get(key) != value for key, value in record.items()):
@@ -108,8 +104,10 @@ THERE: dict[str, Callable[[str], bool]] = {"namespace": netns.exists, "veth": ne
 
 def _wiring(data: dict[str, Any]) -> Wiring:
     """As `asdict` and the journal made it plain."""
+    sets = {item.name: frozenset(data[item.name]) for item in fields(Wiring) if isinstance(item.default, frozenset) and item.name in data}
     made = {name: tuple(bricks) for name, bricks in data["processes"].items()}
-    return Wiring(**data | {"kinds": tuple(data["kinds"]), "processes": made, "rings": tuple(Ring(**ring) for ring in data["rings"])})
+    rings = tuple(Ring(**ring) for ring in data["rings"])
+    return Wiring(**data | sets | {"kinds": tuple(data["kinds"]), "processes": made, "rings": rings})
 
 
 def clear_rest(journal: Journal, found: Found) -> list[Thing]:

@@ -99,6 +99,19 @@ class System:
                 self._journal.gone(thing)
         self._let_go()
 
+    def kill(self, role: str) -> None:
+        """kill -9, of the agent or the controller."""
+        self._children[role].kill()
+        self._children[role].wait()
+
+    def revive(self, role: str) -> None:
+        """Start the agent or the controller anew after it was killed. Traffic, rules and instances have gone on without it."""
+        assert self._journal is not None
+        _end(self._journal, role)
+        self._children.pop(role).wait()
+        self._launch(self._journal, role, "ab")
+        self._await(f"{role} answers", {AGENT: self._agent_answers, CONTROLLER: self._controller_is_ready}[role])
+
     def end_controller(self) -> None:
         """End the controller alone: the traffic, the rules and the instances go on without it."""
         assert self._journal is not None
@@ -134,16 +147,13 @@ class System:
         assert me is not None
         journal.made(Thing("holder", str(me.pid), self.run, {"start": me.start}))
         self._start_switch(journal)
-        written = self.run_dir / "config.yaml"
-        written.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")  # JSON is YAML
+        self._written.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")  # JSON is YAML
         journal.made(Thing("marked", self.run, self.run))
-        scores = ["--scores", str(self.scores)] if self.scores else []
-        self._launch(journal, AGENT, [sys.executable, "-m", "lego_sdn", "agent", "--config", str(written), *scores])
+        self._launch(journal, AGENT)
         self._await("bridge ready", self._agent_answers)
         self.on_bridge(journal, self.run)
         self._await("agent ready", self._agent_is_ready)
-        manager = Path(sys.executable).with_name("ryu-manager")
-        self._launch(journal, CONTROLLER, [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(written)])
+        self._launch(journal, CONTROLLER)
         self._await("controller ready", self._controller_is_ready)
 
     def _start_switch(self, journal: Journal) -> None:
@@ -165,10 +175,22 @@ class System:
             if not is_free(host, port):
                 raise HostError(f"port {port} of {host} ({what}) is in use by another process: stop it, or set {key} to another port")
 
-    def _launch(self, journal: Journal, role: str, command: list[str]) -> None:
-        with open(self.log(role), "wb") as log:
+    @property
+    def _written(self) -> Path:
+        """The configuration, as both are told it."""
+        return self.run_dir / "config.yaml"
+
+    def _command(self, role: str) -> list[str]:
+        if role == AGENT:
+            scores = ["--scores", str(self.scores)] if self.scores else []
+            return [sys.executable, "-m", "lego_sdn", "agent", "--config", str(self._written), *scores]
+        manager = Path(sys.executable).with_name("ryu-manager")
+        return [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(self._written)]
+
+    def _launch(self, journal: Journal, role: str, log_mode: str = "wb") -> None:
+        with open(self.log(role), log_mode) as log:
             child = subprocess.Popen(
-                command,
+                self._command(role),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -9,13 +9,11 @@ import itertools
 import json
 import os
 import signal
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,13 +80,8 @@ class Run:
 
     def restart_controller(self) -> None:
         """kill -9, and another one."""
-        system = self.experiment.system
-        child = system._children.pop(CONTROLLER)
-        child.kill()
-        child.wait()
-        command = [sys.executable, str(Path(sys.executable).with_name("ryu-manager")), "lego_sdn.app"]
-        system._launch(system._journal, CONTROLLER, [*command, "--lego-config", str(system.run_dir / "config.yaml")])
-        system._await("controller ready", system._controller_is_ready)
+        self.experiment.system.kill(CONTROLLER)
+        self.experiment.system.revive(CONTROLLER)
         self.experiment._await_ready()
 
     def kill_instance(self, instance: int) -> None:
