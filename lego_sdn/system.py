@@ -33,6 +33,7 @@ JOURNAL = "system.journal"
 START_S = 600.0  # the first start on a machine compiles every kernel
 TELL_S = 10.0
 PATIENCE_S = 30.0  # for the agent to remove everything
+REVIVALS, REVIVALS_S = 3, 60.0  # so many of the agent and the controller in that time; more do not help
 CONTROLLER, AGENT = "controller", "agent"
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,6 +55,7 @@ class System:
         self._journal: Journal | None = None
         self._children: dict[str, subprocess.Popen] = {}
         self._handlers: dict[int, Any] = {}
+        self._revived: list[float] = []
 
     def __enter__(self) -> System:
         require_root()
@@ -99,13 +101,18 @@ class System:
                 self._journal.gone(thing)
         self._let_go()
 
-    def kill(self, role: str) -> None:
-        """kill -9, of the agent or the controller."""
-        self._children[role].kill()
-        self._children[role].wait()
+    def keep_up(self) -> None:
+        """Start anew what has ended: traffic, rules and instances have gone on without it. HostError where that does not help."""
+        for role in [role for role, child in self._children.items() if child.poll() is not None]:
+            now = time.monotonic()
+            self._revived = [at for at in self._revived if now - at < REVIVALS_S] + [now]
+            if len(self._revived) > REVIVALS:
+                self.check()
+            self.say(f"the {role} ended and is started anew; see {self.log(role)}")
+            self.revive(role)
 
     def revive(self, role: str) -> None:
-        """Start the agent or the controller anew after it was killed. Traffic, rules and instances have gone on without it."""
+        """Start the agent or the controller anew after it has ended."""
         assert self._journal is not None
         _end(self._journal, role)
         self._children.pop(role).wait()
