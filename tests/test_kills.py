@@ -8,12 +8,10 @@ death of an owner, without processes, is in tests/bricks/test_deaths.py.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -21,12 +19,10 @@ import pytest
 from bricks.captures import read_packets
 from bricks.packets import bucket_of
 from bricks.scores import SCORE, read_scores
-from lego_sdn.adapters.wire import free_port
-from lego_sdn.core.config import Config
 from lego_sdn.experiment import Experiment, Observation
 from lego_sdn.system import AGENT, CONTROLLER
 from tests.fakes.tap import Tap
-from tests.test_moves import REPLICATE, Run, prepared  # noqa: F401 (a fixture)
+from tests.live import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
 BUCKETS, PPS = 64, 200.0
@@ -43,36 +39,35 @@ KILLS = (
     ("give_streams", OLD, AGENT, True),
 )
 DEATHS = (("give_rows", OLD, OLD, True), ("take_streams", NEW, NEW, False), ("release", NEW, NEW, True))
-_NUMBER = itertools.count()
 
 
 @dataclass
 class Site:
     """A run under traffic. The low buckets stay with instance 1, the high ones with 2; the middle ones are moved."""
 
-    run: Run
+    live: Live
     low: list[int] = field(init=False)
     middle: list[int] = field(init=False)
     high: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        packets, _ = read_packets(self.run.load.captures)
+        packets, _ = read_packets(self.live.load.captures)
         busy = np.argsort(-np.bincount(bucket_of(packets, BUCKETS).astype(int), minlength=BUCKETS), kind="stable").tolist()
         self.middle, self.low, self.high = busy[0::3], busy[1::3], busy[2::3]  # each with some of the traffic
-        assert self.run.post("pause")
-        next(self.run.experiment.watch(self.run.load, 0.0))  # it is sent from now on
+        assert self.live.post("pause")
+        next(self.live.experiment.watch(self.live.load, 0.0))  # it is sent from now on
 
     def until(self, found: Callable[[Observation], object], what: str) -> Observation:
         deadline = time.monotonic() + 40
         while True:
-            seen = self.run.experiment.look()
+            seen = self.live.experiment.look()
             if seen.quiet and seen.assignment["in_force"] and found(seen):
                 return seen
-            assert time.monotonic() < deadline, f"not yet: {what}: {self.run.errors} {self.run.experiment.actions[-5:]}"
+            assert time.monotonic() < deadline, f"not yet: {what}: {self.live.errors} {self.live.experiment.actions[-5:]}"
 
     def ask(self, name: str, **body: object) -> None:
         """Until it is accepted."""
-        self.until(lambda _: self.run.post(name, **body), f"{name} is accepted")
+        self.until(lambda _: self.live.post(name, **body), f"{name} is accepted")
 
     def place(self, buckets: list[int], instance: int) -> None:
         """Unless they are there."""
@@ -85,7 +80,7 @@ class Site:
 
     @contextlib.contextmanager
     def tapped(self, where: int | str) -> Iterator[Tap]:
-        system = self.run.experiment.system
+        system = self.live.experiment.system
         with contextlib.ExitStack() as stack:
             if where == AGENT:
                 yield stack.enter_context(Tap(system.config.agent))
@@ -104,40 +99,32 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path, prepared):  # noqa: F811
-    load, made = prepared
-    config = Config.parse(
-        {
-            "run_dir": str(tmp_path / "run"),
-            "model": str(made.model),
-            "switch": {"bridge": f"lk{os.getpid() % 10**6}{next(_NUMBER)}", "openflow_port": free_port("127.0.0.1")},
-            "rest": {"port": free_port("127.0.0.1")},
-            "scaling": {"period_s": 0.25, "cooldown_s": 0.01, "max_instances": 2},
-        }
-    )
+def site(tmp_path):
+    load, prepared = traffic_in(tmp_path, PPS)
+    config = configuration(tmp_path, prepared.model)
     with Experiment(config, tmp_path, lambda line: None) as experiment:
-        yield Site(Run(experiment, made, replace(load, pps=PPS)))
+        yield Site(Live(experiment, load, prepared))
 
 
 def test_kills_at_every_call_of_a_move(site: Site):
-    run = site.run
+    live = site.live
     site.ask("replicate")
     site.until(lambda seen: seen.instances == 2, "two instances")
     owner = OLD
     for case in KILLS:
         role = str(case[2])
-        site.kill_in_a_move(owner, case, lambda role=role: run.kill(role))
-        run.experiment.system.revive(role)
+        site.kill_in_a_move(owner, case, lambda role=role: live.kill(role))
+        live.experiment.system.revive(role)
         owner = OLD + NEW - owner
         seen = site.until(lambda seen, owner=owner: set(site.middle) <= set(site.owned(seen, owner)), "the move is finished")
         check_one_owner(site, seen)
-    assert run.experiment._replay.running
-    assert run.notes("inexact") == []
+    assert live.experiment._replay.running
+    assert live.notes("inexact") == []
     exact_up_to = int(records(site)["seq"].max())
     for case in DEATHS:
         site.place(site.low, OLD)
         site.place(site.high, NEW)
-        site.kill_in_a_move(NEW if case[2] == OLD else OLD, case, lambda: run.kill_instance(NEW))  # it gives, or it takes
+        site.kill_in_a_move(NEW if case[2] == OLD else OLD, case, lambda: live.kill_instance(NEW))  # it gives, or it takes
         check_one_owner(site, site.until(lambda seen: seen.instances == 1, "the death is known"))
         site.ask("replicate")
         site.until(lambda seen: seen.instances == 2, "two instances again")
@@ -149,26 +136,26 @@ def check_one_owner(site: Site, seen: Observation) -> None:
     owners = {row["bucket"]: row["owner"] for row in seen.assignment["buckets"]}
     assert sorted(owners) == list(range(BUCKETS))
     assert set(owners.values()) <= {one["instance"] for one in seen.status["instances"]}
-    rules = [row for row in site.run.experiment._get("flows")["flows"] if row["role"] == "owner"]
+    rules = [row for row in site.live.experiment._get("flows")["flows"] if row["role"] == "owner"]
     assert set(Counter((row["family"], row["bucket"]) for row in rules).values()) == {1}
     assert {row["bucket"]: row["owner"] for row in rules} == owners
 
 
 def records(site: Site) -> np.ndarray:
-    return np.concatenate([read_scores(path) for path in sorted(site.run.experiment.scores.iterdir())] or [np.empty(0, SCORE)])
+    return np.concatenate([read_scores(path) for path in sorted(site.live.experiment.scores.iterdir())] or [np.empty(0, SCORE)])
 
 
 def check_scores(site: Site, exact_up_to: int) -> None:
     """Up to the first death of an instance all are equal; of sources that never were with one that died, all that are scored at all."""
-    summary = site.run.experiment.finish(site.run.prepared.unsplit)
+    summary = site.live.finish()
     assert summary.comparison.twice == 0
     given = records(site)
     given = given[np.argsort(given["seq"])]
-    equal = given["score"].view(np.uint64) == site.run.prepared.unsplit[given["seq"].astype(int)].view(np.uint64)
+    equal = given["score"].view(np.uint64) == site.live.prepared.unsplit[given["seq"].astype(int)].view(np.uint64)
     early = given["seq"] <= exact_up_to
     assert given["seq"][early].tolist() == list(range(exact_up_to + 1))
     assert equal[early].all()
     assert equal[np.isin(bucket_of(given, BUCKETS), site.low)].all()
-    packets, _ = read_packets(site.run.load.captures)
+    packets, _ = read_packets(site.live.load.captures)
     missing = np.setdiff1d(np.arange(summary.sent), given["seq"].astype(int))
     assert not np.isin(bucket_of(packets[missing], BUCKETS), site.low).any()

@@ -80,15 +80,12 @@ class Run:
 
     def restart_controller(self) -> None:
         """kill -9, and another one."""
-        self.kill(CONTROLLER)
-        self.experiment.system.revive(CONTROLLER)
-        self.experiment._await_ready()
-
-    def kill(self, role: str) -> None:
-        """kill -9 of the agent or the controller."""
-        child = self.experiment.system._children[role]
+        system = self.experiment.system
+        child = system._children[CONTROLLER]
         child.kill()
         child.wait()
+        system.revive(CONTROLLER)
+        self.experiment._await_ready()
 
     def kill_instance(self, instance: int) -> None:
         """kill -9 of its processes."""
