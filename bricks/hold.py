@@ -20,7 +20,7 @@ from lego_sdn.core.errors import BrickError
 
 MOST = 1 << 18  # rows that may wait
 LEASE_S = 15.0  # without a word from the mover: then the hold ends by itself
-COUNTERS = ("held", "held_dropped", "held_shadows_dropped", "holds_expired", "handed_on")
+COUNTERS = ("held", "held_dropped", "held_shadows_dropped", "holds_expired", "expired", "handed_on")
 _READS = 64  # of the source, between two looks for calls
 
 
@@ -28,7 +28,7 @@ class Hold:
     """A packet source behind another one, that passes everything on but while it holds.
 
     Reads: held (rows that had to wait), held_dropped, held_shadows_dropped (for want of room), holds_expired (ended without the mover),
-    handed_on (packets that another instance scores)
+    expired (rows that waited in these), handed_on (packets that another instance scores)
     """
 
     def __init__(self, source: Source, buckets: int, stamped: bool = True, most: int = MOST) -> None:
@@ -187,6 +187,7 @@ class Hold:
         """Wait no more: the process is to end."""
         if self.move is not None:
             self.counters["holds_expired"] += 1
+            self.counters["expired"] += self.move.count
             self._end(self.move)
 
     def _current(self, token: int) -> Held:

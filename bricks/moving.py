@@ -61,14 +61,15 @@ class Moving:
 
     def give_streams(self, token: int, buckets: list[int], owned: list[int], address: str) -> dict[str, int]:
         """Hand the streams of these buckets to the process at `address`, whose instance owned `owned` before."""
-        state, size, records = self._state(), 0, 0
+        state, size, records, evicted = self._state(), 0, 0, 0
         with Client(address, PEER_S) as peer:
             for at in range(0, len(buckets), PORTION):
-                data = state.export(frozenset(buckets[at : at + PORTION]), self.process.spec.buckets)
+                data = state.export(frozenset(buckets[at : at + PORTION]), self.process.spec.buckets, frozenset(buckets[:at]))
                 size += len(data)
-                records += peer.call("take_streams", token, data, owned if at == 0 else None)
+                taken = peer.call("take_streams", token, data, owned if at == 0 else None)
+                records, evicted = records + taken["records"], evicted + taken["evicted"]
                 self._renew(token)
-        return {"bytes": size, "records": records}
+        return {"bytes": size, "records": records, "evicted": evicted}
 
     def give_rows(self, token: int, buckets: list[int], marker: int, address: str) -> int:
         """Hand the waiting packets of these buckets to the process at `address`; from then on the buckets are that instance's."""
@@ -103,13 +104,17 @@ class Moving:
         return hold.taken(token) if hold is not None else []
 
     # ---- asked by the old owner ----
-    def take_streams(self, token: int, data: bytes, owned: list[int] | None) -> int:
-        """Take streams in; `owned`: first forget those with no end in there, which an earlier ownership left."""
+    def take_streams(self, token: int, data: bytes, owned: list[int] | None) -> dict[str, int]:
+        """Take streams in; `owned`: first forget those with no end in there, which an earlier ownership left.
+
+        records: that were new here; evicted: streams that had to go for them, since the instance is full.
+        """
         self._renew(token)
         state = self._state()
         if owned is not None:
             state.forget(frozenset(owned), self.process.spec.buckets)
-        return state.adopt(data)
+        before = _evicted(state)
+        return {"records": state.adopt(data), "evicted": _evicted(state) - before}
 
     def take_rows(self, token: int, buckets: list[int], data: bytes) -> bool:
         """Take waiting packets of these buckets; they are this instance's from now on."""
@@ -148,3 +153,8 @@ class Moving:
 
     def _state(self) -> Any:
         return self._stage().brick.state
+
+
+def _evicted(state: Any) -> int:
+    """Streams that the bound on them made it forget so far."""
+    return sum(count for name, count in state.counters().items() if name.startswith("evicted_"))

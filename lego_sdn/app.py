@@ -14,6 +14,7 @@ from lego_sdn.core.commands import refusal
 from lego_sdn.core.events import Command, Note, Steer, Tick
 from lego_sdn.core.step import step
 from ryu_apps import openflow
+from ryu_apps.promises import warning
 from ryu_apps.shared import Item, Shared, every, spawn
 
 LOG = logging.getLogger("lego")
@@ -43,6 +44,8 @@ class Lego(app_manager.RyuApp):
         super().start()
         for sentence in self.shared.missing():
             LOG.info("missing: %s", sentence)
+        if changed := warning(self.shared.config):
+            self.shared.note(Note("inexact", changed))
         spawn(self._step_for_ever)
         every(min(self.shared.config.scaling.period_s, 0.5), lambda: self.shared.put(Tick()))
 

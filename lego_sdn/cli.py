@@ -17,6 +17,8 @@ COMMANDS = {
     "train": ("offline", "Learn a model from a capture."),
     "score": ("offline", "Score every packet of a capture with a model."),
     "verify": ("verify", "Check that a split changes no score; print the paper's Table II."),
+    "plan": ("plan", "Predict what a split of a capture's traffic would do, and whether it pays."),
+    "prove": ("prove", "Prove on a live switch that moves change no score."),
     "synth": ("synth", "Write a capture of synthetic IoT traffic, with or without an infected device."),
     "replay": ("traffic", "Send a capture into an interface at a given rate."),
     "agent": ("host", "Run the agent of this host (root)."),

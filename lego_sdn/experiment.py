@@ -16,6 +16,7 @@ import numpy as np
 from bricks.captures import read_packets
 from bricks.feature_quantization import extract
 from bricks.model import Model, load_model, save_model
+from bricks.packets import bucket_of
 from bricks.scores import SCORE, read_scores
 from bricks.threshold import score_features
 from bricks.training import Training, train_model
@@ -23,7 +24,7 @@ from lego_sdn.bench import machine as host
 from lego_sdn.core.audit import TWIN
 from lego_sdn.core.config import Config, Forward
 from lego_sdn.core.errors import CaptureError, HostError
-from lego_sdn.summary import Summary, compare
+from lego_sdn.summary import Deaths, Summary, compare, died_with, note_owned
 from lego_sdn.system import System
 from lego_sdn.testbed import Load, Replay, Testbed
 
@@ -57,12 +58,14 @@ class Prepared:
     """What a run needs before anything is started: the model's file, and the scores that the unsplit run gives.
 
     unsplit   float64 [packets]; warnings  about the captures
+    packets   PACKET [packets], as they are sent
     """
 
     model: Path
     layout: str
     unsplit: np.ndarray
     warnings: tuple[str, ...]
+    packets: np.ndarray
 
 
 def learn(captures: tuple[Path, ...], to: Path) -> Model:
@@ -86,7 +89,7 @@ def prepare(load: Load, model_file: Path | None, folder: Path) -> Prepared:
     model = load_model(where) if model_file else learn(load.captures, where)
     packets, warnings = read_packets(load.captures)
     packets = _rounds(packets, load.rounds)
-    return Prepared(where, model.layout, score_features(model, extract(packets, model.layout)), tuple(warnings))
+    return Prepared(where, model.layout, score_features(model, extract(packets, model.layout)), tuple(warnings), packets)
 
 
 def _rounds(packets: np.ndarray, rounds: int) -> np.ndarray:
@@ -111,6 +114,7 @@ class Experiment:
         self._next_event = 0
         self._replay: Replay | None = None
         self.actions: list[dict[str, Any]] = []
+        self._owned: dict[int, set[int]] = {}  # instance -> buckets that it was ever seen to own
 
     def __enter__(self) -> Experiment:
         self.scores.mkdir(parents=True, exist_ok=True)
@@ -139,6 +143,11 @@ class Experiment:
             if seen.instances <= self.config.scaling.min_instances and seen.quiet:
                 return
 
+    @property
+    def sending(self) -> bool:
+        """Whether the load is still being sent."""
+        return self._replay is not None and self._replay.running
+
     def look(self) -> Observation:
         """What the controller shows now. HostError if it or the agent has ended."""
         self.system.check()
@@ -147,31 +156,41 @@ class Experiment:
         told = self._get(f"events?after={self._next_event}&limit=1000")
         self._next_event = told["next"]
         self.actions += told["events"]
+        note_owned(self._owned, shown["assignment"]["by_owner"])
         time.sleep(max(0.0, LOOK_S - (time.monotonic() - began)))  # the pace of looking, not a wait for a fact
         return Observation(events=told["events"], **shown)
 
-    def finish(self, unsplit: np.ndarray) -> Summary:
+    def finish(self, prepared: Prepared) -> Summary:
         """End the instances, drained, and account for every packet."""
         assert self._replay is not None
         sent = self._replay.result()
         entered, forwarded = self._through_the_switch()
-        alerts = self._get("alerts")["by_source"]
+        self.look()
+        alerts, moves = self._get("alerts")["by_source"], self._get("moves?limit=1000")["moves"]
         dropped = self._end_instances()
         if entered < sent["sent"]:  # Open vSwitch was not given the CPU to empty its socket in time
             dropped["before the switch"] = sent["sent"] - entered
         files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{TWIN}-")]
         records = np.concatenate(files) if files else np.empty(0, SCORE)
+        left = sent["sent"] - len(np.unique(records["seq"])) - sum(dropped.values())
+        dropped |= died_with(self._unscored(prepared.packets[: sent["sent"]], records), Deaths(self._owned, moves, self.actions), left)
         return Summary(
             sent=sent["sent"],
             seconds=sent["seconds"],
             entered=entered,
             forwarded=forwarded,
-            comparison=compare(records, unsplit),
+            comparison=compare(records, prepared.unsplit),
             dropped=dropped,
             alerts=dict(sorted(alerts.items(), key=lambda item: (-item[1], item[0]))),
             actions=self.actions,
+            moves=moves,
             machine=machine(self.config),
         )
+
+    def _unscored(self, packets: np.ndarray, records: np.ndarray) -> dict[int, int]:
+        """Stamp -> bucket of its source, of the packets without a score."""
+        seqs = np.setdiff1d(np.arange(len(packets)), records["seq"].astype(np.int64))
+        return dict(zip(seqs.tolist(), bucket_of(packets[seqs], self.config.buckets, "src").tolist(), strict=True))
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + READY_S

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,52 @@ def compare(records: np.ndarray, unsplit: np.ndarray) -> Comparison:
 
 
 @dataclass(frozen=True)
+class Deaths:
+    """What tells with which instance a packet died.
+
+    owned   instance -> buckets that it was ever seen to own
+    moves   rows of `GET moves`; events: of `GET events`
+    """
+
+    owned: Mapping[int, set[int]]
+    moves: Sequence[Mapping[str, Any]]
+    events: Sequence[Mapping[str, Any]]
+
+    @property
+    def instances(self) -> list[int]:
+        """Those that failed while they ran."""
+        failed = [one for one in self.events if one["kind"] == "failed" and one["instance"] is not None]
+        return sorted({one["instance"] for one in failed if f"instance {one['instance']} failed:" in one["text"]})
+
+    def buckets(self, instance: int) -> set[int]:
+        """Every bucket that it owned, or was to own when it died."""
+        its = [one for row in self.moves for one in row["handovers"] if instance in (one["old"], one["new"])]
+        return self.owned.get(instance, set()).union(*(one["buckets"] for one in its))
+
+    def held_from(self, instance: int) -> int | None:
+        """The stamp from which on packets waited in it when it died; None if it died in no move."""
+        cuts = [row["cut"] for row in self.moves if str(instance) in row["errors"] and row["cut"] is not None]
+        return cuts[-1] + 1 if cuts else None
+
+
+def note_owned(owned: dict[int, set[int]], by_owner: Mapping[str, Iterable[int]]) -> None:
+    """Add an assignment, as `GET assignment` has it, to what each instance was seen to own."""
+    for instance, buckets in by_owner.items():
+        owned.setdefault(int(instance), set()).update(buckets)
+
+
+def died_with(unscored: Mapping[int, int], deaths: Deaths, most: int) -> dict[str, int]:
+    """Of the unscored packets (stamp -> bucket), at most `most`, those that were in, or on the way to, an instance that died: by reason."""
+    lost: Counter[str] = Counter()
+    for dead in deaths.instances:
+        buckets, held_from = deaths.buckets(dead), deaths.held_from(dead)
+        for stamp in [stamp for stamp, bucket in sorted(unscored.items()) if bucket in buckets][: most - lost.total()]:
+            held = held_from is not None and stamp >= held_from
+            lost[f"held by instance {dead}, which died in a move" if held else f"with instance {dead}, which died"] += 1
+    return dict(lost)
+
+
+@dataclass(frozen=True)
 class Summary:
     """Totals of a run. What was sent is scored, or dropped under a name (invariant 2 of the design); `missing` is the rest.
 
@@ -57,6 +105,7 @@ class Summary:
     alerts: dict[str, int]  # by source, most first
     actions: list[dict[str, Any]]
     machine: dict[str, Any]
+    moves: list[dict[str, Any]] = field(default_factory=list)  # rows of `GET moves`
 
     @property
     def missing(self) -> int:

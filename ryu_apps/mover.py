@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 import queue
 import secrets
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ryu.lib import hub
@@ -19,7 +18,21 @@ from lego_sdn.adapters.rpc import Client
 from lego_sdn.adapters.store import Intent, StoreError
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, Steered
-from lego_sdn.core.moves import Answer, Ask, ChangeRules, Copying, Moved, Moving, Pause, SendMarkers, carry_out, marker_frame
+from lego_sdn.core.moves import (
+    Answer,
+    Ask,
+    ChangeRules,
+    Copying,
+    Moved,
+    Moving,
+    Pause,
+    PrepareRules,
+    RestoreRules,
+    SendMarkers,
+    carry_out,
+    marker_frame,
+)
+from ryu_apps.move_log import Laps, told
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
 from ryu_apps.twinning import Twinning
@@ -33,14 +46,23 @@ TOKEN_BITS = 50
 Frames = list[tuple[int, bytes]]
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What the mover needs of the switch: get a change ready; put it into force (why that failed, or None); send frames out of ports."""
+
+    prepare: Callable[[Steer], None]
+    change: Callable[[Steer], str | None]
+    send: Callable[[Frames], None]
+
+
 class Mover:
     """`steer` is the whole: what must wait does so, the rules change, and what moved is handed over.
 
     owners   bucket -> the instance that has its streams, as far as is known; None before the first rules
     """
 
-    def __init__(self, shared: Shared, change_rules: Callable[[Steer], str | None], send: Callable[[Frames], None]) -> None:
-        self.shared, self._change_rules, self._send = shared, change_rules, send
+    def __init__(self, shared: Shared, rules: Rules) -> None:
+        self.shared, self._rules = shared, rules
         self.owners: Mapping[int, int] | None = None
         self.twinning = Twinning(shared, self._copy)
         self._ports: Mapping[int, int] = {}
@@ -49,7 +71,7 @@ class Mover:
     def steer(self, steer: Steer) -> Steered:
         """Put an assignment into force."""
         if steer.keep or not self.shared.config.exact:
-            return Steered(steer.version, self._change_rules(steer))
+            return Steered(steer.version, self._rules.change(steer))
         self.twinning.before(steer, self.owners or {})
         done = self._first(steer) if self.owners is None else self._steer(steer, self.owners)
         return self.twinning.after(steer, done)
@@ -79,57 +101,62 @@ class Mover:
         self._ports = steer.ports
         move = Moving(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer))
         if not move.handovers:
-            error = self._change_rules(steer)
+            error = self._rules.change(steer)
             self._has(steer.assignment if error is None else before)
             return Steered(steer.version, error)
         return self._move(move, steer)
 
     def _move(self, move: Moving, steer: Steer) -> Steered:
-        began = time.monotonic()
+        laps = Laps()
         self._journal(lambda store: store.begin_move(Intent(move.token, move.before, move.after)))
-        moved, error = self._go_through(move, replace(steer, settle=True))
+        moved, error = self._go_through(move, replace(steer, settle=True), laps)
         self._has(move.after if error is None else move.before)
         self._journal(lambda store: store.end_move(move.token))
-        return Steered(steer.version, error, moved, (time.monotonic() - began) * 1e3, move.held)
+        self.shared.observed.moves.append(told(move, moved, laps))
+        LOG.info("move %x: %s", move.token, laps)
+        return Steered(steer.version, error, moved, laps.held_ms, move.held)
 
     def _copy(self, move: Copying, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
         """Steps as of a move, of which nothing needs to be journaled: one that is begun and not ended is done again."""
         self._ports, move.running = steer.ports, self._alive(steer)
-        return self._go_through(move, replace(steer, settle=True))
+        return self._go_through(move, replace(steer, settle=True), Laps())
 
-    def _go_through(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+    def _go_through(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         word = _Word(self, move)
         try:
-            return self._take_steps(move, steer)
+            return self._take_steps(move, steer, laps)
         finally:
             word.over = True
 
-    def _take_steps(self, move: Moving, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+    def _take_steps(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         steps, answer, error = carry_out(move), None, None
-        laps: list[str] = []
         while True:
-            began = time.monotonic()
             try:
                 step = steps.send(answer)
             except StopIteration as end:
-                LOG.info("move %x: %s", move.token, ", ".join(laps))
                 return end.value, error
             if isinstance(step, ChangeRules):
-                answer = error = self._change_rules(steer)
+                answer = error = self._rules.change(steer)
             else:
-                answer = self._do(step)
-            name = step[0].method if isinstance(step, tuple) else type(step).__name__
-            if not isinstance(step, Pause):
-                laps.append(f"{name} {(time.monotonic() - began) * 1e3:.0f} ms")
+                answer = self._do(step, steer)
+            laps.note(step[0].method if isinstance(step, tuple) else type(step).__name__)
 
-    def _do(self, step: Any) -> Any:
+    def _do(self, step: Any, steer: Steer) -> Any:
         if isinstance(step, Pause):
             hub.sleep(step.seconds)
+            return None
+        if isinstance(step, PrepareRules):
+            self._rules.prepare(steer)
+            return None
+        if isinstance(step, RestoreRules):
+            error = self._rules.change(steer)
+            if error is not None:
+                LOG.warning("rules are not in force while a move waits for its markers: %s", error)
             return None
         if isinstance(step, SendMarkers):
             frames = [(self._ports[i], marker_frame(token)) for i, token in step.frames if i in self._ports]
             try:
-                self._send(frames)
+                self._rules.send(frames)
             except LegoError as error:
                 LOG.warning("markers were not sent: %s", error)
             return None
@@ -170,10 +197,25 @@ class Mover:
         """Hold; and learn which process takes the packets, and which has the streams."""
         passed = -1
         for process in self._of(ask.instance):
-            told = self._call(process, ask.method, list(ask.params), ANSWER_S)
+            try:
+                told = self._call(process, ask.method, list(ask.params), ANSWER_S)
+            except RpcError:
+                if not self._is_gone(process):
+                    raise
+                told = {"passed": None, "state": False}  # a replica that was merged a moment ago
             self._parts[_key(process)] = told["passed"] is not None, told["state"]
             passed = max(passed, -1 if told["passed"] is None else told["passed"])
         return passed
+
+    def _is_gone(self, process: Process) -> bool:
+        """Whether the agent knows for certain that there is no such process any more, though its instance runs."""
+        try:
+            with Client(self.shared.config.agent, ANSWER_S) as agent:
+                instances = agent.call("hello")["instances"]
+        except RpcError:
+            return False
+        its = [one for one in instances if one["instance"] == process.instance and one["state"] == "running"]
+        return bool(its) and process.pid not in [there["pid"] for one in its for there in one["processes"]]
 
     def _call(self, process: Process, method: str, params: list[Any], timeout: float) -> Any:
         with Client(process.socket, timeout) as client:

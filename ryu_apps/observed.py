@@ -13,6 +13,7 @@ from ryu_apps.openflow import Flow, Port
 KEPT_ALERTS = 1000
 KEPT_STEERINGS = 100
 KEPT_FINISHED = 1000
+KEPT_MOVES = 1000
 
 
 @dataclass
@@ -76,6 +77,7 @@ class Observed:
     alerts: Alerts = field(default_factory=Alerts)
     steerings: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_STEERINGS))
     bucket_rates: dict[int, float] = field(default_factory=dict)
+    moves: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_MOVES))  # as `move_log.told` has them, oldest first
     finished: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_FINISHED))  # final load reports of what was stopped
 
 

@@ -74,8 +74,13 @@ def bundle(datapath: Any, number_: int, change: Change) -> list[Any]:
     return [
         parser.OFPBundleCtrlMsg(datapath, number_, ofp.OFPBCT_OPEN_REQUEST, BUNDLE_FLAGS, []),
         *(parser.OFPBundleAddMsg(datapath, number_, BUNDLE_FLAGS, mod, []) for mod in mods),
-        parser.OFPBundleCtrlMsg(datapath, number_, ofp.OFPBCT_COMMIT_REQUEST, BUNDLE_FLAGS, []),
+        commit(datapath, number_),
     ]
+
+
+def commit(datapath: Any, number_: int) -> Any:
+    """Put a bundle that is there into force."""
+    return parser.OFPBundleCtrlMsg(datapath, number_, ofp.OFPBCT_COMMIT_REQUEST, BUNDLE_FLAGS, [])
 
 
 def discard(datapath: Any, number_: int) -> Any:

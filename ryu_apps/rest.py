@@ -44,6 +44,7 @@ VIEWS: dict[str, View] = {
     "flows": lambda shared, _: views.flows(shared),
     "switches": lambda shared, _: views.switches(shared),
     "events": lambda shared, query: views.events(shared, _whole(query, "after", 0, 1 << 62), _whole(query, "limit", 1000, 10_000)),
+    "moves": lambda shared, query: views.moves(shared, _whole(query, "limit", 100, 1000)),
     "alerts": lambda shared, query: views.alerts(shared, _whole(query, "limit", 100, 1000)),
 }
 
@@ -51,7 +52,7 @@ VIEWS: dict[str, View] = {
 COMMANDS: dict[str, frozenset[str]] = {
     "replicate": frozenset(),
     "merge": frozenset({"instance"}),
-    "move": frozenset({"buckets", "instance"}),
+    "move": frozenset({"buckets", "instance", "assignment"}),
     "pause": frozenset(),
     "resume": frozenset(),
 }
@@ -129,9 +130,21 @@ def command(name: str, body: Mapping[str, Any]) -> Command:
         raise Refused(400, "bad request", f"instance: wanted a number, found {instance!r}")
     if not isinstance(buckets, list) or not all(_is_whole(bucket) for bucket in buckets):
         raise Refused(400, "bad request", f"buckets: wanted a list of numbers, found {buckets!r}")
-    if name == "move" and (instance is None or not buckets):
-        raise Refused(400, "bad request", 'move wants {"buckets": [numbers], "instance": number}')
-    return Command(name, instance, tuple(buckets))  # type: ignore[arg-type]
+    assignment = _assignment(body.get("assignment", {}))
+    if name == "move" and (instance is None or not buckets) == (not assignment):
+        raise Refused(400, "bad request", 'move wants {"buckets": [numbers], "instance": number}, or {"assignment": {instance: [numbers]}}')
+    return Command(name, instance, tuple(buckets), assignment)  # type: ignore[arg-type]
+
+
+def _assignment(given: Any) -> tuple[tuple[int, int], ...]:
+    """(bucket, new owner), of a map from instances to buckets; no bucket twice."""
+    fits = isinstance(given, dict) and all(owner.isdecimal() and isinstance(buckets, list) for owner, buckets in given.items())
+    pairs = [(bucket, int(owner)) for owner, buckets in given.items() for bucket in buckets] if fits else []
+    if not fits or not all(_is_whole(bucket) for bucket, _ in pairs):
+        raise Refused(400, "bad request", f"assignment: wanted a map from instances to lists of buckets, found {given!r}")
+    if len(dict(pairs)) != len(pairs):
+        raise Refused(400, "bad request", "assignment: a bucket is given to two instances, or twice")
+    return tuple(sorted(pairs))
 
 
 def _is_whole(value: Any) -> bool:

@@ -20,10 +20,11 @@ from lego_sdn.core.audit import sampled
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.rules import Rule
-from lego_sdn.core.steering import OWN, Options, compile_rules, diff
+from lego_sdn.core.steering import OWN, Change, Options, compile_rules, diff
 from ryu_apps import openflow
+from ryu_apps.ahead import Ahead
 from ryu_apps.hurry import Hurry
-from ryu_apps.mover import Mover
+from ryu_apps.mover import Mover, Rules
 from ryu_apps.observed import Bridge, BucketRates
 from ryu_apps.shared import Shared, every, spawn
 from ryu_apps.switch import Switch, SwitchError
@@ -50,7 +51,8 @@ class Steering(app_manager.RyuApp):
         self.work: queue.Queue[Steer | str] = queue.Queue()
         self.revision = 0  # odd while rules are being changed
         self.rates = BucketRates()
-        self.mover = Mover(lego, self._carry_out, self._send_frames)
+        self.ahead: Ahead | None = None
+        self.mover = Mover(lego, Rules(self._prepare, self._carry_out, self._send_frames))
         lego.performers[Steer] = self.work.put
         lego.read_flows, lego.audit_anew = self.flows, self._audit_anew
 
@@ -175,6 +177,27 @@ class Steering(app_manager.RyuApp):
         switch, began = self.switch, time.monotonic()
         if switch is None:
             raise SwitchError(f"the bridge {self.shared.config.switch.bridge} is not connected")
+        change = self._commit(steer, switch)
+        replaced = {rule.key for rule in (*change.add, *change.delete)}
+        self.installed = frozenset(rule for rule in self.installed or () if rule.key not in replaced) | frozenset(change.add)
+        committed = time.monotonic()
+        if steer.settle:
+            self._settle(switch)
+        self._record(steer, len(change.add), len(change.delete), committed - began)
+
+    def _commit(self, steer: Steer, switch: Switch) -> Change:
+        """What was staged for this very change has only to be put into force."""
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None and ahead.serves(steer, switch, self.installed):
+            switch.commit_staged(ahead.staged)
+            return ahead.change
+        if ahead is not None and ahead.switch is switch:
+            switch.discard(ahead.staged)
+        change = self._change(steer, switch)
+        switch.commit(change)
+        return change
+
+    def _change(self, steer: Steer, switch: Switch) -> Change:
         wanted = compile_rules(steer.assignment, steer.ports, self._options(switch))
         if self.installed is None:
             self._read(switch)
@@ -182,13 +205,18 @@ class Steering(app_manager.RyuApp):
         if steer.keep:
             change = type(change)(add=change.add)
         self._refuse_to_overwrite(switch, change.add)
-        switch.commit(change)
-        replaced = {rule.key for rule in (*change.add, *change.delete)}
-        self.installed = frozenset(rule for rule in self.installed or () if rule.key not in replaced) | frozenset(change.add)
-        committed = time.monotonic()
-        if steer.settle:
-            self._settle(switch)
-        self._record(steer, len(change.add), len(change.delete), committed - began)
+        return change
+
+    def _prepare(self, steer: Steer) -> None:
+        """Before packets wait for it: everything that takes time, so that only the commit is left. What fails now is told then."""
+        if self.switch is None:
+            return
+        try:
+            change = self._change(steer, self.switch)
+            if change:
+                self.ahead = Ahead(steer, self.switch, self.installed, change, self.switch.stage(change))
+        except LegoError as error:
+            LOG.warning("rules could not be prepared: %s", error)
 
     def _read(self, switch: Switch) -> None:
         flows = switch.flows(everyone=True)

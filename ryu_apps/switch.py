@@ -7,6 +7,7 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from lego_sdn.core.errors import LegoError
@@ -19,6 +20,15 @@ GONE = object()
 
 class SwitchError(LegoError):
     """The switch refused something, did not answer, or went away."""
+
+
+@dataclass
+class Staged:
+    """A bundle on its way. `rules`: by the number of the message that has them; `box`: what the switch answers to any of them."""
+
+    number: int
+    rules: dict[int, Rule | None]
+    box: queue.Queue
 
 
 class Switch:
@@ -55,14 +65,33 @@ class Switch:
         if not change:
             return
         number = next(self._bundles)
-        messages = openflow.bundle(self.datapath, number, change)
-        rules: list[Rule | None] = [None, *change.delete, *change.add, None]
+        data, numbers = openflow.wire(self.datapath, openflow.bundle(self.datapath, number, change))
+        rules = dict(zip(numbers, (None, *change.delete, *change.add, None), strict=True))
+        self._into_force(Staged(number, rules, queue.Queue()), data, numbers[-1])
+
+    def stage(self, change: Change) -> Staged:
+        """Give the switch all of `change` but the word that puts it into force, which `commit_staged` says."""
+        number = next(self._bundles)
+        data, numbers = openflow.wire(self.datapath, openflow.bundle(self.datapath, number, change)[:-1])
+        staged = Staged(number, dict(zip(numbers, (None, *change.delete, *change.add), strict=True)), queue.Queue())
+        self._waiting.update(dict.fromkeys(numbers, staged.box))
         try:
-            self._exchange(messages, rules)
+            self._send(data)
+            self._ask(openflow.barrier(self.datapath), "the barrier after a bundle that is not in force yet")
         except SwitchError:
-            self._send(openflow.wire(self.datapath, [openflow.discard(self.datapath, number)])[0])
+            self.discard(staged)
             raise
-        self._ask(openflow.barrier(self.datapath), "the barrier after a bundle")
+        return staged
+
+    def commit_staged(self, staged: Staged) -> None:
+        """As `commit`, of what the switch has already."""
+        data, (last,) = openflow.wire(self.datapath, [openflow.commit(self.datapath, staged.number)])
+        self._into_force(staged, data, last)
+
+    def discard(self, staged: Staged) -> None:
+        """Nothing of it comes into force."""
+        self._forget(staged.rules)
+        self._send(openflow.wire(self.datapath, [openflow.discard(self.datapath, staged.number)])[0])
 
     def send_frames(self, frames: Iterable[tuple[int, bytes]]) -> None:
         """Send frames out of ports, in this order: (port, frame)."""
@@ -94,19 +123,29 @@ class Switch:
                 raise SwitchError(f"switch {self.name} refused to tell {what}: {openflow.error_text(reply)}")
         return replies
 
-    def _exchange(self, messages: list[Any], rules: list[Rule | None]) -> None:
-        data, numbers = openflow.wire(self.datapath, messages)
-        with self._box(numbers) as box:
+    def _into_force(self, staged: Staged, data: bytes, last: int) -> None:
+        """Send what is not sent yet, the commit last; wait until the switch says what became of it, and for the barrier."""
+        numbers = [*staged.rules, last]
+        self._waiting.update(dict.fromkeys(numbers, staged.box))
+        try:
             self._send(data)
-            last = numbers[-1]
             end = self._until(
-                box, lambda m: m.xid == last and (openflow.is_commit(m) or openflow.is_error(m)), "whether the rules are in force"
+                staged.box, lambda m: m.xid == last and (openflow.is_commit(m) or openflow.is_error(m)), "whether the rules are in force"
             )
             errors = [message for message in end if openflow.is_error(message)]
-        if errors:
-            rule = dict(zip(numbers, rules, strict=True)).get(errors[0].xid)
-            about = f" ({rule})" if rule else ""
-            raise SwitchError(f"switch {self.name} refused {len(messages) - 2} rule changes: {openflow.error_text(errors[0])}{about}")
+            if errors:
+                raise SwitchError(self._refused(staged, errors[0]))
+        except SwitchError:
+            self.discard(staged)
+            raise
+        finally:
+            self._forget(numbers)
+        self._ask(openflow.barrier(self.datapath), "the barrier after a bundle")
+
+    def _refused(self, staged: Staged, error: Any) -> str:
+        rule, count = staged.rules.get(error.xid), sum(rule is not None for rule in staged.rules.values())
+        about = f" ({rule})" if rule else ""
+        return f"switch {self.name} refused {count} rule changes: {openflow.error_text(error)}{about}"
 
     def _until(self, box: queue.Queue, is_last: Callable[[Any], bool], what: str) -> Iterator[Any]:
         """Answers as they come, up to the last one."""
@@ -133,5 +172,8 @@ class Switch:
         try:
             yield box
         finally:
-            for number in numbers:
-                self._waiting.pop(number, None)
+            self._forget(numbers)
+
+    def _forget(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._waiting.pop(number, None)

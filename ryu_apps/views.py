@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import time
 from typing import Any
 
 from lego_sdn import __version__
 from lego_sdn.core.audit import TWIN, sampled
-from lego_sdn.core.errors import ConfigError
-from lego_sdn.core.granularity import Extractor, algorithm_1, split_plan
+from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.headers import within
 from lego_sdn.core.rules import Cookie
 from lego_sdn.core.steering import FAMILIES
 from ryu_apps.observed import Process
+from ryu_apps.promises import changed_features, extractor_of
 from ryu_apps.shared import Shared
 
 TABLES = {0: "guard", 1: "own", 2: "shadow", 9: "forward"}
@@ -75,9 +73,9 @@ def audit(shared: Shared) -> dict[str, Any]:
 
 
 def granularity(shared: Shared) -> dict[str, Any]:
-    """Algorithm 1 and the split plan, from what the NF's extractor declares."""
+    """Algorithm 1 and the split plan, from what the NF's extractor declares; `changed`: features that the configured split may change."""
     config = shared.config
-    extractor = _extractor(config.nf, config.layout)
+    extractor = extractor_of(config.nf, config.layout)
     groups, result = extractor.groups, algorithm_1(extractor.groups)
     plans = [split_plan(extractor, group) for group in result]
     return {
@@ -88,6 +86,7 @@ def granularity(shared: Shared) -> dict[str, Any]:
         "result": [group.name for group in result],
         "clean": len(result) == 1,
         "exact": config.exact,
+        "changed": list(changed_features(config)),
         "plans": [
             {
                 "granularity": plan.granularity.name,
@@ -196,19 +195,20 @@ def alerts(shared: Shared, limit: int) -> dict[str, Any]:
     return {"alerts": list(seen.latest)[-limit:] if limit else [], "by_source": by_source, "total": sum(by_source.values())}
 
 
-def _extractor(nf: str, layout: str) -> Extractor:
-    name = f"bricks.nfs.{nf}_declaration"
-    if not nf.isidentifier() or importlib.util.find_spec(name) is None:
-        raise ConfigError(f"unknown network function {nf!r}: there is no bricks/nfs/{nf}_declaration.py")
-    extractors: dict[str, Extractor] = importlib.import_module(name).EXTRACTORS
-    if layout not in extractors:
-        raise ConfigError(f"unknown layout {layout!r} of {nf}; there are {', '.join(sorted(extractors))}")
-    return extractors[layout]
+def moves(shared: Shared, limit: int) -> dict[str, Any]:
+    """The latest moves of buckets between running instances, oldest first: how long each step took, what went where."""
+    kept = list(shared.observed.moves)
+    return {"moves": kept[-limit:] if limit else [], "total": len(kept)}
 
 
 def _instance(shared: Shared, number: int) -> dict[str, Any]:
     member, load = shared.state.members[number], shared.state.loads.get(number)
-    row = {"instance": number, "phase": member.phase, "ofport": member.ofport, "buckets": shared.state.owners.count(number)}
+    row: dict[str, Any] = {"instance": number, "phase": member.phase, "ofport": member.ofport, "buckets": shared.state.owners.count(number)}
+    captures = [
+        process.report["capture"] for process in shared.observed.processes.values() if process.instance == number and process.report
+    ]
+    for capture in filter(None, captures):
+        row["stamps"] = {name: capture[name] for name in ("gaps", "repeats", "reordered")}
     if load is not None:
         names = ("packets", "cpu", "queue", "drops", "service_us")
         row["load"] = {name: round(getattr(load, name), 6) for name in names}

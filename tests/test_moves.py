@@ -10,10 +10,9 @@ import json
 import os
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ import pytest
 from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config
 from lego_sdn.experiment import Experiment, Prepared, prepare
-from lego_sdn.summary import Summary
+from lego_sdn.proof import Drive, Proof, merge, move, prove, replicate, script
 from lego_sdn.system import CONTROLLER
 from lego_sdn.testbed import Load
 from topologies.traffic import traffic, write_pcap
@@ -34,80 +33,59 @@ _NUMBER = itertools.count()
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> tuple[Load, Prepared]:
     folder = tmp_path_factory.mktemp("moves")
-    made = traffic(devices=10, benign_packets=PACKETS - 3000, attack_packets=3000, seed=11)
-    paths = folder / "benign.pcap", folder / "attack.pcap"
-    for path, rows in zip(paths, (slice(0, PACKETS - 3000), slice(PACKETS - 3000, None)), strict=True):
-        write_pcap(path, made.frames[rows], made.times_us[rows])
-    load = Load(paths, PPS)
+    load = Load(synthetic(folder, PACKETS - 3000, 3000), PPS)
     return load, prepare(load, None, folder)
 
 
-@dataclass
-class Run:
-    """An experiment whose instances come and go by commands; `step`s are tried one after the other, each until it is accepted."""
+def synthetic(folder: Path, benign: int, attack: int) -> tuple[Path, Path]:
+    """Two captures of our own: benign, then with an infected device."""
+    made = traffic(devices=10, benign_packets=benign, attack_packets=attack, seed=11)
+    paths = folder / "benign.pcap", folder / "attack.pcap"
+    for path, rows in zip(paths, (slice(0, benign), slice(benign, None)), strict=True):
+        write_pcap(path, made.frames[rows], made.times_us[rows])
+    return paths
 
-    experiment: Experiment
-    prepared: Prepared
-    load: Load
-    errors: list[str] = field(default_factory=list)
 
-    def post(self, name: str, **body: Any) -> bool:
-        request = urllib.request.Request(
-            f"{self.experiment.system.url}/{name}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=10):
-                return True
-        except urllib.error.HTTPError as error:
-            with error:
-                self.errors.append(error.read().decode())
-            return False
-        except urllib.error.URLError as error:  # the controller is being started anew
-            self.errors.append(str(error))
-            return False
+class Kills:
+    """What goes wrong in the middle of a step."""
 
-    def go(self, *steps: tuple[Any, ...], settle_s: float = 40.0) -> Summary:
-        """Carry the steps out while traffic goes on, then account for every packet. A step: command, body, what to do right after."""
-        waiting = list(steps)
-        assert self.post("pause")
-        for seen in self.experiment.watch(self.load, settle_s):
-            flowing = any(brick["packets_in"] > 300 for brick in seen.bricks["bricks"])
-            if waiting and flowing and seen.quiet and self.post(waiting[0][0], **waiting[0][1]):
-                for then in waiting.pop(0)[2:]:
-                    then(self)
-        assert waiting == [], self.errors
-        return self.experiment.finish(self.prepared.unsplit)
-
-    def restart_controller(self) -> None:
+    @staticmethod
+    def controller(drive: Drive) -> None:
         """kill -9, and another one."""
-        system = self.experiment.system
+        system = drive.experiment.system
         child = system._children[CONTROLLER]
         child.kill()
         child.wait()
         system.revive(CONTROLLER)
-        self.experiment._await_ready()
+        drive.experiment._await_ready()
 
-    def kill_instance(self, instance: int) -> None:
+    @staticmethod
+    def instance(number: int) -> Callable[[Drive], None]:
         """kill -9 of its processes."""
-        for one in self.experiment.system.agent.call("instances"):
-            for process in one["processes"] if one["instance"] == instance else ():
-                os.kill(process["pid"], signal.SIGKILL)
 
-    def notes(self, kind: str) -> list[str]:
-        return [event["text"] for event in self.experiment.actions if event["kind"] == kind]
+        def kill(drive: Drive) -> None:
+            for one in drive.call("instances"):
+                for process in one["processes"] if one["instance"] == number else ():
+                    os.kill(process["pid"], signal.SIGKILL)
+
+        return kill
+
+
+def notes(proof: Proof, kind: str) -> list[str]:
+    return [event["text"] for event in proof.summary.actions if event["kind"] == kind]
 
 
 @pytest.fixture
-def run(tmp_path, prepared):
-    """`run(**instance settings)` starts everything; it is ended, with nothing left, whatever the test does."""
+def live(tmp_path):
+    """`live(load, prepared, **instance settings)` starts everything; it is ended, with nothing left, whatever the test does."""
     started = []
 
-    def start(**instance: Any) -> Run:
+    def start(load: Load, prepared: Prepared, **instance: Any) -> Drive:
         name = f"lm{os.getpid() % 10**6}{next(_NUMBER)}"
         config = Config.parse(
             {
                 "run_dir": str(tmp_path / "run"),
-                "model": str(prepared[1].model),
+                "model": str(prepared.model),
                 "switch": {"bridge": name, "openflow_port": free_port("127.0.0.1")},
                 "rest": {"port": free_port("127.0.0.1")},
                 "instance": instance,
@@ -117,76 +95,78 @@ def run(tmp_path, prepared):
         experiment = Experiment(config, tmp_path, lambda line: None)
         experiment.__enter__()
         started.append(experiment)
-        return Run(experiment, prepared[1], prepared[0])
+        return Drive(experiment, load)
 
     yield start
     for experiment in started:
         experiment.__exit__()
 
 
-def check_all_equal(summary: Summary) -> None:
+def check_all_equal(proof: Proof) -> None:
     """Every packet that came into the switch is scored, once, with the bits of the unsplit run."""
+    summary = proof.summary
     if "before the switch" in summary.dropped:
         pytest.skip(f"{summary.dropped['before the switch']} packets were lost before the switch: this machine is too busy")
+    assert proof.undone == ()
     assert summary.dropped == {}
-    assert summary.comparison.scored == summary.sent == PACKETS
+    assert summary.comparison.scored == summary.sent
     assert summary.comparison.twice == 0
-    assert (summary.comparison.equal, summary.comparison.first_difference) == (PACKETS, None)
+    assert (summary.comparison.equal, summary.comparison.first_difference) == (summary.sent, None)
+    assert proof.figures["inexact"] == []
+    assert notes(proof, "inexact") == []
+    assert proof.holds
 
 
-REPLICATE = ("replicate", {})
+def test_the_live_proof(live, data, tmp_path):
+    """1 -> 3 -> 2 -> 4 -> 1 instances, buckets back and forth, the learning network replicated and merged: 25,000 equal scores."""
+    captures = (data / "mirai-benign-20000.pcap", data / "mirai-attack-5000.pcap")
+    load = Load(captures if data.is_dir() else synthetic(tmp_path, 20_000, 5000), 1250.0)
+    prepared = prepare(load, None, tmp_path)
+    proof = prove(live(load, prepared), prepared, script())
+    check_all_equal(proof)
+    assert proof.summary.sent == 25_000
+    assert proof.most_instances == 4
+    assert notes(proof, "failed") == []
+    figures = proof.figures
+    assert figures["moves"] == len([text for text in notes(proof, "moved") if "packets waited" in text]) >= 11
+    assert all(
+        figures[name] > 0 for name in ("packets_per_s", "median_ms", "state_bytes", "streams", "packets_held", "packets_handed_over")
+    )
+    assert figures["longest_ms"] >= figures["median_ms"]
+    print(json.dumps(figures))
 
 
-def move(low: int, high: int, to: int) -> tuple[str, dict[str, Any]]:
-    return "move", {"buckets": list(range(low, high)), "instance": to}
+def test_every_brick_in_a_process_of_its_own(live, prepared):
+    load, ready = prepared
+    steps = (replicate(), move(range(32), 1), move(range(64), 2), merge(1))
+    check_all_equal(prove(live(load, ready, placement="separate"), ready, steps))
 
 
-def merge(instance: int) -> tuple[str, dict[str, Any]]:
-    return "merge", {"instance": instance}
-
-
-def test_instances_come_and_go_and_no_score_differs(run):
-    made = run()
-    summary = made.go(REPLICATE, REPLICATE, move(0, 32, 2), move(16, 48, 1), merge(1), merge(3))
-    check_all_equal(summary)
-    assert made.notes("inexact") == []
-    assert made.notes("failed") == []
-    assert len([text for text in made.notes("moved") if "packets waited" in text]) == 6
-    assert sum(int(text.split(" packets waited")[0].rsplit(" ", 1)[1]) for text in made.notes("moved") if "waited" in text) > 0
-
-
-def test_every_brick_in_a_process_of_its_own(run):
-    made = run(placement="separate")
-    summary = made.go(REPLICATE, move(0, 32, 1), move(0, 64, 2), merge(1))
-    check_all_equal(summary)
-    assert made.notes("inexact") == []
-
-
-def after(seconds: float, do: Callable[[Run], None]) -> Callable[[Run], None]:
+def after(seconds: float, do: Callable[[Drive], None]) -> Callable[[Drive], None]:
     """Somewhere in the middle of the move: how far it is then depends on the machine, and must not matter."""
 
-    def then(made: Run) -> None:
+    def then(drive: Drive) -> None:
         time.sleep(seconds)
-        do(made)
+        do(drive)
 
     return then
 
 
-def test_a_controller_that_is_killed_in_the_middle_of_moves_costs_no_bit(run):
-    made = run()
-    made.load = replace(made.load, pps=400.0)
-    kills = [(*move(0, 64, to), after(seconds, Run.restart_controller)) for to, seconds in ((1, 0.02), (2, 0.05), (1, 0.08))]
-    summary = made.go(REPLICATE, *kills)
-    check_all_equal(summary)
-    assert made.notes("inexact") == []
-    assert any("begun and not ended" in text for text in made.notes("move"))
+def test_a_controller_that_is_killed_in_the_middle_of_moves_costs_no_bit(live, prepared):
+    load, ready = replace(prepared[0], pps=400.0), prepared[1]
+    kills = [move(range(64), to, after(seconds, Kills.controller)) for to, seconds in ((1, 0.02), (2, 0.05), (1, 0.08))]
+    proof = prove(live(load, ready), ready, (replicate(), *kills))
+    check_all_equal(proof)
+    assert any("begun and not ended" in text for text in notes(proof, "move"))
 
 
 @pytest.mark.parametrize("killed", [1, 2], ids=["old owner", "new owner"])
-def test_an_instance_that_is_killed_in_the_middle_of_a_move(run, killed):
-    made = run()
-    summary = made.go(REPLICATE, (*move(0, 64, 2), after(0.1, lambda it: it.kill_instance(killed))))
+def test_what_an_instance_held_that_is_killed_in_a_move_is_counted(live, prepared, killed):
+    load, ready = prepared
+    proof = prove(live(load, ready), ready, (replicate(), move(range(64), 2, after(0.1, Kills.instance(killed)))))
+    summary = proof.summary
     assert summary.forwarded == summary.sent - summary.dropped.get("before the switch", 0)
     assert summary.comparison.twice == 0
     assert summary.comparison.scored > PACKETS // 2
-    assert made.notes("failed") != []
+    assert summary.missing == 0, "what died with the instance has a reason"
+    assert notes(proof, "failed") != []

@@ -45,14 +45,22 @@ def _heads(table: Table) -> np.ndarray:
     return table.heads[: int(table.book[USED]) * HEAD].reshape(-1, HEAD)
 
 
-def rows_with_end(table: Table, chosen: np.ndarray) -> np.ndarray:
-    """Rows, int64, of the streams with an end in the chosen buckets; of a one-sided stream the source is the only end."""
+def rows_with_end(table: Table, chosen: np.ndarray, but: np.ndarray | None = None) -> np.ndarray:
+    """Rows, int64, of the streams with an end in the chosen buckets, but for those with one in `but`; the only end of a one-sided stream
+    is its source."""
     heads = _heads(table)
+    ends = _has_end(table, heads, chosen)
+    if but is not None:
+        ends &= ~_has_end(table, heads, but)
+    return np.flatnonzero(ends & ~np.isnan(heads[:, LAST]))
+
+
+def _has_end(table: Table, heads: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     keys, low = heads.view(np.uint64), np.uint64(len(chosen) - 1)
     ends = chosen[keys[:, _SOURCE] & low]
     if table.book[WORDS] > ONE_SIDED:
-        ends |= chosen[keys[:, _TARGET] & low]
-    return np.flatnonzero(ends & ~np.isnan(heads[:, LAST]))
+        ends = ends | chosen[keys[:, _TARGET] & low]
+    return ends
 
 
 def records_of(table: Table, rows: np.ndarray) -> np.ndarray:

@@ -35,10 +35,13 @@ class StreamState:
         """Streams held and evicted, by kind."""
         raise NotImplementedError
 
-    def export(self, buckets: frozenset[int], of: int) -> bytes:
-        """The records of the streams with an end in `buckets` (of `of` in all), keys and pairs included."""
-        chosen = chosen_buckets(buckets, of)
-        return msgpack.packb({"what": "lego streams", "version": _VERSION, "layout": self.layout, "records": self._leave(chosen)})
+    def export(self, buckets: frozenset[int], of: int, but: frozenset[int] = frozenset()) -> bytes:
+        """The records of the streams with an end in `buckets` (of `of` in all), keys and pairs included.
+
+        `but`: those with an end in there may be left out, since the receiver has them.
+        """
+        records = self._leave(chosen_buckets(buckets, of), chosen_buckets(but, of))
+        return msgpack.packb({"what": "lego streams", "version": _VERSION, "layout": self.layout, "records": records})
 
     def adopt(self, data: bytes) -> int:
         """Take exported records in; returns how many. A record held already is left as it is."""
@@ -56,7 +59,7 @@ class StreamState:
         """Drop what none of the buckets still owned needs; returns the number of streams."""
         return self._drop_others(chosen_buckets(owned, of))
 
-    def _leave(self, chosen: np.ndarray) -> dict:
+    def _leave(self, chosen: np.ndarray, but: np.ndarray) -> dict:
         raise NotImplementedError
 
     def _enter(self, records: dict) -> int:

@@ -49,7 +49,7 @@ class KitsunePy100State(StreamState):
         held = {kind if kind.startswith("pairs") else f"streams_{kind}": int(book[USED] - book[FREE]) for kind, book in books.items()}
         return held | {f"evicted_{kind}": int(book[EVICTED]) for kind, book in books.items()}
 
-    def _leave(self, chosen: np.ndarray) -> dict:
+    def _leave(self, chosen: np.ndarray, but: np.ndarray) -> dict:  # a pair is whole only with both its streams: all go again
         return {kind: _leaving(getattr(self.tables, kind), chosen) for kind in KINDS}
 
     def _enter(self, records: dict) -> int:

@@ -25,9 +25,9 @@ class Kitsune115State(StreamState):
         held = {f"streams_{kind}": int(table.book[USED] - table.book[FREE]) for kind, table in tables}
         return held | {f"evicted_{kind}": int(table.book[EVICTED]) for kind, table in tables}
 
-    def _leave(self, chosen: np.ndarray) -> dict:
+    def _leave(self, chosen: np.ndarray, but: np.ndarray) -> dict:
         tables = self._named()
-        return {kind: handover.records_of(table, handover.rows_with_end(table, chosen)).tobytes() for kind, table in tables}
+        return {kind: handover.records_of(table, handover.rows_with_end(table, chosen, but)).tobytes() for kind, table in tables}
 
     def _enter(self, records: dict) -> int:
         taken = 0

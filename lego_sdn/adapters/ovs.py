@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from lego_sdn.adapters import unixctl
 from lego_sdn.core.errors import HostError
 
 CONTROL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
@@ -167,11 +168,11 @@ class Ovs:
         """
         began = time.monotonic()
         try:
-            self._tool("ovs-appctl", f"--timeout={self.timeout_s}", "revalidator/wait")
-        except HostError as error:
+            unixctl.ask("revalidator/wait", timeout_s=self.timeout_s)
+        except unixctl.Refused as error:
             if "multiple udpifs" not in str(error):
                 raise
-            self._tool("ovs-appctl", f"--timeout={self.timeout_s}", "revalidator/purge")
+            unixctl.ask("revalidator/purge", timeout_s=self.timeout_s)
         return (time.monotonic() - began) * 1e3
 
     def _is_mine(self, table: str, name: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bricks.frames import Frames
 from lego_sdn.adapters.pace import Pace
-from lego_sdn.adapters.sender import Sender, Sent
+from lego_sdn.adapters.sender import Sender, Sent, Stamps
 from lego_sdn.core.errors import HostError, LegoError
 
 MOST = 400_000  # frames of one portion: what is sent longer is sent in portions
@@ -24,7 +24,8 @@ PATIENCE_S = 10.0
 class Plan:
     """What is sent: frames again and again, `rate` packets/s (None: as fast as it goes), for `seconds`, from these cores.
 
-    namespace  that has the interface; None: this one
+    namespace   that has the interface; None: this one
+    stamp_from  sequence number of the first frame's stamp, which has the time of sending; None: no stamps
     """
 
     frames: Frames
@@ -33,6 +34,7 @@ class Plan:
     seconds: float
     cores: frozenset[int]
     namespace: str | None = None
+    stamp_from: int | None = None
 
 
 class Generator:
@@ -88,7 +90,8 @@ def _send(sender: Sender, plan: Plan) -> Sent:
     total, pace, deadline = Sent(), Pace(pps=plan.rate), time.monotonic() + plan.seconds
     while left is None or left > 0:
         count = len(frames) if left is None else min(left, len(frames))
-        total += sender.send(Frames(frames.buffer, *(column[:count] for column in frames[1:6])), pace)
+        stamps = None if plan.stamp_from is None else Stamps(plan.stamp_from + total.sent, clock=True)
+        total += sender.send(Frames(frames.buffer, *(column[:count] for column in frames[1:6])), pace, stamps)
         if left is not None:
             left -= count
         if left is None and time.monotonic() >= deadline:

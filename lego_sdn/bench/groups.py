@@ -10,7 +10,7 @@ from lego_sdn.bench.inputs import Bench
 from lego_sdn.bench.rows import Result, Row
 from lego_sdn.core.errors import ConfigError, LegoError
 
-GROUPS = ("parsing", "features", "network", "chain", "attack", "hop", "live", "elastic", "start", "cost")
+GROUPS = ("parsing", "features", "network", "chain", "attack", "hop", "live", "elastic", "moves", "start", "cost")
 
 
 def _module(group: str) -> ModuleType:

@@ -20,7 +20,7 @@ from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.adapters.wire import free_port
-from lego_sdn.core.config import Config, Forward, Rest, Scaling, Switch
+from lego_sdn.core.config import Capture, Config, Forward, Rest, Scaling, Switch
 from lego_sdn.core.errors import HostError
 from lego_sdn.leftovers import Belongings
 from lego_sdn.system import System
@@ -37,7 +37,7 @@ class Running:
     source  name of a namespace whose interface INSIDE leads into the switch
     """
 
-    def __init__(self, folder: Path, model: Path) -> None:
+    def __init__(self, folder: Path, model: Path, stamps: str = "kernel") -> None:
         self.source, self.scores = f"lgs{os.getpid() % 10**6}", folder / "scores"
         config = Config(
             model=str(model),
@@ -45,6 +45,7 @@ class Running:
             switch=Switch(bridge=f"lgb{os.getpid() % 10**6}", openflow_port=free_port()),
             rest=Rest(port=free_port()),
             forward=Forward("drop"),
+            capture=Capture(stamps=stamps),
             scaling=Scaling(max_instances=2, drain_s=2.0),
         )
         self.system = System(config, scores=self.scores)
@@ -52,7 +53,7 @@ class Running:
         self._rest = ExitStack()
 
     def __enter__(self) -> Running:
-        self.scores.mkdir()
+        self.scores.mkdir(exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(self.system)
             self.ask("pause")

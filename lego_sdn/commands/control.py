@@ -61,12 +61,26 @@ def merge(instance: int | None, lego_config: str | None, rest: str | None, as_js
 
 
 @click.command("move")
-@click.argument("buckets", nargs=-1, type=int, required=True)
-@click.option("--to", "instance", type=int, required=True, help="The new owner.")
+@click.argument("listed", metavar="[BUCKET]...", nargs=-1)
+@click.option("--buckets", multiple=True, metavar="0-31,40", help="Buckets, as ranges and numbers; instead of BUCKET... or besides.")
+@click.option("--to", "instance", type=int, help="The new owner.")
+@click.option(
+    "--assignment", type=click.Path(exists=True, dir_okay=False), help="Give every bucket to the owner that 'lego plan --out' chose."
+)
 @asks
-def move(buckets: tuple[int, ...], instance: int, lego_config: str | None, rest: str | None, as_json: bool) -> None:
-    """Move buckets to an instance."""
-    _do("move", {"buckets": list(buckets), "instance": instance}, where(rest, lego_config), as_json)
+def move(listed: tuple[str, ...], buckets: tuple[str, ...], instance: int | None, assignment: str | None, **asked: Any) -> None:
+    """Move buckets to an instance, with the state of their sources: lego move --buckets 0-63 --to 2, or lego move --assignment FILE."""
+    from lego_sdn.adapters.assignment import parse_buckets, read_assignment
+
+    if (assignment is None) == (instance is None and not listed and not buckets) or (assignment is None and instance is None):
+        raise click.UsageError("wanted buckets and --to INSTANCE, or --assignment FILE")
+    if assignment is not None:
+        body: dict[str, Any] = {"assignment": read_assignment(assignment).by_owner}
+    else:
+        body = {"buckets": parse_buckets((*listed, *buckets)), "instance": instance}
+        if not body["buckets"]:
+            raise click.UsageError("no bucket is named")
+    _do("move", body, where(asked["rest"], asked["lego_config"]), asked["as_json"])
 
 
 @click.command("pause")
@@ -134,9 +148,8 @@ def _show_status(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
     bridge, agent, rules = found["bridge"], found["agent"], found["rules"]
     console.print(f"[bold]{found['state']}[/bold] for {found['uptime_s']:.0f} s: {found['nf']} ({found['layout']}), ", end="")
-    console.print(
-        f"{'exact' if found['exact'] else 'without shadows'}, {found['buckets']} buckets{', scaling paused' if found['paused'] else ''}"
-    )
+    exact = "exact" if found["exact"] else "without shadows (lego granularity says what differs)"
+    console.print(f"{exact}, {found['buckets']} buckets{', scaling paused' if found['paused'] else ''}")
     for sentence in found["missing"]:
         console.print(f"[yellow]missing:[/yellow] {sentence}", soft_wrap=True)
     console.print(f"bridge {bridge['name']}: {'connected, ' + bridge['dpid'] if bridge['connected'] else 'not connected'}; ", end="")
@@ -151,7 +164,20 @@ def _instances(rows: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
     table = Table()
-    for column in ("instance", "phase", "port", "buckets", "packets/s", "CPU of quota", "queue", "lost/s", "µs/packet"):
+    for column in (
+        "instance",
+        "phase",
+        "port",
+        "buckets",
+        "packets/s",
+        "CPU of quota",
+        "queue",
+        "lost/s",
+        "µs/packet",
+        "gaps",
+        "repeats",
+        "reordered",
+    ):
         table.add_column(column, justify="left" if column == "phase" else "right")
     for row in rows:
         load = row.get("load")
@@ -164,6 +190,9 @@ def _instances(rows: list[dict[str, Any]]) -> Any:
                 f"{load['drops']:.0f}",
                 f"{load['service_us']:.1f}",
             ]
+        elif "stamps" in row:
+            cells += [""] * 5
+        cells += [f"{count:,}" for count in row.get("stamps", {}).values()]
         table.add_row(*cells)
     return table
 

@@ -6,7 +6,8 @@ import json
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,17 +52,24 @@ def run(**given: Any) -> None:
 
     The first capture is the benign one that the model is learned from, unless a model is given. Needs root. Ctrl-C removes everything.
     """
+    wanted = Wanted(**given)
+    with in_folder(wanted.keep) as folder:
+        summary = _run(wanted, folder)
+    raise click.exceptions.Exit(0 if summary.accounted else 1)
+
+
+@contextmanager
+def in_folder(keep: Path | None) -> Iterator[Path]:
+    """What an experiment needs around it: root, signals that end it in order, and a folder, which goes again unless it is to be kept."""
     from lego_sdn.agent import require_root
 
-    wanted = Wanted(**given)
     require_root()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     with ExitStack() as stack:
-        folder = wanted.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lego-")))
+        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lego-")))
         folder.mkdir(parents=True, exist_ok=True)
-        summary = _run(wanted, folder)
-    raise click.exceptions.Exit(0 if summary.accounted else 1)
+        yield folder
 
 
 def _leave(number: int, _frame: object) -> None:
@@ -77,7 +85,7 @@ def _run(wanted: Wanted, folder: Path) -> Any:
     from lego_sdn.testbed import Load
 
     view = View(quiet=wanted.as_json)
-    captures = wanted.captures or _synthetic(folder, view)
+    captures = wanted.captures or synthetic(folder, view)
     view.say(f"learning and scoring without a split: {', '.join(path.name for path in captures)}")
     load = Load(captures, wanted.pps, wanted.rounds)
     prepared = prepare(load, wanted.model, folder)
@@ -89,7 +97,7 @@ def _run(wanted: Wanted, folder: Path) -> Any:
         with view.live():
             for seen in experiment.watch(load, wanted.settle_s):
                 view.show(seen)
-        summary = experiment.finish(prepared.unsplit)
+        summary = experiment.finish(prepared)
     if wanted.as_json:
         click.echo(json.dumps(summary.as_dict()))
     else:
@@ -97,7 +105,7 @@ def _run(wanted: Wanted, folder: Path) -> Any:
     return summary
 
 
-def _synthetic(folder: Path, view: Any) -> tuple[Path, ...]:
+def synthetic(folder: Path, view: Any) -> tuple[Path, ...]:
     """Two captures of our own: benign, then with an infected device."""
     from topologies.traffic import traffic, write_pcap
 
@@ -118,7 +126,7 @@ def _config(wanted: Wanted, folder: Path) -> Config:
     from lego_sdn.core.config import Config, Scaling
 
     lively = Scaling(period_s=0.25, cooldown_s=1.0, down_after=8)
-    config = configfile.load(wanted.path) if wanted.path else _on_free_ports(Config(scaling=lively))
+    config = configfile.load(wanted.path) if wanted.path else on_free_ports(Config(scaling=lively))
     return replace(
         config,
         run_dir=str(folder / "run"),
@@ -127,7 +135,7 @@ def _config(wanted: Wanted, folder: Path) -> Config:
     )
 
 
-def _on_free_ports(config: Config) -> Config:
+def on_free_ports(config: Config) -> Config:
     """Other ports where the usual ones are taken: nobody but this command needs to know them."""
     from dataclasses import replace
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lego_sdn.core import changes
 from lego_sdn.core.events import Command
 from lego_sdn.core.manager import cannot_replicate
+from lego_sdn.core.room import lacking_room
 from lego_sdn.core.state import Backoff, State, Turn
 
 BY_OPERATOR = "asked by the operator"
@@ -24,10 +25,9 @@ def command(turn: Turn, event: Command) -> None:
     elif event.name == "merge":
         changes.merge(turn, _leaving(turn.state, event), BY_OPERATOR)
     else:
-        owners = list(turn.state.owners)
-        for bucket in event.buckets:
-            owners[bucket] = event.instance
-        changes.reassign(turn, "move", tuple(owners), BY_OPERATOR)
+        targets = event.targets
+        owners = tuple(targets.get(bucket, owner) for bucket, owner in enumerate(turn.state.owners))
+        changes.reassign(turn, "move", owners, BY_OPERATOR)
 
 
 def refusal(state: State, event: Command, now: float) -> str | None:
@@ -56,12 +56,14 @@ def _merge(state: State, event: Command, now: float) -> str | None:
 
 
 def _move(state: State, event: Command, now: float) -> str | None:
-    if event.instance not in state.running:
-        return f"instance {event.instance} does not run; there are {list(state.running)}"
-    wrong = [bucket for bucket in event.buckets if not 0 <= bucket < state.config.buckets]
-    if wrong or not event.buckets:
-        return f"wanted buckets from 0 to {state.config.buckets - 1}, found {list(event.buckets)}"
-    return None
+    targets = event.targets
+    for owner in sorted(set(targets.values())):
+        if owner not in state.running:
+            return f"instance {owner} does not run; there are {list(state.running)}"
+    wrong = sorted(bucket for bucket in targets if not 0 <= bucket < state.config.buckets)
+    if wrong or not targets:
+        return f"wanted buckets from 0 to {state.config.buckets - 1}, found {wrong}"
+    return lacking_room(state, targets)
 
 
 def _leaving(state: State, event: Command) -> int:

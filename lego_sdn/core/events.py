@@ -116,11 +116,21 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What an operator asks: replicate, merge `instance`, move `buckets` to `instance`, pause or resume scaling."""
+    """What an operator asks: replicate, merge `instance`, move `buckets` to `instance`, pause or resume scaling.
+
+    assignment  of a move to several owners at once: (bucket, new owner)
+    """
 
     name: Literal["replicate", "merge", "move", "pause", "resume"]
     instance: int | None = None
     buckets: tuple[int, ...] = ()
+    assignment: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def targets(self) -> dict[int, int]:
+        """Of a move: bucket -> new owner."""
+        to_one = {bucket: self.instance for bucket in self.buckets if self.instance is not None}
+        return to_one | dict(self.assignment)
 
 
 Event = (

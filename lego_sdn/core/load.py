@@ -28,11 +28,16 @@ def _get(data: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where
 
 
 NUMBER = (int, float)
+NEWER = frozenset({"holds_expired", "expired", "held_dropped", "held_shadows_dropped"})  # an older report lacks them
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureLoad:
-    """Totals of the interface's ring; `queue` is the share of its blocks that wait, 0..1."""
+    """Totals of the interface's ring; `queue` is the share of its blocks that wait, 0..1.
+
+    holds_expired, expired              holds that ended without their mover, and the rows that waited in them
+    held_dropped, held_shadows_dropped  packets and shadows that had to wait and for which there was no room
+    """
 
     received: int
     kernel_drops: int
@@ -41,13 +46,17 @@ class CaptureLoad:
     gaps: int = 0
     repeats: int = 0
     reordered: int = 0
+    holds_expired: int = 0
+    expired: int = 0
+    held_dropped: int = 0
+    held_shadows_dropped: int = 0
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str) -> CaptureLoad:
         queue = float(_get(data, "queue", NUMBER, where))
         if queue > 1.0:
             raise ReportError(f"{where}: queue is {queue}, wanted a share from 0 to 1")
-        totals = {name: _get(data, name, int, where) for name in cls.__slots__ if name != "queue"}
+        totals = {name: _get(data, name, int, where) for name in cls.__slots__ if name != "queue" and (name in data or name not in NEWER)}
         return cls(queue=queue, **totals)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lego_sdn.core import changes
+from lego_sdn.core import changes, holds
 from lego_sdn.core.events import Loads
 from lego_sdn.core.load import InstanceLoad, Report, instance_load
 from lego_sdn.core.plan import Owners, balance, carried
@@ -45,6 +45,7 @@ def _take_in(turn: Turn, event: Loads) -> None:
     loads: dict[int, InstanceLoad] = {}
     for instance, after in sorted(now.items()):
         before = {process: report for (owner, process), report in state.reports.items() if owner == instance}
+        holds.tell(turn, instance, before, after)
         load = instance_load(before, after, state.config.instance.cpu_quota)
         if load is not None:
             loads[instance] = load

@@ -36,6 +36,7 @@ class Moved:
     """What became of a handover. `error`: why the new owner goes on without the streams; None: every score stays exact.
 
     bytes, records  of streams; packets: waiting packets that were handed over
+    evicted         streams that the new owner, being full, forgot for them
     """
 
     handover: Handover
@@ -43,6 +44,7 @@ class Moved:
     records: int = 0
     packets: int = 0
     error: str | None = None
+    evicted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,16 @@ class ChangeRules:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareRules:
+    """Get the new rules ready, so that `ChangeRules` takes no longer than it must: packets wait for it. No answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRules:
+    """A marker did not come: the switch may have gone and come back without rules. Make them the new ones again. No answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class SendMarkers:
     """Send a marker frame out of each instance's port, in this order: (instance, token of the marker). No answer."""
 
@@ -84,7 +96,7 @@ class Pause:
     seconds: float = PAUSE_S
 
 
-Step = tuple[Ask, ...] | ChangeRules | SendMarkers | Pause
+Step = tuple[Ask, ...] | PrepareRules | ChangeRules | RestoreRules | SendMarkers | Pause
 Steps = Generator[Step, Any, Any]
 
 
@@ -92,7 +104,8 @@ Steps = Generator[Step, Any, Any]
 class Moving:
     """One move: its token, the assignments (bucket -> instance) before and after, and the instances that can be asked.
 
-    cut  highest stamp (without stamps: time) that went on as before the move; None before it is known
+    cut   highest stamp (without stamps: time) that went on as before the move: what is later waited; None before it is known
+    held  packets that waited, shadows among them
     """
 
     token: int
@@ -179,6 +192,7 @@ def buckets_in_words(buckets: Sequence[int]) -> str:
 def carry_out(move: Moving) -> Generator[Step, Any, tuple[Moved, ...]]:
     """All steps of a move; what became of each handover."""
     involved = _involved(move.possible)
+    yield PrepareRules()
     yield from _begin(move, involved)
     error = yield ChangeRules()
     moved: dict[Handover, Moved] = {}
@@ -228,6 +242,8 @@ def _settle(move: Moving) -> Generator[Step, Any, dict[int, int]]:
     ended: dict[int, int] = {}  # new owner -> marker
     rows: dict[int, int] = {}
     for attempt in range(ATTEMPTS):
+        if attempt:
+            yield RestoreRules()
         markers = [(one.old, move.marker(attempt, 0)) for one in move.possible if one.old not in came]
         markers += [(one.new, move.marker(attempt, 1)) for one in move.possible]
         yield SendMarkers(tuple(dict.fromkeys(markers)))
@@ -281,7 +297,7 @@ def _hand_over(move: Moving, one: Handover, markers: Mapping[int, int], done: Ma
     (packets,) = yield (move.rows(one, markers[one.old]),)
     if packets.error is not None:
         return Moved(one, error=packets.error)
-    return Moved(one, streams.value["bytes"], streams.value["records"], packets.value)
+    return Moved(one, streams.value["bytes"], streams.value["records"], packets.value, evicted=streams.value.get("evicted", 0))
 
 
 def _release(move: Moving, involved: list[int], moved: Mapping[Handover, Moved]) -> Steps:

@@ -90,6 +90,8 @@ def _tell_moves(turn: Turn, event: Steered) -> None:
         if one.error is None:
             what = f"{one.records} streams in {one.bytes} bytes, {one.packets} packets"
             turn.note("moved", f"{buckets} moved from instance {old} to {new}: {what}", new)
+            if one.evicted:
+                turn.note("inexact", f"instance {new} was full: it forgot {one.evicted} streams to take in {buckets}", new)
         else:
             turn.note("inexact", f"{buckets}: instance {new} goes on without the streams of instance {old}: {one.error}", new)
     if done:

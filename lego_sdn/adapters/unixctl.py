@@ -1,0 +1,52 @@
+"""Asks ovs-vswitchd over its control socket, as ovs-appctl does, without a process for every question."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+from lego_sdn.core.errors import HostError
+
+RUNDIR = "/var/run/openvswitch"
+DAEMON = "ovs-vswitchd"
+
+
+class Refused(HostError):
+    """The daemon answered that it will not; the text is its own."""
+
+
+def ask(command: str, *parameters: str, timeout_s: float = 10.0) -> str:
+    """What ovs-vswitchd answers (JSON-RPC). HostError if it does not run or does not answer in time, `Refused` if it will not."""
+    request = {"id": 0, "method": command, "params": list(parameters)}
+    try:
+        with socket.socket(socket.AF_UNIX) as opened:
+            opened.settimeout(timeout_s)
+            opened.connect(str(_socket()))
+            opened.sendall(json.dumps(request).encode())
+            answer = _answer(opened)
+    except (OSError, ValueError) as error:
+        raise HostError(f"{DAEMON} does not answer {command} ({error}): is Open vSwitch running, and is this root?") from error
+    if answer.get("error") is not None:
+        raise Refused(f"{DAEMON} refuses {command}: {str(answer['error']).strip()}")
+    return str(answer["result"])
+
+
+def _socket() -> Path:
+    folder = Path(os.environ.get("OVS_RUNDIR") or RUNDIR)
+    return folder / f"{DAEMON}.{int((folder / f'{DAEMON}.pid').read_text())}.ctl"
+
+
+def _answer(opened: socket.socket) -> dict[str, object]:
+    """The one JSON object that comes; ValueError if the connection ends before it does."""
+    data = b""
+    while True:
+        part = opened.recv(1 << 16)
+        if not part:
+            raise ValueError("it hung up")
+        data += part
+        try:
+            return json.loads(data)
+        except ValueError:
+            continue

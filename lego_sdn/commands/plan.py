@@ -1,0 +1,176 @@
+"""`lego plan`: what a split of a capture's traffic would do, before it is done, and whether it pays."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lego_sdn.core.errors import LegoError
+
+if TYPE_CHECKING:
+    from lego_sdn.core.whatif import Outcome, Prices, Talk
+
+BY_HASH, BY_TALK = "hashing", "talkers"
+METHODS = (BY_HASH, BY_TALK)
+MOST = 64
+WIDTH = 160  # of a table that does not go to a terminal
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for."""
+
+    captures: tuple[Path, ...]
+    instances: tuple[int, ...]
+    layout: str
+    streams: int
+    buckets: int
+    shadow_cost: float
+    no_shadow: bool
+    method: str | None
+    out: Path | None
+
+    def __post_init__(self) -> None:
+        if self.buckets & (self.buckets - 1):
+            raise LegoError(f"--buckets: wanted a power of two, found {self.buckets}")
+        for count in self.instances:
+            if not 1 <= count <= min(MOST, self.buckets):
+                raise LegoError(
+                    f"--instances: there can be 1 to {min(MOST, self.buckets)} instances of {self.buckets} buckets, not {count}"
+                )
+        if self.out is not None and len(self.instances) != 1:
+            raise LegoError(f"--out writes one assignment: name one number of instances, not {len(self.instances)}")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One row of the plan: how buckets are assigned, and what comes of it."""
+
+    method: str
+    outcome: Outcome
+
+
+def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise click.BadParameter(f"wanted numbers with commas between, for example 2,4,8; found {text!r}")
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+@click.command("plan", short_help="Predict what a split of a capture's traffic would do, and whether it pays.")
+@click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--instances", default="2,4,8", show_default=True, callback=_numbers, help="Numbers of instances to look at.")
+@click.option("--layout", type=click.Choice(["kitsune115", "kitsunepy100"]), default="kitsune115", show_default=True, help="Features.")
+@click.option("--streams", type=click.IntRange(1024), default=200_000, show_default=True, help="Bound of an instance's state.")
+@click.option("--buckets", type=click.IntRange(1, 4096), default=64, show_default=True, help="Classes of sources that ownership is about.")
+@click.option("--shadow-cost", type=click.FloatRange(0, 1), help="Cost of a shadow by that of a packet.  [default: 0.25]")
+@click.option("--no-shadow", is_flag=True, help="Send no shadows (approximate).")
+@click.option("--method", type=click.Choice(METHODS), help="Only this one.  [default: both]")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the assignment with the higher gain, for 'lego move --assignment'.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(as_json: bool, shadow_cost: float | None, **given: Any) -> None:
+    """Predict, from CAPTURE (several: one time line), what going from one instance to more would do: load of each, shadows for each packet,
+    state to move (as it is at the end of the capture), rule changes, and how much more traffic can be carried.
+
+    "hashing" is what the controller does by itself; "talkers" puts buckets together that talk with each other, by cutting the graph of
+    buckets (METIS). A split pays if it brings half of what it would bring if load could be divided at will and copies cost nothing.
+    """
+    from lego_sdn.core.whatif import SHADOW_SHARE
+
+    wanted = Wanted(shadow_cost=SHADOW_SHARE if shadow_cost is None else shadow_cost, **given)
+    talk, prices, warnings = _talk(wanted), _prices(wanted), []
+    rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
+    if wanted.out is not None:
+        from lego_sdn.adapters.assignment import write_assignment
+
+        best = max(rows, key=lambda row: row.outcome.gain)
+        write_assignment(wanted.out, [owner for owner in best.outcome.owners if owner is not None])
+        warnings.append(f"{wanted.out} has the assignment by {best.method}")
+    if as_json:
+        click.echo(json.dumps(_facts(wanted, talk, rows)))
+    else:
+        _show(talk, rows)
+        for line in warnings:
+            click.echo(line)
+
+
+def _talk(wanted: Wanted) -> Talk:
+    """What the captures say of buckets."""
+    from bricks.census import take_census
+    from lego_sdn.commands.offline import progress_bar
+
+    with progress_bar("plan") as progress:
+        talk, warnings = take_census(wanted.captures, wanted.layout, (wanted.streams, wanted.buckets), progress)
+    for warning in warnings:
+        click.echo(f"lego: warning: {warning}", err=True)
+    return talk
+
+
+def _prices(wanted: Wanted) -> Prices:
+    from lego_sdn.core.steering import Options
+    from lego_sdn.core.whatif import Prices
+
+    return Prices(wanted.shadow_cost, Options(wanted.buckets, not wanted.no_shadow))
+
+
+def _planned(talk: Talk, prices: Prices, instances: int, method: str | None) -> list[Planned]:
+    from lego_sdn.core.whatif import hashing, one_owner, predict
+
+    before = one_owner(talk.buckets)
+    rows = []
+    if method in (None, BY_HASH):
+        rows.append(Planned(BY_HASH, predict(talk, (before, hashing(talk, instances)), instances, prices)))
+    if method in (None, BY_TALK):
+        rows.append(Planned(BY_TALK, max(_cuts(talk, prices, instances), key=lambda outcome: outcome.gain)))
+    return rows
+
+
+def _cuts(talk: Talk, prices: Prices, instances: int) -> list[Outcome]:
+    from lego_sdn.adapters.metis import partition
+    from lego_sdn.core.whatif import graph, one_owner, predict, talkers
+
+    return [
+        predict(talk, (one_owner(talk.buckets), talkers(parts, talk)), instances, prices) for parts in partition(*graph(talk), instances)
+    ]
+
+
+def _facts(wanted: Wanted, talk: Talk, rows: list[Planned]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    shown = [
+        {"method": row.method, "instances": row.outcome.ideal}
+        | asdict(row.outcome)
+        | {"pays": row.outcome.pays, "verdict": row.outcome.verdict}
+        for row in rows
+    ]
+    return {"packets": talk.total, "buckets": talk.buckets, "layout": wanted.layout, "shadow_cost": wanted.shadow_cost, "plans": shown}
+
+
+def _show(talk: Talk, rows: list[Planned]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{talk.total:,} packets, from one instance to more", title_justify="left")
+    for column in ("instances", "by", "load of each, of one's", "shadows a packet", "buckets moved", "state to move", "rules", "gain", ""):
+        table.add_column(column, justify="left" if column in ("by", "load of each, of one's", "") else "right")
+    for row in rows:
+        outcome = row.outcome
+        loads = " ".join(f"{share.load:.0%}" for share in outcome.shares)
+        state = "not known" if outcome.streams is None else f"{outcome.streams:,} streams, {outcome.state_bytes:,} B"
+        rules = f"+{outcome.rules_added} -{outcome.rules_deleted}"
+        cells = (str(outcome.ideal), row.method, loads, f"{outcome.shadows:.3f}", str(outcome.moved), state, rules)
+        table.add_row(*cells, f"{outcome.gain:.2f}", "pays" if outcome.pays else "does not pay")
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console.print(table)
+    for row in rows:
+        if not row.outcome.pays:
+            console.print(f"{row.outcome.ideal} instances by {row.method}: {row.outcome.verdict}", soft_wrap=True)
