@@ -20,7 +20,7 @@ from bricks.captures import read_packets
 from bricks.packets import bucket_of
 from bricks.scores import SCORE, read_scores
 from lego_sdn.experiment import Experiment, Observation
-from lego_sdn.system import AGENT, CONTROLLER
+from lego_sdn.take_down import AGENT, CONTROLLER
 from tests.fakes.tap import Tap
 from tests.live import Live, configuration, traffic_in
 
