@@ -56,7 +56,6 @@ class Site:
         packets, _ = read_packets(self.live.load.captures)
         busy = np.argsort(-np.bincount(bucket_of(packets, BUCKETS).astype(int), minlength=BUCKETS), kind="stable").tolist()
         self.middle, self.low, self.high = busy[0::3], busy[1::3], busy[2::3]  # each with some of the traffic
-        assert self.live.post("pause")
         next(self.live.experiment.watch(self.live.load, 0.0))  # it is sent from now on
 
     def until(self, found: Callable[[Observation], object], what: str) -> Observation:
@@ -65,7 +64,7 @@ class Site:
             seen = self.live.experiment.look()
             if seen.quiet and seen.assignment["in_force"] and found(seen):
                 return seen
-            assert time.monotonic() < deadline, f"not yet: {what}: {self.live.errors} {self.live.experiment.actions[-5:]}"
+            assert time.monotonic() < deadline, f"not yet: {what}: {self.live.errors[-1:]} {self.live.experiment.actions[-9:]}"
 
     def ask(self, name: str, **body: object) -> None:
         """Until it is accepted."""
