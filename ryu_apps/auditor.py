@@ -13,7 +13,7 @@ from ryu.base import app_manager
 from ryu.lib import hub
 
 from lego_sdn.adapters.rpc import Client
-from lego_sdn.core.audit import Score, losses, parse
+from lego_sdn.core.audit import Losses, Score, parse
 from lego_sdn.core.errors import RpcError
 from lego_sdn.core.events import Note
 from ryu_apps.observed import Process
@@ -43,7 +43,7 @@ class Auditor(app_manager.RyuApp):
         super().__init__(*args, **kwargs)
         self.shared, self.ledger = lego, lego.audit
         self.seen: dict[tuple[int, str, int], int] = {}  # process -> the number of the score that is wanted next
-        self.lost: dict[tuple[str, int], int] = {}  # process, by its name and pid -> its losses, as the last round saw them
+        self.losses = Losses()
         self.anew_at = self.told_at = float("-inf")
         self.turn = hub.Semaphore(1)
 
@@ -97,9 +97,7 @@ class Auditor(app_manager.RyuApp):
 
     def _look_for_losses(self, instance: int, answer: Answer) -> None:
         """What one instance lost and the other did not makes scores differ, and is counted as lost already: the audit begins anew."""
-        now = {(report["process"], report["pid"]): losses([report]) for report in answer.reports}
-        lossy = any(count > self.lost.get(key, 0) for key, count in now.items())
-        self.lost |= now
+        lossy = self.losses.grew(answer.reports)
         if lossy and self.ledger.since is not None and self.ledger.excused is None:
             self.ledger.excused = "an instance had lost packets or forgotten streams"
             self.shared.note(Note("audit", f"instance {instance} lost packets or forgot streams: differences are no alarm", instance))

@@ -34,14 +34,14 @@ def traffic_in(folder: Path, pps: float) -> tuple[Load, Prepared]:
 
 
 def configuration(folder: Path, model: Path, **more: Any) -> Config:
-    """Quick to decide, with names and ports of its own."""
+    """With names and ports of its own; load makes no instance come or go while a test lasts."""
     base = {
         "run_dir": str(folder / "run"),
         "model": str(model),
         "switch": {"bridge": f"lv{os.getpid() % 10**6}{next(_NUMBER)}", "openflow_port": free_port("127.0.0.1")},
         "rest": {"port": free_port("127.0.0.1")},
         "capture": {"stamps": "trailer"},
-        "scaling": {"period_s": 0.25, "cooldown_s": 0.01, "max_instances": 4},
+        "scaling": {"period_s": 0.25, "cooldown_s": 0.01, "max_instances": 4, "up_after": 1000, "down_after": 1000},
     }
     return Config.parse(base | more)
 

@@ -20,16 +20,16 @@ from bricks.captures import read_packets
 from bricks.packets import bucket_of
 from bricks.scores import SCORE, read_scores
 from lego_sdn.experiment import Experiment, Observation
-from lego_sdn.system import AGENT, CONTROLLER
+from lego_sdn.take_down import AGENT, CONTROLLER
 from tests.fakes.tap import Tap
 from tests.live import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-BUCKETS, PPS = 64, 200.0
-OLD, NEW = 1, 2
+BUCKETS, PPS, FIRST = 64, 200.0, 1
+OLD, NEW = "old owner", "new owner"
 # the call of a move at which somebody dies, where it arrives (at the old owner, the new one or the agent), who dies, and whether the call
 # is carried out all the same
-KILLS = (
+KILLS: tuple[tuple[str, str, str, bool], ...] = (
     ("hold", OLD, CONTROLLER, True),
     ("flush_cache", AGENT, CONTROLLER, False),
     ("take_streams", NEW, CONTROLLER, True),
@@ -43,9 +43,11 @@ DEATHS = (("give_rows", OLD, OLD, True), ("take_streams", NEW, NEW, False), ("re
 
 @dataclass
 class Site:
-    """A run under traffic. The low buckets stay with instance 1, the high ones with 2; the middle ones are moved."""
+    """A run under traffic. The low buckets stay with the first instance, the high ones with the second; the middle ones are moved."""
 
     live: Live
+    second: int = 0
+    taps: list[Tap] = field(default_factory=list)
     low: list[int] = field(init=False)
     middle: list[int] = field(init=False)
     high: list[int] = field(init=False)
@@ -54,7 +56,6 @@ class Site:
         packets, _ = read_packets(self.live.load.captures)
         busy = np.argsort(-np.bincount(bucket_of(packets, BUCKETS).astype(int), minlength=BUCKETS), kind="stable").tolist()
         self.middle, self.low, self.high = busy[0::3], busy[1::3], busy[2::3]  # each with some of the traffic
-        assert self.live.post("pause")
         next(self.live.experiment.watch(self.live.load, 0.0))  # it is sent from now on
 
     def until(self, found: Callable[[Observation], object], what: str) -> Observation:
@@ -63,11 +64,17 @@ class Site:
             seen = self.live.experiment.look()
             if seen.quiet and seen.assignment["in_force"] and found(seen):
                 return seen
-            assert time.monotonic() < deadline, f"not yet: {what}: {self.live.errors} {self.live.experiment.actions[-5:]}"
+            assert time.monotonic() < deadline, f"not yet: {what}: {self.live.errors[-1:]} {self.live.experiment.actions[-9:]}"
 
     def ask(self, name: str, **body: object) -> None:
         """Until it is accepted."""
         self.until(lambda _: self.live.post(name, **body), f"{name} is accepted")
+
+    def replicate(self) -> None:
+        """Two instances run, the first one and another."""
+        self.ask("replicate")
+        seen = self.until(lambda seen: seen.instances == 2, "two instances")
+        (self.second,) = [one["instance"] for one in seen.status["instances"] if one["phase"] == "running" and one["instance"] != FIRST]
 
     def place(self, buckets: list[int], instance: int) -> None:
         """Unless they are there."""
@@ -79,22 +86,23 @@ class Site:
         return seen.assignment["by_owner"].get(str(instance), [])
 
     @contextlib.contextmanager
-    def tapped(self, where: int | str) -> Iterator[Tap]:
+    def tapped(self, instance: int | None) -> Iterator[Tap]:
+        """An instance's process; None: the agent."""
         system = self.live.experiment.system
-        with contextlib.ExitStack() as stack:
-            if where == AGENT:
-                yield stack.enter_context(Tap(system.config.agent))
-            else:
-                (one,) = [one for one in system.agent.call("instances") if one["instance"] == where]
-                yield stack.enter_context(Tap(one["processes"][0]["socket"]))
+        sockets = {one["instance"]: one["processes"][0]["socket"] for one in system.agent.call("instances")}
+        tap = Tap(system.config.agent if instance is None else sockets[instance])
+        self.taps.append(tap)
+        yield tap
+        tap.remove()
 
-    def kill_in_a_move(self, old: int, case: tuple[str, int | str, int | str, bool], kill: Callable[[], None]) -> None:
+    def kill_in_a_move(self, old: int, case: tuple[str, str, str, bool], kill: Callable[[], None]) -> None:
         """Move the middle buckets from this instance to the other one, and kill somebody on the way."""
         method, at, _, carried_out = case
         self.place(self.middle, old)
-        with self.tapped(at if at == AGENT else old if at == OLD else OLD + NEW - old) as tap:
+        new = self.second if old == FIRST else FIRST
+        with self.tapped({OLD: old, NEW: new, AGENT: None}[at]) as tap:
             tap.arm(method, kill, carried_out)
-            self.ask("move", buckets=self.middle, instance=OLD + NEW - old)
+            self.ask("move", buckets=self.middle, instance=new)
             assert tap.fired.wait(20), f"the move never came to {method}"
 
 
@@ -103,31 +111,33 @@ def site(tmp_path):
     load, prepared = traffic_in(tmp_path, PPS)
     config = configuration(tmp_path, prepared.model)
     with Experiment(config, tmp_path, lambda line: None) as experiment:
-        yield Site(Live(experiment, load, prepared))
+        site = Site(Live(experiment, load, prepared))
+        yield site
+    for tap in site.taps:
+        tap.close()
 
 
 def test_kills_at_every_call_of_a_move(site: Site):
     live = site.live
-    site.ask("replicate")
-    site.until(lambda seen: seen.instances == 2, "two instances")
-    owner = OLD
+    site.replicate()
+    owner = FIRST
     for case in KILLS:
         role = str(case[2])
         site.kill_in_a_move(owner, case, lambda role=role: live.kill(role))
         live.experiment.system.revive(role)
-        owner = OLD + NEW - owner
+        owner = site.second if owner == FIRST else FIRST
         seen = site.until(lambda seen, owner=owner: set(site.middle) <= set(site.owned(seen, owner)), "the move is finished")
         check_one_owner(site, seen)
     assert live.experiment._replay.running
     assert live.notes("inexact") == []
     exact_up_to = int(records(site)["seq"].max())
-    for case in DEATHS:
-        site.place(site.low, OLD)
-        site.place(site.high, NEW)
-        site.kill_in_a_move(NEW if case[2] == OLD else OLD, case, lambda: live.kill_instance(NEW))  # it gives, or it takes
+    for nth, case in enumerate(DEATHS):
+        if nth:
+            site.replicate()
+        site.place(site.low, FIRST)
+        site.place(site.high, site.second)
+        site.kill_in_a_move(site.second if case[2] == OLD else FIRST, case, lambda: live.kill_instance(site.second))
         check_one_owner(site, site.until(lambda seen: seen.instances == 1, "the death is known"))
-        site.ask("replicate")
-        site.until(lambda seen: seen.instances == 2, "two instances again")
     check_scores(site, exact_up_to)
 
 

@@ -21,7 +21,7 @@ from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config
 from lego_sdn.experiment import Experiment, Prepared, prepare
 from lego_sdn.proof import Drive, Proof, merge, move, prove, replicate, script
-from lego_sdn.system import CONTROLLER
+from lego_sdn.take_down import CONTROLLER
 from lego_sdn.testbed import Load
 from topologies.traffic import traffic, write_pcap
 

@@ -20,7 +20,8 @@ from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
-from lego_sdn.system import System, take_down
+from lego_sdn.system import System
+from lego_sdn.take_down import take_down
 from tests.fakes.host import PATIENCE_S, ROOT, fake_host
 
 pytestmark = pytest.mark.root

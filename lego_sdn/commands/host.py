@@ -67,7 +67,7 @@ def up(path: str | None, run_dir: str | None, daemon: bool) -> None:
 @RUN_DIR
 def down(path: str | None, run_dir: str | None) -> None:
     """End what 'lego up' started, and remove what a killed one left behind; nothing happens if there is nothing."""
-    from lego_sdn.system import take_down
+    from lego_sdn.take_down import take_down
 
     config = _config(path, run_dir)
     ended = take_down(config)

@@ -159,15 +159,25 @@ class Ledger:
         self.unpaired = +self.unpaired
 
 
-def losses(reports: Iterable[Mapping[str, Any]]) -> int:
-    """Packets that an instance lost and streams that it forgot for want of room, so far; `reports` as docs/contract.md has them."""
-    total = 0
-    for report in reports:
-        capture = report.get("capture") or {}
-        total += int(capture.get("kernel_drops", 0))
-        for brick in report["bricks"]:
-            total += sum(brick["dropped"].values())
-            total += sum(count for name, count in brick["counters"].items() if name.startswith("evicted"))
+@dataclass(slots=True)
+class Losses:
+    """Packets lost and streams forgotten for want of room, by process (name and pid), as last seen."""
+
+    seen: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def grew(self, reports: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether a process has lost anything since it was seen last; `reports` as docs/contract.md has them."""
+        now = {(report["process"], report["pid"]): _lost(report) for report in reports}
+        more = any(count > self.seen.get(key, 0) for key, count in now.items())
+        self.seen |= now
+        return more
+
+
+def _lost(report: Mapping[str, Any]) -> int:
+    total = int((report.get("capture") or {}).get("kernel_drops", 0))
+    for brick in report["bricks"]:
+        total += sum(brick["dropped"].values())
+        total += sum(count for name, count in brick["counters"].items() if name.startswith("evicted"))
     return total
 
 

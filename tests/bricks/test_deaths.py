@@ -21,7 +21,7 @@ def owned(instance: int) -> set[int]:
     return {bucket for owners in (BEFORE, AFTER) for bucket, owner in owners.items() if owner == instance}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("victim", [OLD, NEW], ids=["old owner", "new owner"])
 @pytest.mark.parametrize("method", CALLS)
 def test_an_instance_that_dies_at_any_call(method, victim, seed, monkeypatch):

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from lego_sdn.core.audit import NUMBER, RECORD, TWIN, Ledger, Score, Twin, losses, parse, sampled
+from lego_sdn.core.audit import NUMBER, RECORD, TWIN, Ledger, Losses, Score, Twin, parse, sampled
 from lego_sdn.core.config import Config, KeyProblem
 from lego_sdn.core.events import (
     AgentUp,
@@ -119,9 +119,19 @@ def test_after_a_loss_a_difference_is_counted_and_no_alarm():
     assert (ledger.equal, ledger.different, ledger.alarm, dict(ledger.unpaired)) == (1, 0, None, {"an instance lost packets": 1})
 
 
-def test_losses_of_a_report():
-    brick = {"dropped": {"held_dropped": 2}, "counters": {"packets": 9, "evicted_hosts": 3}}
-    assert losses([{"capture": {"kernel_drops": 4}, "bricks": [brick]}, {"capture": None, "bricks": [brick]}]) == 14
+def report(process: str, pid: int, kernel: int | None, dropped: int, evicted: int) -> dict:
+    brick = {"dropped": {"held_dropped": dropped}, "counters": {"packets": pid * 1000, "evicted_hosts": evicted}}
+    return {"process": process, "pid": pid, "capture": None if kernel is None else {"kernel_drops": kernel}, "bricks": [brick]}
+
+
+def test_losses_since_a_process_was_seen_last():
+    losses = Losses()
+    assert not losses.grew([report("1-a", 7, 0, 0, 0), report("2-a", 8, None, 0, 0)])
+    for more in ((1, 0, 0), (1, 2, 0), (1, 2, 3)):
+        assert losses.grew([report("1-a", 7, *more)])
+        assert not losses.grew([report("1-a", 7, *more), report("2-a", 8, None, 0, 0)])
+    assert losses.grew([report("1-a", 9, 1, 0, 0)]), "another process of that name"
+    assert not losses.grew([])
 
 
 # ---- the twin's life ----

@@ -8,33 +8,33 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from lego_sdn.adapters import wire
 
 
 class Tap:
-    """Takes the place of a Unix socket, whose process it goes on reaching under another name. A context manager."""
+    """Takes the place of a Unix socket, whose process it goes on reaching under another name, until `remove`.
+
+    Who was about to call then is served all the same, until `close`.
+    """
 
     def __init__(self, path: str) -> None:
         self.path, self._behind = Path(path), Path(f"{path}.b")
         self._armed: tuple[str, Callable[[], None], bool] | None = None
         self.fired = threading.Event()
-
-    def __enter__(self) -> Tap:
         os.rename(self.path, self._behind)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
         self._listener.listen(64)
         threading.Thread(target=self._accept, daemon=True).start()
-        return self
 
-    def __exit__(self, *_: Any) -> None:
+    def remove(self) -> None:
+        os.rename(self._behind, self.path)
+
+    def close(self) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        if self._behind.exists():
-            os.rename(self._behind, self.path)
 
     def arm(self, method: str, do: Callable[[], None], passes_on: bool) -> None:
         """At the next call of the method do something; then the process gets the call, or never does."""
@@ -47,14 +47,21 @@ class Tap:
                 caller, _ = self._listener.accept()
             except OSError:
                 return
-            callee = socket.socket(socket.AF_UNIX)
-            try:
-                callee.connect(str(self._behind))
-            except OSError:
+            callee = self._reach()
+            if callee is None:
                 caller.close()
                 continue
             for pump, ends in ((self._requests, (caller, callee)), (_answers, (callee, caller))):
                 threading.Thread(target=pump, args=ends, daemon=True).start()
+
+    def _reach(self) -> socket.socket | None:
+        callee = socket.socket(socket.AF_UNIX)
+        try:
+            callee.connect(str(self._behind if self._behind.exists() else self.path))
+        except OSError:
+            callee.close()
+            return None
+        return callee
 
     def _requests(self, caller: socket.socket, callee: socket.socket) -> None:
         unpacker = wire.unpacker(wire.LIMIT)
