@@ -27,10 +27,11 @@ _MIX = np.uint64(0xD6E8FEB86659FD93)
 
 @dataclass(frozen=True)
 class Event:
-    """From packet number `packet` on there are `replicas` replicas."""
+    """From packet number `packet` on there are `replicas` replicas. `owners`: which owns which bucket; None: as few move as it takes."""
 
     packet: int
     replicas: int
+    owners: Owners | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Moved:
 class Split:
     """By which plan to split, over how many replicas at first, whether the plan's shadows are sent, and how the replicas change.
 
-    assume: the assumptions that the plan was derived with.
+    assume: the assumptions that the plan was derived with; owners: by bucket, the replica that owns it at first (None: evenly).
     """
 
     plan: SplitPlan
@@ -54,6 +55,7 @@ class Split:
     shadows: bool = True
     events: tuple[Event, ...] = ()
     assume: tuple[str, ...] = ()
+    owners: Owners | None = None
 
     @property
     def targets(self) -> tuple[tuple[str, ...], ...]:
@@ -106,12 +108,18 @@ class Fleet:
         self._todo = list(split.events)
         self._bricks: dict[int, FeatureQuantization] = {}
         self._evicted = 0
-        self._own(place((None,) * BUCKETS, EVEN, range(split.replicas)), split.replicas)
+        self._own(split.owners or place((None,) * BUCKETS, EVEN, range(split.replicas)), split.replicas)
 
     @property
     def evicted(self) -> int:
         """Streams that the bound on them made the replicas forget."""
         return self._evicted + sum(map(_evicted, self._bricks.values()))
+
+    @property
+    def taken(self) -> dict[int, tuple[int, int]]:
+        """Packets and shadows that each replica has taken in."""
+        counted = {replica: brick.counters for replica, brick in self._bricks.items()}
+        return {replica: (counters["packets"] - counters["shadows"], counters["shadows"]) for replica, counters in counted.items()}
 
     @property
     def pending(self) -> tuple[Event, ...]:
@@ -150,7 +158,7 @@ class Fleet:
     def _change(self, event: Event) -> None:
         """Another number of replicas: as few buckets as it takes change hands, with their state where that can go."""
         running = range(event.replicas)
-        owners = balance(place(self.owners, EVEN, running), EVEN, running)
+        owners = event.owners or balance(place(self.owners, EVEN, running), EVEN, running)
         leaving: dict[tuple[int, int], set[int]] = {}
         for bucket, new in moves(self.owners, owners).items():
             old = self.owners[bucket]

@@ -160,8 +160,8 @@ class Experiment:
         time.sleep(max(0.0, LOOK_S - (time.monotonic() - began)))  # the pace of looking, not a wait for a fact
         return Observation(events=told["events"], **shown)
 
-    def finish(self, prepared: Prepared) -> Summary:
-        """End the instances, drained, and account for every packet."""
+    def finish(self, unsplit: np.ndarray, packets: np.ndarray | None = None) -> Summary:
+        """End the instances, drained, and account for every packet. `packets`, as they were sent, tell what died with an instance."""
         assert self._replay is not None
         sent = self._replay.result()
         entered, forwarded = self._through_the_switch()
@@ -173,13 +173,14 @@ class Experiment:
         files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{TWIN}-")]
         records = np.concatenate(files) if files else np.empty(0, SCORE)
         left = sent["sent"] - len(np.unique(records["seq"])) - sum(dropped.values())
-        dropped |= died_with(self._unscored(prepared.packets[: sent["sent"]], records), Deaths(self._owned, moves, self.actions), left)
+        if packets is not None:
+            dropped |= died_with(self._unscored(packets[: sent["sent"]], records), Deaths(self._owned, moves, self.actions), left)
         return Summary(
             sent=sent["sent"],
             seconds=sent["seconds"],
             entered=entered,
             forwarded=forwarded,
-            comparison=compare(records, prepared.unsplit),
+            comparison=compare(records, unsplit),
             dropped=dropped,
             alerts=dict(sorted(alerts.items(), key=lambda item: (-item[1], item[0]))),
             actions=self.actions,

@@ -194,5 +194,5 @@ def prove(drive: Drive, prepared: Prepared, steps: Sequence[Step], show: Callabl
     for seen in drive.go(steps):
         most = max(most, seen.instances)
         show(seen)
-    summary = drive.experiment.finish(prepared)
+    summary = drive.experiment.finish(prepared.unsplit, prepared.packets)
     return Proof(summary, tuple(step.words for step in drive.done), tuple(step.words for step in drive.left), most)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import queue
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from lego_sdn.adapters.store import Intent, StoreError
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, Steered
 from lego_sdn.core.moves import (
+    PAUSE_S,
     Answer,
     Ask,
     ChangeRules,
@@ -42,17 +44,20 @@ ANSWER_S = 4.0
 GIVE_S = 60.0  # streams and packets go from instance to instance meanwhile
 RENEW_S = 2.0  # between two words to those that hold
 TOKEN_BITS = 50
+BACK_S = 10.0  # for a switch to come back in the middle of a move
 
 Frames = list[tuple[int, bytes]]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the mover needs of the switch: get a change ready; put it into force (why that failed, or None); send frames out of ports."""
+    """What the mover needs of the switch: get a change ready; put it into force (why that failed, or None); send frames out of ports;
+    whether it is connected."""
 
     prepare: Callable[[Steer], None]
     change: Callable[[Steer], str | None]
     send: Callable[[Frames], None]
+    is_there: Callable[[], bool] = lambda: True
 
 
 class Mover:
@@ -136,10 +141,20 @@ class Mover:
             except StopIteration as end:
                 return end.value, error
             if isinstance(step, ChangeRules):
-                answer = error = self._rules.change(steer)
+                answer = error = self._change(steer)
             else:
                 answer = self._do(step, steer)
             laps.note(step[0].method if isinstance(step, tuple) else type(step).__name__)
+
+    def _change(self, steer: Steer) -> str | None:
+        """Change the rules. If the switch went away meanwhile it may have them or not: everyone holds on until it is back and can tell."""
+        deadline = time.monotonic() + BACK_S
+        while True:
+            error = self._rules.change(steer)
+            if error is None or self._rules.is_there() or time.monotonic() > deadline:
+                return error
+            while not self._rules.is_there() and time.monotonic() < deadline:
+                hub.sleep(PAUSE_S)
 
     def _do(self, step: Any, steer: Steer) -> Any:
         if isinstance(step, Pause):

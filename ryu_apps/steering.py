@@ -52,7 +52,7 @@ class Steering(app_manager.RyuApp):
         self.revision = 0  # odd while rules are being changed
         self.rates = BucketRates()
         self.ahead: Ahead | None = None
-        self.mover = Mover(lego, Rules(self._prepare, self._carry_out, self._send_frames))
+        self.mover = Mover(lego, Rules(self._prepare, self._carry_out, self._send_frames, lambda: self.switch is not None))
         lego.performers[Steer] = self.work.put
         lego.read_flows, lego.audit_anew = self.flows, self._audit_anew
 

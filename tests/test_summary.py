@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lego_sdn.summary import Comparison, Summary, compare
+from lego_sdn.summary import Comparison, Deaths, Summary, compare, died_with, note_owned
 
 RECORD = np.dtype([("seq", "<u8"), ("score", "<f8")])
 
@@ -42,3 +42,24 @@ def test_what_is_sent_is_scored_dropped_under_a_name_or_missing():
     assert not summary(7, Comparison(7, 1, 7, None), {}).accounted
     assert not replace(summary(7, Comparison(7, 0, 7, None), {}), forwarded=6).accounted
     assert json.loads(json.dumps(lost.as_dict()))["missing"] == 1
+
+
+FAILED = {"kind": "failed", "instance": 2, "text": "instance 2 failed: process ended by signal 9"}
+MOVE = {"cut": 10, "errors": {"2": "it is gone"}, "handovers": [{"old": 1, "new": 2, "buckets": [7]}]}
+
+
+def test_what_died_with_an_instance_is_told_from_what_it_held_for_a_move():
+    owned = {}
+    note_owned(owned, {"1": [0], "2": [5]})
+    note_owned(owned, {"1": [0, 5]})
+    assert owned == {1: {0, 5}, 2: {5}}
+    unscored = {3: 5, 10: 5, 11: 5, 12: 7, 13: 0}  # bucket 0 was never instance 2's
+    found = died_with(unscored, Deaths(owned, [MOVE], [FAILED]), most=9)
+    assert found == {"with instance 2, which died": 2, "held by instance 2, which died in a move": 2}
+
+
+def test_no_more_is_put_down_to_a_death_than_is_missing():
+    deaths = Deaths({2: {5}}, [], [FAILED])
+    assert died_with(dict.fromkeys(range(9), 5), deaths, most=4) == {"with instance 2, which died": 4}
+    assert died_with({1: 5}, Deaths({2: {5}}, [MOVE], []), most=4) == {}
+    assert died_with({1: 5}, Deaths({2: {5}}, [], [FAILED | {"text": "instance 2 did not start: x"}]), most=4) == {}

@@ -29,8 +29,7 @@ def partition(nodes: Sequence[int], edges: Sequence[Mapping[int, int]], parts: i
         try:
             _, membership = pymetis.part_graph(
                 parts,
-                xadj=starts,
-                adjncy=neighbours,
+                pymetis.CSRAdjacency(starts, neighbours),
                 vweights=[node // scale for node in nodes],
                 eweights=weights,
                 recursive=recursive,

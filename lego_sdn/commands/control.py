@@ -11,6 +11,7 @@ import click
 from lego_sdn.core.errors import HostError, LegoError
 
 TIMEOUT_S = 10.0
+STAMPS = ("gaps", "repeats", "reordered")  # of stamps, by instance
 
 
 class Refused(LegoError):
@@ -164,35 +165,18 @@ def _instances(rows: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
     table = Table()
-    for column in (
-        "instance",
-        "phase",
-        "port",
-        "buckets",
-        "packets/s",
-        "CPU of quota",
-        "queue",
-        "lost/s",
-        "µs/packet",
-        "gaps",
-        "repeats",
-        "reordered",
-    ):
+    columns = ("instance", "phase", "port", "buckets", "packets/s", "CPU of quota", "queue", "lost/s", "µs/packet", *STAMPS)
+    for column in columns:
         table.add_column(column, justify="left" if column == "phase" else "right")
     for row in rows:
-        load = row.get("load")
+        load, stamps = row.get("load"), row.get("stamps")
         cells = [str(row[key]) for key in ("instance", "phase", "ofport", "buckets")]
         if load:
-            cells += [
-                f"{load['packets']:.0f}",
-                f"{load['cpu']:.0%}",
-                f"{load['queue']:.0%}",
-                f"{load['drops']:.0f}",
-                f"{load['service_us']:.1f}",
-            ]
-        elif "stamps" in row:
-            cells += [""] * 5
-        cells += [f"{count:,}" for count in row.get("stamps", {}).values()]
+            cells += [f"{load['packets']:.0f}", f"{load['cpu']:.0%}", f"{load['queue']:.0%}"]
+            cells += [f"{load['drops']:.0f}", f"{load['service_us']:.1f}"]
+        if stamps:
+            cells += [""] * (len(columns) - len(STAMPS) - len(cells))
+            cells += [f"{stamps[name]:,}" for name in STAMPS]
         table.add_row(*cells)
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,10 +88,11 @@ def _prove(wanted: Wanted, folder: Path) -> Proof:
 def _config(wanted: Wanted, folder: Path) -> Config:
     """Up to four instances, which come and go only as the script says."""
     from lego_sdn.commands.run import on_free_ports
-    from lego_sdn.core.config import Config, Instance, Scaling
+    from lego_sdn.core.config import Config, Instance, Scaling, Switch
 
     scaling = Scaling(period_s=0.25, cooldown_s=0.01, max_instances=4)
-    return on_free_ports(Config(run_dir=str(folder / "run"), instance=Instance(placement=wanted.placement), scaling=scaling))
+    bridge = Switch(bridge=f"lgp{os.getpid() % 10**6}")  # of this command's own: a LEGO that runs is not in the way
+    return on_free_ports(Config(run_dir=str(folder / "run"), switch=bridge, instance=Instance(placement=wanted.placement), scaling=scaling))
 
 
 def _show(proof: Proof, view: View) -> None:

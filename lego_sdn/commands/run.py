@@ -97,7 +97,7 @@ def _run(wanted: Wanted, folder: Path) -> Any:
         with view.live():
             for seen in experiment.watch(load, wanted.settle_s):
                 view.show(seen)
-        summary = experiment.finish(prepared)
+        summary = experiment.finish(prepared.unsplit, prepared.packets)
     if wanted.as_json:
         click.echo(json.dumps(summary.as_dict()))
     else:

@@ -35,8 +35,11 @@ class Wanted:
     no_shadow: bool
     events: str | None
     table2: bool
+    assignment: Path | None
 
     def __post_init__(self) -> None:
+        if self.assignment and (self.table2 or self.events or self.granularity not in (None, "SrcIP")):
+            raise LegoError("--assignment is of a split by SrcIP that stays; it goes without --table2, --events and other granularities")
         if self.table2 and (self.granularity or self.assume or self.no_shadow or self.events):
             raise LegoError("--table2 has its own splits; it goes without --granularity, --assume, --no-shadow and --events")
 
@@ -49,6 +52,9 @@ class Wanted:
 @click.option("--assume", multiple=True, help="Derive shadows relying on this assumption of the extractor; may be repeated.")
 @click.option("--no-shadow", is_flag=True, help="Send no shadows: each replica sees only the packets that it owns.")
 @click.option("--events", metavar="PACKET:REPLICAS,...", help='"5000:2,9000:1": 2 replicas from packet 5000 on, 1 from packet 9000 on.')
+@click.option(
+    "--assignment", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Replicas own what 'lego plan --out' chose."
+)
 @click.option("--table2", is_flag=True, help="Compare all granularities, as Table II of the paper does.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, **given: Any) -> None:
@@ -123,7 +129,20 @@ def _split(model: Model, wanted: Wanted, events: tuple[Event, ...]) -> Split:
     from lego_sdn.core.headers import GROUPS
 
     plan = _plan(model.layout, GROUPS[wanted.granularity or "SrcIP"], wanted.assume)
-    return Split(plan, wanted.replicas, not wanted.no_shadow, events, wanted.assume)
+    owners = _owners(wanted.assignment) if wanted.assignment else None
+    replicas = max(owners) + 1 if owners else wanted.replicas
+    return Split(plan, replicas, not wanted.no_shadow, events, wanted.assume, owners)
+
+
+def _owners(path: Path) -> tuple[int, ...]:
+    """Replica, from 0 on, by bucket: instances are numbered from 1."""
+    from bricks.fleet import BUCKETS
+    from lego_sdn.adapters.assignment import read_assignment
+
+    found = read_assignment(path)
+    if found.buckets != BUCKETS or not 1 <= min(found.owners) <= max(found.owners) <= MOST:
+        raise LegoError(f"--assignment: wanted {BUCKETS} buckets of instances 1 to {MOST}; {path} has {found.buckets}")
+    return tuple(owner - 1 for owner in found.owners)
 
 
 def _table_splits(model: Model, replicas: int) -> list[Split]:

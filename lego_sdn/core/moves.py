@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 MARKER_KINDS = 2
 ATTEMPTS = 16  # markers sent, before an instance is given up
-QUESTIONS = 50  # between two attempts
-PAUSE_S = 0.01  # between two questions
+QUESTIONS = 100  # between two attempts
+PAUSE_S = 0.005  # between two questions
 
 
 FRAME = struct.Struct("!6s6sHIQ34x")  # Ethernet header, magic, token: as of bricks/packets.py

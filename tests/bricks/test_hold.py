@@ -85,6 +85,7 @@ def test_a_hold_that_nobody_ends_ends_by_itself(monkeypatch):
     now += 0.2
     assert drained(hold) == list(range(20))
     assert hold.counters["holds_expired"] == 1
+    assert hold.counters["expired"] == hold.counters["held"] > 0
     with pytest.raises(BrickError, match="does not hold for move 0x1"):
         hold.cut(1, 30, [], [])
 

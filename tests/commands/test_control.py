@@ -11,10 +11,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from click.testing import CliRunner
 
+from lego_sdn.adapters.assignment import write_assignment
 from lego_sdn.commands import control
-from lego_sdn.core.errors import ConfigError, HostError
+from lego_sdn.core.errors import ConfigError, HostError, LegoError
 
 LOAD = {"packets": 1234.4, "cpu": 0.456, "queue": 0.02, "drops": 0.0, "service_us": 7.25}
+STAMPS = {"gaps": 5, "repeats": 1, "reordered": 12}
 STATUS = {
     "state": "running",
     "missing": ["no model is configured, so no instance is started"],
@@ -26,7 +28,7 @@ STATUS = {
     "paused": True,
     "change": None,
     "instances": [
-        {"instance": 1, "phase": "running", "ofport": 7, "buckets": 64, "load": LOAD},
+        {"instance": 1, "phase": "running", "ofport": 7, "buckets": 64, "load": LOAD, "stamps": STAMPS},
         {"instance": 2, "phase": "starting", "ofport": None, "buckets": 0},
     ],
     "bridge": {"name": "lego0", "connected": True, "dpid": "00000000000000aa"},
@@ -106,7 +108,7 @@ def test_status_shows_what_is_missing_instances_and_rules(controller):
     ):
         assert part in shown
     row = next(line for line in shown.splitlines() if "1234" in line)
-    assert row.replace("│", " ").split() == ["1", "running", "7", "64", "1234", "46%", "2%", "0", "7.2"]
+    assert row.replace("│", " ").split() == ["1", "running", "7", "64", "1234", "46%", "2%", "0", "7.2", "5", "1", "12"]
 
 
 def test_status_as_json_is_what_rest_says(controller):
@@ -128,6 +130,8 @@ def test_flows_shows_rules_with_packets_or_all(controller):
         (control.merge, [], ("merge", {})),
         (control.merge, ["--instance", "2"], ("merge", {"instance": 2})),
         (control.move, ["3", "4", "--to", "2"], ("move", {"buckets": [3, 4], "instance": 2})),
+        (control.move, ["--buckets", "0-3,9", "--to", "2"], ("move", {"buckets": [0, 1, 2, 3, 9], "instance": 2})),
+        (control.move, ["5", "--buckets", "7", "--buckets", "5-6", "--to", "1"], ("move", {"buckets": [5, 7, 6], "instance": 1})),
         (control.pause, [], ("pause", {})),
         (control.resume, [], ("resume", {})),
     ],
@@ -138,6 +142,26 @@ def test_commands_are_sent(controller, command, words, asked):
     assert done.output == f"{name} is begun; 'lego status' shows how it goes\n"
     assert Controller.asked == [("POST", f"/lego/v1/{name}", body)]
     assert Controller.kinds == ["application/json"], "the controller refuses commands of any other kind"
+
+
+def test_an_assignment_goes_to_all_its_owners_at_once(controller, tmp_path):
+    path = tmp_path / "a.json"
+    write_assignment(path, [1, 2, 2, 1])
+    run(control.move, "--assignment", str(path), "--rest", controller)
+    assert Controller.asked == [("POST", "/lego/v1/move", {"assignment": {"1": [0, 3], "2": [1, 2]}})]
+
+
+@pytest.mark.parametrize("words", [[], ["3"], ["--to", "2"], ["--buckets", "3"], ["3", "--to", "1", "--assignment", "setup.cfg"]])
+def test_a_move_wants_buckets_and_an_owner_or_an_assignment(controller, words):
+    assert run(control.move, *words, "--rest", controller).exit_code == 2
+    assert Controller.asked == []
+
+
+@pytest.mark.parametrize("words", [["x"], ["3-1"], ["-1"], ["1-"], ["4096"], ["1,,2"]])
+def test_what_is_no_bucket_is_named(controller, words):
+    with pytest.raises(LegoError, match="wanted"):
+        run(control.move, "--to", "1", "--rest", controller, "--", *words)
+    assert Controller.asked == []
 
 
 def test_a_refusal_is_the_controller_s_own_sentence(controller):

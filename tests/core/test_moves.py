@@ -16,6 +16,7 @@ from lego_sdn.core.moves import (
     Moved,
     Moving,
     Pause,
+    RestoreRules,
     SendMarkers,
     buckets_in_words,
     carry_out,
@@ -76,13 +77,15 @@ def test_handovers_are_by_old_and_new_owner():
 def test_the_order_of_the_steps():
     steps, moved = play(moving())
     give = ["give_streams", "give_rows"] * 3
-    assert methods(steps) == ["hold", "cut", "ChangeRules", "SendMarkers", "settled", "settled", "consumed", *give, "release"]
+    first = ["PrepareRules", "hold", "cut", "ChangeRules"]  # nobody waits while rules are got ready
+    assert methods(steps) == [*first, "SendMarkers", "settled", "settled", "consumed", *give, "release"]
     assert [one.error for one in moved] == [None] * 3
     assert moved[0] == Moved(Handover(1, 3, (1,)), 10, 2, 5)
 
 
 def test_the_cut_is_the_highest_stamp_that_anyone_passed_on():
-    (_, cut, *_), _ = play(moving())
+    (_, _, cut, *_), _ = play(move := moving())
+    assert move.cut == 43
     assert [(ask.instance, ask.params) for ask in cut] == [
         (1, (9, 43, [0, 1], [0, 3])),
         (2, (9, 43, [2, 3], [])),
@@ -116,13 +119,13 @@ def test_an_instance_that_fails_leaves_the_move_and_the_others_go_on(method):
 
 def test_rules_that_cannot_be_changed_leave_everything_as_it_was():
     steps, moved = play(moving(), rules="the switch is gone")
-    assert methods(steps) == ["hold", "cut", "ChangeRules", "release"]
+    assert methods(steps) == ["PrepareRules", "hold", "cut", "ChangeRules", "release"]
     assert {one.error for one in moved} == {"the switch is gone"}
 
 
 def test_an_owner_that_is_gone_has_nothing_to_hand_over():
     steps, moved = play(moving({0: 1, 1: 1}, {0: 2, 1: 2}, running=(2,)))
-    assert methods(steps) == ["ChangeRules"]
+    assert methods(steps) == ["PrepareRules", "ChangeRules"]
     assert [one.error for one in moved] == ["instance 1 does not run"]
 
 
@@ -134,17 +137,40 @@ def test_markers_that_never_come_end_the_waiting():
         "instance 3: no marker came through the switch to it",
     ]
     assert sum(isinstance(one, SendMarkers) for one in steps) == ATTEMPTS
+    assert sum(isinstance(one, RestoreRules) for one in steps) == ATTEMPTS - 1  # before each but the first
     assert sum(isinstance(one, Pause) for one in steps) == ATTEMPTS * QUESTIONS
 
 
 def test_what_came_of_a_move_is_told():
-    done, lost = Moved(Handover(1, 2, (0, 1, 2, 5)), 900, 7, 31), Moved(Handover(3, 2, (6,)), error="instance 3 does not run")
+    done, lost = Moved(Handover(1, 2, (0, 1, 2, 5)), 900, 7, 31, evicted=4), Moved(Handover(3, 2, (6,)), error="instance 3 does not run")
     _, actions = step(fresh(Config()), Steered(0, moved=(done, lost), ms=512.4, held=99), 1.0)
     assert [(note.kind, note.text, note.instance) for note in actions if isinstance(note, Note)] == [
         ("moved", "buckets 0-2, 5 moved from instance 1 to 2: 7 streams in 900 bytes, 31 packets", 2),
+        ("inexact", "instance 2 was full: it forgot 4 streams to take in buckets 0-2, 5", 2),
         ("inexact", "bucket 6: instance 2 goes on without the streams of instance 3: instance 3 does not run", 2),
         ("moved", "1 handover took 512 ms; 99 packets waited meanwhile", None),
     ]
+
+
+def test_a_switch_that_comes_back_without_rules_gets_them_before_the_next_marker():
+    """What is lost while it is gone is the switch's; the move goes on where it was."""
+    steps, answer, back = carry_out(moving()), None, False
+    seen = []
+    while True:
+        try:
+            one = steps.send(answer)
+        except StopIteration as end:
+            moved = end.value
+            break
+        seen.append(one)
+        answer = None
+        back = back or isinstance(one, RestoreRules)
+        if isinstance(one, tuple):
+            answer = [reply(ask, (), () if back else (1, 2, 3)) for ask in one]
+    names = methods(seen)
+    assert names.index("RestoreRules") < names.index("SendMarkers", names.index("RestoreRules")) < names.index("give_streams")
+    assert names.count("SendMarkers") == 2
+    assert [one.error for one in moved] == [None] * 3
 
 
 def test_buckets_in_words():

@@ -194,7 +194,10 @@ class World:
                     self.instances[instance].wire.queue_.append(marker)
                 self.send(int(self.random.integers(0, 3)))
             return None
-        if isinstance(step, moves.Pause):
+        if isinstance(step, moves.RestoreRules):
+            self.rules = dict(after)
+            return None
+        if isinstance(step, (moves.PrepareRules, moves.Pause)):
             return None
         return [self._ask(ask) for ask in step]
 

@@ -37,6 +37,47 @@ def test_a_command_is_json_or_refused(alone: Lab, name, kind):
     assert not alone.get("status")["paused"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"instance": 1},
+        {"buckets": [1]},
+        {"buckets": [1], "instance": 1, "assignment": {"2": [3]}},
+        {"assignment": [1]},
+        {"assignment": {"x": [1]}},
+        {"assignment": {"1": 1}},
+        {"assignment": {"1": ["1"]}},
+        {"assignment": {"1": [3], "2": [3]}},
+        {"assignment": {"1": [3, 3]}},
+    ],
+)
+def test_a_move_has_one_owner_or_an_assignment(alone: Lab, body):
+    answer = alone.post("move", body)
+    assert (answer.status, answer.body["error"]) == (400, "bad request")
+
+
+@pytest.mark.parametrize("body", [{"buckets": [1, 2], "instance": 3}, {"assignment": {"1": [5, 4], "2": [0]}}])
+def test_a_move_that_can_be_read_is_for_the_core_to_refuse(alone: Lab, body):
+    answer = alone.post("move", body)
+    assert (answer.status, answer.body) == (409, {"error": "move refused", "detail": "no switch is connected"})
+    assert alone.get("moves") == {"moves": [], "total": 0}
+
+
+def test_nothing_is_said_of_features_where_none_may_change(alone: Lab):
+    assert alone.get("granularity")["changed"] == []
+    assert [event for event in alone.get("events")["events"] if event["kind"] == "inexact"] == []
+
+
+def test_approximate_mode_says_which_features_it_changes(tmp_path):
+    with lab(tmp_path, settings={"exact": False}) as made:
+        made.start_controller()
+        (told,) = [event["text"] for event in made.get("events")["events"] if event["kind"] == "inexact"]
+        changed = made.get("granularity")["changed"]
+        assert told.startswith(f"{len(changed)} features may differ from those of an unsplit run (")
+        assert "HH_L5_magnitude" in changed
+
+
 def test_json_may_name_its_encoding(alone: Lab):
     kind = {"Content-Type": "application/json; charset=utf-8"}
     assert alone.ask("/lego/v1/pause", "POST", {}, kind).status == 202

@@ -66,6 +66,38 @@ def test_a_change_is_one_bundle_and_a_barrier():
     assert kinds.count(ofp.OFPT_BUNDLE_ADD_MESSAGE) == len(RULES)
 
 
+def test_a_staged_change_waits_for_its_commit_alone():
+    asked = switch(taking)
+    staged = asked.stage(diff((), RULES))
+    kinds = [kind for kind, _, _ in asked.datapath.messages]
+    assert kinds == [ofp.OFPT_BUNDLE_CONTROL, *[ofp.OFPT_BUNDLE_ADD_MESSAGE] * len(RULES), ofp.OFPT_BARRIER_REQUEST]
+    asked.commit_staged(staged)
+    assert [kind for kind, _, _ in asked.datapath.messages][len(kinds) :] == [ofp.OFPT_BUNDLE_CONTROL, ofp.OFPT_BARRIER_REQUEST]
+    assert asked._waiting == {}
+
+
+def test_a_rule_that_is_refused_while_staged_is_named_at_the_commit():
+    def full(kind, xid):
+        if kind == ofp.OFPT_BUNDLE_ADD_MESSAGE:
+            return [error(xid, ofp.OFPET_FLOW_MOD_FAILED, ofp.OFPFMFC_TABLE_FULL)]
+        if kind == ofp.OFPT_BUNDLE_CONTROL:
+            return [error(xid, ofp.OFPET_BUNDLE_FAILED, ofp.OFPBFC_MSG_FAILED)]
+        return taking(kind, xid)
+
+    asked = switch(full)
+    staged = asked.stage(diff((), RULES))
+    with pytest.raises(SwitchError, match=f"refused {len(RULES)} rule changes"):
+        asked.commit_staged(staged)
+    assert asked._waiting == {}
+
+
+def test_a_staged_change_can_be_thrown_away():
+    asked = switch(taking)
+    asked.discard(asked.stage(diff((), RULES)))
+    assert asked.datapath.messages[-1][0] == ofp.OFPT_BUNDLE_CONTROL
+    assert asked._waiting == {}
+
+
 def test_no_change_sends_nothing():
     asked = switch(taking)
     asked.commit(diff(RULES, RULES))

@@ -1,0 +1,33 @@
+"""What the operator is told of exactness."""
+
+from __future__ import annotations
+
+import pytest
+
+from lego_sdn.core.config import Config
+from lego_sdn.core.errors import ConfigError
+from ryu_apps.promises import changed_features, warning
+
+
+def test_exact_kitsune_changes_nothing_and_nothing_is_said():
+    assert changed_features(Config()) == ()
+    assert warning(Config()) is None
+
+
+def test_without_shadows_the_features_that_need_them_are_named():
+    changed = changed_features(Config(exact=False))
+    assert changed
+    assert {name.split("_")[0] for name in changed} == {"HH", "HpHp"}, "those that read the opposite stream"
+    told = warning(Config(exact=False))
+    assert told.startswith(f"{len(changed)} features may differ from those of an unsplit run (")
+    assert "exact is false" in told
+    assert told.endswith("GET granularity names them")
+
+
+def test_a_layout_that_shadows_cannot_keep_exact_is_said_too():
+    assert "no header field leads to what they read" in warning(Config(layout="kitsunepy100"))
+
+
+def test_a_layout_that_does_not_exist():
+    with pytest.raises(ConfigError, match="unknown layout"):
+        changed_features(Config(layout="none"))
