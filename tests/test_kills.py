@@ -158,7 +158,7 @@ def records(site: Site) -> np.ndarray:
 def check_scores(site: Site, exact_up_to: int) -> None:
     """Up to the first death of an instance all are equal; of sources that never were with one that died, all that are scored at all."""
     summary = site.live.finish()
-    assert summary.comparison.twice == 0
+    assert (summary.missing, summary.comparison.twice) == (0, 0), summary.dropped
     given = records(site)
     given = given[np.argsort(given["seq"])]
     equal = given["score"].view(np.uint64) == site.live.prepared.unsplit[given["seq"].astype(int)].view(np.uint64)
