@@ -83,4 +83,4 @@ class Live:
                 os.kill(process["pid"], signal.SIGKILL)
 
     def finish(self) -> Summary:
-        return self.experiment.finish(self.prepared)
+        return self.experiment.finish(self.prepared.unsplit, self.prepared.packets)
