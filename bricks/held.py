@@ -76,6 +76,13 @@ class Held:
         rows["flags"][~chosen[source]] |= np.uint32(SHADOW)  # who takes only the other end scores nothing
         return rows[wanted]
 
+    def own(self, scored: np.ndarray) -> np.ndarray:
+        """Waiting rows that are no shadows, as one sees them who scores only these buckets: PACKET [n]."""
+        rows = joined(self.rows)
+        rows = rows[rows["flags"] & SHADOW == 0]
+        rows["flags"][~scored[bucket(rows, scored, "src")]] |= np.uint32(SHADOW)
+        return rows
+
     def to_play(self) -> tuple[np.ndarray, int]:
         """All rows in their order, with what came from old owners and without what is another instance's; how many that one scores."""
         rows, handed_on = joined(self.rows), 0

@@ -148,6 +148,16 @@ class Hold:
             raise BrickError("nothing can be handed over before the cut and the marker")
         return move.needed(chosen_of(buckets, self.buckets), self._markers[marker])
 
+    def rows_to_copy(self, token: int, marker: int, scored: Iterable[int]) -> np.ndarray:
+        """Waiting packets of this instance's own, for one that gets every packet from the marker on: PACKET [n].
+
+        It scores those from the `scored` buckets, and takes the others as shadows.
+        """
+        move = self._current(token)
+        if move.cut is None or marker not in self._markers:
+            raise BrickError("nothing can be copied before the cut and the marker")
+        return move.own(chosen_of(scored, self.buckets))
+
     def gave(self, token: int, buckets: Iterable[int]) -> None:
         """The new owner of these buckets has streams and rows: they are not this instance's any more."""
         self._current(token).gave |= chosen_of(buckets, self.buckets)

@@ -31,7 +31,8 @@ class Moving:
         self.process, self.front = process, Front(process)
 
     def handlers(self) -> dict[str, Callable]:
-        names = "hold cut renew settled consumed give_streams take_streams give_rows take_rows release taken begin keep export adopt"
+        names = "hold cut renew settled consumed give_streams take_streams give_rows copy_rows take_rows release taken"
+        names += " begin keep export adopt"
         within = {"pause": self.front.pause, "deal": self.front.deal, "bury": self.bury}
         return {name: getattr(self, name) for name in names.split()} | within
 
@@ -83,6 +84,13 @@ class Moving:
                 if not set(buckets) <= set(peer.call("taken", token)):
                     raise
         hold.gave(token, buckets)
+        return len(rows)
+
+    def copy_rows(self, token: int, buckets: list[int], marker: int, scored: list[int], address: str) -> int:
+        """Hand a copy of the waiting packets of `buckets`, which this instance keeps, to the auditor's twin at `address`."""
+        rows = self._hold().rows_to_copy(token, marker, scored)
+        with Client(address, PEER_S) as peer:
+            peer.call("take_rows", token, buckets, rows.tobytes())
         return len(rows)
 
     def release(self, token: int, owned: list[int] | None) -> dict[str, int]:

@@ -23,7 +23,7 @@ class Northbound:
         self._began = time.monotonic()
 
     def handlers(self) -> dict[str, Callable]:
-        names = "load alerts routes inputs deadlines drain stop"
+        names = "load alerts scores routes inputs deadlines drain stop"
         return {name: getattr(self, name) for name in names.split()} | Moving(self.process).handlers()
 
     def load(self) -> dict[str, Any]:
@@ -48,6 +48,11 @@ class Northbound:
         if not hasattr(brick, "alerts"):
             raise BrickError(f"process {self.process.spec.process} raises no alerts; the last brick of the graph does")
         return brick.alerts(since)
+
+    def scores(self, since: int) -> dict[str, Any]:
+        """Scores of the sampled buckets from number `since` on, as `Sampled.since` has them; none where none are kept."""
+        kept = self.process.sampled
+        return kept.since(since) if kept is not None else {"next": since, "missed": 0, "more": False, "records": b""}
 
     def routes(self, table: dict[str, list[str]], seats: list[str] | None = None) -> bool:
         """Replace the routing table of each named brick: rings to its next hops in other processes.

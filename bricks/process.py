@@ -6,8 +6,9 @@ import time
 from collections.abc import Collection, Mapping
 
 from bricks.assembly import Models, brick_class, build, graph_of
-from bricks.base import HasFileno
+from bricks.base import Batch, HasFileno
 from bricks.dealing import Traffic
+from bricks.sampled import Sampled
 from bricks.scores import ScoreFile
 from bricks.spec import Spec
 from bricks.stage import Stage
@@ -26,6 +27,7 @@ class Process:
         self.spec = spec
         graph, bricks = graph_of(spec.nf), build(spec, models)
         self.scores = ScoreFile(spec.scores) if spec.scores else None
+        self.sampled = Sampled(spec.sampled, spec.buckets) if spec.sampled else None
         self.stages: list[Stage] = []
         for brick in reversed(bricks):  # a stage knows the one after it
             after = graph[graph.index(brick.kind) + 1 :]
@@ -33,8 +35,8 @@ class Process:
             slow_us = spec.slow_us.get(brick.kind, 0.0)
             stage = Stage(brick, self.stages[0] if self.stages else None, last=not after, shares=shares, slow_us=slow_us)
             stage.meter.set_deadlines(brick.kind, spec.deadlines)
-            if not after and self.scores:
-                stage.tap = self.scores.append
+            if not after:
+                stage.tap = self._tap
             self.stages.insert(0, stage)
         self.source = bricks[0] if getattr(bricks[0], "source", None) is not None else None
         for stage in self.stages:
@@ -43,6 +45,12 @@ class Process:
         self.traffic = Traffic(spec.buckets)
         self.paused_until = 0.0  # monotonic seconds: no packets are taken before
         self._go_on()
+
+    def _tap(self, batch: Batch) -> None:
+        """Whoever wants every score gets it before the last brick does."""
+        for wanted in (self.scores, self.sampled):
+            if wanted is not None:
+                wanted.append(batch)
 
     def _go_on(self) -> None:
         """Number on where the rings stand: a process that is started anew continues the stream of the one before."""

@@ -14,6 +14,17 @@ SCORE = np.dtype([("seq", "<u8"), ("time_ns", "<i8"), ("score", "<f8"), ("src_hi
 _FROM_HEAD = ("seq", "time_ns", "src_hi", "src_lo", "flags")
 
 
+def records_of(batch: Batch) -> np.ndarray:
+    """SCORE [n] of rows with their scores, float64 [n, 1]."""
+    if batch.values is None or batch.values.shape != (len(batch), 1):
+        raise BrickError(f"scores must be one value for each row, not {None if batch.values is None else batch.values.shape}")
+    records = np.empty(len(batch), SCORE)
+    for name in _FROM_HEAD:
+        records[name] = batch.head[name]
+    records["score"] = batch.values[:, 0]
+    return records
+
+
 class ScoreFile:
     """Appends SCORE records, a batch at a time, so that a killed process loses none that it gave."""
 
@@ -26,13 +37,7 @@ class ScoreFile:
 
     def append(self, batch: Batch) -> None:
         """Write the scores of a batch: values float64 [n, 1] with their rows. BrickError if the disk does not take them."""
-        if batch.values is None or batch.values.shape != (len(batch), 1):
-            raise BrickError(f"scores for {self.path} must be one value for each row")
-        records = np.empty(len(batch), SCORE)
-        for name in _FROM_HEAD:
-            records[name] = batch.head[name]
-        records["score"] = batch.values[:, 0]
-        data = records.tobytes()
+        data = records_of(batch).tobytes()
         try:
             while data:
                 data = data[os.write(self._file, data) :]

@@ -25,6 +25,7 @@ class Spec:
                 other processes, {brick: {"ring", "socket"}}
     slow_us     {kind: CPU microseconds burnt for every packet that a brick takes in}; deadlines {kind: milliseconds}
     scores      file that SCORE records are appended to
+    sampled     buckets whose scores are kept for the auditor
     namespace   path of the network namespace to enter; cgroup: folders whose `cgroup.procs` it joins
     """
 
@@ -51,6 +52,7 @@ class Spec:
     deadlines: Mapping[str, float] = field(default_factory=dict)
     scores: str | None = None
     threshold: float | None = None
+    sampled: tuple[int, ...] = ()
     log: str | None = None
     namespace: str | None = None
     cgroup: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ class Spec:
         where = f"spec of process {data.get('process', '?')}"
         check_keys(cls, data, where)
         plain = {key: value for key, value in data.items() if value is not None}
-        plain["bricks"] = tuple(plain["bricks"])
+        plain["bricks"], plain["sampled"] = tuple(plain["bricks"]), tuple(plain.get("sampled", ()))
         cgroup = plain.get("cgroup", ())
         plain["cgroup"] = (cgroup,) if isinstance(cgroup, str) else tuple(cgroup)
         if isinstance(plain.get("rings_in"), (list, tuple)):

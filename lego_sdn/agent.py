@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from lego_sdn import leftovers
+from lego_sdn import adoption
 from lego_sdn.adapters.cgroups import Cgroups
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher
@@ -42,7 +42,10 @@ LOOK_S = 0.25  # between two looks at whether every brick process lives
 
 
 class Agent:
-    """A context manager: inside it the bridge is there, the warm process starts up, and `serve` answers; after it nothing is left."""
+    """A context manager: inside it the bridge is there, the warm process starts up, and `serve` answers; after it nothing is left.
+
+    Instances that run since an agent that was killed go on, under its mark (`lego_sdn.adoption`).
+    """
 
     def __init__(self, options: Options) -> None:
         self.options, self.run = options, secrets.token_hex(4)
@@ -57,10 +60,14 @@ class Agent:
         make_run_dir(options.run_dir, options.owner)
         with contextlib.ExitStack() as stack:
             journal = stack.enter_context(Journal(options.run_dir / JOURNAL))
-            for thing in leftovers.clear(journal):
+            found = adoption.look_for(journal, options.bridge.name)
+            for thing in adoption.clear_rest(journal, found):
                 LOG.warning("removed what an earlier agent left: %s %s", thing.kind, thing.name)
+            self.run = found.run or self.run
             self.belongings = Belongings(journal, self.run)
+            self.belongings.things = list(found.things)
             self.host = self._host(journal)
+            self._take_over(found)
             stack.callback(self._remove_all)
             self.server = stack.enter_context(self._serve())
             self._start_warm()
@@ -107,6 +114,7 @@ class Agent:
             raise HostError(f"instance {wanted.instance} exists already ({there.error or 'with another spec'}); stop it first")
         instance = Instance(self.host, wanted, self.options.graph(wanted.nf))
         instance.start()
+        adoption.write_down(instance)
         self.instances[wanted.instance] = instance
         return instance.as_dict()
 
@@ -182,7 +190,9 @@ class Agent:
 
     def _ensure_bridge(self) -> None:
         bridge, ovs = self.options.bridge, self.host.ovs
-        if ovs.bridge_exists(bridge.name):
+        if any(thing.kind in adoption.BRIDGES for thing in self.belongings.things):
+            ovs.adjust_bridge(bridge, ovs.dpid(bridge.name))  # taken over: how it was before LEGO is in the journal
+        elif ovs.bridge_exists(bridge.name):
             dpid = ovs.dpid(bridge.name)
             self.belongings.make("bridge-settings", bridge.name, lambda: ovs.adjust_bridge(bridge, dpid), **ovs.settings(bridge.name))
         else:
@@ -197,6 +207,13 @@ class Agent:
             for instance in self.instances.values():
                 stack.callback(instance.stop, 0)
             self.instances = {}
+
+    def _take_over(self, found: adoption.Found) -> None:
+        """What runs since an earlier agent goes on."""
+        for one in found.survivors:
+            instance = adoption.take_over(self.host, one, self.options.graph(one.spec.nf))
+            self.instances[one.spec.instance] = instance
+            LOG.warning("took over what an earlier agent started: %r", instance)
 
     def _preload(self) -> None:
         """Once the warm process is ready, let it read the model; whoever wants an instance hears what is wrong with it then."""
@@ -213,6 +230,7 @@ class Agent:
     def _look(self) -> None:
         for instance in self.instances.values():
             instance.check()
+            adoption.write_down(instance)
 
 
 def run(options: Options) -> None:

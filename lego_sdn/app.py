@@ -20,7 +20,14 @@ from ryu_apps.shared import Item, Shared, every, spawn
 LOG = logging.getLogger("lego")
 
 # Ryu's way of saying which apps it must load along with this one.
-_REQUIRED_APP = ["ryu.controller.ofp_handler", "ryu_apps.steering", "ryu_apps.instances", "ryu_apps.monitor", "ryu_apps.rest"]
+_REQUIRED_APP = [
+    "ryu.controller.ofp_handler",
+    "ryu_apps.steering",
+    "ryu_apps.instances",
+    "ryu_apps.monitor",
+    "ryu_apps.auditor",
+    "ryu_apps.rest",
+]
 
 
 class Lego(app_manager.RyuApp):

@@ -15,6 +15,7 @@ from lego_sdn.adapters.cgroups import Cgroups, Group
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher, Replica
 from lego_sdn.adapters.ovs import Ovs
+from lego_sdn.adapters.processes import Process
 from lego_sdn.core.errors import BrickError, RpcError
 from lego_sdn.instance_spec import InstanceSpec, require_cores
 from lego_sdn.leftovers import Belongings
@@ -68,6 +69,13 @@ class BrickProcesses:
         self.replicas[name] = replica
         self.belongings.note("process", str(replica.process.pid), of=name, start=replica.process.start)
         return replica
+
+    def take_over(self, name: str, process: Process) -> None:
+        """A process that an earlier agent started, and that runs."""
+        self.replicas[name] = Replica(name, process, self._socket(name), self._log(name))
+        for thing in self.belongings.of(name):
+            if thing.kind == "cgroup":
+                self.groups[name] = self.host.cgroups.group(thing.name)
 
     def await_answer(self, name: str) -> None:
         """Wait until it answers calls. BrickError, with its last words, if it dies.
@@ -171,6 +179,12 @@ class BrickProcesses:
             self.groups[process] = self.belongings.make("cgroup", name, lambda: self.host.cgroups.create(name), of=process)
         return self.groups[process]
 
+    def _socket(self, name: str) -> str:
+        return str(self.host.run_dir / f"i{name}.sock")
+
+    def _log(self, name: str) -> Path:
+        return self.host.run_dir / f"i{name}.log"
+
     def _told(self, name: str, wiring: Wiring) -> dict[str, Any]:
         """The spec of one process, as docs/contract.md has it."""
         spec, bricks, run_dir = self.spec, wiring.processes[name], self.host.run_dir
@@ -189,7 +203,7 @@ class BrickProcesses:
             "buckets": spec.buckets,
             "batch": spec.batch,
             "socket": self._socket(name),
-            "log": str(run_dir / f"i{name}.log"),
+            "log": str(self._log(name)),
             "run_dir": str(run_dir),
             "rings_in": [ring for brick in bricks for ring in wiring.inputs(brick)],
             "rings_out": {brick: wiring.routes(brick) for brick in bricks if wiring.routes(brick)},
@@ -201,6 +215,7 @@ class BrickProcesses:
             "exact": spec.exact,
             "replicas": shares if first in bricks and None not in [one["ring"] for one in shares.values()] else {},
             "deadlines": self.deadlines,
+            "sampled": spec.sampled if last in bricks else [],
             "namespace": str(netns.path(f"{self.host.prefix}{spec.instance}")),
             "cgroup": [str(folder) for folder in self.groups[name].directories] if name in self.groups else [],
         }

@@ -27,7 +27,7 @@ class Instance:
         self.host, self.spec = host, spec
         self.name = f"{host.prefix}{spec.instance}"  # of the namespace and of the port
         self.wiring = replace(lay_out(spec.instance, host.run, kinds, spec.placement), keyed=keyed_of(spec.nf))
-        self.belongings = Belongings(host.journal, host.run)
+        self.belongings = Belongings(host.journal, host.run, str(spec.instance))
         self.processes = BrickProcesses(host, spec, self.belongings)
         self.ofport = 0
         self.error: str | None = None

@@ -31,6 +31,7 @@ class InstanceSpec:
     threshold: float | None = None
     slow_us: dict[str, float] = field(default_factory=dict)
     exact: bool = True
+    sampled: list[int] = field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Any) -> InstanceSpec:
@@ -53,6 +54,9 @@ class InstanceSpec:
         _check("slow_us", "kinds of bricks with microseconds from 0 to 1000000", self.slow_us, are_amounts(self.slow_us))
         scores = self.scores
         _check("scores", "a folder, or null", scores, scores is None or (isinstance(scores, str) and "\0" not in scores))
+        sampled = self.sampled
+        fits = isinstance(sampled, list) and all(_whole(bucket) and 0 <= bucket < self.buckets for bucket in sampled)
+        _check("sampled", "a list of buckets", sampled, fits)
         for name in ("limits", "capture"):
             _check(name, "a map", getattr(self, name), isinstance(getattr(self, name), dict))
 

@@ -45,6 +45,7 @@ REMOVERS = {
     "cgroup": lambda thing: Cgroups().group(thing.name).remove(),
     "file": lambda thing: Path(thing.name).unlink(missing_ok=True),
     "ring": _remove_ring,
+    "instance": lambda thing: None,  # a note of how it is made up; its parts are things of their own
 }
 
 
@@ -88,11 +89,15 @@ def _end_processes(journal: Journal, things: list[Thing], patience_s: float, pro
 
 
 class Belongings:
-    """The things of one owner (an instance, an agent) in a journal: written down, then made; removed on request or all together."""
+    """The things of one owner (an instance, an agent) in a journal: written down, then made; removed on request or all together.
 
-    def __init__(self, journal: Journal, run: str) -> None:
+    owner  an instance's number, by which an agent that comes later finds what belongs to it
+    """
+
+    def __init__(self, journal: Journal, run: str, owner: str | None = None) -> None:
         self.journal, self.run = journal, run
         self.things: list[Thing] = []
+        self._owner = {} if owner is None else {"owner": owner}
 
     def make(self, kind: str, name: str, maker: Callable[[], Result], **detail: Any) -> Result:
         """Write a thing down and make it. If that fails, its half is removed; what has had the name before is left alone."""
@@ -109,7 +114,7 @@ class Belongings:
 
     def note(self, kind: str, name: str, **detail: Any) -> Thing:
         """Write down a thing that somebody else (a brick process) is about to make, or has just been made."""
-        thing = self.journal.made(Thing(kind, name, self.run, detail))
+        thing = self.journal.made(Thing(kind, name, self.run, self._owner | detail))
         self.things.append(thing)
         return thing
 

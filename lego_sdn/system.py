@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -16,24 +15,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lego_sdn import leftovers
 from lego_sdn.adapters import processes
-from lego_sdn.adapters.journal import Journal, Thing, peek
+from lego_sdn.adapters.journal import Journal, Thing
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.rpc import Client, Unreachable
 from lego_sdn.adapters.wire import is_free
-from lego_sdn.agent import JOURNAL as AGENT_JOURNAL
 from lego_sdn.agent_options import make_run_dir, require_root
 from lego_sdn.core.config import Config
-from lego_sdn.core.errors import HostError, RpcError
+from lego_sdn.core.errors import HostError
 from lego_sdn.graphs import kinds_of
+from lego_sdn.take_down import AGENT, CONTROLLER, JOURNAL, end, end_all, process_of
 
-JOURNAL = "system.journal"
 START_S = 600.0  # the first start on a machine compiles every kernel
 TELL_S = 10.0
-PATIENCE_S = 30.0  # for the agent to remove everything
-CONTROLLER, AGENT = "controller", "agent"
+REVIVALS, REVIVALS_S = 3, 60.0  # so many of the agent and the controller in that time; more do not help
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -54,6 +50,7 @@ class System:
         self._journal: Journal | None = None
         self._children: dict[str, subprocess.Popen] = {}
         self._handlers: dict[int, Any] = {}
+        self._revived: list[float] = []
 
     def __enter__(self) -> System:
         require_root()
@@ -99,10 +96,28 @@ class System:
                 self._journal.gone(thing)
         self._let_go()
 
+    def keep_up(self) -> None:
+        """Start anew what has ended: traffic, rules and instances have gone on without it. HostError where that does not help."""
+        for role in [role for role, child in self._children.items() if child.poll() is not None]:
+            now = time.monotonic()
+            self._revived = [at for at in self._revived if now - at < REVIVALS_S] + [now]
+            if len(self._revived) > REVIVALS:
+                self.check()
+            self.say(f"the {role} ended and is started anew; see {self.log(role)}")
+            self.revive(role)
+
+    def revive(self, role: str) -> None:
+        """Start the agent or the controller anew after it has ended."""
+        assert self._journal is not None
+        end(self._journal, role)
+        self._children.pop(role).wait()
+        self._launch(self._journal, role, "ab")
+        self._await(f"{role} answers", {AGENT: self._agent_answers, CONTROLLER: self._controller_is_ready}[role])
+
     def end_controller(self) -> None:
         """End the controller alone: the traffic, the rules and the instances go on without it."""
         assert self._journal is not None
-        _end(self._journal, CONTROLLER)
+        end(self._journal, CONTROLLER)
         self._children.pop(CONTROLLER).wait()
 
     def stop(self) -> None:
@@ -112,7 +127,7 @@ class System:
         self._handlers = _ignore() | self._handlers
         try:
             self.agent.close()
-            _end_all(self._journal)
+            end_all(self._journal)
             for child in self._children.values():
                 child.wait()
         finally:
@@ -134,16 +149,13 @@ class System:
         assert me is not None
         journal.made(Thing("holder", str(me.pid), self.run, {"start": me.start}))
         self._start_switch(journal)
-        written = self.run_dir / "config.yaml"
-        written.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")  # JSON is YAML
+        self._written.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")  # JSON is YAML
         journal.made(Thing("marked", self.run, self.run))
-        scores = ["--scores", str(self.scores)] if self.scores else []
-        self._launch(journal, AGENT, [sys.executable, "-m", "lego_sdn", "agent", "--config", str(written), *scores])
+        self._launch(journal, AGENT)
         self._await("bridge ready", self._agent_answers)
         self.on_bridge(journal, self.run)
         self._await("agent ready", self._agent_is_ready)
-        manager = Path(sys.executable).with_name("ryu-manager")
-        self._launch(journal, CONTROLLER, [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(written)])
+        self._launch(journal, CONTROLLER)
         self._await("controller ready", self._controller_is_ready)
 
     def _start_switch(self, journal: Journal) -> None:
@@ -165,10 +177,22 @@ class System:
             if not is_free(host, port):
                 raise HostError(f"port {port} of {host} ({what}) is in use by another process: stop it, or set {key} to another port")
 
-    def _launch(self, journal: Journal, role: str, command: list[str]) -> None:
-        with open(self.log(role), "wb") as log:
+    @property
+    def _written(self) -> Path:
+        """The configuration, as both are told it."""
+        return self.run_dir / "config.yaml"
+
+    def _command(self, role: str) -> list[str]:
+        if role == AGENT:
+            scores = ["--scores", str(self.scores)] if self.scores else []
+            return [sys.executable, "-m", "lego_sdn", "agent", "--config", str(self._written), *scores]
+        manager = Path(sys.executable).with_name("ryu-manager")
+        return [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(self._written)]
+
+    def _launch(self, journal: Journal, role: str, log_mode: str = "wb") -> None:
+        with open(self.log(role), log_mode) as log:
             child = subprocess.Popen(
-                command,
+                self._command(role),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -218,10 +242,10 @@ class System:
 
     def _refuse_second(self, journal: Journal) -> None:
         """HostError if a LEGO that was left running is still there; what remains of a dead one is removed."""
-        if any(_process(thing).is_alive() for thing in journal.things if thing.kind == "process"):
+        if any(process_of(thing).is_alive() for thing in journal.things if thing.kind == "process"):
             self._let_go()
             raise HostError(f"LEGO runs already with run_dir {self.run_dir}: 'lego down' ends it")
-        _end_all(journal)
+        end_all(journal)
 
 
 def require_model(config: Config) -> None:
@@ -231,57 +255,6 @@ def require_model(config: Config) -> None:
     kinds_of(config.nf)
     if config.model is not None:
         load_model(config.model, config.layout)
-
-
-def take_down(config: Config) -> list[str]:
-    """End what a System left running with this run_dir, or what a killed one left behind; returns what was ended or removed, in words."""
-    require_root()
-    run_dir = Path(config.run_dir)
-    words = []
-    for holder in [_process(thing) for thing in peek(run_dir / JOURNAL) if thing.kind == "holder"]:
-        if holder.send(signal.SIGTERM):
-            words.append(f"lego process {holder.pid}")
-            if not holder.wait(time.monotonic() + 2 * PATIENCE_S):
-                raise HostError(f"process {holder.pid}, which runs LEGO, does not end; see {run_dir}")
-    if (run_dir / JOURNAL).exists():
-        with Journal(run_dir / JOURNAL) as journal:
-            words += [f"{thing.detail['role']} (process {thing.name})" for thing in journal.things if thing.kind == "process"]
-            _end_all(journal)
-    return words + clear_agent(run_dir)
-
-
-def _end_all(journal: Journal) -> None:
-    """End controller and agent, in this order and with time to clean up, and remove what is left of either."""
-    run_dir = journal.path.parent
-    for role in (CONTROLLER, AGENT):
-        _end(journal, role)
-    for thing in journal.things:
-        if thing.kind == "holder":
-            journal.gone(thing)
-    leftovers.clear(journal, PATIENCE_S)
-    clear_agent(run_dir)
-
-
-def _end(journal: Journal, role: str) -> None:
-    ending = [thing for thing in journal.things if thing.kind == "process" and thing.detail["role"] == role]
-    leftovers.remove(journal, ending, PATIENCE_S)
-
-
-def clear_agent(run_dir: Path) -> list[str]:
-    """Remove what a killed agent left; returns that in words. An agent that runs by itself is left alone."""
-    path = run_dir / AGENT_JOURNAL
-    things = peek(path)
-    if not things:
-        return []
-    with contextlib.suppress(RpcError), Client(str(run_dir / "agent.sock"), timeout=1.0) as agent:
-        agent.call("hello")
-        return []
-    with Journal(path) as journal:
-        return [f"{thing.kind} {thing.name}" for thing in leftovers.clear(journal)]
-
-
-def _process(thing: Thing) -> Process:
-    return Process(int(thing.name), thing.detail["start"])
 
 
 def _leave(number: int, _frame: object) -> None:

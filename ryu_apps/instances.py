@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from ryu.base import app_manager
 
 from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.rpc import Client
+from lego_sdn.core.audit import TWIN, sampled
 from lego_sdn.core.brick_actions import Arrangement, BrickAction, RegrowFailed, Regrown
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import LegoError, RpcError
@@ -43,16 +45,17 @@ def spec(config: Config, instance: int) -> dict[str, Any]:
         "nf": config.nf,
         "layout": config.layout,
         "model": config.model,
-        "cpu_quota": own.cpu_quota,
+        "cpu_quota": None if instance == TWIN else own.cpu_quota,  # it gets what all the others get together
         "placement": own.placement,
         "stamps": capture.stamps,
         "buckets": config.buckets,
         "batch": own.batch,
         "limits": {"streams": own.streams},
         "capture": {"blocks": capture.blocks, "block_bytes": capture.block_bytes, "timeout_ms": capture.timeout_ms},
-        "threshold": own.threshold,
+        "threshold": math.inf if instance == TWIN else own.threshold,  # the twin raises no alerts
         "slow_us": dict(own.slow_us),
         "exact": config.exact,
+        "sampled": list(sampled(config.audit.share, config.buckets)),
         "scores": None,
     }
 
@@ -175,6 +178,7 @@ class Instances(app_manager.RyuApp):
         self.shared.put(InstanceStarted(one["instance"], one["ofport"], Arrangement.of(one)))
 
     def _stop(self, action: StopInstance) -> None:
+        self.shared.before_stop(action.instance)
         try:
             told = self.host.stop_instance(action.instance, action.drain_ms)
         except RpcError as error:

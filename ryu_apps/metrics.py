@@ -34,6 +34,7 @@ class Page:
         yield from _bricks(seen.processes.values())
         yield from brick_metrics.families(self.shared)
         yield from _switches(self.shared)
+        yield from _audit(self.shared)
         yield _by("lego_alerts", "Alerts by source.", "source", seen.alerts.by_source)
 
 
@@ -55,6 +56,14 @@ def _by(name: str, text: str, label: str, totals: dict[str, int]) -> Metric:
     for key, value in totals.items():
         metric.add_metric([key], value)
     return metric
+
+
+def _audit(shared: Shared) -> Iterator[Metric]:
+    ledger = shared.audit
+    yield gauge("lego_audit_share", "Share of the buckets whose packets are scored twice.", {}, shared.config.audit.share)
+    totals = {"equal": ledger.equal, "different": ledger.different}
+    yield _by("lego_audit_scores", "Scores compared with those of the unsplit twin.", "result", totals)
+    yield _by("lego_audit_unpaired", "Scores that could not be compared, by reason.", "reason", dict(ledger.unpaired))
 
 
 def _instances(shared: Shared) -> Iterator[Metric]:

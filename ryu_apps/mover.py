@@ -24,6 +24,7 @@ from lego_sdn.core.moves import (
     Answer,
     Ask,
     ChangeRules,
+    Copying,
     Moved,
     Moving,
     Pause,
@@ -37,6 +38,7 @@ from ryu_apps.gone import is_gone
 from ryu_apps.move_log import Laps, told
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
+from ryu_apps.twinning import Twinning
 
 LOG = logging.getLogger("lego.mover")
 ANSWER_S = 4.0
@@ -68,6 +70,7 @@ class Mover:
     def __init__(self, shared: Shared, rules: Rules) -> None:
         self.shared, self._rules = shared, rules
         self.owners: Mapping[int, int] | None = None
+        self.twinning = Twinning(shared, self._copy)
         self._ports: Mapping[int, int] = {}
         self._parts: dict[tuple[int, str, int], tuple[bool, bool]] = {}  # process -> it takes packets, it has streams
 
@@ -75,9 +78,9 @@ class Mover:
         """Put an assignment into force."""
         if steer.keep or not self.shared.config.exact:
             return Steered(steer.version, self._rules.change(steer))
-        if self.owners is None:
-            return self._first(steer)
-        return self._steer(steer, self.owners)
+        self.twinning.before(steer, self.owners or {})
+        done = self._first(steer) if self.owners is None else self._steer(steer, self.owners)
+        return self.twinning.after(steer, done)
 
     def _first(self, steer: Steer) -> Steered:
         """The first rules of this controller: what the one before it began is finished as it was meant, before anything else is done.
@@ -118,6 +121,11 @@ class Mover:
         self.shared.observed.moves.append(told(move, moved, laps))
         LOG.info("move %x: %s", move.token, laps)
         return Steered(steer.version, error, moved, laps.held_ms, move.held)
+
+    def _copy(self, move: Copying, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+        """Steps as of a move, of which nothing needs to be journaled: one that is begun and not ended is done again."""
+        self._ports, move.running = steer.ports, self._alive(steer)
+        return self._go_through(move, replace(steer, settle=True), Laps())
 
     def _go_through(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         word = _Word(self, move)

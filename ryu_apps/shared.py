@@ -21,6 +21,7 @@ from ryu.lib import hub
 
 from lego_sdn.adapters import configfile, costfile
 from lego_sdn.adapters.store import MEMORY, Entry, Store, Stored, StoreError
+from lego_sdn.core.audit import Ledger
 from lego_sdn.core.config import Config
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import HostError, LegoError
@@ -60,6 +61,9 @@ class Shared:
     wake_agent: hub.Event = field(default_factory=hub.Event)
     agent_to_be_told: bool = False  # the core wants to hear again what runs
     read_flows: Callable[[], list[Flow]] = list
+    audit: Ledger = field(default_factory=Ledger)
+    audit_anew: Callable[[], None] = lambda: None  # gives the twin every stream again
+    before_stop: Callable[[int], None] = lambda instance: None  # hears an instance's last words
 
     def __post_init__(self) -> None:
         try:

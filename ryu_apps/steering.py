@@ -13,8 +13,10 @@ import time
 from ryu.base import app_manager
 from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.lib import hub
 
 from lego_sdn.adapters.hosts import AgentHost
+from lego_sdn.core.audit import sampled
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.rules import Rule
@@ -29,6 +31,7 @@ from ryu_apps.switch import Switch, SwitchError
 
 LOG = logging.getLogger("lego.steering")
 REPAIR = "repair"
+AGENT_S, AGENT_LOOK_S = 10.0, 0.1  # for an agent to come back while packets wait for it; between two looks
 
 
 class Steering(app_manager.RyuApp):
@@ -52,7 +55,7 @@ class Steering(app_manager.RyuApp):
         self.mover = Mover(lego, Rules(self._prepare, self._carry_out, self._send_frames, lambda: self.switch is not None))
         self.losses = PortLosses()
         lego.performers[Steer] = self.work.put
-        lego.read_flows = self.flows
+        lego.read_flows, lego.audit_anew = self.flows, self._audit_anew
 
     def start(self) -> None:
         super().start()
@@ -149,6 +152,10 @@ class Steering(app_manager.RyuApp):
         if self.switch is not None:
             self.switch.send_frames(frames)
 
+    def _audit_anew(self) -> None:
+        self.mover.twinning.forget()
+        self.work.put(REPAIR)
+
     def _carry_out(self, steer: Steer) -> str | None:
         """Why it failed, after a second try on what the switch says it holds; None if the rules are in force."""
         error = None
@@ -235,17 +242,33 @@ class Steering(app_manager.RyuApp):
         rounds = Hurry(switch, self.installed or frozenset())
         try:
             for _ in range(2):
-                AgentHost(self.shared.config.agent).flush_cache()
-        except RpcError as error:
-            raise SwitchError(f"cannot tell whether cached flows are revalidated: {error}") from error
+                self._flush(switch)
         finally:
             rounds.over = True
+
+    def _flush(self, switch: Switch) -> None:
+        """Wait for a round. The rules are in force: an agent that was killed meanwhile is waited for, so that nothing is half done."""
+        deadline = time.monotonic() + AGENT_S
+        while True:
+            try:
+                AgentHost(self.shared.config.agent).flush_cache()
+                return
+            except RpcError as error:
+                reason = str(error)
+            if switch is not self.switch:
+                raise SwitchError(f"switch {switch.name} went away before its cached flows were revalidated")
+            if time.monotonic() > deadline:
+                break
+            LOG.warning("the agent is waited for, to tell whether cached flows are revalidated: %s", reason)
+            hub.sleep(AGENT_LOOK_S)
+        text = f"nobody could tell whether cached flows are revalidated; {AGENT_S:g} s were waited instead, and it takes 0.5 s: {reason}"
+        self.shared.note(Note("inexact", text))
 
     def _options(self, switch: Switch) -> Options:
         config = self.shared.config
         numbers = switch.port_numbers()
         wires = tuple((_port(a, numbers, switch), _port(b, numbers, switch)) for a, b in config.forward.wires)
-        return Options(config.buckets, config.exact, config.forward.mode, wires)
+        return Options(config.buckets, config.exact, config.forward.mode, wires, frozenset(sampled(config.audit.share, config.buckets)))
 
     def _record(self, steer: Steer, added: int, deleted: int, seconds: float) -> None:
         seen = self.shared.observed

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from lego_sdn import __version__
+from lego_sdn.core.audit import TWIN, sampled
 from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.headers import within
 from lego_sdn.core.rules import Cookie
@@ -43,8 +44,34 @@ def status(shared: Shared) -> dict[str, Any]:
         "agent": {"socket": config.agent, "answers": seen.agent is not None, "error": None if seen.agent else seen.agent_error},
         "rules": {"version": state.version, "in_force": state.confirmed, "last": seen.steerings[-1] if seen.steerings else None},
         "alerts": sum(seen.alerts.by_source.values()),
+        "audit": audit(shared),
         "finished": list(seen.finished),
         "stored": shared.store.path if shared.missing_store is None else None,
+    }
+
+
+def audit(shared: Shared) -> dict[str, Any]:
+    """The sampling auditor: what it compared, and what its twin costs (cores and packets/s, and as a share of what the instances use)."""
+    config, ledger, twin = shared.config, shared.audit, shared.state.twin
+    processes = shared.observed.processes.values()
+    cpu = {is_twins: sum(p.cpu for p in processes if (p.instance == TWIN) == is_twins) for is_twins in (True, False)}
+    rates = [p.rates.get(p.bricks[0], 0.0) for p in processes if p.instance == TWIN and p.bricks and p.report and p.report["capture"]]
+    return {
+        "share": config.audit.share,
+        "buckets": list(sampled(config.audit.share, config.buckets)),
+        "twin": {"instance": TWIN, "phase": twin.phase},
+        "since": ledger.since,
+        "compared": ledger.compared,
+        "equal": ledger.equal,
+        "different": ledger.different,
+        "first_difference": None if ledger.first is None else str(ledger.first),
+        "waiting": ledger.waiting,
+        "unpaired": dict(ledger.unpaired),
+        "cost": {
+            "cpu": round(cpu[True], 4),
+            "of_the_instances": round(cpu[True] / cpu[False], 4) if cpu[False] else None,
+            "packets_per_s": round(sum(rates), 3),
+        },
     }
 
 

@@ -195,11 +195,13 @@ def test_names_that_others_have_are_left_to_them(host):
 
 
 @pytest.mark.root
-def test_after_a_kill_the_next_start_removes_exactly_what_was_left(host):
+def test_after_a_kill_the_next_start_removes_what_is_not_whole_and_nothing_of_the_users(host):
     agent = host.start()
     run = agent.call("hello")["run"]
-    agent.call("start_instance", {"instance": 1, "model": host.model(), "cpu_quota": 0.5})
-    agent.call("start_instance", {"instance": 2, "model": host.model(), "placement": "separate"})
+    ones = [
+        agent.call("start_instance", {"instance": 1, "model": host.model(), "cpu_quota": 0.5}),
+        agent.call("start_instance", {"instance": 2, "model": host.model(), "placement": "separate"}),
+    ]
     ring = Path("/dev/shm") / f"lego-{run}-i2-r0"  # as the real bricks would
     ring.mkdir()
     (ring / "ring").write_text("x")
@@ -211,6 +213,8 @@ def test_after_a_kill_the_next_start_removes_exactly_what_was_left(host):
         assert f"{host.prefix}1" in left
         assert str(ring) in left
         assert len([what for what in left if what.startswith("process")]) >= 6
+        for one in ones:
+            os.kill(one["processes"][-1]["pid"], signal.SIGKILL)
         again = host.start()
         assert again.call("instances") == []
         assert [what for what in host.left(run) if what != host.bridge and ".sock" not in what and ".journal" not in what] == [user]

@@ -23,7 +23,7 @@ from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config
 from lego_sdn.experiment import Experiment, Prepared, prepare
 from lego_sdn.proof import Drive, Proof, merge, move, prove, replicate
-from lego_sdn.system import CONTROLLER
+from lego_sdn.take_down import CONTROLLER
 from lego_sdn.testbed import Load
 from topologies.traffic import traffic, write_pcap
 
@@ -55,12 +55,10 @@ class Kills:
     def controller(drive: Drive) -> None:
         """kill -9, and another one."""
         system = drive.experiment.system
-        child = system._children.pop(CONTROLLER)
+        child = system._children[CONTROLLER]
         child.kill()
         child.wait()
-        command = [sys.executable, str(Path(sys.executable).with_name("ryu-manager")), "lego_sdn.app"]
-        system._launch(system._journal, CONTROLLER, [*command, "--lego-config", str(system.run_dir / "config.yaml")])
-        system._await("controller ready", system._controller_is_ready)
+        system.revive(CONTROLLER)
         drive.experiment._await_ready()
 
     @staticmethod

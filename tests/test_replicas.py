@@ -6,27 +6,53 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from tests.test_moves import PACKETS, REPLICATE, Run, check_all_equal, merge, move, prepared, run  # noqa: F401 (fixtures)
+from lego_sdn.core.errors import RpcError
+from lego_sdn.experiment import Observation
+from lego_sdn.proof import Drive, Proof, Step, merge, move, prove, replicate
+from tests.test_moves import PACKETS, check_all_equal, live, notes, prepared  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.root
 QUANTIZATION, MAPPING, NETWORK = "feature-quantization", "feature-mapping", "unsupervised-network"
 
-Step = tuple[Any, ...]
 
+@dataclass
+class Grown:
+    """Steps that ask the agent, what it told, and whether packets flowed just then."""
 
-def ask(method: str, *params: Any, instance: int = 1) -> Step:
-    """A step that asks the agent; the answers are kept in order."""
+    told: list[dict[str, Any]] = field(default_factory=list)
+    flowing: list[bool] = field(default_factory=list)
 
-    def then(made: Run) -> None:
-        made.told.append(made.experiment.system.agent.call(method, instance, *params, timeout=60))
-        made.flowing.append(made.experiment._replay.running)
+    def ask(self, method: str, *params: Any, instance: int = 1) -> Step:
+        def do(drive: Drive, _: Observation) -> str | None:
+            try:
+                self.told.append(drive.call(method, instance, *params))
+            except RpcError as error:
+                return str(error)
+            self.flowing.append(drive.experiment.sending)
+            return None
 
-    return "pause", {}, then
+        return Step(f"{method} {params} of instance {instance}", do)
+
+    def kill(self, brick: str) -> Step:
+        """kill -9 of the process of a replica of instance 1; goes on when the agent has found it dead."""
+
+        def do(drive: Drive, _: Observation) -> str | None:
+            (one,) = drive.call("instances")
+            (process,) = [process for process in one["processes"] if process["bricks"] == [brick]]
+            os.kill(process["pid"], signal.SIGKILL)
+            deadline = time.monotonic() + 20
+            while process["process"] in [there["process"] for there in one["processes"]]:
+                assert time.monotonic() < deadline
+                (one,) = drive.call("instances")
+            self.told.append(one)
+            return None
+
+        return Step(f"{brick} is killed", do)
 
 
 def kinds(told: dict[str, Any]) -> list[list[str]]:
@@ -34,19 +60,21 @@ def kinds(told: dict[str, Any]) -> list[list[str]]:
 
 
 @pytest.fixture
-def grown(run) -> Callable[..., Run]:  # noqa: F811
-    def start(**instance: Any) -> Run:
-        made = run(**instance)
-        made.told, made.flowing = [], []
-        return made
+def run(live, prepared) -> Callable[..., Proof]:  # noqa: F811
+    def carry_out(*steps: Step, pps: float | None = None, **instance: Any) -> Proof:
+        load, ready = prepared
+        load = replace(load, pps=pps or load.pps)
+        proof = prove(live(load, ready, **instance), ready, steps)
+        assert proof.undone == ()
+        return proof
 
-    return start
+    return carry_out
 
 
-def test_replicas_and_chains_and_a_move_between_instances(grown):
-    made = grown()
-    made.load = replace(made.load, pps=800.0)
-    summary = made.go(
+def test_replicas_and_chains_and_a_move_between_instances(run):
+    grown = Grown()
+    ask = grown.ask
+    proof = run(
         ask("start_replica", QUANTIZATION),
         ask("start_replica", NETWORK),
         ask("start_replica", QUANTIZATION),
@@ -55,10 +83,10 @@ def test_replicas_and_chains_and_a_move_between_instances(grown):
         ask("stop_replica", f"{QUANTIZATION}-1"),
         ask("separate", NETWORK),
         ask("separate", MAPPING),
-        REPLICATE,
-        move(0, 40, 2),
+        replicate(),
+        move(range(40), 2),
         ask("start_replica", QUANTIZATION, instance=2),
-        move(0, 20, 1),
+        move(range(20), 1),
         ask("stop_replica", f"{QUANTIZATION}-2"),
         ask("chain", QUANTIZATION),
         ask("stop_replica", f"{NETWORK}-1"),
@@ -66,53 +94,36 @@ def test_replicas_and_chains_and_a_move_between_instances(grown):
         ask("chain", NETWORK),
         ask("chain", MAPPING),
         merge(2),
+        pps=800.0,
     )
-    check_all_equal(summary)
-    assert made.notes("inexact") == []
-    assert made.notes("failed") == []
+    check_all_equal(proof)
+    assert notes(proof, "failed") == []
     chain = [f"{kind}-0" for kind in ("packet-batching", QUANTIZATION, MAPPING, NETWORK, "sample-result")]
-    assert kinds(made.told[0]) == [chain, [f"{QUANTIZATION}-1"]]
-    assert made.told[0]["dealt"]["records"] > 0
-    assert kinds(made.told[-1]) == [chain], "all is as it was"
-    assert all(made.flowing), "packets flowed all the time"
-    assert len({told["dealt"]["ms"] for told in made.told if told["dealt"]}) >= 6
+    assert kinds(grown.told[0]) == [chain, [f"{QUANTIZATION}-1"]]
+    assert grown.told[0]["dealt"]["records"] > 0
+    assert kinds(grown.told[-1]) == [chain], "all is as it was"
+    assert all(grown.flowing), "packets flowed all the time"
+    assert len({told["dealt"]["ms"] for told in grown.told if told["dealt"]}) >= 6
 
 
-def kill(brick: str) -> Step:
-    """kill -9 of the process of a replica of instance 1; goes on when the agent has found it dead."""
-
-    def then(made: Run) -> None:
-        agent = made.experiment.system.agent
-        (one,) = agent.call("instances")
-        (process,) = [process for process in one["processes"] if process["bricks"] == [brick]]
-        os.kill(process["pid"], signal.SIGKILL)
-        deadline = time.monotonic() + 20
-        while process["process"] in [there["process"] for there in one["processes"]]:
-            assert time.monotonic() < deadline
-            (one,) = agent.call("instances", timeout=30)
-        made.told.append(one)
-
-    return "pause", {}, then
-
-
-def test_stateless_replicas_that_are_killed_cost_no_packet(grown):
+def test_stateless_replicas_that_are_killed_cost_no_packet(run):
     """What waited before one goes to the others, and to its place. Keyed bricks come and go meanwhile, in processes of their own."""
-    made = grown(placement="separate")
+    grown = Grown()
+    ask, kill = grown.ask, grown.kill
     steps = [ask("start_replica", NETWORK), ask("start_replica", MAPPING), kill(f"{NETWORK}-1"), kill(f"{MAPPING}-1")]
     keyed = [ask("start_replica", QUANTIZATION), ask("stop_replica", f"{QUANTIZATION}-0")]
-    summary = made.go(*steps, *keyed, ask("start_replica", NETWORK), kill(f"{NETWORK}-0"))
-    check_all_equal(summary)
-    assert made.told[-1]["state"] == "running"
-    assert [words.split(" (see")[0].split(" was ended ")[1] for words in made.told[-1]["buried"]] == ["by SIGKILL"] * 3
+    check_all_equal(run(*steps, *keyed, ask("start_replica", NETWORK), kill(f"{NETWORK}-0"), placement="separate"))
+    assert grown.told[-1]["state"] == "running"
+    assert [words.split(" (see")[0].split(" was ended ")[1] for words in grown.told[-1]["buried"]] == ["by SIGKILL"] * 3
 
 
-def test_a_keyed_replica_that_is_killed_costs_what_was_in_it(grown):
+def test_a_keyed_replica_that_is_killed_costs_what_was_in_it(run):
     """Which is counted; and the others go on with its sources, whose statistics begin anew."""
-    made = grown()
-    summary = made.go(ask("start_replica", QUANTIZATION), kill(f"{QUANTIZATION}-1"))
+    grown = Grown()
+    summary = run(grown.ask("start_replica", QUANTIZATION), grown.kill(f"{QUANTIZATION}-1")).summary
     if "before the switch" in summary.dropped:
         pytest.skip("packets were lost before the switch: this machine is too busy")
-    assert (made.told[-1]["state"], summary.comparison.twice) == ("running", 0)
+    assert (grown.told[-1]["state"], summary.comparison.twice) == ("running", 0)
     assert summary.comparison.scored + summary.dropped.get("lost", 0) == PACKETS
     assert set(summary.dropped) <= {"lost"}
-    assert made.told[-1]["dealt"]["lost"] != []
+    assert grown.told[-1]["dealt"]["lost"] != []

@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from lego_sdn.adapters import processes
+from lego_sdn.adapters.journal import peek
 from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
-from lego_sdn.system import System, take_down
+from lego_sdn.system import System
+from lego_sdn.take_down import take_down
 from tests.fakes.host import PATIENCE_S, ROOT, fake_host
 
 pytestmark = pytest.mark.root
@@ -148,6 +150,26 @@ def test_lego_up_ends_and_leaves_nothing(place, up, number):
     assert place.left(*runs) == []
     code, text = lego("down", "--config", str(path))
     assert (code, text) == (0, f"nothing of LEGO runs with run_dir {place.folder}\n")
+
+
+def test_lego_up_starts_anew_what_was_killed_but_not_for_ever(place, up):
+    child, _ = up()
+    wait_for(lambda: is_up(place, child))
+    runs = marks(place)
+    said = place.folder / "up.log"
+    for nth in range(1, 4):
+        killed = role_of(place, "agent" if nth % 2 else "controller")
+        killed.send(signal.SIGKILL)
+        wait_for(lambda nth=nth: said.read_text().count("and is started anew") == nth and "answers" in said.read_text().splitlines()[-1])
+    role_of(place, "controller").send(signal.SIGKILL)
+    assert child.wait(PATIENCE_S) == 2
+    assert "lego: the controller ended" in said.read_text()
+    assert place.left(*runs) == []
+
+
+def role_of(place, role):
+    (thing,) = [thing for thing in peek(place.folder / "system.journal") if thing.kind == "process" and thing.detail["role"] == role]
+    return Process(int(thing.name), thing.detail["start"])
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

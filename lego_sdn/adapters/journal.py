@@ -26,7 +26,8 @@ SURVIVES_A_BOOT = frozenset({"bridge", "bridge-settings", "port"})  # the rest l
 class Thing:
     """One thing on this host.
 
-    kind    namespace, veth, port, bridge, bridge-settings, cgroup, process, marked (processes by their mark), file, ring, holder
+    kind    namespace, veth, port, bridge, bridge-settings, cgroup, process, marked (processes by their mark), file, ring, holder,
+            instance (how it is made up)
     name    its name or path; of a process its pid
     run     the run that made it: mark in OVSDB and in the environment of processes
     detail  what its removal needs besides

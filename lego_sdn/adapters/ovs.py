@@ -16,6 +16,7 @@ from lego_sdn.core.errors import HostError
 
 CONTROL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
 MARK = "lego"
+BACKOFF_MS = 1000  # the switch looks for its controller once a second, also one that was away for long
 INSTANCE_TAG = 4094  # the access VLAN of instance ports: NORMAL forwarding floods nothing into them
 START = f"start it with '{CONTROL} start --system-id=random' as root, or with 'lego up'"
 
@@ -97,7 +98,8 @@ class Ovs:
                 f"take it off (ovs-vsctl del-controller {bridge.name}) or set switch.bridge to another bridge"
             )
         settings = ["protocols=OpenFlow13,OpenFlow14", "fail_mode=secure", f"other-config:datapath-id={dpid:016x}"]
-        self._vsctl("set", "Bridge", bridge.name, *settings, "--", "set-controller", bridge.name, bridge.controller)
+        backoff = ["--", "set", "Controller", bridge.name, f"max_backoff={BACKOFF_MS}"]
+        self._vsctl("set", "Bridge", bridge.name, *settings, "--", "set-controller", bridge.name, bridge.controller, *backoff)
 
     def settings(self, name: str) -> dict[str, str]:
         """What `adjust_bridge` changes, as it is now, for `restore_bridge`."""

@@ -42,7 +42,10 @@ def agent(path: str | None, run_dir: str | None, owner: str | None, scores: str 
 @RUN_DIR
 @click.option("--daemon", is_flag=True, help="Return when all is ready, and leave it running until 'lego down'.")
 def up(path: str | None, run_dir: str | None, daemon: bool) -> None:
-    """Start Open vSwitch if it does not run, the agent and the controller; Ctrl-C ends them and removes all that they made."""
+    """Start Open vSwitch if it does not run, the agent and the controller; Ctrl-C ends them and removes all that they made.
+
+    Until then, an agent or a controller that ends is started anew, and instances go on meanwhile.
+    """
     from lego_sdn.system import System
 
     with System(_config(path, run_dir), say=click.echo) as system:
@@ -53,7 +56,7 @@ def up(path: str | None, run_dir: str | None, daemon: bool) -> None:
             return
         try:
             while True:
-                system.check()
+                system.keep_up()
                 time.sleep(0.5)  # between two looks; signals interrupt it
         except KeyboardInterrupt:
             click.echo("ending")
@@ -64,7 +67,7 @@ def up(path: str | None, run_dir: str | None, daemon: bool) -> None:
 @RUN_DIR
 def down(path: str | None, run_dir: str | None) -> None:
     """End what 'lego up' started, and remove what a killed one left behind; nothing happens if there is nothing."""
-    from lego_sdn.system import take_down
+    from lego_sdn.take_down import take_down
 
     config = _config(path, run_dir)
     ended = take_down(config)

@@ -21,17 +21,22 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """How an instance's bricks lie in processes; `graph`: the kinds in the order of the packets' way."""
+    """How an instance's bricks lie in processes.
+
+    graph  the kinds in the order of the packets' way
+    died   last words of replicas that the agent took out since they were dead
+    """
 
     processes: tuple[Placed, ...] = ()
     graph: tuple[str, ...] = ()
+    died: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, instance: Mapping[str, Any]) -> Arrangement:
         """From an instance as the agent tells it (docs/contract.md)."""
         processes = tuple(Placed(one["process"], tuple(one["bricks"]), one["cpu_quota"]) for one in instance["processes"])
         kinds = instance.get("graph") or dict.fromkeys(kind_of(brick) for one in processes for brick in one.bricks)
-        return cls(processes, tuple(kinds))
+        return cls(processes, tuple(kinds), tuple(instance.get("buried", ())))
 
     @property
     def bricks(self) -> tuple[str, ...]:

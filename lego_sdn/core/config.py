@@ -200,6 +200,13 @@ class Scaling(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class Audit(Section):
+    """The sampling auditor: `share` of the buckets is scored again, by an unsplit twin that gets every packet (0: there is none)."""
+
+    share: float = _key(0.0, "a share from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Rest(Section):
     host: str = _text("127.0.0.1", "an address")
     port: int = _count(8080, 1, 65535)
@@ -228,9 +235,13 @@ class Config(Section):
     scaling: Scaling = field(default_factory=Scaling)
     sla: Sla = field(default_factory=Sla)
     rest: Rest = field(default_factory=Rest)
+    audit: Audit = field(default_factory=Audit)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
+        if self.audit.share > 0 and not (self.exact and self.capture.stamps == "trailer"):
+            wanted = "0, unless exact is true and capture.stamps is trailer: without, scores differ between instances anyway"
+            raise KeyProblem("audit.share", wanted, self.audit.share)
         if self.scaling.max_instances > self.buckets:
             raise KeyProblem("scaling.max_instances", f"at most one per bucket ({self.buckets})", self.scaling.max_instances)
 
@@ -251,7 +262,16 @@ class Config(Section):
         return dataclasses.asdict(self)
 
 
-SECTIONS = {"switch": Switch, "forward": Forward, "capture": Capture, "instance": Instance, "scaling": Scaling, "sla": Sla, "rest": Rest}
+SECTIONS: dict[str, type[Section]] = {
+    "switch": Switch,
+    "forward": Forward,
+    "capture": Capture,
+    "instance": Instance,
+    "scaling": Scaling,
+    "sla": Sla,
+    "rest": Rest,
+    "audit": Audit,
+}
 
 
 def _build(section: type[Any], data: Mapping[str, Any], path: str) -> Any:

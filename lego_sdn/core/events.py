@@ -206,8 +206,8 @@ class Steer:
 class Note:
     """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
 
-    # replicate, merge, separate, chain, quota, deadlines, rebalance, move, moved, inexact, start, started, stop, stopped, failed, adopted,
-    # refused, advice, sla, pause, switch, agent
+    # replicate, merge, separate, chain, quota, deadlines, rebalance, move, moved, inexact, audit, start, started, stop, stopped, failed,
+    # adopted, refused, advice, sla, pause, switch, agent
     kind: str
     text: str
     instance: int | None = None

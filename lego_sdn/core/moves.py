@@ -135,6 +135,10 @@ class Moving:
     def owned(self, instance: int, assignment: Mapping[int, int]) -> list[int]:
         return sorted(bucket for bucket, owner in assignment.items() if owner == instance)
 
+    def rows(self, one: Handover, marker: int) -> Ask:
+        """Hand the waiting packets over: with them the buckets are the new owner's."""
+        return Ask(one.old, "packets", "give_rows", (self.token, list(one.buckets), marker), one.new)
+
     def marker(self, attempt: int, kind: int) -> int:
         return (self.token * ATTEMPTS + attempt) * MARKER_KINDS + kind
 
@@ -146,6 +150,26 @@ class Moving:
             if instance in self.errors:
                 return f"instance {instance}: {self.errors[instance]}"
         return "the rules could not be changed"
+
+
+@dataclass(slots=True)
+class Copying(Moving):
+    """Not a move: one instance, `to`, that gets every packet from now on, is given a copy of every stream. Nobody's buckets change.
+
+    scored  buckets whose packets `to` scores
+    """
+
+    to: int = 0
+    scored: tuple[int, ...] = ()
+
+    @property
+    def handovers(self) -> tuple[Handover, ...]:
+        owners = sorted(set(self.after.values()))
+        return tuple(Handover(owner, self.to, tuple(self.owned(owner, self.after))) for owner in owners)
+
+    def rows(self, one: Handover, marker: int) -> Ask:
+        params = self.token, list(one.buckets), marker, list(self.scored)
+        return Ask(one.old, "packets", "copy_rows", params, one.new)
 
 
 def marker_frame(token: int) -> bytes:
@@ -267,11 +291,10 @@ def _hand_over(move: Moving, one: Handover, markers: Mapping[int, int], done: Ma
         return Moved(one, error=move.reason(one))
     taken = [bucket for other in done if other.new == one.new for bucket in other.buckets]
     owned = sorted({*move.owned(one.new, move.before), *taken})
-    buckets = list(one.buckets)
-    (streams,) = yield (Ask(one.old, "streams", "give_streams", (move.token, buckets, owned), one.new),)
+    (streams,) = yield (Ask(one.old, "streams", "give_streams", (move.token, list(one.buckets), owned), one.new),)
     if streams.error is not None:
         return Moved(one, error=streams.error)
-    (packets,) = yield (Ask(one.old, "packets", "give_rows", (move.token, buckets, markers[one.old]), one.new),)
+    (packets,) = yield (move.rows(one, markers[one.old]),)
     if packets.error is not None:
         return Moved(one, error=packets.error)
     return Moved(one, streams.value["bytes"], streams.value["records"], packets.value, evicted=streams.value.get("evicted", 0))

@@ -96,12 +96,14 @@ def failed(turn: Turn, event: RegrowFailed) -> None:
 
 
 def tell_lost(turn: Turn, member: Member, now: Arrangement) -> None:
-    """A replica whose process died is taken out by the agent: the others of its kind go on."""
+    """A replica whose process died is taken out by the agent, and the others of its kind go on; or somebody asked the agent for it."""
     change = turn.state.change
     changing = change is not None and change.action is not None and change.instance == member.instance
     lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks]
     if lost and not changing:
-        turn.note("failed", f"instance {member.instance} goes on without {', '.join(lost)}", member.instance)
+        died = now.died[len(member.arrangement.died) :]
+        why = "; ".join(died) or "its agent was asked to take it out"
+        turn.note("failed" if died else "stopped", f"instance {member.instance} goes on without {', '.join(lost)}: {why}", member.instance)
 
 
 def overdue(turn: Turn) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from lego_sdn.core.audit import TWIN, Twin
 from lego_sdn.core.bottleneck import Diagnosis
 from lego_sdn.core.brick_actions import Arrangement, BrickAction
 from lego_sdn.core.config import Config
@@ -122,6 +123,7 @@ class State:
     advice: str = ""
     costs: Costs | None = None
     sla: Kept = field(default_factory=Kept)
+    twin: Twin = field(default_factory=Twin)
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -134,8 +136,9 @@ class State:
 
     @property
     def ports(self) -> dict[int, int]:
-        """Instance -> OpenFlow port, of every instance that has one."""
-        return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None}
+        """Instance -> OpenFlow port, of every instance that has one, the auditor's twin among them."""
+        twin = {} if self.twin.ofport is None else {TWIN: self.twin.ofport}
+        return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None} | twin
 
 
 def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None) -> State:

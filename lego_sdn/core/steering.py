@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lego_sdn.core.audit import TWIN
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.rules import VLAN_PRESENT, Act, Cookie, Match, Rule, number, text
 
@@ -52,12 +53,14 @@ class Options:
 
     buckets  power of two; exact: shadows on
     forward  normal | drop | wires; wires: pairs of OpenFlow ports, both directions
+    sampled  buckets whose packets the auditor's twin scores; all others it takes as shadows
     """
 
     buckets: int = 64
     exact: bool = True
     forward: str = "normal"
     wires: tuple[tuple[int, int], ...] = ()
+    sampled: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class Change:
 def compile_rules(assignment: Mapping[int, int], ports: Mapping[int, int], options: Options) -> frozenset[Rule]:
     """All rules for `assignment` (bucket -> instance) with the instances behind `ports` (instance -> OpenFlow port).
 
-    A bucket without an owner, or whose owner has no port, goes to no instance; it is forwarded like any other.
+    A bucket without an owner, or whose owner has no port, goes to no instance; it is forwarded like any other. Where the auditor's twin
+    has a port, it gets every packet once.
     Raises SteeringError for a bucket or instance out of range.
     """
     _check(assignment, ports, options)
@@ -122,12 +126,14 @@ def _guard(ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
 def _own(owners: Mapping[int, int], ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
     """Source bucket -> owner's port. Packets without an owner go on too: the owner of their destination wants the shadow."""
     onward = SHADOW if options.exact else FORWARD
-    yield from _misses(OWN, onward)
+    shadowed = _copy(ports[TWIN]) if TWIN in ports else ()
+    yield from _misses(OWN, onward, shadowed)
     for family in FAMILIES:
         for bucket, owner in owners.items():
             cookie = Cookie(OWN, "owner", family.code, bucket, owner).encode()
             match = _bucket(family, family.source, bucket, options)
-            yield Rule(OWN, _priority(family), match, (Act("output", ports[owner]),), onward, cookie, metadata=owner)
+            twice = (Act("output", ports[TWIN]),) if TWIN in ports and bucket in options.sampled else shadowed
+            yield Rule(OWN, _priority(family), match, (Act("output", ports[owner]), *twice), onward, cookie, metadata=owner)
 
 
 def _shadow(owners: Mapping[int, int], ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
@@ -148,12 +154,12 @@ def _copy(port: int) -> tuple[Act, ...]:
     return *tag, Act("output", port), Act("pop_vlan")
 
 
-def _misses(table: int, onward: int) -> Iterator[Rule]:
+def _misses(table: int, onward: int, actions: tuple[Act, ...] = ()) -> Iterator[Rule]:
     for family in FAMILIES:
         if family.eth_type:
             cookie = Cookie(table, "base", family.code).encode()
-            yield Rule(table, P_FAMILY, (Match("eth_type", family.eth_type),), goto=onward, cookie=cookie)
-    yield Rule(table, P_MISS, goto=onward, cookie=Cookie(table, "base").encode())
+            yield Rule(table, P_FAMILY, (Match("eth_type", family.eth_type),), actions, onward, cookie)
+    yield Rule(table, P_MISS, (), actions, onward, Cookie(table, "base").encode())
 
 
 def _priority(family: Family) -> int:

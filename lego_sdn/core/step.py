@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lego_sdn.core import changes, regrow
+from lego_sdn.core import changes, regrow, twin
 from lego_sdn.core.brick_actions import RegrowFailed, Regrown
 from lego_sdn.core.commands import command
 from lego_sdn.core.events import (
@@ -47,8 +47,11 @@ DRAIN_GRACE_S = 5.0  # on top of the drain's own deadline
 def step(state: State, event: Event, now: float) -> tuple[State, tuple[Action, ...]]:
     """The state after `event`, seen at `now` (monotonic seconds), and what to do, in order."""
     turn = Turn(state, now)
-    HANDLERS[type(event)](turn, event)
+    about = twin.take(turn, event)
+    if about is not None:
+        HANDLERS[type(about)](turn, about)
     _keep_minimum(turn)
+    twin.advance(turn)
     changes.advance(turn)
     return turn.state, tuple(turn.actions)
 

@@ -165,6 +165,8 @@ def test_what_is_no_bucket_is_named(controller, words):
     with pytest.raises(LegoError, match="wanted"):
         run(control.move, "--to", "1", "--rest", controller, "--", *words)
     assert Controller.asked == []
+
+
 def test_an_instance_alone_says_not_what_to_replicate(controller):
     done = CliRunner().invoke(control.replicate, ["--instance", "2", "--rest", controller], env={"LEGO_CONFIG": None})
     assert done.exit_code == 2

@@ -168,12 +168,17 @@ def test_an_instance_that_dies_while_its_brick_is_replicated():
     assert len(made.state.running) == 1
 
 
-def test_a_replica_that_the_agent_took_out_is_told_and_replaced():
+@pytest.mark.parametrize(
+    ("died", "kind", "why"),
+    [(("its process was killed",), "failed", "its process was killed"), ((), "stopped", "its agent was asked to take it out")],
+)
+def test_a_replica_that_the_agent_took_out_is_told_and_replaced(died, kind, why):
     made = world(offered=300.0).run(20)
     assert done(made) == [StartReplica(1, LEARNING)]
     made.host.regrow(StopReplica(1, f"{LEARNING}-1"))
-    made.happen(AgentUp(made.host.running(), 2.0))
-    assert made.notes("failed")[-1].text == f"instance 1 goes on without {LEARNING}-1"
+    (running,) = made.host.running()
+    made.happen(AgentUp((replace(running, arrangement=replace(running.arrangement, died=died)),), 2.0))
+    assert made.notes(kind)[-1].text == f"instance 1 goes on without {LEARNING}-1: {why}"
     made.run(20)
     assert done(made) == [StartReplica(1, LEARNING)] * 2
 

@@ -25,7 +25,7 @@ def test_a_configuration_survives_the_way_through_plain_maps():
 @pytest.mark.parametrize(
     ("data", "key", "says"),
     [
-        ({"buckts": 1}, "buckts", "wanted a key that exists (agent_socket, buckets,"),
+        ({"buckts": 1}, "buckts", "wanted a key that exists (agent_socket, audit, buckets,"),
         ({"buckets": 63}, "buckets", "wanted a power of two from 1 to 4096, found 63"),
         ({"buckets": True}, "buckets", "found True"),
         ({"exact": 1}, "exact", "wanted true or false, found 1"),

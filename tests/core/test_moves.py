@@ -25,7 +25,15 @@ from lego_sdn.core.state import fresh
 from lego_sdn.core.step import step
 
 BEFORE, AFTER = {0: 1, 1: 1, 2: 2, 3: 2}, {0: 1, 1: 3, 2: 3, 3: 1}
-VALUES = {"hold": 40, "cut": True, "consumed": True, "give_streams": {"bytes": 10, "records": 2}, "give_rows": 5, "release": {"held": 7}}
+VALUES = {
+    "hold": 40,
+    "cut": True,
+    "consumed": True,
+    "give_streams": {"bytes": 10, "records": 2},
+    "give_rows": 5,
+    "copy_rows": 5,
+    "release": {"held": 7},
+}
 
 
 def moving(before=BEFORE, after=AFTER, running=(1, 2, 3)) -> Moving:

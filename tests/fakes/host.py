@@ -114,7 +114,7 @@ def fake_host(**options) -> Iterator[FakeHost]:
             if host.child is not None and host.child.poll() is None:
                 host.end()
             if host.left():  # killed: as `lego down` would
-                from lego_sdn.system import clear_agent
+                from lego_sdn.take_down import clear_agent
 
                 clear_agent(host.folder)
         assert host.left() == [], host.log()

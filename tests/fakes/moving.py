@@ -30,6 +30,7 @@ from lego_sdn.core import moves
 from lego_sdn.core.errors import LegoError
 
 BATCH = 32
+COPIED = -1  # among rules: not a bucket but every packet, and to whom
 
 
 class Wire(PacketRing):
@@ -151,6 +152,10 @@ class World:
         self.lose_markers = 0.0
         self.pace = 60
         self.refuse: dict[tuple[int, str], str] = {}  # (instance, method) -> it fails
+        self.fatal: tuple[str, int] | None = None  # at the first call of this method this instance dies
+        self.dead: set[int] = set()
+        self.twin: int | None = None
+        self.scored: tuple[int, ...] = ()  # buckets, by the twin
 
     # ---- traffic ----
     def send(self, count: int) -> None:
@@ -163,8 +168,11 @@ class World:
             self.now_ns += int(self.random.integers(0, 400_000))
             self.some_work()
 
+    def alive(self) -> list[Instance]:
+        return [instance for number, instance in self.instances.items() if number not in self.dead]
+
     def some_work(self) -> None:
-        for instance in self.instances.values():
+        for instance in self.alive():
             if self.random.random() < 0.5:
                 instance.work(int(self.random.integers(0, 4)))
             if self.random.random() < 0.5:
@@ -181,6 +189,8 @@ class World:
                 self._deliver(own, self.packets[i], 0)
                 if other != own:
                     self._deliver(other, self.packets[i], SHADOW)
+                if COPIED in rules:
+                    self._deliver(rules[COPIED], self.packets[i], 0 if flow[0] in self.scored else SHADOW)
 
     def _deliver(self, instance: int, packet: np.void, flag: int) -> None:
         row = np.array([packet], PACKET)
@@ -190,15 +200,30 @@ class World:
     # ---- moves ----
     def move(self, after: dict[int, int], stop_after: int | None = None) -> tuple[moves.Moved, ...]:
         """`stop_after`: the mover dies after so many steps."""
-        before = dict(self.rules if self.owners is None else self.owners)
-        plan = moves.Moving(next(self.tokens), before, after, frozenset(self.instances))
-        steps, answer = moves.carry_out(plan), None
+        plan = moves.Moving(next(self.tokens), self._owners(), after, frozenset(self.instances) - self.dead)
+        return self._carry_out(plan, stop_after)
+
+    def copy(self, scored: tuple[int, ...]) -> int:
+        """Give the auditor's twin every stream, for the first time or again; the stamp after which it has them."""
+        if self.twin is None:
+            self.twin, self.scored = max(self.instances) + 1, scored
+            self.instances[self.twin] = Instance(self.twin, self.buckets, True, "kitsune115")
+        plan = moves.Copying(next(self.tokens), self._owners(), self._owners(), frozenset(self.instances), to=self.twin, scored=scored)
+        assert all(one.error is None for one in self._carry_out(plan))
+        assert plan.cut is not None
+        return plan.cut
+
+    def _owners(self) -> dict[int, int]:
+        return {bucket: owner for bucket, owner in (self.rules if self.owners is None else self.owners).items() if bucket != COPIED}
+
+    def _carry_out(self, plan: moves.Moving, stop_after: int | None = None) -> tuple[moves.Moved, ...]:
+        steps, answer, after = moves.carry_out(plan), None, dict(plan.after)
         for count in range(10**6):
             try:
                 step = steps.send(answer)
             except StopIteration as end:
                 self.moved += end.value
-                self.owners = dict(after)
+                self.owners = after
                 return end.value
             if count == stop_after:
                 return ()
@@ -238,11 +263,22 @@ class World:
         instance = self.instances[number]
         if (number, method) in self.refuse:
             raise Unreachable(self.refuse[number, method])
-        return instance.handlers[method](*params)
+        if self.fatal is not None and self.fatal[0] == method:
+            self.dead.add(self.fatal[1])
+            self.fatal = None
+            asked_or_asks = number in self.dead or method.startswith("take_")
+            if asked_or_asks and self.random.random() < 0.5:  # what it was asked, or asks another one, may have been done or not
+                raise Unreachable("an instance died")
+        elif number in self.dead:
+            raise Unreachable("it is dead")
+        value = instance.handlers[method](*params)
+        if number in self.dead:
+            raise Unreachable("it died")
+        return value
 
     def _change_rules(self, after: dict[int, int]) -> None:
         """New flows follow the new rules at once, cached ones one after the other."""
-        self.rules = dict(after)
+        self.rules = dict(after) if self.twin is None else {**after, COPIED: self.twin}
         stale = [flow for flow, rules in self.cached.items() if rules != self.rules]
         for at in self.random.permutation(len(stale)):
             if self.random.random() < 0.3:
@@ -255,11 +291,11 @@ class World:
         self.send(len(self.packets))
         for _ in range(8):
             self.now_ns += 2 * PATIENCE_NS
-            for instance in self.instances.values():
+            for instance in self.alive():
                 instance.work(10**6)
                 instance.catch_up(10**6)
         found: dict[int, np.ndarray] = {}
-        for instance in self.instances.values():
+        for instance in (one for number, one in self.instances.items() if number != self.twin):
             for seq, row in instance.features:
                 assert seq not in found, f"packet {seq} is scored twice"
                 found[seq] = row

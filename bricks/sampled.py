@@ -1,0 +1,41 @@
+"""The latest scores of some buckets' sources, kept for an auditor who compares them with those of another instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from bricks.base import Batch
+from bricks.held import bucket, chosen_of
+from bricks.scores import SCORE, records_of
+
+KEPT = 1 << 16  # scores
+AT_ONCE = 1 << 14  # scores of one answer
+
+
+class Sampled:
+    """A ring of SCORE records; `append` is a tap before the last brick."""
+
+    def __init__(self, buckets: Iterable[int], of: int, kept: int = KEPT) -> None:
+        self._chosen = chosen_of(buckets, of)
+        self._rows = np.empty(kept, SCORE)
+        self.count = 0
+
+    def append(self, batch: Batch) -> None:
+        """Keep the scores of the packets whose sources are in the buckets."""
+        ours = self._chosen[bucket(batch.head, self._chosen, "src")]
+        if not ours.any():
+            return
+        rows = records_of(batch)[ours][-len(self._rows) :]
+        self.count += int(np.count_nonzero(ours))
+        self._rows[(self.count - len(rows) + np.arange(len(rows))) % len(self._rows)] = rows
+
+    def since(self, number: int) -> dict[str, Any]:
+        """Scores from this number on, oldest first: {"next": the number after the last of them, "missed": how many are forgotten,
+        "more": whether there are more, "records": SCORE records}."""
+        first = max(number, self.count - len(self._rows), 0)
+        last = max(first, min(self.count, first + AT_ONCE))
+        records = self._rows[np.arange(first, last) % len(self._rows)].tobytes()
+        return {"next": last, "missed": first - number, "more": last < self.count, "records": records}

@@ -1,0 +1,137 @@
+"""Instances that outlive their agent: what the journal keeps of them, and how the agent after it takes them over.
+
+Brick processes go on without an agent. One that comes after a crash ends only what is not whole: no packet of the others waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from lego_sdn import leftovers
+from lego_sdn.adapters import netns, processes
+from lego_sdn.adapters.journal import Journal, Thing
+from lego_sdn.adapters.ovs import Ovs
+from lego_sdn.adapters.processes import Process
+from lego_sdn.brick_processes import Host
+from lego_sdn.core.errors import LegoError
+from lego_sdn.instance import Instance
+from lego_sdn.instance_spec import InstanceSpec
+from lego_sdn.wiring import Ring, Wiring
+
+LOG = logging.getLogger(__name__)
+KIND = "instance"
+BRIDGES = ("bridge", "bridge-settings")
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """An instance all of whose parts are still there: what the journal says of it. cpu: quota of a new process, and `quotas` by process."""
+
+    spec: InstanceSpec
+    wiring: Wiring
+    ofport: int
+    cpu: dict[str, Any]
+    deadlines: dict[str, float]
+    things: list[Thing]
+    processes: dict[str, Process]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an agent finds of the one before. run: its mark, under which this one goes on; None: nothing of it is taken over.
+
+    things  that are taken over and belong to no instance: the bridge, the mark
+    """
+
+    run: str | None = None
+    survivors: list[Survivor] = field(default_factory=list)
+    things: list[Thing] = field(default_factory=list)
+
+    @property
+    def kept(self) -> list[Thing]:
+        return self.things + [thing for one in self.survivors for thing in one.things]
+
+
+def write_down(instance: Instance) -> None:
+    """Keep in the journal how an instance is made up, if that has changed."""
+    wiring = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(instance.wiring).items()}
+    running = instance.processes
+    record = {"spec": asdict(instance.spec), "wiring": wiring, "ofport": instance.ofport, "deadlines": dict(running.deadlines)}
+    record["cpu"] = {"quota": running.quota, "quotas": dict(running.quotas)}
+    name, things = str(instance.spec.instance), instance.belongings.things
+    there = next((thing for thing in things if thing.kind == KIND), None)
+    if there is None or any(there.detail.get(key) != value for key, value in record.items()):
+        if there is not None:
+            things.remove(there)
+        instance.belongings.note(KIND, name, **record)
+
+
+def look_for(journal: Journal, bridge: str) -> Found:
+    """Instances of a killed agent that are whole and behind a port of this bridge."""
+    records = [thing for thing in journal.things if thing.kind == KIND]
+    runs = {thing.run for thing in records}
+    shared = [thing for thing in journal.things if thing.kind in (*BRIDGES, "marked") and thing.run in runs]
+    if len(runs) != 1 or not any(thing.kind in BRIDGES and thing.name == bridge for thing in shared):
+        return Found()
+    run = runs.pop()
+    ovs = Ovs(run)
+    ports = set(ovs.marked("Port")) if ovs.is_running() and ovs.bridge_exists(bridge) else set()
+    survivors = [one for one in (_survivor(journal, record, ports) for record in records) if one is not None]
+    return Found(run, survivors, shared) if survivors else Found()
+
+
+def _survivor(journal: Journal, record: Thing, ports: set[str]) -> Survivor | None:
+    """None if a part of it is gone, or it was being changed when the agent died."""
+    things = [thing for thing in journal.things if thing.detail.get("owner") == record.name and thing.run == record.run]
+    try:
+        spec, wiring = InstanceSpec.parse(record.detail["spec"]), _wiring(record.detail["wiring"])
+    except (LegoError, KeyError, TypeError) as error:
+        LOG.warning("instance %s cannot be taken over: the journal does not say how it is made up: %s", record.name, error)
+        return None
+    running = {thing.detail["of"]: Process(int(thing.name), thing.detail["start"]) for thing in things if thing.kind == "process"}
+    lacking = [f"process {name}" for name in sorted(set(running) ^ set(wiring.processes))]
+    lacking += [f"process {name}" for name, process in running.items() if not process.is_alive()]
+    lacking += [f"{thing.kind} {thing.name}" for thing in things if (thing.kind in THERE and not THERE[thing.kind](thing.name))]
+    lacking += [f"port {thing.name}" for thing in things if thing.kind == "port" and thing.name not in ports]
+    if lacking:
+        LOG.warning("instance %s cannot be taken over: %s", record.name, ", ".join(lacking))
+        return None
+    detail = record.detail
+    return Survivor(spec, wiring, detail["ofport"], detail["cpu"], detail["deadlines"], things, running)
+
+
+THERE: dict[str, Callable[[str], bool]] = {"namespace": netns.exists, "veth": netns.link_exists}
+
+
+def _wiring(data: dict[str, Any]) -> Wiring:
+    """As `asdict` and the journal made it plain."""
+    sets = {item.name: frozenset(data[item.name]) for item in fields(Wiring) if isinstance(item.default, frozenset) and item.name in data}
+    made = {name: tuple(bricks) for name, bricks in data["processes"].items()}
+    rings = tuple(Ring(**ring) for ring in data["rings"])
+    return Wiring(**data | sets | {"kinds": tuple(data["kinds"]), "processes": made, "rings": rings})
+
+
+def clear_rest(journal: Journal, found: Found) -> list[Thing]:
+    """Remove everything in the journal that is not taken over, processes that it does not name among it; returns what that was."""
+    kept = set(found.kept)
+    rest = [thing for thing in journal.things if thing not in kept]
+    if found.run is not None:
+        go_on = {process for one in found.survivors for process in one.processes.values()}
+        processes.end((process for process in processes.marked(found.run) if process not in go_on), leftovers.PATIENCE_S)
+    leftovers.remove(journal, rest)
+    return rest
+
+
+def take_over(host: Host, survivor: Survivor, kinds: tuple[str, ...]) -> Instance:
+    """The instance, as if this agent had started it."""
+    instance = Instance(host, survivor.spec, kinds)
+    instance.wiring, instance.ofport = survivor.wiring, survivor.ofport
+    instance.belongings.things = list(survivor.things)
+    for name, process in survivor.processes.items():
+        instance.processes.take_over(name, process)
+    instance.processes.quota, instance.processes.quotas = survivor.cpu["quota"], dict(survivor.cpu["quotas"])
+    instance.processes.deadlines = dict(survivor.deadlines)
+    return instance

@@ -1,0 +1,47 @@
+"""An instance that dies at any call of a move: what it held is lost with it, nothing else, and nobody else's scores change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bricks.feature_quantization import extract
+from bricks.packets import bucket_of
+from tests.bricks.test_moves import BUCKETS, talk
+from tests.fakes.moving import World
+
+CALLS = ["hold", "cut", "settled", "consumed", "give_streams", "take_streams", "give_rows", "take_rows", "release"]
+OLD, NEW, OTHER = 1, 2, 3
+BEFORE = {0: OLD, 1: OLD, 2: OLD, 3: NEW, 4: NEW, 5: OTHER, 6: OTHER, 7: OTHER}
+AFTER = BEFORE | {0: NEW, 1: NEW, 5: OLD}  # 5 goes the other way: both are givers and takers
+
+
+def owned(instance: int) -> set[int]:
+    """Buckets that it has before or after the move."""
+    return {bucket for owners in (BEFORE, AFTER) for bucket, owner in owners.items() if owner == instance}
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("victim", [OLD, NEW], ids=["old owner", "new owner"])
+@pytest.mark.parametrize("method", CALLS)
+def test_an_instance_that_dies_at_any_call(method, victim, seed, monkeypatch):
+    packets = talk(seed)
+    world = World(packets, BEFORE, seed).patch(monkeypatch)
+    world.send(700)
+    world.fatal = (method, victim)
+    moved = world.move(AFTER)
+    assert victim in world.dead
+    assert all(victim in (one.handover.old, one.handover.new) for one in moved if one.error)
+    heirs = [instance for instance in (OLD, NEW, OTHER) if instance != victim]
+    now = {bucket: heirs[bucket % 2] if owner == victim else owner for bucket, owner in AFTER.items()}
+    lost = world.move(now)  # as the controller does when it hears of the death
+    assert {one.error for one in lost if one.handover.old == victim} == {f"instance {victim} does not run"}
+    end = world.at
+    world.send(500)
+    found, unsplit = world.finish(), extract(packets)  # `finish` finds no packet scored twice
+    sources = bucket_of(packets, BUCKETS).astype(int)
+    missing = [seq for seq in range(len(packets)) if seq not in found]
+    assert {int(sources[seq]) for seq in missing} <= owned(victim)
+    assert all(seq < end for seq in missing), "after the rules follow, nothing is lost any more"
+    others = np.flatnonzero(~np.isin(sources, list(owned(victim))))
+    assert [seq for seq in others.tolist() if found[seq].tobytes() != unsplit[seq].tobytes()] == []
