@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lego_sdn.core.brick_actions import BrickAction, Chain, Separate, SetQuota, StartReplica, StopReplica
