@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lego_sdn.adapters import netns
+from lego_sdn.adapters import netns, unixctl
 from lego_sdn.adapters.ovs import Bridge, Ovs
 from lego_sdn.core.errors import HostError
 
@@ -153,12 +153,12 @@ def test_hosts_with_bridges_on_two_datapaths_empty_the_cache(monkeypatch):
     """`revalidator/wait` refuses there; the cache is emptied instead."""
     calls = []
 
-    def run(command, **_):
-        calls.append(command[-1])
-        refused = command[-1] == "revalidator/wait"
-        return subprocess.CompletedProcess(command, int(refused), "", "can't wait on multiple udpifs.\n" if refused else "")
+    def ask(command, **_):
+        calls.append(command)
+        if command == "revalidator/wait":
+            raise unixctl.Refused("ovs-vswitchd refuses revalidator/wait: can't wait on multiple udpifs.")
 
-    monkeypatch.setattr("subprocess.run", run)
+    monkeypatch.setattr(unixctl, "ask", ask)
     assert Ovs("r").flush_cache() >= 0
     assert calls == ["revalidator/wait", "revalidator/purge"]
 

@@ -167,7 +167,7 @@ def test_an_impossible_pace_is_refused(wrong, says):
 
 
 def test_one_pace_only():
-    with pytest.raises(ConfigError, match="not both"):
+    with pytest.raises(ConfigError, match="not two of them"):
         Pace(pps=1, speed=1)
 
 
