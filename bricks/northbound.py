@@ -13,6 +13,7 @@ from lego_sdn.core.errors import BrickError
 from lego_sdn.core.keys import are_amounts
 
 CAPTURE = ("received", "kernel_drops", "queue", "shadows", "gaps", "repeats", "reordered")
+HELD = ("holds_expired", "expired", "held_dropped", "held_shadows_dropped")  # of a source whose packets may have to wait
 
 
 class Northbound:
@@ -38,7 +39,7 @@ class Northbound:
             "uptime_s": now - self._began,
             "cpu_s": time.process_time(),
             "rss_bytes": _resident_bytes(),
-            "capture": capture and {name: capture[name] for name in CAPTURE},
+            "capture": capture and {name: capture[name] for name in (*CAPTURE, *HELD) if name in capture or name in CAPTURE},
             "bricks": [stage.report() for stage in process.stages],
         }
 

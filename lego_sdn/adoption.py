@@ -17,12 +17,12 @@ from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
 from lego_sdn.brick_processes import Host
 from lego_sdn.core.errors import LegoError
-from lego_sdn.instance import Instance
+from lego_sdn.instance import MADE_UP, Instance
 from lego_sdn.instance_spec import InstanceSpec
 from lego_sdn.wiring import Ring, Wiring
 
 LOG = logging.getLogger(__name__)
-KIND = "instance"
+KIND = MADE_UP
 BRIDGES = ("bridge", "bridge-settings")
 
 
@@ -87,7 +87,9 @@ def _survivor(journal: Journal, record: Thing, ports: set[str]) -> Survivor | No
     """None if a part of it is gone, or it was being changed when the agent died."""
     things = [thing for thing in journal.things if thing.detail.get("owner") == record.name and thing.run == record.run]
     try:
-        spec, wiring = InstanceSpec.parse(record.detail["spec"]), _wiring(record.detail["wiring"])
+        detail = record.detail
+        spec, wiring = InstanceSpec.parse(detail["spec"]), _wiring(detail["wiring"])
+        rest = detail["ofport"], detail["cpu"], detail["deadlines"]
     except (LegoError, KeyError, TypeError) as error:
         LOG.warning("instance %s cannot be taken over: the journal does not say how it is made up: %s", record.name, error)
         return None
@@ -99,8 +101,7 @@ def _survivor(journal: Journal, record: Thing, ports: set[str]) -> Survivor | No
     if lacking:
         LOG.warning("instance %s cannot be taken over: %s", record.name, ", ".join(lacking))
         return None
-    detail = record.detail
-    return Survivor(spec, wiring, detail["ofport"], detail["cpu"], detail["deadlines"], things, running)
+    return Survivor(spec, wiring, *rest, things, running)
 
 
 THERE: dict[str, Callable[[str], bool]] = {"namespace": netns.exists, "veth": netns.link_exists}

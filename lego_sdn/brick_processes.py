@@ -179,9 +179,6 @@ class BrickProcesses:
             self.groups[process] = self.belongings.make("cgroup", name, lambda: self.host.cgroups.create(name), of=process)
         return self.groups[process]
 
-    def _socket(self, name: str) -> str:
-        return str(self.host.run_dir / f"i{name}.sock")
-
     def _log(self, name: str) -> Path:
         return self.host.run_dir / f"i{name}.log"
 

@@ -17,6 +17,7 @@ from lego_sdn.rewiring import Rewiring
 from lego_sdn.wiring import Wiring, lay_out
 
 LOG = logging.getLogger(__name__)
+MADE_UP = "instance"  # kind of the journal's note of how an instance is made up; without one no later agent takes it over
 
 
 class Instance:
@@ -104,6 +105,7 @@ class Instance:
 
     def _rewire(self, new: Wiring, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
         """To another wiring; what has been made for it keeps its name, also if it cannot be had."""
+        self.belongings.remove([thing for thing in self.belongings.things if thing.kind == MADE_UP])  # it holds again after the change
         change = Rewiring(self.processes, self.wiring, new, dead)
         try:
             change.carry_out(cores)

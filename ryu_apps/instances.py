@@ -40,6 +40,7 @@ ASK_S = 1.0  # between two questions to the agent
 def spec(config: Config, instance: int) -> dict[str, Any]:
     """What the agent is told to start, as the configuration says."""
     own, capture = config.instance, config.capture
+    holders = config.scaling.max_instances if instance == TWIN else 1  # the twin holds what all the others hold together
     return {
         "instance": instance,
         "nf": config.nf,
@@ -50,7 +51,7 @@ def spec(config: Config, instance: int) -> dict[str, Any]:
         "stamps": capture.stamps,
         "buckets": config.buckets,
         "batch": own.batch,
-        "limits": {"streams": own.streams},
+        "limits": {"streams": own.streams * holders},
         "capture": {"blocks": capture.blocks, "block_bytes": capture.block_bytes, "timeout_ms": capture.timeout_ms},
         "threshold": math.inf if instance == TWIN else own.threshold,  # the twin raises no alerts
         "slow_us": dict(own.slow_us),
@@ -219,7 +220,7 @@ class Instances(app_manager.RyuApp):
                     report = Report.parse(brick.call("drain", action.deadline_ms, timeout=action.deadline_ms / 1000 + 2.0))
                 clean = clean and not report.queued
             except LegoError as error:
-                if not is_gone(process, self.address):  # else it was a replica, and drained when it was merged
+                if not is_gone(process, self.shared.config.agent):  # else it was a replica, and drained when it was merged
                     LOG.warning("process %s was not drained: %s", process.process, error)
                     clean = False
         self.shared.put(Drained(action.instance, clean))

@@ -77,6 +77,9 @@ class Mover:
     def steer(self, steer: Steer) -> Steered:
         """Put an assignment into force."""
         if steer.keep or not self.shared.config.exact:
+            if not steer.keep and self.owners is None:
+                self._end_left(steer)
+                self.owners = steer.assignment
             return Steered(steer.version, self._rules.change(steer))
         self.twinning.before(steer, self.owners or {})
         done = self._first(steer) if self.owners is None else self._steer(steer, self.owners)
@@ -89,6 +92,7 @@ class Mover:
         """
         left, owners = self._left()
         if not left:
+            self._end_left(steer)
             return self._steer(steer, owners)
         self.shared.note(Note("move", "a move of buckets was begun and not ended before this controller started: it is finished now"))
         meant = left[-1].after
@@ -99,6 +103,12 @@ class Mover:
             self.ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))  # the others
         then = self._steer(steer, owners if self.owners is None else self.owners)
         return Steered(steer.version, then.error, first.moved + then.moved, first.ms + then.ms, first.held + then.held)
+
+    def _end_left(self, steer: Steer) -> None:
+        """Moves that a controller before this one began, and that cannot be finished: nobody waits for them any longer."""
+        for intent in self.shared.store.open_moves():
+            self.ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))
+            self._journal(lambda store, token=intent.token: store.end_move(token))
 
     def _alive(self, steer: Steer) -> frozenset[int]:
         return frozenset(process.instance for process in self.shared.observed.processes.values()) & set(steer.ports)
@@ -207,7 +217,7 @@ class Mover:
             values = [self._call(process, ask.method, params, timeout) for process in self._processes(ask.instance, ask.part)]
         except LegoError as error:
             return Answer(error=str(error))
-        return Answer(values[0])
+        return Answer(values[0]) if values else Answer(error=f"instance {ask.instance} has no process that takes packets or has streams")
 
     def _hold(self, ask: Ask) -> int:
         """Hold; and learn which process takes the packets, and which has the streams."""
@@ -278,7 +288,7 @@ class Mover:
         return left, owners
 
     def _taken(self, instance: int, token: int) -> list[int]:
-        for process in self.shared.observed.processes.values():
+        for process in list(self.shared.observed.processes.values()):  # which may change while one answers
             if process.instance == instance:
                 try:
                     taken = self._call(process, "taken", [token], ANSWER_S)

@@ -49,7 +49,7 @@ def test_instances_go_on_under_the_next_agent(host):
     assert [calls(process) for process in before[0]["processes"]] == [[]], "nobody disturbed it"
     assert agent.call("start_instance", before[0]["spec"]) == before[0]
     assert agent.call("set_quota", 1, None)
-    assert agent.call("stop_replica", 2, f"{NETWORK}-1")["calls"][-1] == ["drain"]
+    assert agent.call("stop_replica", 2, f"{NETWORK}-1")["report"]["calls"][-1] == ["drain"]
     assert agent.call("start_replica", 2, NETWORK)["process"]["process"] == "2-g", "no name is used twice"
     start(host, agent, 3)
     assert len(agent.call("stop_instance", 2, 100)["reports"]) == 6

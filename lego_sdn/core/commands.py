@@ -95,7 +95,7 @@ def _move(state: State, event: Command, now: float) -> str | None:
     wrong = sorted(bucket for bucket in targets if not 0 <= bucket < state.config.buckets)
     if wrong or not targets:
         return f"wanted buckets from 0 to {state.config.buckets - 1}, found {wrong}"
-    return lacking_room(state, targets)
+    return lacking_room(state, targets) if state.config.exact else None
 
 
 def _leaving(state: State, event: Command) -> int:
