@@ -59,9 +59,11 @@ def take_census(paths: Iterable[str | Path], layout: str, bounds: tuple[int, int
     streams, buckets = bounds
     summary, brick = Summary(), FeatureQuantization(0, layout, streams)
     packets: Counter[Pair] = Counter()
+    size = 0
     for rows in read_blocks(paths, summary):
         packets += count_packets(rows, buckets)
+        size += int(rows["length"].sum())
         brick.process(Batch(rows))
         progress(len(rows))
     note_evictions(brick.counters, summary)
-    return Talk(buckets, packets, count_streams(brick.state, buckets)), summary.warnings
+    return Talk(buckets, packets, count_streams(brick.state, buckets), size / summary.packets), summary.warnings

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.plan_hosts import HostType
 from lego_sdn.core.errors import LegoError
 
 if TYPE_CHECKING:
+    from lego_sdn.core.cost import Costs
+    from lego_sdn.core.placement import Host
+    from lego_sdn.core.sites import Sites
     from lego_sdn.core.whatif import Outcome, Prices, Talk
 
 BY_HASH, BY_TALK = "hashing", "talkers"
@@ -27,13 +31,16 @@ class Wanted:
 
     captures: tuple[Path, ...]
     instances: tuple[int, ...]
-    layout: str
+    model: Path | None
+    layout: str | None
     streams: int
     buckets: int
-    shadow_cost: float
+    shadow_cost: float | None
     no_shadow: bool
     method: str | None
     out: Path | None
+    hosts: tuple[Host, ...]
+    pps: float | None
 
     def __post_init__(self) -> None:
         if self.buckets & (self.buckets - 1):
@@ -45,6 +52,23 @@ class Wanted:
                 )
         if self.out is not None and len(self.instances) != 1:
             raise LegoError(f"--out writes one assignment: name one number of instances, not {len(self.instances)}")
+        names = [host.name for host in self.hosts]
+        if len(set(names)) != len(names):
+            raise LegoError(f"--host: wanted each host once, found {', '.join(names)}")
+        if bool(self.hosts) != (self.pps is not None):
+            raise LegoError("--host and --pps go together: hosts, and the packets/s that are to be taken on them")
+        if self.hosts and self.model is None:
+            raise LegoError("--host wants --model: what a placement rests on is the costs that `lego profile CAPTURE --model MODEL` stores")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a plan rests on. `source`: where the cost of a shadow is from."""
+
+    layout: str
+    costs: Costs | None
+    shadow_cost: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,15 @@ class Planned:
 
     method: str
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the captures say, the splits, and the placement if hosts were named."""
+
+    talk: Talk
+    rows: list[Planned]
+    sites: Sites | None
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
@@ -65,10 +98,11 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
 @click.command("plan", short_help="Predict what a split of a capture's traffic would do, and whether it pays.")
 @click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--instances", default="2,4,8", show_default=True, callback=_numbers, help="Numbers of instances to look at.")
-@click.option("--layout", type=click.Choice(["kitsune115", "kitsunepy100"]), default="kitsune115", show_default=True, help="Features.")
+@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Whose costs, by 'lego profile', are used.")
+@click.option("--layout", type=click.Choice(["kitsune115", "kitsunepy100"]), help="Features.  [default: the model's, else kitsune115]")
 @click.option("--streams", type=click.IntRange(1024), default=200_000, show_default=True, help="Bound of an instance's state.")
 @click.option("--buckets", type=click.IntRange(1, 4096), default=64, show_default=True, help="Classes of sources that ownership is about.")
-@click.option("--shadow-cost", type=click.FloatRange(0, 1), help="Cost of a shadow by that of a packet.  [default: 0.25]")
+@click.option("--shadow-cost", type=click.FloatRange(0, 1), help="Cost of a shadow by that of a packet.  [default: the model's, else 0.25]")
 @click.option("--no-shadow", is_flag=True, help="Send no shadows (approximate).")
 @click.option("--method", type=click.Choice(METHODS), help="Only this one.  [default: both]")
 @click.option(
@@ -76,19 +110,24 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the assignment with the higher gain, for 'lego move --assignment'.",
 )
+@click.option("--host", "hosts", type=HostType(), multiple=True, help="Where bricks may run; the first is where packets come. Repeatable.")
+@click.option("--pps", type=click.FloatRange(0, min_open=True), help="Packets/s that are to be taken on these hosts.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan(as_json: bool, shadow_cost: float | None, **given: Any) -> None:
+def plan(as_json: bool, **given: Any) -> None:
     """Predict, from CAPTURE (several: one time line), what going from one instance to more would do: load of each, shadows for each packet,
     state to move (as it is at the end of the capture), rule changes, and how much more traffic can be carried.
 
     "hashing" is what the controller does by itself; "talkers" puts buckets together that talk with each other, by cutting the graph of
     buckets (METIS). A split pays if it brings half of what it would bring if load could be divided at will and copies cost nothing.
-    """
-    from lego_sdn.core.whatif import SHADOW_SHARE
 
-    wanted = Wanted(shadow_cost=SHADOW_SHARE if shadow_cost is None else shadow_cost, **given)
-    talk, prices, warnings = _talk(wanted), _prices(wanted), []
+    With --host and --pps: where the bricks would run at that rate, by the costs stored with --model, and, where the first host cannot have
+    them all, how an instance there would grow onto another one, at what cost.
+    """
+    wanted = Wanted(**given)
+    basis = _basis(wanted)
+    talk, prices, warnings = _talk(wanted, basis.layout), _prices(wanted, basis), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
+    found = Found(talk, rows, _sites(wanted, basis, talk))
     if wanted.out is not None:
         from lego_sdn.adapters.assignment import write_assignment
 
@@ -96,30 +135,62 @@ def plan(as_json: bool, shadow_cost: float | None, **given: Any) -> None:
         write_assignment(wanted.out, [owner for owner in best.outcome.owners if owner is not None])
         warnings.append(f"{wanted.out} has the assignment by {best.method}")
     if as_json:
-        click.echo(json.dumps(_facts(wanted, talk, rows)))
+        click.echo(json.dumps(_facts(wanted, basis, found)))
     else:
-        _show(talk, rows)
+        _show(wanted, basis, found)
         for line in warnings:
             click.echo(line)
 
 
-def _talk(wanted: Wanted) -> Talk:
+def _basis(wanted: Wanted) -> Basis:
+    """Costs are of the model; what the command line says of a shadow goes before what was measured."""
+    from lego_sdn.adapters import costfile
+    from lego_sdn.core.capacity import shadow_share
+    from lego_sdn.core.whatif import SHADOW_SHARE
+
+    layout, costs = wanted.layout or "kitsune115", None
+    if wanted.model is not None:
+        from bricks.model import load_model
+
+        layout, costs = load_model(wanted.model, wanted.layout).layout, costfile.read(wanted.model)
+        if costs is None and wanted.hosts:
+            missing = costfile.path_of(wanted.model)
+            raise LegoError(f"--host wants costs, and {missing} is not there; make it with `lego profile CAPTURE --model {wanted.model}`")
+    if wanted.shadow_cost is not None:
+        return Basis(layout, costs, wanted.shadow_cost, "--shadow-cost")
+    if wanted.model is not None and costs is not None:
+        return Basis(layout, costs, shadow_share(costs), str(costfile.path_of(wanted.model)))
+    return Basis(layout, costs, SHADOW_SHARE, "default")
+
+
+def _sites(wanted: Wanted, basis: Basis, talk: Talk) -> Sites | None:
+    from dataclasses import replace
+
+    from lego_sdn.core.sites import sites
+
+    if basis.costs is None or wanted.pps is None:
+        return None
+    costs = replace(basis.costs, shadows=0) if wanted.no_shadow else basis.costs
+    return sites(costs, talk, wanted.pps, wanted.hosts)
+
+
+def _talk(wanted: Wanted, layout: str) -> Talk:
     """What the captures say of buckets."""
     from bricks.census import take_census
     from lego_sdn.commands.offline import progress_bar
 
     with progress_bar("plan") as progress:
-        talk, warnings = take_census(wanted.captures, wanted.layout, (wanted.streams, wanted.buckets), progress)
+        talk, warnings = take_census(wanted.captures, layout, (wanted.streams, wanted.buckets), progress)
     for warning in warnings:
         click.echo(f"lego: warning: {warning}", err=True)
     return talk
 
 
-def _prices(wanted: Wanted) -> Prices:
+def _prices(wanted: Wanted, basis: Basis) -> Prices:
     from lego_sdn.core.steering import Options
     from lego_sdn.core.whatif import Prices
 
-    return Prices(wanted.shadow_cost, Options(wanted.buckets, not wanted.no_shadow))
+    return Prices(basis.shadow_cost, Options(wanted.buckets, not wanted.no_shadow))
 
 
 def _planned(talk: Talk, prices: Prices, instances: int, method: str | None) -> list[Planned]:
@@ -143,8 +214,12 @@ def _cuts(talk: Talk, prices: Prices, instances: int) -> list[Outcome]:
     ]
 
 
-def _facts(wanted: Wanted, talk: Talk, rows: list[Planned]) -> dict[str, Any]:
+def _facts(wanted: Wanted, basis: Basis, found: Found) -> dict[str, Any]:
     from dataclasses import asdict
+
+    from lego_sdn.commands.plan_hosts import facts
+
+    talk, rows, sites = found.talk, found.rows, found.sites
 
     shown = [
         {"method": row.method, "instances": row.outcome.ideal}
@@ -152,12 +227,18 @@ def _facts(wanted: Wanted, talk: Talk, rows: list[Planned]) -> dict[str, Any]:
         | {"pays": row.outcome.pays, "verdict": row.outcome.verdict}
         for row in rows
     ]
-    return {"packets": talk.total, "buckets": talk.buckets, "layout": wanted.layout, "shadow_cost": wanted.shadow_cost, "plans": shown}
+    about = {"layout": basis.layout, "shadow_cost": basis.shadow_cost, "shadow_cost_from": basis.source}
+    placement = {} if sites is None or wanted.pps is None else {"placement": facts(sites, wanted.pps)}
+    return {"packets": talk.total, "buckets": talk.buckets} | about | {"plans": shown} | placement
 
 
-def _show(talk: Talk, rows: list[Planned]) -> None:
+def _show(wanted: Wanted, basis: Basis, found: Found) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from lego_sdn.commands.plan_hosts import show
+
+    talk, rows, sites = found.talk, found.rows, found.sites
 
     table = Table(title=f"{talk.total:,} packets, from one instance to more", title_justify="left")
     for column in ("instances", "by", "load of each, of one's", "shadows a packet", "buckets moved", "state to move", "rules", "gain", ""):
@@ -174,3 +255,6 @@ def _show(talk: Talk, rows: list[Planned]) -> None:
     for row in rows:
         if not row.outcome.pays:
             console.print(f"{row.outcome.ideal} instances by {row.method}: {row.outcome.verdict}", soft_wrap=True)
+    console.print(f"a shadow costs {basis.shadow_cost:.2f} of a packet ({basis.source})", soft_wrap=True)
+    if sites is not None and wanted.pps is not None:
+        show(console, sites, wanted.pps)

@@ -110,6 +110,13 @@ def further_instance(costs: Costs, layout: Layout, instances: int, deliveries: S
     return Growth(layout, now, then, sum(process.cores for process in layout), memory(costs, layout))
 
 
+def shadow_share(costs: Costs, batch: float = BATCH) -> float:
+    """CPU for a shadow by that for a packet that is scored: a shadow goes no further than the brick with the streams' state."""
+    layout = chained(costs.kinds)
+    packet, both = (sum(kind_us(costs, layout, batch, deliveries).values()) for deliveries in (1.0, 2.0))
+    return both / packet - 1
+
+
 def memory(costs: Costs, layout: Layout) -> int:
     """Bytes of all processes of a layout, and of the replicas in them."""
     return sum(costs.process_bytes + sum(costs.of(kind).memory_bytes for kind in process.kinds) for process in layout)

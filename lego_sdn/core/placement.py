@@ -90,6 +90,8 @@ def initial(costs: Costs, packets: float, needs: Sequence[Need], hosts: Sequence
     Each host gets a run of them; the cuts are where the fewest bytes cross. Where whole replicas do not fill the hosts, one is divided.
     PlacementError if they do not fit.
     """
+    if sum(need.cores for need in needs) > sum(host.free_cores for host in hosts) + ENOUGH:
+        raise PlacementError(_no_room(needs, hosts))  # whatever the division
     order = [hosts[0], *sorted(hosts[1:], key=lambda host: (-host.free_cores, host.name))]
     for parts in DIVISIONS:
         pieces = [replace(need, cores=need.cores / parts) for need in needs for _ in range(parts)]

@@ -27,11 +27,13 @@ class Talk:
     packets  by pair
     streams  by the buckets of both ends: (streams, bytes) of the state that the capture leaves; one-sided streams have one bucket twice.
              None: it is not known
+    frame_bytes  of a packet on the wire, on average
     """
 
     buckets: int
     packets: Mapping[Pair, int]
     streams: Mapping[Pair, tuple[int, int]] | None = None
+    frame_bytes: float = 500.0
 
     @property
     def total(self) -> int:
