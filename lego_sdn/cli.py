@@ -31,7 +31,7 @@ COMMANDS = {
     "replicate": ("control", "Start one more instance, or one more replica of a brick."),
     "merge": ("control", "Stop an instance, whose buckets go to the others, or a replica of a brick."),
     "move": ("control", "Move buckets to an instance."),
-    "pause": ("control", "Leave the number of instances as it is, whatever the load."),
+    "pause": ("control", "Leave instances and bricks as they are, whatever the load."),
     "resume": ("control", "Let the load decide again."),
     "bench": ("bench", "Measure this machine: stages alone and chained."),
     "paper": ("paper", "Run the paper's experiments again."),

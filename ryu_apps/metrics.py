@@ -21,9 +21,14 @@ class Page:
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
 
+    def _about(self) -> dict[str, str]:
+        config = self.shared.config
+        about = {"version": __version__, "nf": config.nf, "layout": config.layout}
+        return about | {"policy": config.scaling.policy, "mode": config.scaling.mode}
+
     def collect(self) -> Iterator[Metric]:
         state, seen = self.shared.state, self.shared.observed
-        yield gauge("lego_info", "Version, network function and layout.", {"version": __version__, "nf": self.shared.config.nf}, 1)
+        yield gauge("lego_info", "Version, network function, layout, policy and its mode.", self._about(), 1)
         yield gauge("lego_switch_connected", "Whether the steered bridge is connected.", {}, state.switch is not None)
         yield gauge("lego_agent_answers", "Whether the agent answers.", {}, seen.agent is not None)
         yield gauge("lego_scaling_paused", "Whether scaling is paused.", {}, state.paused)

@@ -1,5 +1,5 @@
-"""Controller, agent and owners are killed at calls of a move, on a real switch under traffic: afterwards every source has one owner, and either all
-scores are those of the unsplit run, or the packets concerned are counted.
+"""Controller, agent and owners are killed at calls of a move, on a real switch under traffic: afterwards every source has one owner,
+and either all scores are those of the unsplit run, or the packets concerned are counted.
 
 A tap on the sockets of the processes says when a move is at a call. One system and one capture for all; the same for every call and every
 death of an owner, without processes, is in tests/bricks/test_deaths.py.

@@ -93,7 +93,7 @@ def move(listed: tuple[str, ...], buckets: tuple[str, ...], instance: int | None
 @click.command("pause")
 @asks
 def pause(lego_config: str | None, rest: str | None, as_json: bool) -> None:
-    """Leave the number of instances as it is, whatever the load."""
+    """Leave instances and bricks as they are, whatever the load."""
     _do("pause", {}, where(rest, lego_config), as_json)
 
 

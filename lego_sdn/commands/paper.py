@@ -16,4 +16,4 @@ EXPERIMENTS: Table = {
 
 @click.group("paper", cls=Lazy, table=EXPERIMENTS, short_help="Run the paper's experiments again.")
 def paper() -> None:
-    """The paper's experiments, on two Mininet hosts with a real Open vSwitch and the Ryu app. They need root and the package mininet."""
+    """The paper's experiments, on two Mininet hosts with a real Open vSwitch (root, and the package mininet); and `policies`, simulated."""

@@ -38,6 +38,10 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield from _scaling(found)
     if found.get("sla"):
         yield _promise(found["sla"])
+    audit = found.get("audit")
+    if audit and audit["share"]:
+        differ = f"[red]{audit['different']:,} DIFFER, first {audit['first_difference']}[/red]" if audit["different"] else "none differs"
+        yield f"audit: {audit['share']:.0%} of the buckets, {audit['compared']:,} scores compared, {differ}; twin {audit['twin']['phase']}"
 
 
 def _scaling(found: dict[str, Any]) -> Iterator[str]:
@@ -54,7 +58,7 @@ def _promise(sla: dict[str, Any]) -> str:
     parts += [f"loss {sla['loss']:.2%}"] if sla["loss"] is not None else []
     broken = [f"[red]broken by instance {instance}: {', '.join(what)}[/red]" for instance, what in sla["broken"].items()]
     counted = ", ".join(f"{what} {count}" for what, count in sla["violations"].items())
-    told = f"promise: {', '.join(parts)}: {'; '.join(broken) or 'kept'}"
+    told = f"promise: {', '.join(parts)}: {'; '.join(broken) or ('not watched' if sla['problem'] else 'kept')}"
     told += f"; broken before, in windows of {sla['window_s']:g} s: {counted}" if counted else ""
     return told + (f"; [yellow]{sla['problem']}[/yellow]" if sla["problem"] else "")
 

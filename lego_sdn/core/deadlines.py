@@ -81,9 +81,9 @@ class Kept:
 
 
 def divide(
-    promise: Promise, costs: Costs, cores: Mapping[str, float] | None = None, paths: Sequence[Sequence[str]] = ()
+    promise: Promise, costs: Costs, cores: Mapping[str, float] | None = None, paths: Sequence[Sequence[str]] = (), batch: int = BATCH
 ) -> dict[str, Deadline]:
-    """Each kind's part, in proportion to what a full batch of it takes.
+    """Each kind's part, in proportion to what a full batch of it (`batch` packets) takes.
 
     cores  by kind: the share of a core that its process may use, where that is less than one
     paths  kinds along each path of the graph; none: one path through all bricks
@@ -92,7 +92,7 @@ def divide(
     """
     parts: dict[str, Deadline] = {}
     for path in paths or (costs.kinds,):
-        for part in _along(promise, costs, cores or {}, path):
+        for part in _along(promise, costs, cores or {}, (path, batch)):
             there = parts.get(part.kind)
             parts[part.kind] = (
                 part if there is None else Deadline(part.kind, min(part.ms, there.ms), part.bare_ms, min(part.loss, there.loss))
@@ -100,11 +100,12 @@ def divide(
     return parts
 
 
-def _along(promise: Promise, costs: Costs, cores: Mapping[str, float], path: Sequence[str]) -> list[Deadline]:
-    bare = {kind: costs.of(kind).us(BATCH) / 1e3 / min(1.0, cores.get(kind, 1.0)) for kind in path}
+def _along(promise: Promise, costs: Costs, cores: Mapping[str, float], way: tuple[Sequence[str], int]) -> list[Deadline]:
+    path, batch = way
+    bare = {kind: costs.of(kind).us(batch) / 1e3 / min(1.0, cores.get(kind, 1.0)) for kind in path}
     whole = sum(bare.values())
     if promise.latency_ms < whole:
-        wanted = f"at least {whole:.3g} ms, which a batch of {BATCH} packets takes through {' -> '.join(path)} without any waiting"
+        wanted = f"at least {whole:.3g} ms, which a batch of {batch} packets takes through {' -> '.join(path)} without any waiting"
         raise KeyProblem("sla.latency_ms", wanted, promise.latency_ms)
     shares = {kind: ms / whole for kind, ms in bare.items()}
     return [Deadline(k, promise.latency_ms * shares[k], bare[k], 1.0 - (1.0 - promise.loss) ** shares[k]) for k in path]

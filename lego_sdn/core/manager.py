@@ -59,12 +59,13 @@ def _seen(state: State, now: float) -> Observation:
 
 
 def _advise(turn: Turn, suggestion: Suggestion) -> None:
-    """Say once what would be done."""
+    """Say once what would be done, and then no more often than it could be done."""
     if suggestion.kind == "none":
+        turn.set(advice="")
         return
     what = str(suggestion.action) if suggestion.action else f"{suggestion.kind} (instance {suggestion.instance})"
     if what != turn.state.advice:
-        turn.set(advice=what)
+        turn.set(advice=what, quiet_until=turn.now + turn.state.config.scaling.cooldown_s)
         turn.note("advice", f"{what}: {suggestion.evidence}", suggestion.instance)
 
 

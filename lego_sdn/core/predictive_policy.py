@@ -62,7 +62,7 @@ class Predictive(Bricks):
     def _then(self, one: Diagnosis, arrangement: Arrangement, costs: Costs, expected: tuple[float, int]) -> tuple[float, Diagnosis]:
         """CPU share of the busiest process, and the diagnosis, if `expected` packets/s come to one of so many instances."""
         packets, instances = expected
-        layout, deliveries = relief.processes(arrangement), 2.0 - 1.0 / instances  # packets and shadows, if peers are spread evenly
+        layout, deliveries = relief.processes(arrangement), costs.deliveries(instances)
         us = capacity.kind_us(costs, layout, deliveries=deliveries)
         bricks = _figures(one.bricks, arrangement, us, packets)
         share = packets / capacity.capacity(costs, layout, deliveries=deliveries).packets

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lego_sdn.core import changes
+from lego_sdn.core import changes, sla
 from lego_sdn.core.brick_actions import (
     WORDS,
     Arrangement,
@@ -84,7 +84,9 @@ def regrown(turn: Turn, event: Regrown) -> None:
 
 def failed(turn: Turn, event: RegrowFailed) -> None:
     turn.note("failed", f"{event.action}: {event.error}; instance {event.instance} goes on as it was", event.instance)
-    if isinstance(event.action, SetDeadlines) or not _in_flight(turn, event.action):
+    if isinstance(event.action, SetDeadlines):
+        turn.set(sla=sla.not_taken(turn.state.sla, event.instance, turn.now))
+    if not _in_flight(turn, event.action):
         return
     backoff = turn.state.regrowing.after_failure(turn.now)
     turn.set(change=None, regrowing=backoff)

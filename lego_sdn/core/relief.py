@@ -16,6 +16,7 @@ from lego_sdn.core.cost import BrickCost, Costs
 from lego_sdn.core.load import usable
 
 LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back
+LEAST = 0.01  # cores: no host keeps a smaller quota
 WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
 HELPS = 1.1  # what is done within an instance must bring at least this many times what there was
 ALONE = 0.4  # share of its process's work from which a chained brick counts as the bottleneck by itself
@@ -63,7 +64,7 @@ def learned(nf: str, arrangement: Arrangement, diagnosis: Diagnosis) -> Costs | 
 def reallocation(diagnosis: Diagnosis, arrangement: Arrangement, most: float) -> SetQuota | None:
     """The instance's CPU divided in proportion to need, if then no process would use more than the share `most` of its own; else None.
 
-    The total is kept, no process gets less than `LEAST_SHARE` of an even part, or more than it can use.
+    The total is kept, and no process gets less than `LEAST_SHARE` of an even part.
     """
     quotas, slow = arrangement.quotas, diagnosis.slow
     if slow is None or len(quotas) < 2:
@@ -72,7 +73,7 @@ def reallocation(diagnosis: Diagnosis, arrangement: Arrangement, most: float) ->
     need = _needs(diagnosis, arrangement)
     if len(given) < len(quotas) or set(need) != set(given) or not sum(need.values()):
         return None
-    total, least = sum(given.values()), LEAST_SHARE * sum(given.values()) / len(given)
+    total, least = sum(given.values()), max(LEAST, LEAST_SHARE * sum(given.values()) / len(given))
     spread = total - least * len(given)
     wanted = {process: round(least + spread * need[process] / sum(need.values()), 3) for process in given}
     enough = all(need[process] <= most * usable(wanted[process]) for process in given)
@@ -106,7 +107,7 @@ def ways(diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, like: Ins
     assert slow is not None
     kinds, cores = costs.kinds, usable(like.cpu_quota)
     alike = capacity.chained(kinds, cores) if like.placement == "chained" else capacity.separate(kinds, cores)
-    shadows = [2.0 - 1.0 / n for n in (instances, instances + 1)]  # packets and shadows for each packet, if peers are spread evenly
+    shadows = [costs.deliveries(n) for n in (instances, instances + 1)]
     grown = capacity.further_instance(costs, alike, instances, shadows)
     gain = grown.after - grown.before
     whole = Way(None, gain, grown.cores if like.cpu_quota is not None else _used(costs, gain, kinds))

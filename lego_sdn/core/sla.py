@@ -17,6 +17,7 @@ from lego_sdn.core.cost import Costs
 from lego_sdn.core.deadlines import Deadline, Promise, divide
 from lego_sdn.core.load import Report, pairs_of, usable
 
+AGAIN_S = 10.0
 CHANGED = 0.25  # deadlines are divided anew when a cost has changed by more than this share
 
 
@@ -44,7 +45,8 @@ class Tally:
 class Kept:
     """How the promise is kept.
 
-    deadlines  by kind; basis: the costs that they were divided by; told: what each instance was told; problem: why it cannot be divided
+    deadlines  by kind; basis: the costs that they were divided by; told: what each instance was told, again_at: and not before may
+               it be told again what it did not take; problem: why it cannot be divided
     window     by instance, since `since`; last: the same of the window before
     broken     by instance, what was not kept in the last window; violations: windows in which it was not kept so far, by what was not
     """
@@ -52,6 +54,7 @@ class Kept:
     deadlines: Mapping[str, Deadline] = field(default_factory=dict)
     basis: Costs | None = None
     told: Mapping[int, SetDeadlines] = field(default_factory=dict)
+    again_at: float = 0.0
     problem: str = ""
     since: float | None = None
     window: Mapping[int, Tally] = field(default_factory=dict)
@@ -121,7 +124,7 @@ def divided(kept: Kept, config: configuration.Config, costs: Costs) -> Kept:
         return kept
     cores = dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota))
     try:
-        parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores)
+        parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores, batch=config.instance.batch)
     except KeyProblem as problem:
         return replace(kept, basis=costs, problem=str(problem))
     return replace(kept, basis=costs, deadlines=parts, problem="")
@@ -130,6 +133,11 @@ def divided(kept: Kept, config: configuration.Config, costs: Costs) -> Kept:
 def _changed(basis: Costs, costs: Costs) -> bool:
     before, after = ([brick.per_packet_us(BATCH) for brick in one.bricks] for one in (basis, costs))
     return len(before) != len(after) or any(abs(b - a) > CHANGED * a for a, b in zip(before, after, strict=True))
+
+
+def not_taken(kept: Kept, instance: int, now: float) -> Kept:
+    """An instance was told its deadlines and did not take them: it is told again, after a while."""
+    return replace(kept, told={i: one for i, one in kept.told.items() if i != instance}, again_at=now + AGAIN_S)
 
 
 def to_tell(kept: Kept, running: tuple[int, ...]) -> tuple[Kept, tuple[SetDeadlines, ...]]:

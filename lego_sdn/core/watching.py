@@ -115,7 +115,7 @@ def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
             turn.note("sla", f"the promise cannot be divided among the bricks: {divided.problem}")
         kept = divided
     actions: tuple[SetDeadlines, ...] = ()
-    if state.agent:
+    if state.agent and turn.now >= kept.again_at:
         kept, actions = sla.to_tell(kept, state.running)
     turn.set(sla=kept)
     for action in actions:
