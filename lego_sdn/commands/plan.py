@@ -15,8 +15,7 @@ from lego_sdn.core.errors import LegoError
 
 if TYPE_CHECKING:
     from lego_sdn.core.cost import Costs
-    from lego_sdn.core.placement import Host
-    from lego_sdn.core.sites import Sites
+    from lego_sdn.core.placement import Host, Placement
     from lego_sdn.core.whatif import Outcome, Prices, Talk
 
 BY_HASH, BY_TALK = "hashing", "talkers"
@@ -85,7 +84,7 @@ class Found:
 
     talk: Talk
     rows: list[Planned]
-    sites: Sites | None
+    placement: Placement | None
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
@@ -120,14 +119,13 @@ def plan(as_json: bool, **given: Any) -> None:
     "hashing" is what the controller does by itself; "talkers" puts buckets together that talk with each other, by cutting the graph of
     buckets (METIS). A split pays if it brings half of what it would bring if load could be divided at will and copies cost nothing.
 
-    With --host and --pps: where the bricks would run at that rate, by the costs stored with --model, and, where the first host cannot have
-    them all, how an instance there would grow onto another one, at what cost.
+    With --host and --pps: where the bricks would run at that rate, by the costs stored with --model; the first host is filled first.
     """
     wanted = Wanted(**given)
     basis = _basis(wanted)
     talk, prices, warnings = _talk(wanted, basis.layout), _prices(wanted, basis), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
-    found = Found(talk, rows, _sites(wanted, basis, talk))
+    found = Found(talk, rows, _placement(wanted, basis, talk))
     if wanted.out is not None:
         from lego_sdn.adapters.assignment import write_assignment
 
@@ -163,15 +161,16 @@ def _basis(wanted: Wanted) -> Basis:
     return Basis(layout, costs, SHADOW_SHARE, "default")
 
 
-def _sites(wanted: Wanted, basis: Basis, talk: Talk) -> Sites | None:
+def _placement(wanted: Wanted, basis: Basis, talk: Talk) -> Placement | None:
+    """For so many packets/s of traffic like the capture's. PlacementError if the hosts have no room for them."""
     from dataclasses import replace
 
-    from lego_sdn.core.sites import sites
+    from lego_sdn.core.placement import initial, needs_of
 
     if basis.costs is None or wanted.pps is None:
         return None
     costs = replace(basis.costs, shadows=0) if wanted.no_shadow else basis.costs
-    return sites(costs, talk, wanted.pps, wanted.hosts)
+    return initial(costs, wanted.pps, needs_of(costs, wanted.pps), wanted.hosts, talk.frame_bytes)
 
 
 def _talk(wanted: Wanted, layout: str) -> Talk:
@@ -219,8 +218,7 @@ def _facts(wanted: Wanted, basis: Basis, found: Found) -> dict[str, Any]:
 
     from lego_sdn.commands.plan_hosts import facts
 
-    talk, rows, sites = found.talk, found.rows, found.sites
-
+    talk, rows = found.talk, found.rows
     shown = [
         {"method": row.method, "instances": row.outcome.ideal}
         | asdict(row.outcome)
@@ -228,7 +226,7 @@ def _facts(wanted: Wanted, basis: Basis, found: Found) -> dict[str, Any]:
         for row in rows
     ]
     about = {"layout": basis.layout, "shadow_cost": basis.shadow_cost, "shadow_cost_from": basis.source}
-    placement = {} if sites is None or wanted.pps is None else {"placement": facts(sites, wanted.pps)}
+    placement = {} if found.placement is None or wanted.pps is None else {"placement": facts(found.placement, wanted.pps)}
     return {"packets": talk.total, "buckets": talk.buckets} | about | {"plans": shown} | placement
 
 
@@ -238,8 +236,7 @@ def _show(wanted: Wanted, basis: Basis, found: Found) -> None:
 
     from lego_sdn.commands.plan_hosts import show
 
-    talk, rows, sites = found.talk, found.rows, found.sites
-
+    talk, rows = found.talk, found.rows
     table = Table(title=f"{talk.total:,} packets, from one instance to more", title_justify="left")
     for column in ("instances", "by", "load of each, of one's", "shadows a packet", "buckets moved", "state to move", "rules", "gain", ""):
         table.add_column(column, justify="left" if column in ("by", "load of each, of one's", "") else "right")
@@ -256,5 +253,5 @@ def _show(wanted: Wanted, basis: Basis, found: Found) -> None:
         if not row.outcome.pays:
             console.print(f"{row.outcome.ideal} instances by {row.method}: {row.outcome.verdict}", soft_wrap=True)
     console.print(f"a shadow costs {basis.shadow_cost:.2f} of a packet ({basis.source})", soft_wrap=True)
-    if sites is not None and wanted.pps is not None:
-        show(console, sites, wanted.pps)
+    if found.placement is not None and wanted.pps is not None:
+        show(console, found.placement, wanted.pps)

@@ -1,4 +1,4 @@
-"""`lego plan --host`: on which hosts the bricks of an NF would run at a rate, and how it would grow onto the second one."""
+"""`lego plan --host`: on which hosts the bricks of an NF would run at a rate."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lego_sdn.core.growth import Choice, Option
-    from lego_sdn.core.placement import Host, Need
-    from lego_sdn.core.sites import Sites
+    from lego_sdn.core.placement import Host, Need, Placement
 
 FORM = "NAME=CORES[:FREE_CORES[:FREE_GB]]"
 MOST_CORES = 64  # of a host that is asked about
@@ -49,47 +47,19 @@ def _number(text: str) -> float | None:
     return float(text) if re.fullmatch(r"\d+(\.\d+)?|\.\d+", text, re.ASCII) else None
 
 
-def facts(found: Sites, packets: float) -> dict[str, Any]:
+def facts(placement: Placement, packets: float) -> dict[str, Any]:
     """For JSON."""
-    placement = found.placement
     hosts = [{"host": name, "replicas": [asdict(need) for need in needs]} for name, needs in placement.parts]
     crossing = {"carried_bytes_per_s": placement.carried_bytes, "carried_cores": placement.carried_cores}
-    growth = None if found.choice is None else _growth(found, found.choice)
-    return {"packets_per_s": packets, "hosts": hosts} | crossing | {"growth": growth}
+    return {"packets_per_s": packets, "hosts": hosts} | crossing
 
 
-def _growth(found: Sites, choice: Choice) -> dict[str, Any]:
-    start = None if found.start is None else {"packets_per_s": found.start.packets, "layout": [asdict(one) for one in found.start.layout]}
-    chosen = None if choice.option is None else _option(choice.option)
-    return {"from": start, "chosen": chosen, "reason": choice.reason, "options": [_option(one) for one in choice.options]}
-
-
-def _option(option: Option) -> dict[str, Any]:
-    return asdict(option) | {"needs": [{"host": name} | asdict(need) for name, need in option.needs]}
-
-
-def show(console: Console, found: Sites, packets: float) -> None:
-    placement = found.placement
+def show(console: Console, placement: Placement, packets: float) -> None:
     console.print(f"placement at {packets:,.0f} packets/s:")
     for name, needs in placement.parts:
         console.print(f"  {name}: {sum(need.cores for need in needs):.3g} cores: {_told(needs)}", soft_wrap=True)
     if placement.carried_bytes:
         console.print(f"  between hosts: {placement.carried_bytes / 1e6:,.1f} MB/s, {placement.carried_cores:.3g} cores for carrying them")
-    if found.choice is not None:
-        _show_growth(console, found, found.choice)
-
-
-def _show_growth(console: Console, found: Sites, choice: Choice) -> None:
-    if found.start is not None:
-        console.print(
-            f"an instance with {found.start.layout[0].cores:.3g} cores for each brick takes {found.start.packets:,.0f} packets/s; to grow:"
-        )
-    for option in choice.options:
-        mark = "*" if option is choice.option else "-"
-        console.print(f"  {mark} {option.words}", soft_wrap=True)
-        for host in dict.fromkeys(name for name, _ in option.needs) if option.obstacle is None else ():
-            console.print(f"      {host}: {_told(tuple(need for name, need in option.needs if name == host))}", soft_wrap=True)
-    console.print(f"{'cannot grow' if choice.option is None else 'chosen'}: {choice.reason}", soft_wrap=True)
 
 
 def _told(needs: tuple[Need, ...]) -> str:

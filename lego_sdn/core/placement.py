@@ -183,5 +183,8 @@ def _carriage(costs: Costs, packets: float, size: float) -> float:
 
 def _no_room(needs: Sequence[Need], hosts: Sequence[Host]) -> str:
     cores, memory = sum(need.cores for need in needs), sum(need.memory_bytes for need in needs) / MB
-    free = ", ".join(f"{host.name} {host.free_cores:.3g} cores and {host.free_memory / MB:,.0f} MB" for host in hosts)
+    free = ", ".join(
+        f"{host.name} {host.free_cores:.3g} cores" + (f" and {host.free_memory / MB:,.0f} MB" if host.free_memory < float("inf") else "")
+        for host in hosts
+    )
     return f"the graph needs {cores:.3g} cores and {memory:,.0f} MB in {len(needs)} replicas, and there is no room for it; free: {free}"

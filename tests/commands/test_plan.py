@@ -1,0 +1,87 @@
+"""`lego plan --model` and `--host`: what stored costs say of shadows, and where bricks would run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bricks.captures import read_packets
+from bricks.feature_quantization import extract
+from bricks.model import save_model
+from bricks.training import Training, train_model
+from lego_sdn.adapters import costfile
+from lego_sdn.commands.plan import plan
+from lego_sdn.core.capacity import shadow_share
+from lego_sdn.core.errors import LegoError
+from tests.core.costs import kitsune
+from topologies.traffic import traffic, write_pcap
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory) -> tuple[Path, Path]:
+    """A capture, and a model with stored costs."""
+    folder = tmp_path_factory.mktemp("plan")
+    made = traffic(devices=6, benign_packets=900, attack_packets=100, seed=5)
+    capture, model = folder / "talk.pcap", folder / "kitsune.model"
+    write_pcap(capture, made.frames, made.times_us)
+    packets, _ = read_packets([capture])
+    save_model(train_model(extract(packets, "kitsune115"), Training(fm_grace=200, ad_grace=600)), model)
+    costfile.write(model, kitsune())
+    return capture, model
+
+
+def run(*words: Any) -> Any:
+    return CliRunner().invoke(plan, [str(word) for word in words], catch_exceptions=False)
+
+
+def test_a_shadow_is_priced_by_the_models_costs_unless_told(given):
+    capture, model = given
+    shown = json.loads(run(capture, "--model", model, "--json").stdout)
+    assert shown["shadow_cost"] == pytest.approx(shadow_share(kitsune()))
+    assert 0 < shown["shadow_cost"] < 1
+    assert shown["shadow_cost_from"] == str(costfile.path_of(model))
+    told = json.loads(run(capture, "--model", model, "--shadow-cost", 0.5, "--json").stdout)
+    assert (told["shadow_cost"], told["shadow_cost_from"]) == (0.5, "--shadow-cost")
+    assert json.loads(run(capture, "--json").stdout)["shadow_cost_from"] == "default"
+
+
+def test_bricks_are_placed_on_the_first_host_and_what_is_left_of_it_is_used(given):
+    capture, model = given
+    words = (capture, "--instances", 2, "--model", model, "--pps", 8000)
+    one = json.loads(run(*words, "--host", "a=8", "--json").stdout)["placement"]
+    assert [host["host"] for host in one["hosts"]] == ["a"]
+    assert one["carried_bytes_per_s"] == 0
+    two = json.loads(run(*words, "--host", "a=8:3", "--host", "b=8", "--json").stdout)["placement"]
+    assert [host["host"] for host in two["hosts"]] == ["a", "b"]
+    cores = [sum(need["cores"] for need in host["replicas"]) for host in two["hosts"]]
+    assert cores[0] <= 3 + 1e-9
+    assert sum(cores) >= 8000 * 500e-6 * 0.99, "500 us a packet"
+    assert two["carried_bytes_per_s"] > 0
+    assert "placement at 8,000 packets/s" in run(*words, "--host", "a=8:3", "--host", "b=8").stdout
+
+
+@pytest.mark.parametrize("host", ["a", "a=", "a=0", "a=4:5", "a=x", "a=4:2:0", "a=-1"])
+def test_what_is_no_host_is_named(given, host):
+    capture, model = given
+    done = run(capture, "--model", model, "--pps", 100, "--host", host)
+    assert done.exit_code == 2
+    assert host in done.output
+
+
+def test_a_placement_wants_costs_a_rate_and_room(given, tmp_path):
+    capture, model = given
+    bare = tmp_path / "bare.model"
+    bare.write_bytes(model.read_bytes())
+    for words, sentence in (
+        (("--host", "a=4", "--model", model), "--host and --pps go together"),
+        (("--host", "a=4", "--pps", 10), "--host wants --model"),
+        (("--host", "a=4", "--host", "a=2", "--pps", 10, "--model", model), "wanted each host once"),
+        (("--host", "a=4", "--pps", 10, "--model", bare), "make it with `lego profile"),
+        (("--host", "a=1", "--pps", 100_000, "--model", model), "there is no room for it"),
+    ):
+        with pytest.raises(LegoError, match=sentence):
+            run(capture, *words)
