@@ -50,6 +50,7 @@ class System:
         self._journal: Journal | None = None
         self._children: dict[str, subprocess.Popen] = {}
         self._handlers: dict[int, Any] = {}
+        self._ended_by: int | None = None
         self._revived: list[float] = []
 
     def __enter__(self) -> System:
@@ -59,7 +60,7 @@ class System:
         try:
             self._refuse_second(self._journal)
             heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup, for one, is respected
-            self._handlers = {number: signal.signal(number, _leave) for number in heard}
+            self._handlers = {number: signal.signal(number, self._end_by) for number in heard}
             self._start(self._journal)
         except BaseException:
             self.stop()
@@ -81,8 +82,15 @@ class System:
         """Log file of the agent or the controller."""
         return self.run_dir / f"{role}.log"
 
+    def _end_by(self, number: int, frame: object) -> None:
+        """A signal that ends. What it raises is lost where Python ignores exceptions (after a fork, say): `check` raises it then."""
+        self._ended_by = number
+        _leave(number, frame)
+
     def check(self) -> None:
         """HostError, with its last words, if the agent or the controller has ended."""
+        if self._ended_by is not None:
+            _leave(self._ended_by, None)
         for role, child in self._children.items():
             if child.poll() is not None:
                 words = processes.last_line(self.log(role)).removeprefix("lego: ")
