@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -62,19 +60,13 @@ def run(**given: Any) -> None:
 def in_folder(keep: Path | None) -> Iterator[Path]:
     """What an experiment needs around it: root, signals that end it in order, and a folder, which goes again unless it is to be kept."""
     from lego_sdn.agent import require_root
+    from lego_sdn.commands.ending import ends_in_order
 
     require_root()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
-    with ExitStack() as stack:
+    with ends_in_order(), ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lego-")))
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
-
-
-def _leave(number: int, _frame: object) -> None:
-    """A signal that ends, as an exception: everything is removed on the way out."""
-    sys.exit(128 + number)
 
 
 def _run(wanted: Wanted, folder: Path) -> Any:
