@@ -55,12 +55,20 @@ def assessed(state: State) -> dict[tuple[int, str], dict[str, Any]]:
 
 
 def cost(costs: Costs | None, brick: Mapping[str, Any]) -> dict[str, Any]:
-    """CPU microseconds of a packet, in batches as the brick had them: as it runs, and as profiled before; null: not known."""
+    """CPU microseconds of a packet, in batches as the brick had them, and rows passed on for each: as it runs, with the spread of the CPU
+    around that as a share of it, and as profiled before; null: not known.
+    """
     if costs is None or brick["kind"] not in costs.kinds or not brick["batches"] or not brick["packets_in"]:
-        return {"cost_us": None, "estimate_us": None}
+        return dict.fromkeys(("cost_us", "estimate_us", "cost_spread", "items_out", "estimate_items_out"))
     one, batch = costs.of(brick["kind"]), brick["packets_in"] / brick["batches"]
-    estimate = round(one.profiled.per_packet_us(batch), 4) if one.measured else None  # else the costs are those first seen
-    return {"cost_us": round(one.per_packet_us(batch), 4), "estimate_us": estimate}
+    before = one.profiled if one.measured else None  # else the costs are those first seen
+    return {
+        "cost_us": round(one.per_packet_us(batch), 4),
+        "estimate_us": round(before.per_packet_us(batch), 4) if before else None,
+        "cost_spread": round(one.spread, 4),
+        "items_out": round(one.items_out, 4),
+        "estimate_items_out": round(before.items_out, 4) if before else None,
+    }
 
 
 def promise(state: State) -> dict[str, Any] | None:

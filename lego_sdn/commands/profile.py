@@ -45,9 +45,9 @@ class Sizes(click.ParamType):
 def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, as_json: bool, **given: Any) -> None:
     """Execute every brick of an NF on the packets of CAPTURE (pcap or pcapng), at several batch sizes.
 
-    Shown are CPU and memory by batch size, what a brick passes on to the next, and what the cost model predicts from that. The costs
-    are stored in MODEL.costs.json, where the controller finds them; without a model, of --model or of the configuration, one is learned
-    from the capture for this time, and nothing is stored.
+    Shown are CPU, memory and what a brick passes on to the next, by batch size (the median ± the middle half of runs or batches), and what
+    the cost model predicts from that. The costs are stored in MODEL.costs.json, where the controller finds them; without a model, of
+    --model or of the configuration, one is learned from the capture for this time, and nothing is stored.
     """
     from lego_sdn.adapters import costfile
     from lego_sdn.profile.costs import Wanted
@@ -111,7 +111,7 @@ def _show(costs: Costs, stored: Path | None) -> None:
     about = costs.machine
     console.print(f"{about['cpu']}, {about['cores']} cores; {about['packets']:,} packets of {about['capture']}, {about['runs']} runs")
     table = Table(title=f"{costs.nf}, {costs.layout}: CPU and memory of each brick", title_justify="left")
-    for column in ("brick", "batch", "us/packet", "us/batch", "spread", "memory MB", "rows out", "bytes/row"):
+    for column in ("brick", "batch", "us/packet", "us/batch", "memory MB", "rows out", "bytes/row"):
         table.add_column(column, justify="left" if column == "brick" else "right")
     for brick in costs.bricks:
         for at, one in enumerate(brick.measured):
@@ -131,6 +131,11 @@ def _show(costs: Costs, stored: Path | None) -> None:
 
 
 def _row(brick: BrickCost, one: Measured, first: bool) -> tuple[str, ...]:
-    figures = f"{one.us / one.batch:.3f}", f"{one.us:.1f}", f"{one.spread:.0%}", f"{one.memory_bytes / 1e6:.1f}"
-    passes = (f"{brick.items_out:.3g}", f"{brick.bytes_out:,.0f}") if first else ("", "")
-    return brick.kind if first else "", str(one.batch), *figures, *passes
+    figures = (
+        f"{one.us / one.batch:.3f}",
+        f"{one.us:.1f} ± {one.spread:.0%}",
+        f"{one.memory_bytes / 1e6:.1f} ± {one.memory_spread:.0%}",
+        f"{one.items_out:.3g} ± {one.items_spread:.0%}",
+        f"{one.bytes_out:,.0f} ± {one.bytes_spread:.0%}",
+    )
+    return brick.kind if first else "", str(one.batch), *figures

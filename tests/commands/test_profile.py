@@ -45,6 +45,8 @@ def test_costs_are_measured_stored_with_the_model_and_read_again(capture, tmp_pa
     for brick in costs.bricks:
         assert brick.items_out == 1.0
         assert brick.per_packet_us(64) < brick.per_packet_us(1)  # a batch shares its fixed cost
+        assert [one.items_out for one in brick.measured] == [1.0, 1.0, 1.0]
+        assert {one.bytes_out for one in brick.measured} == {brick.bytes_out}
     assert [brick.bytes_out for brick in costs.bricks] == [80.0, 1000.0, 1000.0, 88.0, 88.0]
     assert costs.of("feature-quantization").memory_bytes > costs.of("feature-mapping").memory_bytes
     assert {row["layout"] for row in said["predicted"]} == {"chained", "separate", "one replica more"}

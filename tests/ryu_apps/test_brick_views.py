@@ -25,12 +25,15 @@ def of(brick: BrickCost) -> Costs:
 
 def test_a_cost_stands_beside_its_estimate_at_the_bricks_own_batches():
     told = brick_views.cost(of(PROFILED), ROW)
-    assert told == {"cost_us": pytest.approx(1.5 * 228 / 64, abs=1e-4), "estimate_us": pytest.approx(228 / 64, abs=1e-4)}
+    assert (told["cost_us"], told["estimate_us"]) == (pytest.approx(1.5 * 228 / 64, abs=1e-4), pytest.approx(228 / 64, abs=1e-4))
+    assert (told["items_out"], told["estimate_items_out"]) == (1.0, 1.0)
 
 
 def test_without_a_profile_there_is_no_estimate():
-    assert brick_views.cost(of(SEEN), ROW) == {"cost_us": pytest.approx(1.5 * 228 / 64, abs=1e-4), "estimate_us": None}
-    assert brick_views.cost(None, ROW) == {"cost_us": None, "estimate_us": None}
+    told = brick_views.cost(of(SEEN), ROW)
+    assert told["cost_us"] == pytest.approx(1.5 * 228 / 64, abs=1e-4)
+    assert told["estimate_us"] is told["estimate_items_out"] is None
+    assert set(brick_views.cost(None, ROW).values()) == {None}
 
 
 @pytest.mark.parametrize(("costs", "known"), [(None, None), (of(SEEN), "learned"), (of(PROFILED), "profiled")])
