@@ -15,7 +15,7 @@ from ryu.cfg import CONF
 
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Command
-from ryu_apps import metrics, views
+from ryu_apps import metrics, switch_views, views
 from ryu_apps.shared import Shared
 from ryu_apps.switch import SwitchError
 
@@ -40,9 +40,9 @@ VIEWS: dict[str, View] = {
     "granularity": lambda shared, _: views.granularity(shared),
     "graph": lambda shared, _: views.graph(shared),
     "bricks": lambda shared, _: views.bricks(shared),
-    "assignment": lambda shared, _: views.assignment(shared),
-    "flows": lambda shared, _: views.flows(shared),
-    "switches": lambda shared, _: views.switches(shared),
+    "assignment": lambda shared, _: switch_views.assignment(shared),
+    "flows": lambda shared, _: switch_views.flows(shared),
+    "switches": lambda shared, _: switch_views.switches(shared),
     "events": lambda shared, query: views.events(shared, _whole(query, "after", 0, 1 << 62), _whole(query, "limit", 1000, 10_000)),
     "moves": lambda shared, query: views.moves(shared, _whole(query, "limit", 100, 1000)),
     "alerts": lambda shared, query: views.alerts(shared, _whole(query, "limit", 100, 1000)),

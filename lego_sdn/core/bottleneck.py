@@ -24,6 +24,7 @@ BEHIND_S = 0.25  # of rows, as time to come
 SHORT = 0.75  # an instance that gets less than this share of what the switch counts for it loses packets on the way
 MEMORY = 0.9  # share of the memory limit
 
+Cause = Literal["brick", "switch", "memory"]
 Verdict = Literal["slow", "starved", "back-pressured", "easy"]
 
 
@@ -91,7 +92,7 @@ class Diagnosis:
 
     instance: int
     bricks: tuple[BrickFigures, ...]
-    cause: Literal["brick", "switch", "memory"] | None = None
+    cause: Cause | None = None
     brick: str | None = None
     evidence: str = ""
     offered: float = 0.0

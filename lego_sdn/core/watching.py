@@ -111,8 +111,8 @@ def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
         turn.note("sla", text, instance)
     if state.costs is not None:
         divided = sla.divided(kept, state.config, state.costs)
-        if divided.problem and divided.problem != kept.problem:
-            turn.note("sla", f"the promise cannot be divided among the bricks: {divided.problem}")
+        if divided.problem and not kept.problem:
+            turn.note("sla", f"the promise of {promise.latency_ms:g} ms can hardly be kept under load: {divided.problem}")
         kept = divided
     actions: tuple[SetDeadlines, ...] = ()
     if state.agent and turn.now >= kept.again_at:

@@ -30,7 +30,9 @@ def invoke(*words):
 def test_costs_are_measured_stored_with_the_model_and_read_again(capture, tmp_path):
     model = tmp_path / "home.model"
     assert invoke("train", capture, "--out", model).exit_code == 0
-    result = invoke("profile", capture, "--model", model, "--json", *QUICK)
+    config = tmp_path / "lego.yaml"
+    config.write_text(f"model: {model}\n")
+    result = invoke("profile", capture, "--config", config, "--json", *QUICK)  # as with --model, which goes before it
     assert result.exit_code == 0
     said = json.loads(result.stdout)
     costs = costfile.read(model)
@@ -53,6 +55,7 @@ def test_costs_are_measured_stored_with_the_model_and_read_again(capture, tmp_pa
 def test_a_table_for_people_names_every_brick(capture):
     result = invoke("profile", capture, "--packets", "300", "--runs", "1", "--batches", "16")
     assert result.exit_code == 0
+    assert result.stderr == "no --model and none configured: one is learned from the capture, and the costs will not be stored\n"
     for word in ("packet-batching", "unsupervised-network", "us a batch", "predicted, separate", "not stored: name the model with --model"):
         assert word in result.stdout
 
