@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lego_sdn.core.rules import Cookie, Rule
-from ryu_apps.observed import KEPT_ALERTS, Alerts, BucketRates
-from ryu_apps.openflow import Flow
+from ryu_apps.observed import KEPT_ALERTS, Alerts, BucketRates, PortLosses
+from ryu_apps.openflow import Flow, Port
 
 
 def flow(bucket: int | None, owner: int, packets: int, family: int = 1, role: str = "owner") -> Flow:
