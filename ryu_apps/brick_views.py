@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lego_sdn.core.bottleneck import BrickFigures, Diagnosis
+from lego_sdn.core.bottleneck import Diagnosis
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.deadlines import Deadline, Done, kept
+from lego_sdn.core.figures import BrickFigures
 from lego_sdn.core.sla import Tally
 from lego_sdn.core.state import State
 
@@ -26,7 +27,7 @@ def change(state: State) -> dict[str, Any] | None:
 
 
 def bottleneck(found: Diagnosis | None) -> dict[str, Any] | None:
-    """What holds an instance up: `cause` (brick, switch, memory, or null: nothing), and the evidence."""
+    """What holds an instance up: `cause` (one of core.bottleneck.Cause, or null: nothing), and the evidence."""
     if found is None:
         return None
     return {

@@ -16,7 +16,7 @@ from ryu.cfg import CONF
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Command
 from ryu_apps import metrics, switch_views, views
-from ryu_apps.shared import Shared
+from ryu_apps.shared import Shared, Withdrawn
 from ryu_apps.switch import SwitchError
 
 PREFIX = "/lego/v1/"
@@ -88,6 +88,8 @@ class Pages(ControllerBase):
             if isinstance(refused, WrongMethod):
                 response.headers["Allow"] = refused.allowed
             return response
+        except Withdrawn as error:
+            return _json(503, {"error": "no answer yet", "detail": str(error)})
         except SwitchError as error:
             return _json(503, {"error": "no answer from the switch", "detail": str(error)})
         except LegoError as error:

@@ -69,7 +69,8 @@ class Instance(Section):
     bound of its state in streams, alert threshold (null: the model's).
 
     cpu_period_ms  over which the quota is reckoned: a process that has used it up waits for so long at the most; a long one costs less
-    memory_mb  that its processes should use together at the most
+    memory_mb  a mark for what its processes use together, shared pages counted once: from nine tenths of it on, an event and the
+               bottleneck name the process with most; nothing is ended (`streams` is what bounds the state)
     slow_us    CPU microseconds that a kind of brick burns for every packet, for experiments with the costs of another implementation
     """
 

@@ -30,12 +30,21 @@ def take_in(turn: Turn, event: Loads) -> None:
             loads[instance] = load
         if found is not None:
             diagnoses[instance] = found
+            _tell_memory(turn, found)
     turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets))
     rounds = {i: _rounds(state, [key for key in came if key[0] == i]) for i in sorted({instance for instance, _ in came})}
     for instance, one in rounds.items():
         holds.tell(turn, instance, one.before, one.after)
     _follow_costs(turn, rounds)
     _keep_promise(turn, rounds)
+
+
+def _tell_memory(turn: Turn, found: Diagnosis) -> None:
+    """Once, when an instance comes to its mark."""
+    told = turn.state.full & frozenset(turn.state.members)
+    if found.is_full and found.instance not in told:
+        turn.note("memory", found.evidence, found.instance)
+    turn.set(full=told | {found.instance} if found.is_full else told - {found.instance})
 
 
 def _remember(turn: Turn, event: Loads) -> list[Key]:
