@@ -160,7 +160,8 @@ class Proof:
     def holds(self) -> bool:
         """Everything was done, and each packet that was sent has one score, which has the bits of the unsplit run."""
         compared = self.summary.comparison
-        return not self.undone and not self.summary.dropped and self.summary.accounted and compared.equal == self.summary.sent
+        whole = self.summary.accounted and not self.summary.dropped and not self.summary.out_of_order
+        return not self.undone and whole and compared.equal == self.summary.sent
 
     @property
     def figures(self) -> dict[str, Any]:
