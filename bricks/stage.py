@@ -117,7 +117,7 @@ class Stage:
     def _choose(self) -> tuple[RingReader, Batch, Ticket] | None:
         """Of the rings' oldest batches one whose turn it is; else one that can be held until then, which costs a copy and a further round.
 
-        Were they taken as they come, a decision maker that is behind would hold nearly every batch, which doubles its costs and keeps it behind.
+        Were they taken as they come, a decision maker that is behind would hold most batches: that doubles its costs, and keeps it behind.
         """
         rings, early = [*self.inputs, *self.retiring], None
         for at in range(self._turn, self._turn + len(rings)):

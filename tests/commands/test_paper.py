@@ -52,8 +52,10 @@ def test_figure_4_measures_the_monolith_and_lego_which_replicates_by_itself(inpu
     assert outcome["replicated"] in outcome["said"]
     assert set(outcome["cost_us"]) == set(kinds_of("kitsune"))
     assert max(outcome["cost_us"], key=outcome["cost_us"].get) == outcome["replicated"]
-    assert outcome["predicted"][1] > outcome["predicted"][0]
-    assert outcome["expected"] == pytest.approx(outcome["level"] * outcome["predicted"][1])
+    assert outcome["profiled"][1] > outcome["profiled"][0]
+    slowest = max(outcome["in_place_us"].values())
+    assert outcome["expected"][0] == pytest.approx(1e6 * outcome["setting"]["quota"] / slowest), "with a core each the slowest decides"
+    assert outcome["in_place_us"].keys() == outcome["cost_us"].keys()
     assert said["traffic"] == Path(capture).name
     assert outcome["machine"]["cores"] >= 1
     assert outcome["setting"]["quota"] == 0.2
