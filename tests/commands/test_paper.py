@@ -91,6 +91,7 @@ def test_both_ways_of_scaling_under_the_same_load(inputs, tmp_path):
         assert way["windows_broken"] <= way["windows"]
         assert 0 < way["scored"] <= 60 * 3 + 450 * 7
         assert any(event["kind"] in ("replicate", "separate") for event in way["events"])
+        assert any("breaks the promise of latency" in text for text in way["sla_events"]), way["events"]
 
 
 @pytest.mark.parametrize("words", [("table2",), ("figure4", "/nowhere.pcap"), ("autoscale", "--seconds", "1")])
