@@ -121,7 +121,7 @@ class Instances(app_manager.RyuApp):
         told = frozenset(map(running, instances))
         if told != self.known:
             self.known = told
-            up = AgentUp(tuple(running(one) for one in instances if one["state"] == "running"), hello["cores"])
+            up = AgentUp(tuple(running(one) for one in instances if one["state"] == "running"), hello["cores"], hello.get("memory_bytes"))
             self.shared.put(up, still=lambda: self._still(generation))
 
     def _still(self, generation: int) -> bool:

@@ -71,6 +71,7 @@ class Agent:
         self.instances: dict[int, tuple[dict[str, Any], Process, ExitStack]] = {}
         self.refusals: list[str] = []
         self.calls: list[str] = []
+        self.free_bytes = 2_000_000_000
         names = ("hello", "start_instance", "stop_instance", "flush_cache", "pretend", "fail", "refuse", "quit", *WITHIN_INSTANCES)
         self.server = Server(socket, {name: getattr(self, name) for name in names} | {"called": lambda: self.calls})
 
@@ -88,7 +89,8 @@ class Agent:
 
     def hello(self) -> dict[str, Any]:
         instances = [one for one, _, _ in self.instances.values()]
-        return {"host": "fake", "cores": 2, "bridge": self.bridge, "dpid": 0, "datapath": "netdev", "instances": instances}
+        has = {"host": "fake", "cores": 2, "memory_bytes": 4_000_000_000, "free_bytes": self.free_bytes}
+        return has | {"bridge": self.bridge, "dpid": 0, "datapath": "netdev", "instances": instances}
 
     def start_instance(self, spec: dict[str, Any]) -> dict[str, Any]:
         self.calls.append("start_instance")
