@@ -39,6 +39,8 @@ def test_status_graph_bricks_and_switches_tell_of_it(running: Lab):
     status = running.get("status")
     assert (status["state"], status["missing"]) == ("running", [])
     assert status["agent"]["answers"]
+    assert status["host"]["cores"]["all"] == 2
+    assert status["host"]["memory_bytes"] == {"all": 4e9, "used": 1 << 20, "free": 2e9}
     assert status["bridge"] | {"dpid": ""} == {"name": running.bridge, "connected": True, "dpid": ""}
     (one,) = until(lambda: running.get("graph")["instances"], "the agent has told of it")
     assert (one["instance"], one["state"], one["ofport"]) == (1, "running", 101)
