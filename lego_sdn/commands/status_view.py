@@ -49,7 +49,11 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 def _host(host: dict[str, Any]) -> Iterator[str]:
     cores, memory = host["cores"], host["memory_bytes"]
     if cores["all"] is not None:
-        free = "" if memory["free"] is None else f"; memory: instances use {memory['used'] / 1e6:,.0f} MB, {memory['free'] / 1e6:,.0f} MB are free"
+        free = (
+            ""
+            if memory["free"] is None
+            else f"; memory: instances use {memory['used'] / 1e6:,.0f} MB, {memory['free'] / 1e6:,.0f} MB are free"
+        )
         yield f"host: {cores['given']:.3g} of {cores['all']:g} cores are given to instances, {cores['free']:.3g} are free{free}"
 
 

@@ -24,7 +24,11 @@ REPLICA, INSTANCE = 60 * MB, 404 * MB  # a process with the network in it; five 
 
 def world(costs=None, free_bytes: float | None = None, offered: float = 0.0, **settings) -> World:
     """An instance of five processes of 0.2 cores each on a host with 2 cores; nothing is changed unless it is asked for."""
-    given = {"model": "m", "instance": {"cpu_quota": QUOTA, "placement": "separate"}, "scaling": {"policy": "bricks", "cooldown_s": 0.5, "reallocate": False, "max_instances": 2}}
+    given = {
+        "model": "m",
+        "instance": {"cpu_quota": QUOTA, "placement": "separate"},
+        "scaling": {"policy": "bricks", "cooldown_s": 0.5, "reallocate": False, "max_instances": 2},
+    }
     config = Config.parse(given | settings)
     host = BrickHost(cost_us=dict.fromkeys(GRAPH, 250.0) | {LEARNING: 1000.0}, cores=2.0, free_bytes=free_bytes)
     made = World(config, lambda bucket, time: offered / 64, host=host, state=replace(fresh(config), costs=costs))

@@ -206,4 +206,8 @@ class World:
     def loads(self) -> Loads:
         there = [instance for instance in self.host.ports if instance in self.rules_of.values()]
         buckets = {b: rate for b in range(self.config.buckets) if (rate := self.offered(b, self.now))}
-        return Loads(tuple(report for instance in there for report in self.host.reports(instance, self.now)), buckets, free_bytes=self.host.free_bytes)
+        return Loads(
+            tuple(report for instance in there for report in self.host.reports(instance, self.now)),
+            buckets,
+            free_bytes=self.host.free_bytes,
+        )
