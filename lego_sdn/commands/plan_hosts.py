@@ -14,33 +14,37 @@ if TYPE_CHECKING:
 
     from lego_sdn.core.placement import Host, Need, Placement
 
-FORM = "NAME=CORES[:FREE_CORES[:FREE_GB]]"
+FORM = "NAME=CORES[:FREE_CORES[:FREE_GB[:GBITS]]]"
 MOST_CORES = 64  # of a host that is asked about
 
 
 class HostType(click.ParamType):
-    """A host: its cores, how many of them are free (all unless told), and the memory that is free (not looked at unless told)."""
+    """A host: its cores, how many of them are free (all unless told), the memory that is free (not looked at unless told), and the Gbit/s
+    of its link to other hosts (1 unless told)."""
 
     name = FORM
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Host:
         from lego_sdn.core.placement import Host
 
-        found = re.fullmatch(r"([\w.-]+)=([^:]+)(?::([^:]+))?(?::([^:]+))?", value)
+        found = re.fullmatch(r"([\w.-]+)=([^:]+)(?::([^:]+))?(?::([^:]+))?(?::([^:]+))?", value)
         if found is None:
             self.fail(f"{value!r} is no host: wanted {FORM}, for example a=8:4:16", param, ctx)
         name, *texts = found.groups()
         figures = [None if text is None else _number(text) for text in texts]
         if any(text is not None and figure is None for text, figure in zip(texts, figures, strict=True)):
-            self.fail(f"{value!r}: cores and GB are numbers from 0 on, for example a=8:4:16", param, ctx)
-        cores, free, gigabytes = figures
+            self.fail(f"{value!r}: cores, GB and Gbit/s are numbers from 0 on, for example a=8:4:16", param, ctx)
+        cores, free, gigabytes, gigabits = figures
         if not cores or cores > MOST_CORES:
             self.fail(f"{value!r}: a host has more than 0 cores, and {MOST_CORES} at most", param, ctx)
         if free is not None and free > cores:
             self.fail(f"{value!r}: {free:g} cores cannot be free of {cores:g}", param, ctx)
         if gigabytes == 0:
             self.fail(f"{value!r}: with no memory free, nothing can run there", param, ctx)
-        return Host(name, cores, math.inf if gigabytes is None else 1e9 * gigabytes, 0.0 if free is None else cores - free)
+        if gigabits == 0:
+            self.fail(f"{value!r}: with no link, nothing can be carried there", param, ctx)
+        memory, link = math.inf if gigabytes is None else 1e9 * gigabytes, 1e9 / 8 * (1.0 if gigabits is None else gigabits)
+        return Host(name, cores, memory, 0.0 if free is None else cores - free, link_bytes=link)
 
 
 def _number(text: str) -> float | None:

@@ -28,11 +28,23 @@ def test_needs_are_as_many_replicas_as_the_load_takes():
         ("packet-batching", 0.08),
         ("feature-quantization", 0.4),
         ("feature-mapping", 0.16),
-        ("unsupervised-network", 1.0),
-        ("unsupervised-network", 0.2),
+        ("unsupervised-network", 0.6),
+        ("unsupervised-network", 0.6),
         ("sample-result", 0.16),
     ]
     assert [need.cores for need in needs_of(kitsune(), 0)] == [0.0] * 5
+
+
+def test_replicas_with_the_streams_state_are_shown_shadows_and_so_are_instances():
+    keyed = [need.cores for need in needs_of(kitsune(shadows=1), EIGHT_CORES) if need.kind == "feature-quantization"]
+    assert keyed == pytest.approx([EIGHT_CORES * 100e-6 * (1 + 2 / 3) / 3] * 3), "1.6 cores, two thirds more for being in three parts"
+    alone = {need.kind: need.cores for need in needs_of(kitsune(shadows=1), 1000, deliveries=1.5)}
+    assert (alone["packet-batching"], alone["feature-quantization"], alone["feature-mapping"]) == pytest.approx((0.03, 0.15, 0.04))
+
+
+def test_carriage_between_processes_counts():
+    ring = needs_of(kitsune(ring=Carriage(256.0, 0.0)), 1000)
+    assert cores(ring) == pytest.approx(0.5 + 4 * 1000 * 1e-6), "four hand-overs of a microsecond a packet"
 
 
 def test_what_fits_stays_on_the_first_host():
