@@ -56,33 +56,46 @@ def _number(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class OnHosts:
-    """packets: per second that are to be taken. `growth`: onto another host; None: the first has room for everything."""
+    """packets: per second that are to be taken.
+
+    placement  of the graph on all hosts, cut where the fewest bytes cross; None: it cannot be cut so
+    growth     from the first host onto another one; None: the first has room for everything, or there is no other
+    """
 
     packets: float
-    placement: Placement
+    placement: Placement | None
     growth: Choice | None
 
 
 def on_hosts(costs: Costs, packets: float, talk: Talk, hosts: tuple[Host, ...]) -> OnHosts:
-    """For so many packets/s of traffic like the capture's. PlacementError if the hosts have no room for them."""
+    """For so many packets/s of traffic like the capture's. PlacementError if the hosts cannot take them in any way."""
     from lego_sdn.commands.granularity import extractors_of
     from lego_sdn.core.granularity import algorithm_1
     from lego_sdn.core.growth import Demand, grow
-    from lego_sdn.core.placement import initial, needs_of
+    from lego_sdn.core.placement import PlacementError, initial, needs_of
 
     clean = len(algorithm_1(extractors_of(costs.nf)[costs.layout].groups)) == 1
     growth = grow(Demand(costs, packets, talk, clean), hosts[0], hosts[1:]) if len(hosts) > 1 else None
-    return OnHosts(packets, initial(costs, packets, needs_of(costs, packets), hosts, talk.frame_bytes), growth)
+    try:
+        return OnHosts(packets, initial(costs, packets, needs_of(costs, packets), hosts, talk.frame_bytes), growth)
+    except PlacementError as error:
+        if growth is not None and growth.option is not None:
+            return OnHosts(packets, None, growth)
+        raise PlacementError(f"{error}; {growth.words}" if growth is not None else str(error)) from None
 
 
 def facts(found: OnHosts) -> dict[str, Any]:
     """For JSON."""
-    placement = found.placement
-    crossing = {"carried_bytes_per_s": placement.carried_bytes, "carried_cores": placement.carried_cores}
     return {
-        "placement": {"packets_per_s": found.packets, "hosts": _parts(placement.parts)} | crossing,
+        "packets_per_s": found.packets,
+        "placement": None if found.placement is None else _placement(found.placement),
         "growth": None if found.growth is None else _choice(found.growth),
     }
+
+
+def _placement(placement: Placement) -> dict[str, Any]:
+    crossing = {"carried_bytes_per_s": placement.carried_bytes, "carried_cores": placement.carried_cores}
+    return {"hosts": _parts(placement.parts)} | crossing
 
 
 def _choice(growth: Choice) -> dict[str, Any]:
@@ -101,10 +114,14 @@ def _parts(parts: tuple[tuple[str, tuple[Need, ...]], ...]) -> list[dict[str, An
 
 def show(console: Console, found: OnHosts, first: str) -> None:
     placement = found.placement
-    console.print(f"placement at {found.packets:,.0f} packets/s:")
-    _show_parts(console, placement.parts)
-    if placement.carried_bytes:
-        console.print(f"  between hosts: {placement.carried_bytes / 1e6:,.1f} MB/s, {placement.carried_cores:.3g} cores for carrying them")
+    if placement is not None:
+        cut = ", cut where the fewest bytes cross" if placement.carried_bytes else ""
+        console.print(f"placement at {found.packets:,.0f} packets/s{cut}:")
+        _show_parts(console, placement.parts)
+        if placement.carried_bytes:
+            console.print(
+                f"  between hosts: {placement.carried_bytes / 1e6:,.1f} MB/s, {placement.carried_cores:.3g} cores for carrying them"
+            )
     if found.growth is not None:
         console.print(f"{first} alone takes {found.growth.alone:,.0f} packets/s; ways to grow onto another host:")
         for option in found.growth.options:

@@ -73,6 +73,11 @@ class Choice:
     options: tuple[Option, ...]
     alone: float
 
+    @property
+    def words(self) -> str:
+        """Why there is no way, with the rates that there would be."""
+        return "; ".join(f"{one.way} on {one.host}, {one.packets:,.0f} packets/s at the most: {one.obstacle}" for one in self.options)
+
 
 def grow(demand: Demand, home: Host, others: Sequence[Host]) -> Choice | None:
     """Of both ways onto each other host, the one that costs least; None where the first host has room for everything."""
@@ -84,7 +89,7 @@ def grow(demand: Demand, home: Host, others: Sequence[Host]) -> Choice | None:
     options = tuple(_rated(demand, way) for way in ways)
     able = sorted((option for option in options if option.obstacle is None), key=lambda option: option.share)
     if not able:
-        return Choice(None, "; ".join(f"{one.way} on {one.host}: {one.obstacle}" for one in options), options, alone)
+        return Choice(None, "none can be had", options, alone)
     best, *rest = able
     why = [f"{one.way} on {one.host} costs {one.share:.1%} of it" for one in rest]
     why += [f"{one.way} on {one.host} cannot be had: {one.obstacle}" for one in options if one.obstacle is not None]

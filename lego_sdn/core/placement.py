@@ -156,9 +156,12 @@ class _Search:
         return found
 
     def _fits(self, first: int, end: int, at: int) -> bool:
-        """Both sides of a cut bear half of the carriage."""
-        cores = self.carriage[first] / 2 if at > 0 and first < end else 0.0
-        cores += self.carriage[end] / 2 if first < end < len(self.pieces) else 0.0
+        """Both sides of a cut bear half of the carriage, and the link of either carries what crosses."""
+        cut = [first] * (at > 0 and first < end) + [end] * (first < end < len(self.pieces))
+        cores = sum(self.carriage[place] for place in cut) / 2
+        passed_on = self.cuts[0] if self.pieces and at == end == 0 else 0.0  # packets come to the first host, also if nothing runs there
+        if sum(self.cuts[place] for place in cut) + passed_on > self.order[at].link_bytes:
+            return False
         return room(self.order[at], *joined(self.pieces[first:end]), Need("carriage", cores)) is None
 
 
@@ -197,4 +200,4 @@ def _no_room(needs: Sequence[Need], hosts: Sequence[Host]) -> str:
         f"{host.name} {host.free_cores:.3g} cores" + (f" and {host.free_memory / MB:,.0f} MB" if host.free_memory < float("inf") else "")
         for host in hosts
     )
-    return f"the graph needs {cores:.3g} cores and {memory:,.0f} MB in {len(needs)} replicas, and there is no room for it; free: {free}"
+    return f"the graph needs {cores:.3g} cores and {memory:,.0f} MB in {len(needs)} replicas, and there is no room for it, or no link for what crosses; free: {free}"

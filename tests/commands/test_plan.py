@@ -109,6 +109,10 @@ def test_a_placement_wants_costs_a_rate_and_room(given, tmp_path):
         (("--host", "a=4", "--host", "a=2", "--pps", 10, "--model", model), "wanted each host once"),
         (("--host", "a=4", "--pps", 10, "--model", bare), "make it with `lego profile"),
         (("--host", "a=1", "--pps", 100_000, "--model", model), "there is no room for it"),
+        (
+            ("--host", "a=8:1", "--host", "b=1", "--pps", 8000, "--model", model),
+            "whole graph on b, 4,000 packets/s at the most: .* free on b",
+        ),
     ):
         with pytest.raises(LegoError, match=sentence):
             run(capture, *words)

@@ -118,7 +118,7 @@ def test_traffic_that_no_granularity_splits_leaves_the_brick():
 def test_where_neither_can_be_had_the_rate_that_could_is_told():
     choice = grow(demand(), HOME, [replace(OTHER, used_cores=6.0)])
     assert choice.option is None
-    assert choice.reason.count("2 of 8 are free on b") == 2
+    assert choice.words.count("2 of 8 are free on b") == 2
     for option in choice.options:
         assert option.packets == pytest.approx(12_000.0, rel=0.02), "six cores of the eight"
 

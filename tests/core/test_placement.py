@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +92,13 @@ def test_carrying_takes_cores_of_both_hosts():
     assert placed.carried_cores == pytest.approx(2000 * 1000 * 0.01 / 1e6)
     with pytest.raises(PlacementError):
         initial(costs, 2000, needs, [host("a", 1.005), host("b", 1.1)])
+
+
+def test_a_link_carries_what_crosses_or_there_is_no_placement():
+    hosts = [replace(host("a", 0.5), link_bytes=1e6), host("b", 8.0)]
+    assert initial(kitsune(), 2000, needs_of(kitsune(), 2000), hosts).carried_bytes == pytest.approx(2000 * 80)
+    with pytest.raises(PlacementError, match="no link for what crosses"):
+        initial(kitsune(), 2000, needs_of(kitsune(), 2000), [replace(hosts[0], link_bytes=1e5), hosts[1]])
 
 
 def test_memory_decides_too():
