@@ -97,7 +97,7 @@ def test_carrying_takes_cores_of_both_hosts():
 def test_a_link_carries_what_crosses_or_there_is_no_placement():
     hosts = [replace(host("a", 0.5), link_bytes=1e6), host("b", 8.0)]
     assert initial(kitsune(), 2000, needs_of(kitsune(), 2000), hosts).carried_bytes == pytest.approx(2000 * 80)
-    with pytest.raises(PlacementError, match="no link for what crosses"):
+    with pytest.raises(PlacementError, match="or no link"):
         initial(kitsune(), 2000, needs_of(kitsune(), 2000), [replace(hosts[0], link_bytes=1e5), hosts[1]])
 
 
