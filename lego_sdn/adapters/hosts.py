@@ -59,4 +59,3 @@ class AgentHost:
 
     def __repr__(self) -> str:
         return f"<AgentHost {self.address}>"
-

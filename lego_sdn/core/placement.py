@@ -200,4 +200,5 @@ def _no_room(needs: Sequence[Need], hosts: Sequence[Host]) -> str:
         f"{host.name} {host.free_cores:.3g} cores" + (f" and {host.free_memory / MB:,.0f} MB" if host.free_memory < float("inf") else "")
         for host in hosts
     )
-    return f"the graph needs {cores:.3g} cores and {memory:,.0f} MB in {len(needs)} replicas, and there is no room for it, or no link; free: {free}"
+    wanted = f"the graph needs {cores:.3g} cores and {memory:,.0f} MB in {len(needs)} replicas"
+    return f"{wanted}, and there is no room for it, or no link; free: {free}"

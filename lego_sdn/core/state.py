@@ -93,7 +93,7 @@ class State:
     regret       what came of the last merge
     regrowing    failures of changes within instances, as `backoff` has those of starts
     cores        of the host, where the agent says so; memory_bytes: of it; free_bytes: of these, as of the last round of reports
-    diagnoses: by instance, of the last round of reports
+    diagnoses    by instance, of the last round of reports; full: instances whose memory is at the mark
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
     """
@@ -123,6 +123,7 @@ class State:
     memory_bytes: float | None = None
     free_bytes: float | None = None
     diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
+    full: frozenset[int] = frozenset()
     advice: str = ""
     costs: Costs | None = None
     sla: Kept = field(default_factory=Kept)
