@@ -1,6 +1,6 @@
 """An agent and brick processes that do no work: one process that answers what the controller asks, as docs/contract.md says.
 
-python -m tests.fakes.agent SOCKET [BRIDGE PREFIX]. With a bridge, every instance is a real port of it, in a namespace of its own;
+python -m tests.fakes.agent ADDRESS [BRIDGE PREFIX]. With tcp:HOST:PORT it is a remote host: processes answer on TCP too. With a bridge, every instance is a real port of it, in a namespace of its own;
 without, a port number. Beyond the contract, `pretend` sets what the brick processes report, and `quit` ends it all.
 """
 
@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from lego_sdn.adapters.rpc import Server
+from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.errors import HostError
 
 WITHIN = "in0"
@@ -98,7 +99,8 @@ class Agent:
             raise HostError(self.refusals.pop(0))
         number = spec["instance"]
         with ExitStack() as stack:
-            process = Process(f"{self.socket}-{number}", number)
+            remote = self.socket.startswith("tcp:")
+            process = Process(f"tcp:127.0.0.1:{free_port()}" if remote else f"{self.socket}-{number}", number)
             stack.callback(process.server.close)
             ofport = self._plug_in(number, stack) if self.bridge else 100 + number
             kept = stack.pop_all()

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from lego_sdn.adapters.wire import free_port
 from tests.ryu_apps.bridges import bridge
 from tests.ryu_apps.lab import Lab, lab, until
 
@@ -16,9 +17,10 @@ SCALING = {"min_instances": 1, "max_instances": 3, "cooldown_s": 0.1, "period_s"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """A controller, a bridge, and an agent whose instances are port numbers."""
+    """A controller, a bridge, and an agent whose instances are port numbers, on a host that shares nothing with the controller but TCP."""
+    settings = {"scaling": SCALING, "buckets": 16, "agent": f"tcp:127.0.0.1:{free_port()}"}
     with ExitStack() as stack:
-        made = stack.enter_context(lab(tmp_path_factory.mktemp("instances"), settings={"scaling": SCALING, "buckets": 16}))
+        made = stack.enter_context(lab(tmp_path_factory.mktemp("instances"), settings=settings))
         made.start_agent()
         made.start_controller()
         stack.enter_context(bridge(made))
@@ -231,7 +233,8 @@ def test_an_agent_that_dies_is_told_and_what_runs_afterwards_is_the_truth(runnin
 
 
 def test_another_bridge_is_shown_and_left_alone(running: Lab):
-    from tests.ryu_apps.bridges import ofctl, vsctl
+    from lego_sdn.adapters.wire import free_port
+from tests.ryu_apps.bridges import ofctl, vsctl
 
     other = f"{running.bridge}x"
     vsctl("add-br", other, "--", "set", "Bridge", other, "datapath_type=netdev", "fail_mode=secure", "protocols=OpenFlow14")
