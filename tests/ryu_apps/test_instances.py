@@ -233,8 +233,7 @@ def test_an_agent_that_dies_is_told_and_what_runs_afterwards_is_the_truth(runnin
 
 
 def test_another_bridge_is_shown_and_left_alone(running: Lab):
-    from lego_sdn.adapters.wire import free_port
-from tests.ryu_apps.bridges import ofctl, vsctl
+    from tests.ryu_apps.bridges import ofctl, vsctl
 
     other = f"{running.bridge}x"
     vsctl("add-br", other, "--", "set", "Bridge", other, "datapath_type=netdev", "fail_mode=secure", "protocols=OpenFlow14")
