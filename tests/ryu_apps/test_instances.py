@@ -67,6 +67,8 @@ def test_metrics_are_read_by_prometheus_own_parser(running: Lab):
     assert samples[("lego_switch_connected", ())] == 1
     assert samples[("lego_instance_buckets", (("instance", "1"), ("phase", "running")))] == 16
     assert samples[("lego_brick_dropped_total", (("brick", "packet-batching-0"), ("instance", "1"), ("reason", "odd")))] == 2
+    assert samples[("lego_host_cores", (("part", "all"),))] == 2
+    assert samples[("lego_host_memory_bytes", (("part", "used"),))] == 1 << 20
     assert samples[("lego_switch_rules", (("switch", running.bridge),))] == 204
     assert samples[("lego_brick_late_total", (("brick", "packet-batching-0"), ("instance", "1")))] == 0
 
