@@ -33,6 +33,7 @@ def status(shared: Shared) -> dict[str, Any]:
         "buckets": config.buckets,
         "paused": state.paused,
         "scaling": brick_views.scaling(state),
+        "host": brick_views.host(state),
         "sla": brick_views.promise(state),
         "change": brick_views.change(state),
         "instances": [_instance(shared, number) for number in sorted(state.members)],

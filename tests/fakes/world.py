@@ -54,6 +54,7 @@ class Host:
     fail_starts: int = 0  # so many starts to come will fail
     made: int = 0
     cores: float | None = None
+    free_bytes: float | None = None
 
     def start(self, instance: int) -> Event:
         if self.fail_starts:
@@ -205,4 +206,8 @@ class World:
     def loads(self) -> Loads:
         there = [instance for instance in self.host.ports if instance in self.rules_of.values()]
         buckets = {b: rate for b in range(self.config.buckets) if (rate := self.offered(b, self.now))}
-        return Loads(tuple(report for instance in there for report in self.host.reports(instance, self.now)), buckets)
+        return Loads(
+            tuple(report for instance in there for report in self.host.reports(instance, self.now)),
+            buckets,
+            free_bytes=self.host.free_bytes,
+        )
