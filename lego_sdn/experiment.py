@@ -30,6 +30,8 @@ from lego_sdn.testbed import Load, Replay, Testbed
 
 READY_S = 60.0  # for the first instance to be there and the rules in force
 LOOK_S = 0.25
+COUNT_S, STILL_S = 0.1, 3.0  # between two looks at counters; the switch brings those of its cached flows up to date twice a second
+ENTRANCE = (0, "base")  # table and role of the rule that every packet from outside meets first
 FM_GRACE, AD_GRACE = 5000, 50_000
 
 
@@ -164,7 +166,7 @@ class Experiment:
         """End the instances, drained, and account for every packet. `packets`, as they were sent, tell what died with an instance."""
         assert self._replay is not None
         sent = self._replay.result()
-        entered, forwarded = self._through_the_switch()
+        entered, forwarded = self._through_the_switch(sent["sent"])
         self.look()
         alerts, moves = self._get("alerts")["by_source"], self._get("moves?limit=1000")["moves"]
         dropped = self._end_instances()
@@ -214,17 +216,24 @@ class Experiment:
             self.system.check()
             raise HostError(f"the controller does not answer on {self.system.url}/{path} ({error})") from error
 
-    def _through_the_switch(self) -> tuple[int, int]:
-        """Packets that came in from the source and left at the sink, by the switch's counters; waits until they stand still."""
-        before, deadline = (-1, -1), time.monotonic() + 10
-        while time.monotonic() < deadline:
-            ports = {port["name"]: port for switch in self._get("switches")["switches"] for port in switch["ports"]}
-            now = ports[self.testbed.source]["rx_packets"], ports[self.testbed.sink]["tx_packets"]
-            if now == before:
-                break
-            before = now
-            time.sleep(2 * self.config.scaling.period_s)  # the counters' own pace
-        return before
+    def _through_the_switch(self, sent: int) -> tuple[int, int]:
+        """Packets that the rules saw and that left at the sink; waits until all did, or until the counters stand still.
+
+        (A port's own counter is its interface's: packets that are lost between it and the rules are in there.)
+        """
+        before, since = (-1, -1), time.monotonic()
+        while True:
+            now = self._counted()
+            if now != before:
+                before, since = now, time.monotonic()
+            if min(now) >= sent or time.monotonic() - since > STILL_S:
+                return now
+            time.sleep(COUNT_S)  # the pace of looking
+
+    def _counted(self) -> tuple[int, int]:
+        (entered,) = [row["packets"] for row in self._get("flows")["flows"] if (row["table"], row["role"]) == ENTRANCE]
+        ports = {port["name"]: port for switch in self._get("switches")["switches"] for port in switch["ports"]}
+        return entered, ports[self.testbed.sink]["tx_packets"]
 
     def _end_instances(self) -> dict[str, int]:
         """Stop what still runs, drained; packets that were dropped in the whole run, by reason."""

@@ -54,6 +54,8 @@ class Drive:
             if self.left and seen.quiet and self.experiment.sending and _flows(seen):
                 self._try(self.left[0], seen)
             yield seen
+            if seen.quiet and not self.experiment.sending:  # instances that the script leaves there are no change to wait for
+                return
 
     def _try(self, step: Step, seen: Observation) -> None:
         refusal = step.do(self, seen)

@@ -162,8 +162,8 @@ class System:
         self._launch(journal, AGENT)
         self._await("bridge ready", self._agent_answers)
         self.on_bridge(journal, self.run)
+        self._launch(journal, CONTROLLER)  # it starts while the bricks warm up, and asks for no instance before they are
         self._await("agent ready", self._agent_is_ready)
-        self._launch(journal, CONTROLLER)
         self._await("controller ready", self._controller_is_ready)
 
     def _start_switch(self, journal: Journal) -> None:
