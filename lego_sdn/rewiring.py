@@ -26,6 +26,7 @@ class Rewiring:
     """One change: the wiring before and after it, and the processes that are dead already (nobody waits for them).
 
     reports  final load reports of the processes that went; dealt: what the process at the interface says of the streams that moved
+    undone   what failed when packets went the new way already, a sentence each
     """
 
     processes: BrickProcesses
@@ -34,6 +35,7 @@ class Rewiring:
     dead: frozenset[str] = frozenset()
     reports: list[dict[str, Any]] = field(default_factory=list)
     dealt: dict[str, Any] | None = None
+    undone: list[str] = field(default_factory=list)
 
     @property
     def fresh(self) -> list[str]:
@@ -147,11 +149,12 @@ class Rewiring:
             self.processes.call(name, "routes", {seat: []})
 
     def _attempt(self, act: Any) -> None:
-        """Packets go the new way already: what fails now is for the log, and for `check`."""
+        """Packets go the new way already: what fails now is told, and for `check`."""
         try:
             act()
         except LegoError as error:
             LOG.warning("instance %d: %s", self.new.instance, error)
+            self.undone.append(str(error))
 
     def _call_off(self) -> None:
         """Back to the wiring of before."""
