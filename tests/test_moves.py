@@ -59,7 +59,7 @@ class Kills:
         child.kill()
         child.wait()
         system.revive(CONTROLLER)
-        drive.experiment._await_ready()
+        drive.experiment.await_ready()
 
     @staticmethod
     def connection(drive: Drive) -> None:
