@@ -168,7 +168,8 @@ def check(instance: Instance, offline: np.ndarray, count: int = PACKETS) -> None
     """The scores file has every packet once, in order, with the bits of the offline run."""
     found = read_scores(instance.scores)
     seqs = found["seq"].astype(np.int64)
-    assert (np.setdiff1d(np.arange(count), seqs).tolist(), len(seqs)) == ([], count), instance.call(next(reversed(instance.started)), "load")
+    missing = np.setdiff1d(np.arange(count), seqs)
+    assert (missing.tolist(), len(seqs)) == ([], count), instance.call(next(reversed(instance.started)), "load")
     assert np.flatnonzero(seqs != np.arange(count)).tolist() == [], "out of order"
     assert found["score"].tobytes() == offline[:count].tobytes()
 
