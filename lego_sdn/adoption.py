@@ -28,7 +28,8 @@ BRIDGES = ("bridge", "bridge-settings")
 
 @dataclass(frozen=True)
 class Survivor:
-    """An instance all of whose parts are still there: what the journal says of it. cpu: quota of a new process, and `quotas` by process."""
+    """An instance all of whose parts are still there: what the journal says of it. cpu: quota of a new process; `quotas`, and what was
+    `given` with it, by process."""
 
     spec: InstanceSpec
     wiring: Wiring
@@ -60,7 +61,7 @@ def write_down(instance: Instance) -> None:
     wiring = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(instance.wiring).items()}
     running = instance.processes
     record = {"spec": asdict(instance.spec), "wiring": wiring, "ofport": instance.ofport, "deadlines": dict(running.deadlines)}
-    record["cpu"] = {"quota": running.quota, "quotas": dict(running.quotas)}
+    record["cpu"] = {"quota": running.quota, "quotas": dict(running.quotas), "given": dict(running.given)}
     name, things = str(instance.spec.instance), instance.belongings.things
     there = next((thing for thing in things if thing.kind == KIND), None)
     if there is None or any(there.detail.get(key) != value for key, value in record.items()):
@@ -134,5 +135,6 @@ def take_over(host: Host, survivor: Survivor, kinds: tuple[str, ...]) -> Instanc
     for name, process in survivor.processes.items():
         instance.processes.take_over(name, process)
     instance.processes.quota, instance.processes.quotas = survivor.cpu["quota"], dict(survivor.cpu["quotas"])
+    instance.processes.given = dict(survivor.cpu["given"])
     instance.processes.deadlines = dict(survivor.deadlines)
     return instance

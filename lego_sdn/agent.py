@@ -34,6 +34,7 @@ CALLS = (
     "stop_replica",
     "separate",
     "chain",
+    "take_out",
     "set_quota",
     "set_deadlines",
     "flush_cache",
@@ -145,6 +146,10 @@ class Agent:
     def chain(self, n: int, kind: str) -> dict[str, Any]:
         """A separated brick back into the chain."""
         return self._instance(n).chain(kind)
+
+    def take_out(self, n: int, process: str) -> dict[str, Any]:
+        """End the process of a replica that does not answer: the others do its work, as if it had died."""
+        return self._instance(n).take_out(process)
 
     def set_quota(self, n: int, cores: float | dict[str, float | None] | None) -> dict[str, Any]:
         """Cores for every process of an instance (None: no limit), or {process: cores}."""

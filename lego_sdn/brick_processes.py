@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from lego_sdn.adapters.launcher import Launcher, Replica
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
 from lego_sdn.core.errors import BrickError, RpcError
+from lego_sdn.core.quotas import regiven, settled
 from lego_sdn.instance_spec import InstanceSpec, require_cores
 from lego_sdn.leftovers import Belongings
 from lego_sdn.wiring import Wiring
@@ -54,13 +56,14 @@ class BrickProcesses:
         self.host, self.spec, self.belongings = host, spec, belongings
         self.quota = spec.cpu_quota  # of a process that is told no other
         self.quotas: dict[str, float | None] = {}
+        self.given: dict[str, float | None] = {}  # what the instance got with each process, before CPU went from one to another
         self.deadlines: dict[str, float] = {}
         self.replicas: dict[str, Replica] = {}
         self.groups: dict[str, Group] = {}
 
     def fork(self, name: str, wiring: Wiring, cores: float | None = None) -> Replica:
         """Start one process of the wiring, with `cores` instead of what every process gets; `await_answer` says when it is up."""
-        self.quotas[name] = self.quota if cores is None else require_cores(cores)
+        self.quotas[name] = self.given[name] = self.quota if cores is None else require_cores(cores)
         if self.quotas[name] is not None:
             self._group(name)
         told = self._told(name, wiring)
@@ -115,6 +118,7 @@ class BrickProcesses:
         replica = self.replicas.pop(name)
         self.groups.pop(name, None)
         self.quotas.pop(name, None)
+        self.given.pop(name, None)
         try:
             with replica.client(STOP_S) as client:
                 client.call("stop")
@@ -132,10 +136,18 @@ class BrickProcesses:
             if name not in self.replicas:
                 raise BrickError(f"instance {self.spec.instance} has no process {name}; it has {', '.join(self.replicas)}")
             require_cores(share)
+        given = regiven(self.quotas, each, self.given)
         for name, share in each.items():
             self._limit(name, share)
+        self.given = given
         if not isinstance(cores, Mapping):
             self.quota = cores
+
+    def settle_quotas(self) -> None:
+        """Once a process is gone: what it had of others is theirs again, and what they had of it goes with it."""
+        for name, cores in settled(self.quotas, self.given).items():
+            if cores != self.quotas[name]:
+                self._limit(name, cores)
 
     def _limit(self, name: str, cores: float | None) -> None:
         if cores is not None or name in self.groups:
@@ -155,6 +167,13 @@ class BrickProcesses:
         """Names of the processes that died."""
         return [name for name, replica in self.replicas.items() if not replica.process.is_alive()]
 
+    def end(self, name: str) -> None:
+        """Kill a process. BrickError if it does not go."""
+        process = self.replicas[name].process
+        process.send(signal.SIGKILL)
+        if not process.wait(time.monotonic() + STOP_S):
+            raise BrickError(f"brick process {name} does not end, though it was killed")
+
     def last_words(self, name: str) -> str:
         """One sentence on a process that died."""
         return self.host.launcher.obituary(self.replicas[name])
@@ -171,7 +190,7 @@ class BrickProcesses:
     def as_dict(self, name: str, bricks: tuple[str, ...]) -> dict[str, Any]:
         replica = self.replicas[name]
         told = {"process": name, "pid": replica.process.pid, "socket": replica.socket, "bricks": list(bricks)}
-        return told | {"cpu_quota": self.quotas.get(name, self.quota)}
+        return told | {"cpu_quota": self.quotas.get(name, self.quota), "cpu_given": self.given.get(name, self.quota)}
 
     def _group(self, process: str) -> Group:
         if process not in self.groups:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lego_sdn.adapters import netns
 from lego_sdn.brick_processes import INTERFACE, BrickProcesses, Host
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.errors import BrickError, LegoError
 from lego_sdn.graphs import keyed_of
 from lego_sdn.instance_spec import InstanceSpec, require_deadlines
 from lego_sdn.leftovers import Belongings
@@ -79,7 +79,7 @@ class Instance:
         """Look whether every process lives. A dead replica is taken out, and the others do its work; others make the instance `failed`."""
         if self.error is None:
             for name in self.processes.dead():
-                self._bury(name)
+                self._bury(name, self.processes.last_words(name))
 
     def start_replica(self, kind: str, cores: float | None = None) -> dict[str, Any]:
         """One more replica of a kind, in a process of its own."""
@@ -117,15 +117,27 @@ class Instance:
         self.dealt = change.dealt or self.dealt
         return self.as_dict()
 
-    def _bury(self, name: str) -> None:
+    def take_out(self, name: str) -> dict[str, Any]:
+        """End a process that does not answer, and go on without it. BrickError, with nothing done, if no other one does its work."""
+        if name not in self.wiring.processes:
+            raise BrickError(f"instance {self.spec.instance} has no process {name}; it has {', '.join(self.wiring.processes)}")
+        self._without(name)
+        self.processes.end(name)
+        self._bury(name, f"brick process {name} did not answer and was ended")
+        return self.as_dict()
+
+    def _without(self, name: str) -> Wiring:
+        """The wiring without a process. BrickError if it has the only brick of a kind."""
+        rest = self.wiring
+        for brick in self.wiring.processes[name]:
+            rest = rest.without(brick)
+        return rest
+
+    def _bury(self, name: str, words: str) -> None:
         """Go on without a dead process, if it was a replica; what was in it is counted as `lost` where batches are put in order."""
-        words = self.processes.last_words(name)
         LOG.error("instance %d: %s", self.spec.instance, words)
         try:
-            rest = self.wiring
-            for brick in self.wiring.processes[name]:
-                rest = rest.without(brick)
-            self._rewire(rest, dead=frozenset({name}))
+            self._rewire(self._without(name), dead=frozenset({name}))
         except LegoError as error:
             self.error = words
             LOG.error("instance %d failed: %s", self.spec.instance, error)

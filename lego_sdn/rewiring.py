@@ -134,6 +134,8 @@ class Rewiring:
         for name in self.gone:
             self.processes.stop(name)
             self.processes.belongings.remove(self.processes.belongings.of(name))
+        if self.gone:
+            self._attempt(self.processes.settle_quotas)
 
     def _drained(self, name: str) -> dict[str, Any]:
         return self.processes.call(name, "drain", round(DRAIN_S * 1e3), timeout=DRAIN_S + 2)

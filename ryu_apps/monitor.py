@@ -12,7 +12,7 @@ from ryu.base import app_manager
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.brick_actions import kind_of
 from lego_sdn.core.errors import LegoError
-from lego_sdn.core.events import InstanceFailed, Loads
+from lego_sdn.core.events import Loads, Silent
 from lego_sdn.core.load import Report
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, every, spawn
@@ -113,7 +113,8 @@ class Monitor(app_manager.RyuApp):
             self.shared.wake_agent.set()
         elif now - process.silent_since > GIVEN_UP_S:
             process.silent_since = now
-            self.shared.put(InstanceFailed(process.instance, f"process {process.process} has not answered for {GIVEN_UP_S:.0f} s: {error}"))
+            text = f"process {process.process} of instance {process.instance} has not answered for {GIVEN_UP_S:.0f} s: {error}"
+            self.shared.put(Silent(process.instance, process.process, text))
         process.error = error
 
     def _forget(self, gone: set[tuple[int, str, int]]) -> None:
