@@ -145,7 +145,7 @@ def steps_of(packets: np.ndarray, before: dict[int, int], after: dict[int, int],
 
 def test_a_mover_that_dies_at_every_single_step_and_comes_back(monkeypatch):
     """Not a sample of steps: each of them, from the first to the last."""
-    packets = talk(30, 1000)
+    packets = talk(30, 700)
     before = {0: 1, 1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 3}
     after = before | {0: 2, 1: 3, 5: 1}
     total = steps_of(packets, before, after, monkeypatch)
