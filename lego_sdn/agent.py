@@ -23,6 +23,7 @@ from lego_sdn.core.errors import HostError, RpcError
 from lego_sdn.instance import Instance
 from lego_sdn.instance_spec import InstanceSpec
 from lego_sdn.leftovers import Belongings
+from lego_sdn.made_up import write_down
 
 LOG = logging.getLogger(__name__)
 JOURNAL = "agent.journal"
@@ -115,7 +116,7 @@ class Agent:
             raise HostError(f"instance {wanted.instance} exists already ({there.error or 'with another spec'}); stop it first")
         instance = Instance(self.host, wanted, self.options.graph(wanted.nf))
         instance.start()
-        adoption.write_down(instance)
+        write_down(instance)
         self.instances[wanted.instance] = instance
         return instance.as_dict()
 
@@ -235,7 +236,7 @@ class Agent:
     def _look(self) -> None:
         for instance in self.instances.values():
             instance.check()
-            adoption.write_down(instance)
+            write_down(instance)
 
 
 def run(options: Options) -> None:

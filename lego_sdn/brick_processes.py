@@ -115,10 +115,11 @@ class BrickProcesses:
 
     def stop(self, name: str) -> None:
         """Ask a process to stop and wait for it; whoever does not is ended with its belongings."""
-        replica = self.replicas.pop(name)
-        self.groups.pop(name, None)
-        self.quotas.pop(name, None)
-        self.given.pop(name, None)
+        replica = self.replicas.pop(name, None)
+        for kept in (self.groups, self.quotas, self.given):
+            kept.pop(name, None)
+        if replica is None:  # it was never started
+            return
         try:
             with replica.client(STOP_S) as client:
                 client.call("stop")
@@ -162,6 +163,9 @@ class BrickProcesses:
         self.deadlines = dict(ms)
         for name in self.replicas:
             self.call(name, "deadlines", self.deadlines)
+
+    def is_alive(self, name: str) -> bool:
+        return name in self.replicas and self.replicas[name].process.is_alive()
 
     def dead(self) -> list[str]:
         """Names of the processes that died."""

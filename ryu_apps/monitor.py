@@ -42,6 +42,7 @@ class Monitor(app_manager.RyuApp):
     def _round(self) -> None:
         processes = {_key(process): process for process in self.shared.observed.processes.values()}
         self._forget(set(self.clients) - set(processes))
+        early = self._there()  # answers to rounds before; left in the queue, they would be taken for those of this one
         waiting = len(self.asked)
         for key, process in processes.items():
             if key not in self.asked:  # else the last round's question is still open
@@ -49,12 +50,21 @@ class Monitor(app_manager.RyuApp):
                 waiting += 1
                 spawn(self._pull, process, self.answers)
         seen = self.shared.observed
-        self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses)))
+        self.shared.put(Loads(self._collect(waiting, early), dict(seen.bucket_rates), dict(seen.port_losses)))
 
-    def _collect(self, waiting: int) -> tuple[Report, ...]:
+    def _there(self) -> list[Report]:
+        """What has come by now."""
+        reports = []
+        while not self.answers.empty():
+            report = self.answers.get()
+            if report is not None:
+                reports.append(report)
+        return reports
+
+    def _collect(self, waiting: int, early: list[Report]) -> tuple[Report, ...]:
         """What comes in this round, also to questions of rounds before."""
         deadline = time.monotonic() + 0.8 * self.period
-        reports = []
+        reports = list(early)
         for _ in range(waiting):
             try:
                 report = self.answers.get(timeout=max(0.001, deadline - time.monotonic()))
@@ -70,13 +80,13 @@ class Monitor(app_manager.RyuApp):
         try:
             data = client.call("load")
             report = Report.parse(data)
+        except LegoError as error:
+            answers.put(None)  # one answer to each question, whatever comes of it
+            self._silent(process, str(error))
+        else:
             answers.put(report)
             self._learn(process, data, report)
-            if self._raises_alerts(process):
-                self._pull_alerts(process, client)
-        except LegoError as error:
-            answers.put(None)
-            self._silent(process, str(error))
+            self._pull_alerts(process, client)
         finally:
             self.asked.discard(key)
 
@@ -97,8 +107,14 @@ class Monitor(app_manager.RyuApp):
         return not graph or any(kind_of(brick) == graph[-1] for brick in process.bricks)
 
     def _pull_alerts(self, process: Process, client: Client) -> None:
+        if not self._raises_alerts(process):
+            return
         key = _key(process)
-        answer = client.call("alerts", self.seen_alerts.get(key, 0))
+        try:
+            answer = client.call("alerts", self.seen_alerts.get(key, 0))
+        except LegoError as error:
+            self._silent(process, str(error))
+            return
         self.seen_alerts[key] = answer["next"]
         self.shared.observed.alerts.add(process.instance, answer["alerts"])
         self.shared.observed.alerts.by_process[key] = dict(answer["by_source"])

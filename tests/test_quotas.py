@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from lego_sdn.core.brick_actions import Arrangement, Placed
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.quotas import LEAST, settled, without
 from lego_sdn.instance import Instance
 from lego_sdn.instance_spec import InstanceSpec
@@ -151,3 +151,20 @@ def test_a_policy_reckons_with_what_comes_back():
     arrangement = Arrangement((Placed("a", ("x-0",), 0.05, 0.2), Placed("b", ("y-0",), 0.35, 0.2)), ("x", "y"))
     assert without(arrangement, "b") == {"a": pytest.approx(0.2)}
     assert Placed("c", ("z-0",), 0.3).given == 0.3
+
+
+def test_a_process_that_goes_without_a_word_leaves_no_report(model):
+    """Nothing stands for it: whoever adds reports up took None for one."""
+    made, _ = instance_in_memory(model, "separate")
+    made.start_replica(KINDS[3])
+    assert made.stop_replica(f"{KINDS[3]}-1")["report"]
+
+    def mute(method, *params, timeout=None):
+        if method == "drain":
+            raise RpcError("it did not answer in time")
+        return True
+
+    made.processes.replicas[made.start_replica(KINDS[3])["process"]["process"]].client = lambda timeout=5.0: contextlib.nullcontext(
+        SimpleNamespace(call=mute)
+    )
+    assert "report" not in made.stop_replica(f"{KINDS[3]}-1")
