@@ -108,7 +108,7 @@ class Instance:
         return told | {"brick": brick, "process": self.processes.as_dict(name, (brick,))}
 
     def _rewire(self, new: Wiring, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """To another wiring; what has been made for it keeps its name, also if it cannot be had."""
+        """To another wiring; what has been made for it keeps its name, also if it cannot be had. `undone`: what failed afterwards."""
         more, fewer = (new, self.wiring) if set(new.processes) - set(self.wiring.processes) else (self.wiring, new)
         write_down(self, more, replace(fewer, made_processes=new.made_processes, made_rings=new.made_rings))
         change = Rewiring(self.processes, self.wiring, new, dead)
@@ -121,7 +121,7 @@ class Instance:
         self._last_report = next(iter(change.reports), None)
         self.dealt = change.dealt or self.dealt
         write_down(self)
-        return self.as_dict()
+        return self.as_dict() | {"undone": change.undone}
 
     def end_change(self, to: Wiring) -> None:
         """A change that an agent began which was killed: what it added goes again, what was to go goes. However far it had come: every

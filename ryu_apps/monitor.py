@@ -31,7 +31,8 @@ class Monitor(app_manager.RyuApp):
         self.shared = lego
         self.period = lego.config.scaling.period_s
         self.clients: dict[tuple[int, str, int], Client] = {}
-        self.asked: set[tuple[int, str, int]] = set()
+        self.asked: set[tuple[int, str, int]] = set()  # a call is under way
+        self.owed: set[tuple[int, str, int]] = set()  # of these, who has not given its report yet
         self.seen_alerts: dict[tuple[int, str, int], int] = {}
         self.answers: queue.Queue[Report | None] = queue.Queue()
 
@@ -41,30 +42,20 @@ class Monitor(app_manager.RyuApp):
 
     def _round(self) -> None:
         processes = {_key(process): process for process in self.shared.observed.processes.values()}
-        self._forget(set(self.clients) - set(processes))
-        early = self._there()  # answers to rounds before; left in the queue, they would be taken for those of this one
-        waiting = len(self.asked)
+        self._forget(set(self.clients) - set(processes) - self.asked)
         for key, process in processes.items():
             if key not in self.asked:  # else the last round's question is still open
                 self.asked.add(key)
-                waiting += 1
-                spawn(self._pull, process, self.answers)
+                self.owed.add(key)
+                spawn(self._pull, process)
         seen = self.shared.observed
-        self.shared.put(Loads(self._collect(waiting, early), dict(seen.bucket_rates), dict(seen.port_losses)))
+        waiting = len(self.owed) + self.answers.qsize()  # with what came after the end of the round before
+        self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses)))
 
-    def _there(self) -> list[Report]:
-        """What has come by now."""
-        reports = []
-        while not self.answers.empty():
-            report = self.answers.get()
-            if report is not None:
-                reports.append(report)
-        return reports
-
-    def _collect(self, waiting: int, early: list[Report]) -> tuple[Report, ...]:
+    def _collect(self, waiting: int) -> tuple[Report, ...]:
         """What comes in this round, also to questions of rounds before."""
         deadline = time.monotonic() + 0.8 * self.period
-        reports = list(early)
+        reports = []
         for _ in range(waiting):
             try:
                 report = self.answers.get(timeout=max(0.001, deadline - time.monotonic()))
@@ -74,21 +65,28 @@ class Monitor(app_manager.RyuApp):
                 reports.append(report)
         return tuple(sorted(reports, key=lambda report: (report.instance, report.process)))
 
-    def _pull(self, process: Process, answers: queue.Queue[Report | None]) -> None:
+    def _pull(self, process: Process) -> None:
         key = _key(process)
         client = self.clients.setdefault(key, Client(process.socket, timeout=ANSWER_S))
         try:
             data = client.call("load")
             report = Report.parse(data)
         except LegoError as error:
-            answers.put(None)  # one answer to each question, whatever comes of it
-            self._silent(process, str(error))
+            self._answered(key, None)
+            if self.shared.observed.processes.get(key[:2]) is process:  # else it was stopped meanwhile
+                self._silent(process, str(error))
         else:
-            answers.put(report)
+            self._answered(key, report)
             self._learn(process, data, report)
-            self._pull_alerts(process, client)
+            if self._raises_alerts(process):
+                self._pull_alerts(process, client)
         finally:
             self.asked.discard(key)
+
+    def _answered(self, key: tuple[int, str, int], report: Report | None) -> None:
+        """One answer to one question, whatever else is asked afterwards."""
+        self.owed.discard(key)
+        self.answers.put(report)
 
     def _learn(self, process: Process, data: dict[str, Any], report: Report) -> None:
         """Keep the report for REST, with the rates since the one before."""
@@ -107,13 +105,13 @@ class Monitor(app_manager.RyuApp):
         return not graph or any(kind_of(brick) == graph[-1] for brick in process.bricks)
 
     def _pull_alerts(self, process: Process, client: Client) -> None:
-        if not self._raises_alerts(process):
-            return
+        """Alerts that cannot be had now are asked for in the next round: the process has answered, so it is not silent."""
         key = _key(process)
         try:
             answer = client.call("alerts", self.seen_alerts.get(key, 0))
         except LegoError as error:
-            self._silent(process, str(error))
+            LOG.warning("alerts of process %s of instance %d: %s", process.process, process.instance, error)
+            process.error = str(error)
             return
         self.seen_alerts[key] = answer["next"]
         self.shared.observed.alerts.add(process.instance, answer["alerts"])
