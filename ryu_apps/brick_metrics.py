@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from lego_sdn.core.bottleneck import Cause
 from ryu_apps import brick_views
-from ryu_apps.shared import Shared
+
+if TYPE_CHECKING:
+    from ryu_apps.shared import Shared
 
 LABELS = ["instance", "brick"]
 

@@ -59,6 +59,7 @@ def assessed(state: State) -> dict[tuple[int, str], dict[str, Any]]:
                 "cpu_of_quota": round(one.used, 4),
                 "growth": round(one.growth, 3),
                 "blocked": round(one.blocked, 4),
+                "throttled": round(one.throttled, 4),
                 "deadline": _deadline(state.sla.deadlines.get(one.kind), one, state.config.sla.tolerance),
             }
     return rows

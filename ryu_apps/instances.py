@@ -35,6 +35,7 @@ from ryu_apps.shared import Shared, spawn
 
 LOG = logging.getLogger("lego.instances")
 ASK_S = 1.0  # between two questions to the agent
+WARMING_S = 0.1  # while it warms up and nothing runs
 
 
 def spec(config: Config, instance: int) -> dict[str, Any]:
@@ -64,6 +65,11 @@ def spec(config: Config, instance: int) -> dict[str, Any]:
 def running(one: Mapping[str, Any]) -> Running:
     """An instance that the agent tells of, for the core."""
     return Running(one["instance"], one["ofport"], Arrangement.of(one))
+
+
+def _warms_up(hello: Mapping[str, Any]) -> bool:
+    """Whether the agent has nothing to tell yet: nothing runs, and no instance could be started."""
+    return not (hello["warm"] or hello["error"] or hello["instances"])
 
 
 class Instances(app_manager.RyuApp):
@@ -99,7 +105,8 @@ class Instances(app_manager.RyuApp):
                 self._silent(str(error))
             else:
                 self._take_in(hello, generation)
-            self.shared.wake_agent.wait(ASK_S)
+            warming = self.shared.observed.agent is not None and _warms_up(self.shared.observed.agent)
+            self.shared.wake_agent.wait(WARMING_S if warming else ASK_S)
 
     def _silent(self, reason: str) -> None:
         seen = self.shared.observed
@@ -110,7 +117,7 @@ class Instances(app_manager.RyuApp):
     def _take_in(self, hello: dict[str, Any], generation: int) -> None:
         seen = self.shared.observed
         seen.agent = hello
-        if self.busy or generation != self.generation:
+        if self.busy or generation != self.generation or _warms_up(hello):
             return
         instances = hello["instances"]
         there = self._watch_processes(instances)

@@ -83,7 +83,8 @@ class Shared:
         self.store = self._open_store()
         stored = self.store.load()
         usable = stored is not None and stored.buckets == self.config.buckets
-        self.state = fresh(self.config, stored.assignment if stored and usable else None, profiled_costs(self.config))
+        kept = stored.assignment if stored and usable else None
+        self.state = fresh(self.config, kept, profiled_costs(self.config), self.store.paused())
 
     # ---- to the core ----
     def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:
@@ -127,6 +128,13 @@ class Shared:
         except StoreError as error:
             LOG.error("the assignment is not kept: %s", error)
 
+    def remember_pause(self) -> None:
+        """Keep whether scaling is paused, for a controller that comes after this one."""
+        try:
+            self.store.save_paused(self.state.paused)
+        except StoreError as error:
+            LOG.error("whether scaling is paused is not kept: %s", error)
+
     def missing(self) -> list[str]:
         """What keeps the system from working, each with what to do."""
         config, seen = self.config, self.observed
@@ -148,6 +156,7 @@ class Shared:
         try:
             store = Store(store_path(self.config.run_dir))
             store.load()
+            store.paused()
             return store
         except (StoreError, OSError) as error:
             self.missing_store = str(error)

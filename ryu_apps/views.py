@@ -187,7 +187,7 @@ def _process(process: Process, now: float) -> dict[str, Any]:
         "bricks": list(process.bricks),
         "cpu": round(process.cpu, 4),
         "cpu_s": report.get("cpu_s"),
-        "rss_bytes": report.get("rss_bytes"),
+        **{name: report.get(name) for name in ("rss_bytes", "pss_bytes", "throttled_s", "disk")},
         "uptime_s": report.get("uptime_s"),
         "capture": report.get("capture"),
         "age_s": round(now - process.at, 3) if process.report else None,

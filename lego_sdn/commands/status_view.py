@@ -76,7 +76,7 @@ def _promise(sla: dict[str, Any]) -> str:
     broken = [f"[red]broken by instance {instance}: {', '.join(what)}[/red]" for instance, what in sla["broken"].items()]
     counted = ", ".join(f"{what} {count}" for what, count in sla["violations"].items())
     told = f"promise: {', '.join(parts)}: {'; '.join(broken) or ('kept' if sla['windows'] else 'not judged yet')}"
-    told += f"; broken before, in windows of {sla['window_s']:g} s: {counted}" if counted else ""
+    told += f"; windows of {sla['window_s']:g} s broken so far: {counted}" if counted else ""
     return told + (f"; [yellow]{sla['problem']}[/yellow]" if sla["problem"] else "")
 
 

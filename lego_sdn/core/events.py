@@ -74,6 +74,15 @@ class InstanceFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """A process of an instance lives, but has not answered for long; `error` is one sentence."""
+
+    instance: int
+    process: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceStopped:
     """Answer to `StopInstance`."""
 
@@ -151,6 +160,7 @@ Event = (
     | AgentDown
     | InstanceStarted
     | InstanceFailed
+    | Silent
     | InstanceStopped
     | Loads
     | Steered

@@ -30,6 +30,7 @@ class Observation:
     free         cores of the host that nobody has, however few; free_bytes: memory (None: unknown)
     violated     instances that do not keep the promised latency or loss
     no_instance  why there can be no further instance; no_brick: why nothing within instances can be changed
+    dying        (instance, kind) whose replicas died young: none of these is started now
     """
 
     running: tuple[int, ...]
@@ -45,6 +46,7 @@ class Observation:
     violated: frozenset[int] = frozenset()
     no_instance: str | None = None
     no_brick: str | None = None
+    dying: frozenset[tuple[int, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lego_sdn.core import hosting
 from lego_sdn.core.audit import TWIN, Twin
-from lego_sdn.core.events import AgentUp, Event, InstanceFailed, InstanceStarted, InstanceStopped, StartInstance, StopInstance
+from lego_sdn.core.events import AgentUp, Event, InstanceFailed, InstanceStarted, InstanceStopped, Silent, StartInstance, StopInstance
 from lego_sdn.core.state import Turn
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
@@ -19,7 +19,7 @@ def take(turn: Turn, event: Event) -> Event | None:
     if isinstance(event, AgentUp):
         _agent_up(turn, event)
         return replace(event, instances=tuple(running for running in event.instances if running.instance != TWIN))
-    if not isinstance(event, InstanceStarted | InstanceFailed | InstanceStopped) or event.instance != TWIN:
+    if not isinstance(event, InstanceStarted | InstanceFailed | InstanceStopped | Silent) or event.instance != TWIN:
         return event
     if isinstance(event, InstanceStarted):
         _runs(turn, event.ofport)

@@ -74,8 +74,9 @@ class Agent:
         self.refusals: list[str] = []
         self.calls: list[str] = []
         self.free_bytes = 2_000_000_000
-        names = ("hello", "start_instance", "stop_instance", "flush_cache", "pretend", "fail", "refuse", "quit", *WITHIN_INSTANCES)
-        self.server = Server(socket, {name: getattr(self, name) for name in names} | {"called": lambda: self.calls})
+        self.warm = True
+        names = ("hello", "start_instance", "stop_instance", "flush_cache", "pretend", "fail", "refuse", "warm_up", "quit")
+        self.server = Server(socket, {name: getattr(self, name) for name in (*names, *WITHIN_INSTANCES)} | {"called": lambda: self.calls})
 
     def serve(self) -> None:
         while not self.ending:
@@ -92,7 +93,8 @@ class Agent:
     def hello(self) -> dict[str, Any]:
         instances = [one for one, _, _ in self.instances.values()]
         has = {"host": "fake", "cores": 2, "memory_bytes": 4_000_000_000, "free_bytes": self.free_bytes}
-        return has | {"bridge": self.bridge, "dpid": 0, "datapath": "netdev", "instances": instances}
+        bridge = {"bridge": self.bridge, "dpid": 0, "datapath": "netdev"}
+        return has | bridge | {"warm": self.warm, "error": None, "instances": instances}
 
     def start_instance(self, spec: dict[str, Any]) -> dict[str, Any]:
         self.calls.append("start_instance")
@@ -159,6 +161,11 @@ class Agent:
     def refuse(self, sentences: list[str]) -> bool:
         """The next starts fail."""
         self.refusals = sentences
+        return True
+
+    def warm_up(self, done: bool) -> bool:
+        """Whether its bricks are warm, from now on."""
+        self.warm = done
         return True
 
     def quit(self) -> bool:

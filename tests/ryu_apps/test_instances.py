@@ -22,8 +22,12 @@ def running(tmp_path_factory):
     with ExitStack() as stack:
         made = stack.enter_context(lab(tmp_path_factory.mktemp("instances"), settings=settings))
         made.start_agent()
+        made.agent("warm_up", False)
         made.start_controller()
         stack.enter_context(bridge(made))
+        until(lambda: not made.get("status")["missing"], "switch and agent are there")
+        assert made.agent("called") == [], "no instance is asked for while the bricks are not warm"
+        made.agent("warm_up", True)
         until(lambda: made.running_instances() == [1] and made.settled(), "one instance owns everything")
         yield made
 
