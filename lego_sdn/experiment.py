@@ -22,7 +22,7 @@ from lego_sdn.core.audit import TWIN
 from lego_sdn.core.config import Config, Forward
 from lego_sdn.core.errors import CaptureError, HostError
 from lego_sdn.live import Live
-from lego_sdn.summary import Deaths, Summary, compare, died_with, note_owned
+from lego_sdn.summary import Deaths, Summary, compare, died_with, dropped_in, note_owned, out_of_order_in
 from lego_sdn.testbed import Load, Replay, Testbed
 
 LOOK_S = 0.25
@@ -160,7 +160,8 @@ class Experiment(Live):
         entered, forwarded = self._through_the_switch(sent["sent"])
         self.look()
         alerts, moves = self.get("alerts")["by_source"], self.get("moves?limit=1000")["moves"]
-        dropped = self._end_instances()
+        reports = self._end_instances()
+        dropped = dropped_in(reports)
         if entered < sent["sent"]:  # Open vSwitch was not given the CPU to empty its socket in time
             dropped["before the switch"] = sent["sent"] - entered
         files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{TWIN}-")]
@@ -179,6 +180,7 @@ class Experiment(Live):
             actions=self.actions,
             moves=moves,
             machine=machine(self.config),
+            out_of_order=out_of_order_in(reports),
         )
 
     def _unscored(self, packets: np.ndarray, records: np.ndarray) -> dict[int, int]:
@@ -216,20 +218,13 @@ class Experiment(Live):
         ports = {port["name"]: port for switch in self.get("switches")["switches"] for port in switch["ports"]}
         return entered, ports[self.testbed.sink]["tx_packets"]
 
-    def _end_instances(self) -> dict[str, int]:
-        """Stop what still runs, drained; packets that were dropped in the whole run, by reason."""
+    def _end_instances(self) -> list[dict[str, Any]]:
+        """Stop what still runs, drained; the final load reports of the whole run, but for the twin's: what it misses, others have."""
         finished = list(self.get("status")["finished"])
         self.end_controller()  # it would start another instance
         for one in self.agent.call("instances"):
             finished += self.agent.call("stop_instance", one["instance"], 5000, timeout=30)["reports"]
-        dropped: dict[str, int] = {}
-        for report in (one for one in finished if one["instance"] != TWIN):  # what the auditor's twin misses, others have
-            reasons = [brick["dropped"] for brick in report["bricks"]]
-            if report["capture"]:
-                reasons.append({"kernel ring full": report["capture"]["kernel_drops"]})
-            for reason, count in (item for part in reasons for item in part.items()):
-                dropped[reason] = dropped.get(reason, 0) + count
-        return {reason: count for reason, count in dropped.items() if count}
+        return [report for report in finished if report["instance"] != TWIN]
 
 
 def machine(config: Config) -> dict[str, Any]:

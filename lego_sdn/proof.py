@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from lego_sdn.core.errors import HostError, RpcError
+from lego_sdn.core.errors import HostError
 from lego_sdn.experiment import Experiment, Observation, Prepared
 from lego_sdn.summary import Summary
 from lego_sdn.testbed import Load
@@ -37,7 +37,6 @@ class Drive:
     done: list[Step] = field(default_factory=list)
     left: list[Step] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
-    replicas: dict[int, str] = field(default_factory=dict)  # instance -> its further replica of the learning network
 
     def go(self, steps: Sequence[Step], settle_s: float = 60.0) -> Iterator[Observation]:
         """Carry the steps out while the traffic goes on; every look at the system on the way.
@@ -108,24 +107,18 @@ def move_busiest(of: int, to: int) -> Step:
 
 def grow(instance: int) -> Step:
     """A replica of the learning network."""
-
-    def do(drive: Drive, _: Observation) -> str | None:
-        try:
-            drive.replicas[instance] = drive.call("start_replica", instance, NETWORK)["brick"]
-        except RpcError as error:
-            return str(error)
-        return None
-
-    return Step(f"a replica of the learning network of instance {instance}", do)
+    words = f"a replica of the learning network of instance {instance}"
+    return Step(words, lambda drive, _: drive.ask("replicate", instance=instance, brick=NETWORK))
 
 
 def shrink(instance: int) -> Step:
-    def do(drive: Drive, _: Observation) -> str | None:
-        try:
-            drive.call("stop_replica", instance, drive.replicas.pop(instance))
-        except RpcError as error:
-            return str(error)
-        return None
+    """Its youngest replica goes."""
+
+    def do(drive: Drive, seen: Observation) -> str | None:
+        there = [one["serial"] for one in seen.bricks["bricks"] if (one["instance"], one["kind"]) == (instance, NETWORK)]
+        if len(there) < 2:
+            return f"instance {instance} has {len(there)} replicas of {NETWORK}"
+        return drive.ask("merge", instance=instance, brick=f"{NETWORK}-{max(there)}")
 
     return Step(f"the replica of the learning network of instance {instance} merged", do)
 
@@ -154,7 +147,8 @@ class Proof:
     def holds(self) -> bool:
         """Everything was done, and each packet that was sent has one score, which has the bits of the unsplit run."""
         compared = self.summary.comparison
-        return not self.undone and not self.summary.dropped and self.summary.accounted and compared.equal == self.summary.sent
+        whole = self.summary.accounted and not self.summary.dropped and not self.summary.out_of_order
+        return not self.undone and whole and compared.equal == self.summary.sent
 
     @property
     def figures(self) -> dict[str, Any]:

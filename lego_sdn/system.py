@@ -228,7 +228,8 @@ class System:
             waited = time.monotonic() - began
             if waited > TELL_S and not told:
                 told = True
-                self.say(f"waiting for '{line}': the first start on a machine compiles the kernels, which takes a minute or two")
+                kernels = "the first start on a machine compiles the kernels, which takes a minute or two"
+                self.say(f"waiting for '{line}': {kernels if line == 'agent ready' else f'the logs are in {self.run_dir}'}")
             if waited > START_S:
                 raise HostError(f"'{line}' did not come true within {START_S:g} s; see the logs in {self.run_dir}")
             time.sleep(0.05)

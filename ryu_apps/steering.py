@@ -15,7 +15,6 @@ from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 
-from lego_sdn.adapters.hosts import AgentHost
 from lego_sdn.core.audit import sampled
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
@@ -258,7 +257,7 @@ class Steering(app_manager.RyuApp):
         deadline = time.monotonic() + AGENT_S
         while True:
             try:
-                AgentHost(self.shared.config.agent).flush_cache()
+                self.shared.host.flush_cache()
                 return
             except RpcError as error:
                 reason = str(error)

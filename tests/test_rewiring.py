@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,20 +15,24 @@ NETWORK = "unsupervised-network"
 
 
 class Processes:
-    """Brick processes that answer every call but those of `deaf`."""
+    """Brick processes that answer every call but those of `deaf`; `waits`: rows that wait, from answer to answer."""
 
-    def __init__(self, deaf: set[tuple[str, str]]) -> None:
-        self.deaf, self.called, self.stopped = deaf, [], []
+    def __init__(self, deaf: set[tuple[str, str]], waits: Sequence[int] = (0,)) -> None:
+        self.deaf, self.waits, self.called, self.stopped = deaf, list(waits), [], []
         self.belongings = SimpleNamespace(things=[], note=lambda *_, **__: None, remove=lambda _: None, of=lambda _: [])
 
     def call(self, name: str, method: str, *params: Any, timeout: float = 5.0) -> Any:
         self.called.append((name, method))
         if (name, method) in self.deaf:
             raise BrickError(f"{name} did not answer {method}")
-        return {"process": name}
+        waits = self.waits.pop(0) if method == "drain" and len(self.waits) > 1 else self.waits[0]
+        return {"process": name, "bricks": [{"queue_in": waits}]}
 
     def stop(self, name: str) -> None:
         self.stopped.append(name)
+
+    def settle_quotas(self) -> None:
+        """There are none."""
 
 
 def test_what_fails_when_packets_go_the_new_way_already_is_told():
@@ -38,3 +43,15 @@ def test_what_fails_when_packets_go_the_new_way_already_is_told():
     assert change.undone == [f"{leaver} did not answer drain", f"{reader} did not answer inputs"]
     assert (processes.stopped, change.reports) == ([leaver], [])
     assert Rewiring(Processes(set()), grown, grown.without(brick)).carry_out().undone == []
+
+
+def test_who_leaves_is_drained_as_long_as_it_gets_something_done():
+    grown, brick = lay_out(1, "run", GRAPH, "separate").with_replica(NETWORK)
+    leaver = grown.process_of(brick)
+    slow = Processes(set(), waits=(7000, 4000, 900, 0))
+    change = Rewiring(slow, grown, grown.without(brick)).carry_out()
+    assert slow.called.count((leaver, "drain")) == 4
+    assert (change.undone, change.reports[0]["bricks"]) == ([], [{"queue_in": 0}])
+    stuck = Processes(set(), waits=(7000, 900, 900))
+    change = Rewiring(stuck, grown, grown.without(brick)).carry_out()
+    assert change.undone == [f"{leaver} ended with 900 rows before it that it did not get done: they count as lost"]

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from lego_sdn.core import capacity, relief
 from lego_sdn.core.bottleneck import Diagnosis
-from lego_sdn.core.brick_actions import Arrangement, BrickAction, Chain, StopReplica, kind_of
+from lego_sdn.core.brick_actions import Arrangement, BrickAction, Chain, StartReplica, StopReplica, kind_of
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.load import usable
+from lego_sdn.core.quotas import without
 from lego_sdn.core.scaling import NOTHING, Memory, Observation, Suggestion, WaterMarks
 
 
@@ -79,7 +80,7 @@ class Bricks(WaterMarks):
 
     def _cheapest(self, diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, seen: Observation) -> Suggestion | None:
         found = relief.ways(diagnosis, arrangement, costs, seen.like, len(seen.running))
-        possible = [way for way in found if (seen.no_instance if way.action is None else seen.no_brick) is None]
+        possible = [way for way in found if _possible(way.action, seen)]
         has = capacity.capacity(costs, relief.processes(arrangement)).packets
         way = relief.cheapest(possible, diagnosis.offered / self.scaling.high_water - has, seen.free)
         if way is None:
@@ -112,7 +113,8 @@ class Bricks(WaterMarks):
             if last is None or len(last.bricks) > 1:
                 continue
             cores = sum(one.cores for one in diagnosis.of_kind(kind))
-            share = cores / sum(usable(home.quota) for home in homes[:-1] if home is not None)
+            quotas = without(arrangement, last.process)
+            share = cores / sum(usable(quotas[home.process]) for home in homes[:-1] if home is not None)
             if share <= self.scaling.merge_target:
                 evidence = f"without it no {kind} would use more than {share:.0%} of its CPU quota"
                 return Suggestion("shrink", evidence, diagnosis.instance, action=StopReplica(diagnosis.instance, bricks[-1]))
@@ -130,8 +132,15 @@ class Bricks(WaterMarks):
             if one is home or len(one.bricks) > 1 or len(arrangement.of_kind(kind)) > 1:
                 continue
             cores = sum(figures.cores for figures in diagnosis.bricks if figures.process in (one.process, home.process))
-            share = cores / usable(home.quota)
+            share = cores / usable(without(arrangement, one.process)[home.process])
             if share <= self.scaling.merge_target:
                 evidence = f"together with its neighbours it would use {share:.0%} of their CPU quota"
                 return Suggestion("shrink", evidence, diagnosis.instance, action=Chain(diagnosis.instance, kind))
         return None
+
+
+def _possible(action: BrickAction | None, seen: Observation) -> bool:
+    """None: a further instance."""
+    if action is None or seen.no_brick is not None:
+        return action is None and seen.no_instance is None
+    return not (isinstance(action, StartReplica) and (action.instance, action.kind) in seen.dying)

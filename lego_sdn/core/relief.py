@@ -14,9 +14,9 @@ from lego_sdn.core.brick_actions import Arrangement, BrickAction, Separate, SetQ
 from lego_sdn.core.config import Instance
 from lego_sdn.core.cost import BrickCost, Costs
 from lego_sdn.core.load import usable
+from lego_sdn.core.quotas import LEAST
 
 LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back
-LEAST = 0.01  # cores: no host keeps a smaller quota
 WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
 HELPS = 1.1  # what is done within an instance must bring at least this many times what there was
 ALONE = 0.4  # share of its process's work from which a chained brick counts as the bottleneck by itself
@@ -76,6 +76,7 @@ def reallocation(diagnosis: Diagnosis, arrangement: Arrangement, most: float) ->
     total, least = sum(given.values()), max(LEAST, LEAST_SHARE * sum(given.values()) / len(given))
     spread = total - least * len(given)
     wanted = {process: round(least + spread * need[process] / sum(need.values()), 3) for process in given}
+    wanted[slow.process] += total - sum(wanted.values())  # what was rounded off
     enough = all(need[process] <= most * usable(wanted[process]) for process in given)
     if not enough or wanted[slow.process] < WORTH * given[slow.process]:
         return None

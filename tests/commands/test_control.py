@@ -191,7 +191,7 @@ def test_status_shows_the_promise_the_policy_and_what_holds_instances_up(control
     shown = run(control.status, "--rest", controller).output
     for part in (
         "policy: bricks, advise, by costs as they run ('lego profile' gives estimates); it would do: one more replica",
-        "promise: latency 50 ms, loss 1.00%: broken by instance 1: latency; broken before, in windows of 5 s: latency 3",
+        "promise: latency 50 ms, loss 1.00%: broken by instance 1: latency; windows of 5 s broken so far: latency 3",
         "instance 1 is held up (brick): unsupervised-network-0: 99% of its quota",
     ):
         assert part in shown
