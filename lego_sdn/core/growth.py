@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lego_sdn.core.capacity import BATCH, Layout, capacity, further_replica, kind_us, memory
+from lego_sdn.core.capacity import Layout, capacity, further_replica, kind_us, memory
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.placement import MB, Host, Need, room
 from lego_sdn.core.plan import Owners, balance, carried, moves
@@ -175,8 +175,8 @@ def _crossing(over: Overload, wanted: tuple[Need, ...], away: tuple[Need, ...]) 
         rows, before = over.packets * visits[kind] * there / whole, costs.bricks[costs.kinds.index(kind) - 1]
         size = rows * (before.bytes_out + costs.of(kind).items_out * costs.of(kind).bytes_out)
         total_bytes += size
-        cores += (2 * costs.wire.batch_us * rows / BATCH + costs.wire.byte_us * size) / 1e6
-        work += rows * costs.of(kind).per_packet_us(BATCH) / 1e6
+        cores += (2 * costs.wire.batch_us * rows / costs.batch + costs.wire.byte_us * size) / 1e6
+        work += rows * costs.of(kind).per_packet_us(costs.batch) / 1e6
     return total_bytes, cores, work
 
 

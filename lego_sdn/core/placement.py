@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lego_sdn.core.capacity import BATCH
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import LegoError
 
@@ -77,7 +76,7 @@ def needs_of(costs: Costs, packets: float, cores: float = 1.0) -> tuple[Need, ..
     """Replicas that take so many packets/s, in the order of the graph: as many as it takes of processes of up to `cores` each."""
     visits, found = costs.visits(), []
     for brick in costs.bricks:
-        left = packets * visits[brick.kind] * brick.per_packet_us(BATCH) / 1e6
+        left = packets * visits[brick.kind] * brick.per_packet_us(costs.batch) / 1e6
         for _ in range(max(1, math.ceil(left / cores - ENOUGH))):
             found.append(Need(brick.kind, min(cores, left), costs.process_bytes + brick.memory_bytes))
             left -= cores
@@ -178,7 +177,7 @@ def _bytes_after(costs: Costs, kind: str, frame_bytes: float) -> float:
 
 def _carriage(costs: Costs, packets: float, size: float) -> float:
     """Cores for carrying so many bytes/s between hosts, in full batches."""
-    return (costs.wire.batch_us * packets / BATCH + costs.wire.byte_us * size) / 1e6
+    return (costs.wire.batch_us * packets / costs.batch + costs.wire.byte_us * size) / 1e6
 
 
 def _no_room(needs: Sequence[Need], hosts: Sequence[Host]) -> str:

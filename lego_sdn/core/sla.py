@@ -11,7 +11,6 @@ from typing import Any
 
 from lego_sdn.core import config as configuration
 from lego_sdn.core.brick_actions import SetDeadlines
-from lego_sdn.core.capacity import BATCH
 from lego_sdn.core.config import KeyProblem
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.deadlines import Deadline, Promise, divide
@@ -124,14 +123,14 @@ def divided(kept: Kept, config: configuration.Config, costs: Costs) -> Kept:
         return kept
     cores = dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota))
     try:
-        parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores, batch=config.instance.batch)
+        parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores)
     except KeyProblem as problem:
         return replace(kept, basis=costs, problem=str(problem))
     return replace(kept, basis=costs, deadlines=parts, problem="")
 
 
 def _changed(basis: Costs, costs: Costs) -> bool:
-    before, after = ([brick.per_packet_us(BATCH) for brick in one.bricks] for one in (basis, costs))
+    before, after = ([brick.per_packet_us(one.batch) for brick in one.bricks] for one in (basis, costs))
     return len(before) != len(after) or any(abs(b - a) > CHANGED * a for a, b in zip(before, after, strict=True))
 
 

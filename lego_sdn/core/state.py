@@ -95,6 +95,7 @@ class State:
     cores        of the host, where the agent says so; diagnoses: by instance, of the last round of reports
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
+    shadows      copies of a packet that the split wants
     """
 
     config: Config
@@ -122,6 +123,7 @@ class State:
     diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
     advice: str = ""
     costs: Costs | None = None
+    shadows: int = 0
     sla: Kept = field(default_factory=Kept)
     twin: Twin = field(default_factory=Twin)
 
@@ -141,10 +143,14 @@ class State:
         return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None} | twin
 
 
-def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None) -> State:
-    """The state at the controller's start. `stored`: the last assignment that was sent, if there is a record; `costs`: as profiled."""
+def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None, shadows: int = 0) -> State:
+    """The state at the controller's start. `stored`: the last assignment that was sent, if there is a record; `costs`: as profiled.
+
+    shadows  copies of a packet that an exact split of the NF wants: for costs that are learned while it runs
+    """
     kept = stored or {}
-    return State(config, tuple(kept.get(bucket) for bucket in range(config.buckets)), costs=costs)
+    known = costs.configured(config) if costs is not None else None
+    return State(config, tuple(kept.get(bucket) for bucket in range(config.buckets)), costs=known, shadows=shadows if config.exact else 0)
 
 
 @dataclass(slots=True)
