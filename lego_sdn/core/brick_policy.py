@@ -13,8 +13,8 @@ from lego_sdn.core.load import usable
 from lego_sdn.core.plan import Owners, balance, carried, place
 from lego_sdn.core.scaling import NOTHING, Memory, Observation, Suggestion, WaterMarks
 
-FULL = 0.95  # share of what the costs say that an instance can take, up to which it is left alone if nothing piles up
-CATCH_UP_S = 5.0  # in which what waits must be worked off by what is to spare
+FULL = 0.97  # share of what the costs say that an instance can take, to which it is grown
+TOLERATED_S = 0.5  # that packets may wait, now and `horizon_s` later, before an instance that is busy all the time counts as overloaded
 
 
 class Bricks(WaterMarks):
@@ -23,7 +23,7 @@ class Bricks(WaterMarks):
     replica of it, or one more instance. With CPU to spare, replicas and separated bricks go first, then instances.
 
     Overloaded is what `water-marks` calls so, and an instance that breaks the promise (`sla`) because of one of its bricks; but not one
-    that, by the costs, can take what comes and catches up. What may go is judged by the costs, too: what is left must not be fuller than
+    that, by the costs, can take what comes, or catches up. What may go is judged by the costs, too: what is left must not be fuller than
     `merge_target`.
     """
 
@@ -53,13 +53,14 @@ class Bricks(WaterMarks):
         return {i: count for i, count in sorted(found.items()) if not self._copes(i, seen)}
 
     def _copes(self, instance: int, seen: Observation) -> bool:
-        """It can take what comes, and works off soon what was left waiting when it was too slow."""
+        """It can take what comes, or nearly so; or it works off what was left waiting when it was too slow."""
         full, diagnosis = _fullness(instance, seen), seen.diagnoses.get(instance)
-        if full is None or diagnosis is None or diagnosis.growing:
+        if full is None or diagnosis is None or diagnosis.growing or any(one.ring > self.scaling.queue_high for one in diagnosis.bricks):
             return False
-        if instance in seen.violated:
-            return diagnosis.behind and full <= self.scaling.high_water
-        return full <= FULL and diagnosis.wait_s <= CATCH_UP_S * (1 - full)
+        if diagnosis.behind and full <= self.scaling.high_water:
+            return True
+        waits = diagnosis.wait_s + max(0.0, full - 1) * self.scaling.horizon_s
+        return waits <= TOLERATED_S and instance not in seen.violated
 
     def _may_wait(self, instance: int, seen: Observation) -> bool:
         """Shadows left aside, it could take what comes: perhaps it catches up."""

@@ -19,7 +19,7 @@ from lego_sdn.core.load import usable
 LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back
 LEAST = 0.01  # cores: no host keeps a smaller quota
 WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
-HELPS = 1.1  # what is done within an instance must bring at least this many times what there was
+HELPS = 1.02  # what is done within an instance must bring at least this many times what there was
 STEPS = 6  # within an instance, that are looked ahead
 
 Step = tuple[BrickAction, capacity.Layout]  # within an instance: what is done, and how its bricks then lie
@@ -95,42 +95,43 @@ def within(instance: int, now: capacity.Layout, costs: Costs, like: Instance, de
     """Processes and replicas for single bricks, step by step whatever then brings most; of several, what relieves the slowest kind.
 
     Two kinds that are equally slow want a replica each before anything is gained: so each way is the first step of several, with what
-    all of these bring and cost. A chained brick either goes to a process of its own, or stays and gets a replica there; where both
-    bring as much it goes, for then it is out of its neighbours' way.
+    all of these bring and cost.
     """
-    return [way for beside in (False, True) for way in _ahead(instance, now, (costs, like, deliveries), beside)]
-
-
-def _ahead(instance: int, now: capacity.Layout, known: tuple[Costs, Instance, float], beside: bool) -> Iterator[Way]:
-    """Step by step; `beside`: where it brings as much, a chained brick stays and gets a replica, which leaves more for later steps."""
-    costs, like, deliveries = known
     before = capacity.capacity(costs, now, deliveries=deliveries)
-    has, layout, done = before.packets, now, list[BrickAction]()
+    has, layout, done, found = before.packets, now, list[Separate | StartReplica](), list[Way]()
     while len(done) < STEPS:
-        slowest = before.slowest
-        reached = [
-            (action, after, capacity.capacity(costs, after, deliveries=deliveries))
-            for action, after in larger(instance, layout, costs, usable(like.cpu_quota))
-        ]
+        steps = list(larger(instance, layout, costs, usable(like.cpu_quota)))
+        reached = [(capacity.capacity(costs, after, deliveries=deliveries), action, after) for action, after in steps]
         if not reached:
-            return
-        action, layout, before = max(
-            reached, key=lambda r: (round(r[2].packets, 6), r[0].kind == slowest, isinstance(r[0], StartReplica) == beside)
-        )
+            break
+        slowest = before.slowest
+        before, action, layout = max(reached, key=lambda one: (round(one[0].packets, 6), one[1].kind == slowest))
         done.append(action)
         if before.packets >= HELPS * has:
             gain, kinds = before.packets - has, tuple(dict.fromkeys(one.kind for one in done))
-            yield Way(done[0], gain, usable(like.cpu_quota) * len(done) if like.cpu_quota is not None else _used(costs, gain, kinds), len(done))
+            cores = usable(like.cpu_quota) * len(done) if like.cpu_quota is not None else _used(costs, gain, kinds)
+            found.append(Way(done[0], gain, cores, len(done)))
+    return found
 
 
 def larger(instance: int, layout: capacity.Layout, costs: Costs, cores: float) -> Iterator[tuple[Separate | StartReplica, capacity.Layout]]:
-    """Every step that adds a process of so many cores."""
-    for kind in costs.kinds[1:-1]:
-        process = capacity.Process((kind,), cores)
-        if any(kind in one.kinds and len(one.kinds) > 1 for one in layout):
-            rest = (capacity.Process(tuple(k for k in one.kinds if k != kind), one.cores) if len(one.kinds) > 1 else one for one in layout)
-            yield Separate(instance, kind), (*rest, process)
-        yield StartReplica(instance, kind), (*layout, process)
+    """Every step that adds a process of so many cores.
+
+    A chained brick that has streams goes there, for sharing them costs shadows; any other one stays, and shares its batches with a replica:
+    so its neighbours' process is of use for it as long as it has time to spare, too.
+    """
+    for brick in costs.bricks[1:-1]:
+        process = capacity.Process((brick.kind,), cores)
+        chained = any(brick.kind in one.kinds and len(one.kinds) > 1 for one in layout)
+        if brick.keyed and chained:
+            yield Separate(instance, brick.kind), (*(_without(one, brick.kind) for one in layout), process)
+        else:
+            yield StartReplica(instance, brick.kind), (*layout, process)
+
+
+def _without(process: capacity.Process, kind: str) -> capacity.Process:
+    rest = tuple(one for one in process.kinds if one != kind)
+    return capacity.Process(rest, process.cores) if rest else process
 
 
 def _used(costs: Costs, packets: float, kinds: Sequence[str]) -> float:

@@ -1,15 +1,25 @@
-"""An oracle that knows the future: the fewest bricks for every second that keep the promise, started so early that they are in time."""
+"""An oracle that knows the future: the fewest brick-seconds that keep the promise in every second.
+
+It is a bound, which no policy can reach on a real system: buckets divide at will, changes take nobody's time, what is not wanted any more is
+gone at once, and the promise is looked at once a second only. What it has in common with a real system: the costs, the layouts that changes
+within instances can reach, shadows between instances, whole bricks, and that a brick is paid for while it starts.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
-from lego_sdn.core.capacity import Layout, capacity, further_replica
+import numpy as np
+from numpy.typing import NDArray
+
+from lego_sdn.core.capacity import Layout, Process, capacity
 from lego_sdn.core.cost import Costs
 from lego_sdn.simulation.loads import Load
 from lego_sdn.simulation.world import DT
 
-MOST_INSTANCES, MOST_REPLICAS = 4, 8
+MOST_INSTANCES, MOST_MORE = 4, 6  # bricks more in an instance than it is started with
+GRAIN_S = 0.005  # by which what waits is told apart; it is rounded down
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +34,13 @@ class Setting:
 def settings(costs: Costs, layout: Layout, cores: float) -> list[Setting]:
     """All that are worth having, least bricks first: no other one takes more with as few. Traffic is divided as suits best."""
     found = []
+    reachable = _reachable(costs, layout, cores)
     for instances in range(1, MOST_INSTANCES + 1):
         deliveries = costs.deliveries(instances)
-        one, grown = [(_bricks(layout, cores), capacity(costs, layout, deliveries=deliveries).packets)], layout
-        for _ in range(MOST_REPLICAS):
-            grown = _apart(costs, grown, deliveries, cores)
-            one.append((_bricks(grown, cores), capacity(costs, grown, deliveries=deliveries).packets))
+        one: dict[float, float] = {}
+        for there in reachable:
+            bricks = _bricks(there, cores)
+            one[bricks] = max(one.get(bricks, 0.0), capacity(costs, there, deliveries=deliveries).packets)
         many = {0.0: 0.0}
         for _ in range(instances):  # each instance may have another number of replicas
             many = _together(many, one)
@@ -41,45 +52,87 @@ def settings(costs: Costs, layout: Layout, cores: float) -> list[Setting]:
     return worth
 
 
-def _together(many: dict[float, float], one: list[tuple[float, float]]) -> dict[float, float]:
+def _together(many: dict[float, float], one: dict[float, float]) -> dict[float, float]:
     """Most packets by bricks, with one more instance."""
     found: dict[float, float] = {}
     for bricks, packets in many.items():
-        for more, takes in one:
+        for more, takes in one.items():
             found[bricks + more] = max(found.get(bricks + more, 0.0), packets + takes)
     return found
 
 
-def _apart(costs: Costs, layout: Layout, deliveries: float, cores: float) -> Layout:
-    """With a process for the kind that decides: by itself if it was chained, else one more."""
-    slowest = capacity(costs, layout, deliveries=deliveries).slowest
-    if slowest in (costs.kinds[0], costs.kinds[-1]):
-        return layout
-    home = next(process for process in layout if slowest in process.kinds)
-    if len(home.kinds) > 1:
-        rest = type(home)(tuple(kind for kind in home.kinds if kind != slowest), home.cores)
-        return (*(rest if process is home else process for process in layout), type(home)((slowest,), cores))
-    return further_replica(costs, layout, slowest, cores).layout
+def _reachable(costs: Costs, layout: Layout, cores: float) -> list[Layout]:
+    """Everything that separating, chaining and replicating single bricks makes of it."""
+    middle = costs.kinds[1:-1]
+    apart = [kind for kind in middle if any(kind in one.kinds and len(one.kinds) > 1 for one in layout)]
+    found = []
+    for more in product(range(MOST_MORE + 1), repeat=len(middle)):
+        if sum(more) > MOST_MORE:
+            continue
+        added = tuple(Process((kind,), cores) for kind, count in zip(middle, more, strict=True) for _ in range(count))
+        could = [kind for kind, count in zip(middle, more, strict=True) if count and kind in apart]
+        for gone in product((False, True), repeat=len(could)):
+            left = {kind for kind, goes in zip(could, gone, strict=True) if goes}
+            rest = (Process(tuple(k for k in one.kinds if k not in left or len(one.kinds) == 1), one.cores) for one in layout)
+            found.append((*rest, *added))
+    return found
 
 
 def _bricks(layout: Layout, cores: float) -> float:
     return round(sum(process.usable for process in layout) / cores, 6)
 
 
-def needed(load: Load, full: float, seconds: float, promise_s: float) -> list[float]:
-    """Packets/s that must be taken in each second, at the least: what comes may wait for as long as is promised, and not longer."""
-    steps, per = round(seconds / DT), round(1 / DT)
-    comes = [full * load.level(at * DT) * DT for at in range(steps)]
-    window = max(1, round(min(1.0, promise_s) / DT))
-    sums = [sum(comes[max(0, at - window + 1) : at + 1]) / (window * DT) for at in range(steps)]
-    return [max(sums[second * per : (second + 1) * per]) for second in range(steps // per)]
+def arrivals(load: Load, full: float, seconds: float) -> list[float]:
+    """Packets in each second."""
+    per = round(1 / DT)
+    return [sum(full * load.level(second + at * DT) * DT for at in range(per)) for second in range(round(seconds))]
 
 
-def brick_seconds(options: list[Setting], wanted: list[float], start_s: float) -> float:
-    """What the oracle takes. What it adds is there as soon as it is wanted, so it is paid for from its start on; what it drops is gone."""
-    before, total = 0.0, 0.0
-    for packets in wanted:
-        now = next((s.bricks for s in options if s.packets >= packets), options[-1].bricks)
-        total += now + start_s * max(0.0, now - before) * (before > 0)
-        before = now
-    return total
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What binds the oracle, too: what may wait, how long a brick starts, and for how long the manager rests before it takes anything away."""
+
+    promise_s: float
+    start_s: float
+    cooldown_s: float
+
+
+def brick_seconds(options: list[Setting], comes: list[float], rules: Rules) -> float:
+    """The least that takes `comes` packets, second by second, each within the promise: the cheapest way to every level of what waits.
+
+    What is added is there as soon as it is wanted, so it is paid for from its start on; what is dropped is gone.
+    """
+    most, rest = max(comes), round(rules.cooldown_s)
+    options = options[: next((at for at, option in enumerate(options) if option.packets >= most), len(options) - 1) + 1]
+    grain = options[0].packets * GRAIN_S
+    waits = np.arange(int(most * rules.promise_s / grain) + 1) * grain
+    cost = np.full((len(options), rest + 1, len(waits)), np.inf)  # by setting, seconds since it was taken, and what waits
+    cost[0, rest, 0] = 0.0
+    for second, packets in enumerate(comes):
+        ready = _changed(cost, np.array([option.bricks for option in options]), rules.start_s if second else 0.0)
+        cost, may_wait = np.full_like(cost, np.inf), _within(comes, second, rules.promise_s)
+        for at, option in enumerate(options):
+            left = np.maximum(0.0, waits + packets - option.packets)
+            kept = left <= may_wait
+            into = (left[kept] / grain).astype(np.int64).clip(max=len(waits) - 1)
+            for age in range(rest + 1):
+                np.minimum.at(cost[at, age], into, ready[at, age][kept] + option.bricks)
+    return float(cost.min())
+
+
+def _changed(cost: NDArray[np.float64], bricks: NDArray[np.float64], start_s: float) -> NDArray[np.float64]:
+    """The same at the beginning of the next second: whoever stayed is a second older; more is taken at any time, less after the rest."""
+    ready = np.full_like(cost, np.inf)
+    ready[:, 1:] = cost[:, :-1]
+    ready[:, -1] = np.minimum(ready[:, -1], cost[:, -1])
+    least, rested = cost.min(axis=1), cost[:, -1]
+    for at in range(len(bricks)):
+        grown = [least[other] + start_s * (bricks[at] - bricks[other]) for other in range(at)]
+        ready[at, 0] = np.min([*grown, *rested[at + 1 :], ready[at, 0]], axis=0)
+    return ready
+
+
+def _within(comes: list[float], second: int, promise_s: float) -> float:
+    """Packets that came in the last seconds of the promise: what may wait at the end of a second."""
+    whole = int(promise_s)
+    return sum(comes[max(0, second - whole + 1) : second + 1]) + (promise_s - whole) * (comes[second - whole] if second >= whole else 0.0)

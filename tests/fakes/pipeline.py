@@ -141,7 +141,8 @@ class Pipeline:
         serial = int(brick.rpartition("-")[2])
         cost = self.cost_us[kind]
         loads = (taken, taken, taken, here.cpu_s, cost, queue, ahead, {}, counters)
-        return BrickLoad(brick, kind, serial, *loads, blocked_s=here.blocked_s)
+        wait_us = here.queue * cost / usable(one.quota)
+        return BrickLoad(brick, kind, serial, *loads, wait_us, blocked_s=here.blocked_s)
 
 
 def apart(quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:
