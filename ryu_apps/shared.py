@@ -77,7 +77,9 @@ class Shared:
         self.store = self._open_store()
         stored = self.store.load()
         usable = stored is not None and stored.buckets == self.config.buckets
-        self.state = fresh(self.config, stored.assignment if stored and usable else None, profiled_costs(self.config), shadows_of(self.config))
+        self.state = fresh(
+            self.config, stored.assignment if stored and usable else None, profiled_costs(self.config), shadows_of(self.config)
+        )
 
     # ---- to the core ----
     def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:

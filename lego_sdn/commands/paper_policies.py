@@ -63,6 +63,7 @@ def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"policy": policy, "load": load, "default": policy == Scaling().policy}
         row |= {"misses": misses, "worst_misses": max(one.misses for one in some)}
         row |= {"times": times, "worst_times": max(one.times for one in some)}
+        row |= {"times_least": sum(one.times_least for one in some) / len(some)}
         row |= {
             "brick_seconds": sum(one.brick_seconds for one in some) / len(some),
             "actions": sum(one.actions for one in some) / len(some),
@@ -77,11 +78,17 @@ def _show(rows: list[dict[str, Any]], placement: str) -> None:
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     table = Table(title=f"Policies in simulation, bricks {placement}, a core for each process", title_justify="left")
-    for column in ("policy", "load", "misses", "worst seed", "times the oracle", "worst seed", "brick-seconds", "actions"):
+    for column in ("policy", "load", "misses", "worst seed", "times the oracle", "worst seed", "of the least", "brick-seconds", "actions"):
         table.add_column(column, justify="left" if column in ("policy", "load") else "right")
     for row in rows:
         name = f"{row['policy']} (default)" if row["default"] else row["policy"]
-        shares = f"{row['misses']:.2%}", f"{row['worst_misses']:.2%}", f"{row['times']:.2f}", f"{row['worst_times']:.2f}"
+        shares = (
+            f"{row['misses']:.2%}",
+            f"{row['worst_misses']:.2%}",
+            f"{row['times']:.2f}",
+            f"{row['worst_times']:.2f}",
+            f"{row['times_least']:.2f}",
+        )
         table.add_row(name, row["load"], *shares, f"{row['brick_seconds']:,.0f}", f"{row['actions']:.1f}")
     console.print(table)
     console.print("A second is missed in which a packet is lost, or more than 1 % of them take longer than 1 s.")

@@ -72,7 +72,8 @@ class StartReplica:
     cores: float | None = None
 
     def __str__(self) -> str:
-        return f"one more replica of {self.kind} in instance {self.instance}"
+        part = "" if self.cores is None else f" with {self.cores:.3g} cores"
+        return f"one more replica of {self.kind} in instance {self.instance}{part}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,12 +55,13 @@ class Bricks(WaterMarks):
     def _copes(self, instance: int, seen: Observation) -> bool:
         """It can take what comes, or nearly so; or it works off what was left waiting when it was too slow."""
         full, diagnosis = _fullness(instance, seen), seen.diagnoses.get(instance)
-        if full is None or diagnosis is None or diagnosis.growing or any(one.ring > self.scaling.queue_high for one in diagnosis.bricks):
+        if full is None or diagnosis is None or diagnosis.growing:
             return False
         if diagnosis.behind and full <= self.scaling.high_water:
             return True
         waits = diagnosis.wait_s + max(0.0, full - 1) * self.scaling.horizon_s
-        return waits <= TOLERATED_S and instance not in seen.violated
+        filled = any(one.ring > self.scaling.queue_high for one in diagnosis.bricks)
+        return waits <= TOLERATED_S and not filled and instance not in seen.violated
 
     def _may_wait(self, instance: int, seen: Observation) -> bool:
         """Shadows left aside, it could take what comes: perhaps it catches up."""
@@ -81,13 +82,19 @@ class Bricks(WaterMarks):
                 return Suggestion(
                     "grow", f"{diagnosis.evidence}; the CPU that others of its bricks have to spare is enough", hot, action=quotas
                 )
-        return self._cheapest(diagnosis, arrangement, costs, seen) or whole
+        found = self._cheapest(diagnosis, arrangement, costs, seen)
+        if found is None and seen.like.cpu_quota is None and seen.free is not None and seen.free < relief.LEAST_FREE:
+            return NOTHING  # all CPU of the host is in use: one more instance would only divide it
+        return found or whole
 
     def _cheapest(self, diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, seen: Observation) -> Suggestion | None:
         own, deliveries = _own(diagnosis.instance, seen, costs)
         layout = relief.processes(arrangement)
         has = capacity.capacity(costs, layout, deliveries=deliveries).packets
         found = [] if seen.no_brick else relief.within(diagnosis.instance, layout, costs, seen.like, deliveries)
+        if seen.free is not None and seen.like.cpu_quota is not None and seen.free < usable(seen.like.cpu_quota) and not seen.no_brick:
+            part = relief.leftover(diagnosis.instance, layout, costs, seen.free, deliveries)
+            found = [part] if part is not None else []
         possible = found if seen.no_instance else [*found, _one_more(diagnosis.instance, seen, costs)]
         way = relief.cheapest(possible, own / FULL - has, seen.free)
         if way is None:
@@ -176,5 +183,7 @@ def _one_more(hot: int, seen: Observation, costs: Costs) -> relief.Way:
     )
     own = _own(hot, seen, costs)[0]
     gain = own / after - own / now if after > 0 and now > 0 else 0.0
-    takes = sum(one.cores for one in fresh) if seen.like.cpu_quota is not None else gain * sum(capacity.kind_us(costs, fresh).values()) / 1e6
+    takes = (
+        sum(one.cores for one in fresh) if seen.like.cpu_quota is not None else gain * sum(capacity.kind_us(costs, fresh).values()) / 1e6
+    )
     return relief.Way(None, gain, takes)

@@ -66,7 +66,7 @@ def separate(kinds: Iterable[str], cores: float = 1.0) -> Layout:
 
 
 def kind_us(costs: Costs, layout: Layout, batch: float | None = None, deliveries: float = 1.0) -> dict[str, float]:
-    """CPU of each kind for a packet of the instance's own, carriage to other processes included; in full batches (None), or smaller ones."""
+    """CPU of each kind for a packet of the instance's own, carriage to other processes included; in full batches (None) or others."""
     visits, out = costs.visits(deliveries), {}
     batch = costs.batch if batch is None else batch
     for at, brick in enumerate(costs.bricks):

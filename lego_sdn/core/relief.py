@@ -20,6 +20,7 @@ LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process k
 LEAST = 0.01  # cores: no host keeps a smaller quota
 WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
 HELPS = 1.02  # what is done within an instance must bring at least this many times what there was
+LEAST_FREE = 0.05  # cores of a host, below which all of its CPU is in use
 STEPS = 6  # within an instance, that are looked ahead
 
 Step = tuple[BrickAction, capacity.Layout]  # within an instance: what is done, and how its bricks then lie
@@ -139,6 +140,18 @@ def _used(costs: Costs, packets: float, kinds: Sequence[str]) -> float:
     return packets * sum(costs.of(kind).per_packet_us(costs.batch) for kind in kinds) / 1e6
 
 
+def leftover(instance: int, now: capacity.Layout, costs: Costs, free: float, deliveries: float = 1.0) -> Way | None:
+    """A replica with what cores the host has left, less than a process gets; None where that helps little (paper, Section III-C)."""
+    cores = int(free * 1000) / 1000
+    if cores < LEAST:
+        return None
+    has = capacity.capacity(costs, now, deliveries=deliveries).packets
+    steps = [(action, after) for action, after in larger(instance, now, costs, cores) if isinstance(action, StartReplica)]
+    reached = [(capacity.capacity(costs, after, deliveries=deliveries).packets, action.kind) for action, after in steps]
+    most, kind = max(reached, default=(0.0, ""))
+    return Way(StartReplica(instance, kind, cores), most - has, cores) if most >= HELPS * has else None
+
+
 # ---- shrinking within an instance ----
 def smaller(instance: int, arrangement: Arrangement, like: Instance) -> Iterator[Step]:
     """Every step that takes a process away: the youngest replica of a kind, or a separated brick that is chained again."""
@@ -164,4 +177,4 @@ def cheapest(found: Sequence[Way], needed: float, free: float | None) -> Way | N
     enough = [way for way in fitting if way.gain >= needed]
     if enough:
         return min(enough, key=lambda way: (round(way.cores, 6), -round(way.gain, 3)))
-    return max(fitting, key=lambda way: (way.gain / max(way.cores, 1e-9)), default=None)
+    return max(fitting, key=lambda way: way.gain / max(way.cores, 1e-9), default=None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 from lego_sdn.core.brick_actions import StartReplica
 from lego_sdn.core.config import Config, Instance, Scaling
 from lego_sdn.core.cost import Costs
-from lego_sdn.simulation import oracle
+from lego_sdn.simulation import least, oracle
 from lego_sdn.simulation.loads import LOADS, SECONDS
 from lego_sdn.simulation.recorded import like_the_papers
 from lego_sdn.simulation.world import TAKES, World
@@ -21,7 +22,8 @@ SEEDS_TO_TUNE, SEEDS_TO_TEST = (1, 2, 3), (11, 12, 13, 14, 15)
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run. misses: share of seconds in which the promise was not kept; brick_seconds: quotas of a brick, times seconds."""
+    """One run. misses: share of seconds in which the promise was not kept; brick_seconds: quotas of a brick, times seconds;
+    oracle, least: the same of who knows the future."""
 
     policy: str
     load: str
@@ -30,14 +32,20 @@ class Outcome:
     brick_seconds: float
     oracle: float
     actions: int
+    least: float = 0.0
 
     @property
     def times(self) -> float:
         """Brick-seconds against the oracle's."""
         return self.brick_seconds / self.oracle
 
+    @property
+    def times_least(self) -> float:
+        """Against the least that could be."""
+        return self.brick_seconds / self.least if self.least else 0.0
+
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"times": self.times}
+        return asdict(self) | {"times": self.times, "times_least": self.times_least}
 
 
 def config_of(policy: str | None, placement: str = "separate", **scaling: Any) -> Config:
@@ -55,8 +63,20 @@ def evaluate(config: Config, load: str, seed: int, costs: Costs | None = None) -
     """One run, and the oracle's."""
     world = simulate(config, load, seed, costs)
     missed = list(world.misses(TOLERANCE))
-    options = oracle.settings(world.costs, world.layout, world.quota)
-    comes = oracle.arrivals(world.load, world.full, SECONDS)
-    best = oracle.brick_seconds(options, comes, oracle.Rules(PROMISE_S, TAKES[StartReplica], config.scaling.cooldown_s))
+    best, bound = _bounds(world) if costs is not None else known_bounds(load, seed, config.instance.placement)
     used = sum(one.bricks for one in world.intervals)
-    return Outcome(config.scaling.policy, load, seed, sum(missed) / len(missed), used, best, world.actions)
+    return Outcome(config.scaling.policy, load, seed, sum(missed) / len(missed), used, best, world.actions, bound)
+
+
+@cache
+def known_bounds(load: str, seed: int, placement: str) -> tuple[float, float]:
+    """Brick-seconds of the oracle and the least that could be, of the recorded costs: they are the same for every policy."""
+    return _bounds(World(config_of(None, placement), like_the_papers(), LOADS[load](seed), PROMISE_S))
+
+
+def _bounds(world: World) -> tuple[float, float]:
+    options = oracle.settings(world.costs, world.layout, world.quota)
+    start_s, rest_s = TAKES[StartReplica], world.config.scaling.cooldown_s
+    best = oracle.brick_seconds(options, oracle.needed(world.load, world.full, SECONDS, PROMISE_S), start_s)
+    comes = least.arrivals(world.load, world.full, SECONDS)
+    return best, least.brick_seconds(options, comes, least.Rules(PROMISE_S, start_s, rest_s))

@@ -1,8 +1,7 @@
-"""An oracle that knows the future: the fewest brick-seconds that keep the promise in every second.
+"""An oracle that knows the future: for every second the fewest bricks that take what comes in it, started so early that they are in time.
 
-It is a bound, which no policy can reach on a real system: buckets divide at will, changes take nobody's time, what is not wanted any more is
-gone at once, and the promise is looked at once a second only. What it has in common with a real system: the costs, the layouts that changes
-within instances can reach, shadows between instances, whole bricks, and that a brick is paid for while it starts.
+It keeps pace: it leaves nothing for the next second, and has no reserve. Buckets divide at will for it, and what is not wanted any more is
+gone at once. A policy that lets packets wait may need a little less; `least` has the bound that holds for every one.
 """
 
 from __future__ import annotations
@@ -10,16 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lego_sdn.core.capacity import Layout, Process, capacity
 from lego_sdn.core.cost import Costs
 from lego_sdn.simulation.loads import Load
 from lego_sdn.simulation.world import DT
 
 MOST_INSTANCES, MOST_MORE = 4, 6  # bricks more in an instance than it is started with
-GRAIN_S = 0.005  # by which what waits is told apart; it is rounded down
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,57 +77,20 @@ def _bricks(layout: Layout, cores: float) -> float:
     return round(sum(process.usable for process in layout) / cores, 6)
 
 
-def arrivals(load: Load, full: float, seconds: float) -> list[float]:
-    """Packets in each second."""
-    per = round(1 / DT)
-    return [sum(full * load.level(second + at * DT) * DT for at in range(per)) for second in range(round(seconds))]
+def needed(load: Load, full: float, seconds: float, promise_s: float) -> list[float]:
+    """Packets/s that must be taken in each second, at the least: what comes may wait for as long as is promised, and not longer."""
+    steps, per = round(seconds / DT), round(1 / DT)
+    comes = [full * load.level(at * DT) * DT for at in range(steps)]
+    window = max(1, round(min(1.0, promise_s) / DT))
+    sums = [sum(comes[max(0, at - window + 1) : at + 1]) / (window * DT) for at in range(steps)]
+    return [max(sums[second * per : (second + 1) * per]) for second in range(steps // per)]
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What binds the oracle, too: what may wait, how long a brick starts, and for how long the manager rests before it takes anything away."""
-
-    promise_s: float
-    start_s: float
-    cooldown_s: float
-
-
-def brick_seconds(options: list[Setting], comes: list[float], rules: Rules) -> float:
-    """The least that takes `comes` packets, second by second, each within the promise: the cheapest way to every level of what waits.
-
-    What is added is there as soon as it is wanted, so it is paid for from its start on; what is dropped is gone.
-    """
-    most, rest = max(comes), round(rules.cooldown_s)
-    options = options[: next((at for at, option in enumerate(options) if option.packets >= most), len(options) - 1) + 1]
-    grain = options[0].packets * GRAIN_S
-    waits = np.arange(int(most * rules.promise_s / grain) + 1) * grain
-    cost = np.full((len(options), rest + 1, len(waits)), np.inf)  # by setting, seconds since it was taken, and what waits
-    cost[0, rest, 0] = 0.0
-    for second, packets in enumerate(comes):
-        ready = _changed(cost, np.array([option.bricks for option in options]), rules.start_s if second else 0.0)
-        cost, may_wait = np.full_like(cost, np.inf), _within(comes, second, rules.promise_s)
-        for at, option in enumerate(options):
-            left = np.maximum(0.0, waits + packets - option.packets)
-            kept = left <= may_wait
-            into = (left[kept] / grain).astype(np.int64).clip(max=len(waits) - 1)
-            for age in range(rest + 1):
-                np.minimum.at(cost[at, age], into, ready[at, age][kept] + option.bricks)
-    return float(cost.min())
-
-
-def _changed(cost: NDArray[np.float64], bricks: NDArray[np.float64], start_s: float) -> NDArray[np.float64]:
-    """The same at the beginning of the next second: whoever stayed is a second older; more is taken at any time, less after the rest."""
-    ready = np.full_like(cost, np.inf)
-    ready[:, 1:] = cost[:, :-1]
-    ready[:, -1] = np.minimum(ready[:, -1], cost[:, -1])
-    least, rested = cost.min(axis=1), cost[:, -1]
-    for at in range(len(bricks)):
-        grown = [least[other] + start_s * (bricks[at] - bricks[other]) for other in range(at)]
-        ready[at, 0] = np.min([*grown, *rested[at + 1 :], ready[at, 0]], axis=0)
-    return ready
-
-
-def _within(comes: list[float], second: int, promise_s: float) -> float:
-    """Packets that came in the last seconds of the promise: what may wait at the end of a second."""
-    whole = int(promise_s)
-    return sum(comes[max(0, second - whole + 1) : second + 1]) + (promise_s - whole) * (comes[second - whole] if second >= whole else 0.0)
+def brick_seconds(options: list[Setting], wanted: list[float], start_s: float) -> float:
+    """What the oracle takes. What it adds is there as soon as it is wanted, so it is paid for from its start on; what it drops is gone."""
+    before, total = 0.0, 0.0
+    for packets in wanted:
+        now = next((s.bricks for s in options if s.packets >= packets), options[-1].bricks)
+        total += now + start_s * max(0.0, now - before) * (before > 0)
+        before = now
+    return total
