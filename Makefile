@@ -16,7 +16,7 @@ $(STAMP): setup.cfg setup.py pyproject.toml lego_sdn_ryu.pth constraints.txt bui
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	PYTHON=$(BIN)/python scripts/test
 
 check: install
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from typing import Any
 
 from bricks.moving import Moving
 from bricks.process import Process
+from bricks.usage import Usage
 from lego_sdn.core.errors import BrickError
 from lego_sdn.core.keys import are_amounts
 
@@ -21,7 +22,7 @@ class Northbound:
 
     def __init__(self, process: Process, drain: Callable[[float], None], stop: Callable[[], None]) -> None:
         self.process, self._drain, self._stop = process, drain, stop
-        self._began = time.monotonic()
+        self._began, self._usage = time.monotonic(), Usage(process.spec.cgroup)
 
     def handlers(self) -> dict[str, Callable]:
         names = "load alerts scores routes inputs deadlines drain stop"
@@ -38,7 +39,7 @@ class Northbound:
             "time": now,
             "uptime_s": now - self._began,
             "cpu_s": time.process_time(),
-            "rss_bytes": _resident_bytes(),
+            **self._usage.report(),
             "capture": capture and {name: capture[name] for name in (*CAPTURE, *HELD) if name in capture or name in CAPTURE},
             "bricks": [stage.report() for stage in process.stages],
         }
@@ -94,8 +95,3 @@ class Northbound:
         if not isinstance(table, dict) or not all(isinstance(rings, list) for rings in table.values()):
             raise BrickError(f"wanted a map from bricks to lists of rings, found {table!r}")
         return [(self.process.stage(brick), rings) for brick, rings in table.items()]
-
-
-def _resident_bytes() -> int:
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")

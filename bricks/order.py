@@ -10,7 +10,8 @@ from bricks.base import Batch
 from bricks.ticket import Ticket
 
 MOST = 512  # batches that may be held
-PATIENCE_S = 2.0  # for a batch that does not come, before it counts as lost
+PATIENCE_S = 2.0  # for a batch that nobody seems to have, before it counts as lost
+LONG_S = 60.0  # as long as somebody may have it who is behind
 
 
 @dataclass
@@ -48,12 +49,14 @@ class Order:
     replicas gives each its part of every batch.
 
     `wanted` is the row number of the next batch. Once any batch is held for `patience_s`, what does not come before it is given up, a batch
-    or a part: its rows count as `lost`. What comes a second time, or after it was given up, counts as `repeated`.
+    or a part: its rows count as `lost`. What comes a second time, or after it was given up, counts as `repeated`. `behind`: somebody may
+    still bring what is wanted, and is waited for `LONG_S`.
     """
 
     def __init__(self, wanted: int = 0, most: int = MOST, patience_s: float = PATIENCE_S, joins: bool = True) -> None:
         self.wanted, self.most, self.patience_s, self.joins = wanted, most, patience_s, joins
         self.lost = self.repeated = 0
+        self.behind = False
         self.held_rows = 0
         self._held: dict[int, _Held] = {}  # in the order in which they came
 
@@ -106,7 +109,8 @@ class Order:
         there = self._held.get(self.wanted)
         if there is not None and there.complete:
             return 0.0
-        return max(0.0, next(iter(self._held.values())).since + self.patience_s - now)
+        patience_s = max(LONG_S, self.patience_s) if self.behind else self.patience_s
+        return max(0.0, next(iter(self._held.values())).since + patience_s - now)
 
     def __len__(self) -> int:
         return len(self._held)

@@ -41,6 +41,7 @@ class Stage:
         self.tap: Callable[[Batch], None] | None = None
         self.meter = Meter(slow_us, last)
         self._turn = 0
+        self._reached: dict[str, int] = {}  # ring -> the row up to which it brought batches
 
     @property
     def outputs(self) -> list[RingWriter]:
@@ -90,10 +91,16 @@ class Stage:
         """A held batch whose turn it is. Not `patient`: go on without what does not come, once it is overdue."""
         if self.order is None or not len(self.order) or not self.has_exit(self.order.wanted):
             return False
+        if not patient:
+            self.order.behind = self._is_behind(self.order.wanted)
         there = self.order.due() if patient else self.order.overdue(now)
         if there is not None:
             self._process(*there, now)
         return there is not None
+
+    def _is_behind(self, wanted: int) -> bool:
+        """Whether somebody who lives has not come so far yet: what he takes in he passes on in order, if he reads one ring."""
+        return any(self._reached.get(ring.name, 0) <= wanted and ring.writer_lives for ring in (*self.inputs, *self.retiring))
 
     def _do_ring(self, now: float) -> bool:
         rings = [*self.inputs, *self.retiring]
@@ -105,6 +112,7 @@ class Stage:
                 ticket = there[1]
                 del there  # no view of the slot may outlive its release
                 ring.release(self.order.wanted if self.order is not None else ticket.end)
+                self._reached[ring.name] = ticket.end
                 self._turn = (self._turn + at + 1) % len(rings)
                 return True
         return self._let_go()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -101,14 +102,14 @@ class BrickProcesses:
             raise
 
     def await_empty(self, name: str, brick: str, seconds: float) -> None:
-        """Wait until nothing waits before a brick, or `seconds` have passed."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            report = self.call(name, "load")
-            if not any(one["id"] == brick and one["queue_in"] for one in report["bricks"]):
-                return
+        """Wait until nothing waits before a brick. BrickError if what waits does not get less for `seconds`."""
+        least, deadline = math.inf, time.monotonic() + seconds
+        while waits := sum(one["queue_in"] for one in self.call(name, "load")["bricks"] if one["id"] == brick):
+            if waits < least:
+                least, deadline = waits, time.monotonic() + seconds
+            if time.monotonic() > deadline:
+                raise BrickError(f"instance {self.spec.instance}: {brick} has {waits} rows before it and did none for {seconds:g} s")
             time.sleep(0.005)
-        LOG.warning("instance %d: %s still had rows queued after %g s", self.spec.instance, brick, seconds)
 
     def stop(self, name: str) -> None:
         """Ask a process to stop and wait for it; whoever does not is ended with its belongings."""

@@ -104,7 +104,7 @@ class Instance:
         return told | {"brick": brick, "process": self.processes.as_dict(name, (brick,))}
 
     def _rewire(self, new: Wiring, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """To another wiring; what has been made for it keeps its name, also if it cannot be had."""
+        """To another wiring; what has been made for it keeps its name, also if it cannot be had. `undone`: what failed afterwards."""
         self.belongings.remove([thing for thing in self.belongings.things if thing.kind == MADE_UP])  # it holds again after the change
         change = Rewiring(self.processes, self.wiring, new, dead)
         try:
@@ -115,7 +115,7 @@ class Instance:
         self.wiring = new
         self._last_report = next(iter(change.reports), None)
         self.dealt = change.dealt or self.dealt
-        return self.as_dict()
+        return self.as_dict() | {"undone": change.undone}
 
     def _bury(self, name: str) -> None:
         """Go on without a dead process, if it was a replica; what was in it is counted as `lost` where batches are put in order."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from lego_sdn.core.bottleneck import Cause
 from ryu_apps import brick_views
 from ryu_apps.shared import Shared
 
@@ -40,10 +42,12 @@ def _reported(shared: Shared) -> Iterator[Metric]:
 
 
 def _assessed(shared: Shared) -> Iterator[Metric]:
-    bottleneck = GaugeMetricFamily("lego_bottleneck", "1 for the brick that holds an instance up.", labels=LABELS)
+    text = "1 for what holds an instance up, 0 for the other causes; brick: which, where a brick is the cause."
+    bottleneck = GaugeMetricFamily("lego_bottleneck", text, labels=["instance", "cause", "brick"])
     for instance, found in shared.state.diagnoses.items():
-        if found.brick is not None:
-            bottleneck.add_metric([str(instance), found.brick], 1)
+        for cause in get_args(Cause):
+            holds = found.cause == cause
+            bottleneck.add_metric([str(instance), cause, found.brick or "" if holds else ""], holds)
     deadline = GaugeMetricFamily("lego_brick_deadline_milliseconds", "A kind of brick's part of the promised latency.", labels=["kind"])
     for kind, part in shared.state.sla.deadlines.items():
         deadline.add_metric([kind], part.ms)

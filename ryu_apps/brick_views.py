@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lego_sdn.core.bottleneck import BrickFigures, Diagnosis
+from lego_sdn.core.bottleneck import Diagnosis
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.deadlines import Deadline, Done, kept
+from lego_sdn.core.figures import BrickFigures
 from lego_sdn.core.sla import Tally
 from lego_sdn.core.state import State
 
 
 def scaling(state: State) -> dict[str, Any]:
-    """The policy and its mode; `advice`: what it would do, in mode advise."""
-    told = state.config.scaling
-    return {"policy": told.policy, "mode": told.mode, "advice": state.advice or None}
+    """The policy and its mode; `advice`: what it would do, in mode advise; `costs`: profiled, or learned while running."""
+    told, costs = state.config.scaling, state.costs
+    known = None if costs is None else "profiled" if any(brick.measured for brick in costs.bricks) else "learned"
+    return {"policy": told.policy, "mode": told.mode, "costs": known, "advice": state.advice or None}
 
 
 def change(state: State) -> dict[str, Any] | None:
@@ -25,7 +27,7 @@ def change(state: State) -> dict[str, Any] | None:
 
 
 def bottleneck(found: Diagnosis | None) -> dict[str, Any] | None:
-    """What holds an instance up: `cause` (brick, switch, memory, or null: nothing), and the evidence."""
+    """What holds an instance up: `cause` (one of core.bottleneck.Cause, or null: nothing), and the evidence."""
     if found is None:
         return None
     return {
@@ -54,11 +56,20 @@ def assessed(state: State) -> dict[tuple[int, str], dict[str, Any]]:
 
 
 def cost(costs: Costs | None, brick: Mapping[str, Any]) -> dict[str, Any]:
-    """CPU microseconds of a packet, in batches as the brick had them: as it runs, and as was estimated before; null: not known."""
+    """CPU microseconds of a packet, in batches as the brick had them, and rows passed on for each: as it runs, with the spread of the CPU
+    around that as a share of it, and as profiled before; null: not known.
+    """
     if costs is None or brick["kind"] not in costs.kinds or not brick["batches"] or not brick["packets_in"]:
-        return {"cost_us": None, "estimate_us": None}
+        return dict.fromkeys(("cost_us", "estimate_us", "cost_spread", "items_out", "estimate_items_out"))
     one, batch = costs.of(brick["kind"]), brick["packets_in"] / brick["batches"]
-    return {"cost_us": round(one.per_packet_us(batch), 4), "estimate_us": round(one.profiled.per_packet_us(batch), 4)}
+    before = one.profiled if one.measured else None  # else the costs are those first seen
+    return {
+        "cost_us": round(one.per_packet_us(batch), 4),
+        "estimate_us": round(before.per_packet_us(batch), 4) if before else None,
+        "cost_spread": round(one.spread, 4),
+        "items_out": round(one.items_out, 4),
+        "estimate_items_out": round(before.items_out, 4) if before else None,
+    }
 
 
 def promise(state: State) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from lego_sdn.core.events import (
     InstanceFailed,
     InstanceStarted,
     InstanceStopped,
+    Note,
     Running,
     StartInstance,
     StopInstance,
@@ -201,6 +202,8 @@ class Instances(app_manager.RyuApp):
             del processes[key]
         if "report" in one:
             self.shared.observed.finished.append(one["report"])
+        for words in one.get("undone", ()):
+            self.shared.note(Note("unfinished", f"{action}: packets go the new way, but {words}", action.instance))
         self._knows_of(action.instance, running(one))
         self.shared.put(Regrown(action.instance, Arrangement.of(one), action, one.get("brick")))
 

@@ -32,7 +32,8 @@ class Monitor(app_manager.RyuApp):
         self.shared = lego
         self.period = lego.config.scaling.period_s
         self.clients: dict[tuple[int, str, int], Client] = {}
-        self.asked: set[tuple[int, str, int]] = set()
+        self.asked: set[tuple[int, str, int]] = set()  # a call is under way
+        self.owed: set[tuple[int, str, int]] = set()  # of these, who has not given its report yet
         self.seen_alerts: dict[tuple[int, str, int], int] = {}
         self.answers: queue.Queue[Report | None] = queue.Queue()
 
@@ -42,14 +43,14 @@ class Monitor(app_manager.RyuApp):
 
     def _round(self) -> None:
         processes = {_key(process): process for process in self.shared.observed.processes.values()}
-        self._forget(set(self.clients) - set(processes))
-        waiting = len(self.asked)
+        self._forget(set(self.clients) - set(processes) - self.asked)
         for key, process in processes.items():
             if key not in self.asked:  # else the last round's question is still open
                 self.asked.add(key)
-                waiting += 1
-                spawn(self._pull, process, self.answers)
+                self.owed.add(key)
+                spawn(self._pull, process)
         seen = self.shared.observed
+        waiting = len(self.owed) + self.answers.qsize()  # with what came after the end of the round before
         self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses)))
 
     def _collect(self, waiting: int) -> tuple[Report, ...]:
@@ -65,21 +66,28 @@ class Monitor(app_manager.RyuApp):
                 reports.append(report)
         return tuple(sorted(reports, key=lambda report: (report.instance, report.process)))
 
-    def _pull(self, process: Process, answers: queue.Queue[Report | None]) -> None:
+    def _pull(self, process: Process) -> None:
         key = _key(process)
         client = self.clients.setdefault(key, Client(process.socket, timeout=ANSWER_S))
         try:
             data = client.call("load")
             report = Report.parse(data)
-            answers.put(report)
+        except LegoError as error:
+            self._answered(key, None)
+            if self.shared.observed.processes.get(key[:2]) is process:  # else it was stopped meanwhile
+                self._silent(process, str(error))
+        else:
+            self._answered(key, report)
             self._learn(process, data, report)
             if self._raises_alerts(process):
                 self._pull_alerts(process, client)
-        except LegoError as error:
-            answers.put(None)
-            self._silent(process, str(error))
         finally:
             self.asked.discard(key)
+
+    def _answered(self, key: tuple[int, str, int], report: Report | None) -> None:
+        """One answer to one question, whatever else is asked afterwards."""
+        self.owed.discard(key)
+        self.answers.put(report)
 
     def _learn(self, process: Process, data: dict[str, Any], report: Report) -> None:
         """Keep the report for REST, with the rates since the one before."""
@@ -98,8 +106,14 @@ class Monitor(app_manager.RyuApp):
         return not graph or any(kind_of(brick) == graph[-1] for brick in process.bricks)
 
     def _pull_alerts(self, process: Process, client: Client) -> None:
+        """Alerts that cannot be had now are asked for in the next round: the process has answered, so it is not silent."""
         key = _key(process)
-        answer = client.call("alerts", self.seen_alerts.get(key, 0))
+        try:
+            answer = client.call("alerts", self.seen_alerts.get(key, 0))
+        except LegoError as error:
+            LOG.warning("alerts of process %s of instance %d: %s", process.process, process.instance, error)
+            process.error = str(error)
+            return
         self.seen_alerts[key] = answer["next"]
         self.shared.observed.alerts.add(process.instance, answer["alerts"])
         self.shared.observed.alerts.by_process[key] = dict(answer["by_source"])

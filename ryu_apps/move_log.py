@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lego_sdn.core.moves import Moved, Moving, PrepareRules
+from lego_sdn.core.move_steps import PrepareRules
+from lego_sdn.core.moves import Moved, Moving
 
 
 class Laps:

@@ -6,7 +6,6 @@ Nothing of the streams and packets goes through here: instances give them to eac
 from __future__ import annotations
 
 import logging
-import queue
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -15,34 +14,17 @@ from typing import Any
 
 from ryu.lib import hub
 
-from lego_sdn.adapters.rpc import Client
 from lego_sdn.adapters.store import Intent, StoreError
-from lego_sdn.core.errors import LegoError, RpcError
+from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Note, Steer, Steered
-from lego_sdn.core.moves import (
-    PAUSE_S,
-    Answer,
-    Ask,
-    ChangeRules,
-    Copying,
-    Moved,
-    Moving,
-    Pause,
-    PrepareRules,
-    RestoreRules,
-    SendMarkers,
-    carry_out,
-    marker_frame,
-)
-from ryu_apps.gone import is_gone
+from lego_sdn.core.move_steps import PAUSE_S, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, marker_frame
+from lego_sdn.core.moves import Copying, Moved, Moving, carry_out
+from ryu_apps.asking import Asking
 from ryu_apps.move_log import Laps, told
-from ryu_apps.observed import Process
 from ryu_apps.shared import Shared, spawn
 from ryu_apps.twinning import Twinning
 
 LOG = logging.getLogger("lego.mover")
-ANSWER_S = 4.0
-GIVE_S = 60.0  # streams and packets go from instance to instance meanwhile
 RENEW_S = 2.0  # between two words to those that hold
 TOKEN_BITS = 50
 BACK_S = 10.0  # for a switch to come back in the middle of a move
@@ -72,7 +54,7 @@ class Mover:
         self.owners: Mapping[int, int] | None = None
         self.twinning = Twinning(shared, self._copy)
         self._ports: Mapping[int, int] = {}
-        self._parts: dict[tuple[int, str, int], tuple[bool, bool]] = {}  # process -> it takes packets, it has streams
+        self.asking = Asking(shared)
 
     def steer(self, steer: Steer) -> Steered:
         """Put an assignment into force."""
@@ -100,14 +82,14 @@ class Mover:
         first = self._steer(replace(steer, assignment=there), owners)
         for intent in left:
             self._journal(lambda store, token=intent.token: store.end_move(token))
-            self.ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))  # the others
+            self.asking.all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))  # the others
         then = self._steer(steer, owners if self.owners is None else self.owners)
         return Steered(steer.version, then.error, first.moved + then.moved, first.ms + then.ms, first.held + then.held)
 
     def _end_left(self, steer: Steer) -> None:
         """Moves that a controller before this one began, and that cannot be finished: nobody waits for them any longer."""
         for intent in self.shared.store.open_moves():
-            self.ask_all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))
+            self.asking.all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))
             self._journal(lambda store, token=intent.token: store.end_move(token))
 
     def _alive(self, steer: Steer) -> frozenset[int]:
@@ -138,7 +120,7 @@ class Mover:
         return self._go_through(move, replace(steer, settle=True), Laps())
 
     def _go_through(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
-        word = _Word(self, move)
+        word = _Word(self.asking, move)
         try:
             return self._take_steps(move, steer, laps)
         finally:
@@ -186,7 +168,7 @@ class Mover:
             except LegoError as error:
                 LOG.warning("markers were not sent: %s", error)
             return None
-        return self.ask_all(step)
+        return self.asking.all(step)
 
     def keep_open(self) -> None:
         """Until rules can be sent, those who wait since the controller before this one wait on."""
@@ -194,70 +176,8 @@ class Mover:
         instances = {instance for intent in left for instance in (*intent.before.values(), *intent.after.values())}
         while left and self.owners is None:
             for intent in left:
-                self.ask_all(tuple(Ask(i, "every", "renew", (intent.token,)) for i in sorted(instances)))
+                self.asking.all(tuple(Ask(i, "every", "renew", (intent.token,)) for i in sorted(instances)))
             hub.sleep(RENEW_S)
-
-    # ---- asking instances ----
-    def ask_all(self, asks: tuple[Ask, ...]) -> list[Answer]:
-        """All at once: a slow instance delays none but itself."""
-        answers: queue.Queue[tuple[int, Answer]] = queue.Queue()
-        for at, ask in enumerate(asks):
-            spawn(lambda at=at, ask=ask: answers.put((at, self._ask(ask))))
-        got = dict(answers.get() for _ in asks)
-        return [got[at] for at in range(len(asks))]
-
-    def _ask(self, ask: Ask) -> Answer:
-        try:
-            if ask.method == "hold":
-                return Answer(self._hold(ask))
-            params = list(ask.params)
-            if ask.peer is not None:
-                params.append(self._part(ask.peer, ask.part).socket)
-            timeout = GIVE_S if ask.peer is not None else ANSWER_S
-            values = [self._call(process, ask.method, params, timeout) for process in self._processes(ask.instance, ask.part)]
-        except LegoError as error:
-            return Answer(error=str(error))
-        return Answer(values[0]) if values else Answer(error=f"instance {ask.instance} has no process that takes packets or has streams")
-
-    def _hold(self, ask: Ask) -> int:
-        """Hold; and learn which process takes the packets, and which has the streams."""
-        passed = -1
-        for process in self._of(ask.instance):
-            try:
-                told = self._call(process, ask.method, list(ask.params), ANSWER_S)
-            except RpcError:
-                if not is_gone(process, self.shared.config.agent):
-                    raise
-                told = {"passed": None, "state": False}  # a replica that was merged a moment ago
-            self._parts[_key(process)] = told["passed"] is not None, told["state"]
-            passed = max(passed, -1 if told["passed"] is None else told["passed"])
-        return passed
-
-    def _call(self, process: Process, method: str, params: list[Any], timeout: float) -> Any:
-        with Client(process.socket, timeout) as client:
-            return client.call(method, *params)
-
-    def _of(self, instance: int) -> list[Process]:
-        found = [process for process in self.shared.observed.processes.values() if process.instance == instance]
-        if not found:
-            raise RpcError(f"instance {instance} has no process")
-        return found
-
-    def _processes(self, instance: int, part: str) -> list[Process]:
-        """Those that a call goes to; the one at the interface first."""
-        if part != "every":
-            return [self._part(instance, part)]
-        return sorted(
-            (process for process in self._of(instance) if any(self._parts.get(_key(process), (True, True)))),
-            key=lambda process: not self._parts.get(_key(process), (True, True))[0],
-        )
-
-    def _part(self, instance: int, part: str) -> Process:
-        which = 0 if part == "packets" else 1
-        for process in self._of(instance):
-            if self._parts.get(_key(process), (False, False))[which]:
-                return process
-        raise RpcError(f"instance {instance} has no process with {part}")
 
     # ---- the journal ----
     def _has(self, owners: Mapping[int, int]) -> None:
@@ -291,7 +211,7 @@ class Mover:
         for process in list(self.shared.observed.processes.values()):  # which may change while one answers
             if process.instance == instance:
                 try:
-                    taken = self._call(process, "taken", [token], ANSWER_S)
+                    taken = self.asking.call(process, "taken", [token])
                 except LegoError as error:
                     LOG.warning("instance %d does not say what it took over: %s", instance, error)
                     continue
@@ -303,9 +223,9 @@ class Mover:
 class _Word:
     """Until it is `over`, tells those who hold again and again that the mover lives."""
 
-    def __init__(self, mover: Mover, move: Moving) -> None:
+    def __init__(self, asking: Asking, move: Moving) -> None:
         self.over = False
-        self.mover, self.move = mover, move
+        self.asking, self.move = asking, move
         spawn(self._work)
 
     def _work(self) -> None:
@@ -313,8 +233,4 @@ class _Word:
             hub.sleep(RENEW_S)
             instances = {one.old for one in self.move.possible} | {one.new for one in self.move.possible}
             if instances and not self.over:
-                self.mover.ask_all(tuple(Ask(i, "packets", "renew", (self.move.token,)) for i in sorted(instances)))
-
-
-def _key(process: Process) -> tuple[int, str, int]:
-    return process.instance, process.process, process.pid
+                self.asking.all(tuple(Ask(i, "packets", "renew", (self.move.token,)) for i in sorted(instances)))

@@ -15,8 +15,8 @@ from ryu.cfg import CONF
 
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Command
-from ryu_apps import metrics, views
-from ryu_apps.shared import Shared
+from ryu_apps import metrics, switch_views, views
+from ryu_apps.shared import Shared, Withdrawn
 from ryu_apps.switch import SwitchError
 
 PREFIX = "/lego/v1/"
@@ -40,9 +40,9 @@ VIEWS: dict[str, View] = {
     "granularity": lambda shared, _: views.granularity(shared),
     "graph": lambda shared, _: views.graph(shared),
     "bricks": lambda shared, _: views.bricks(shared),
-    "assignment": lambda shared, _: views.assignment(shared),
-    "flows": lambda shared, _: views.flows(shared),
-    "switches": lambda shared, _: views.switches(shared),
+    "assignment": lambda shared, _: switch_views.assignment(shared),
+    "flows": lambda shared, _: switch_views.flows(shared),
+    "switches": lambda shared, _: switch_views.switches(shared),
     "events": lambda shared, query: views.events(shared, _whole(query, "after", 0, 1 << 62), _whole(query, "limit", 1000, 10_000)),
     "moves": lambda shared, query: views.moves(shared, _whole(query, "limit", 100, 1000)),
     "alerts": lambda shared, query: views.alerts(shared, _whole(query, "limit", 100, 1000)),
@@ -88,6 +88,8 @@ class Pages(ControllerBase):
             if isinstance(refused, WrongMethod):
                 response.headers["Allow"] = refused.allowed
             return response
+        except Withdrawn as error:
+            return _json(503, {"error": "no answer yet", "detail": str(error)})
         except SwitchError as error:
             return _json(503, {"error": "no answer from the switch", "detail": str(error)})
         except LegoError as error:

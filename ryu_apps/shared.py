@@ -35,6 +35,11 @@ from ryu_apps.promises import extractor_of
 
 LOG = logging.getLogger("lego")
 ECHO_S, ECHOES = 5.0, 2  # between two questions whether a switch lives; how many it may leave unanswered
+ANSWER_S = 10.0  # for a command's turn to come
+
+
+class Withdrawn(LegoError):
+    """A command whose turn did not come in time, and that is not carried out any more."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,17 @@ class Shared:
         self.inbox.put(Item(event, still))
 
     def command(self, command: Command) -> str | None:
-        """An operator's command; returns once it is begun (None) or refused (the reason)."""
+        """An operator's command; returns once it is begun (None) or refused (the reason). Withdrawn if neither happens in time."""
         answer: queue.Queue = queue.Queue()
-        self.inbox.put(Item(command, answer=answer))
-        return answer.get(timeout=10.0)
+        asked = [command]
+        self.inbox.put(Item(command, lambda: bool(asked), answer))
+        try:
+            return answer.get(timeout=ANSWER_S)
+        except queue.Empty:
+            asked.clear()
+            raise Withdrawn(
+                f"{command.name} was asked, and the controller had no time for it within {ANSWER_S:g} s: it is withdrawn, nothing was done"
+            ) from None
 
     # ---- from the core ----
     def perform(self, action: Action) -> None:

@@ -13,15 +13,20 @@ DATA = Path(os.environ.get("LEGO_DATA", ROOT.parent / "shared" / "data"))
 
 
 def pytest_configure(config):
-    """A shell lets what it starts in the background ignore SIGINT, and processes inherit that; the tests send it to their children."""
+    """On CI nothing may be skipped, for a skipped check hides what it would find; and children must hear SIGINT.
+
+    A shell lets what it starts in the background ignore SIGINT, and processes inherit that; the tests send it to their children.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(config, items):
-    """Skip, with the reason, what this machine cannot run; on CI that is an error, for a skipped check hides what it would find."""
     lacking = [what for what, there in (("root", os.geteuid() == 0), (f"captures in {DATA}", DATA.is_dir())) if not there]
     if lacking and os.environ.get("CI") == "true":
         raise pytest.UsageError(f"CI lacks {' and '.join(lacking)}: tests would be skipped")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip, with the reason, what this machine cannot run. Files with live tests go first: they take longest, and workers share them."""
+    live = {item.path for item in items if item.get_closest_marker("root")}
+    items.sort(key=lambda item: item.path not in live)
     for item in items:
         if item.get_closest_marker("data") and not DATA.is_dir():
             item.add_marker(pytest.mark.skip(reason=f"no captures in {DATA}; set LEGO_DATA"))

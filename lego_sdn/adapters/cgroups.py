@@ -117,12 +117,6 @@ class Group:
                 return _stat(self.directory)["usage_usec"] / 1e6
             return int((self.directories[-1] / "cpuacct.usage").read_text()) / 1e9
 
-    def throttled_s(self) -> float:
-        """Seconds for which the quota kept the group from running."""
-        with _mapped(f"read the CPU account of {self.directory.name}"):
-            stat = _stat(self.directory)
-        return stat["throttled_usec"] / 1e6 if self.version == 2 else stat["throttled_time"] / 1e9
-
     def exists(self) -> bool:
         return any(directory.exists() for directory in self.directories)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core import placement
 
-HELLO_S, START_S, STOP_S, REGROW_S, FLUSH_S = 5.0, 60.0, 30.0, 40.0, 10.0
+HELLO_S, START_S, STOP_S, REGROW_S, FLUSH_S = 5.0, 60.0, 30.0, 90.0, 10.0
 
 
 class Host(Protocol):

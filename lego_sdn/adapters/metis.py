@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ctypes
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import pymetis
 
@@ -27,15 +31,31 @@ def partition(nodes: Sequence[int], edges: Sequence[Mapping[int, int]], parts: i
     found = []
     for recursive in (True, False):
         try:
-            _, membership = pymetis.part_graph(
-                parts,
-                pymetis.CSRAdjacency(starts, neighbours),
-                vweights=[node // scale for node in nodes],
-                eweights=weights,
-                recursive=recursive,
-                options=pymetis.Options(seed=SEED),
-            )
+            with _unheard():
+                _, membership = pymetis.part_graph(
+                    parts,
+                    pymetis.CSRAdjacency(starts, neighbours),
+                    vweights=[node // scale for node in nodes],
+                    eweights=weights,
+                    recursive=recursive,
+                    options=pymetis.Options(seed=SEED),
+                )
         except RuntimeError as error:
             raise HostError(f"METIS cannot cut this graph into {parts} parts: {error}") from error
         found.append(tuple(membership))
     return found
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """METIS writes of parts that stay empty, which is no error, to standard output, where a command's table or JSON goes."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # of what it wrote, while that goes nowhere
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

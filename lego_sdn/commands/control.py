@@ -31,11 +31,12 @@ def asks(command: Callable) -> Callable:
 @click.command("status")
 @asks
 def status(lego_config: str | None, rest: str | None, as_json: bool) -> None:
-    """Show the running system: what is missing, instances and their load, rules, alerts."""
+    """Show the running system: what is missing, instances, bricks with their costs and estimates, what holds them up, rules, alerts."""
     from lego_sdn.commands.status_view import show
 
-    found = request(where(rest, lego_config), "GET", "status")
-    print_json(found) if as_json else show(found)
+    address = where(rest, lego_config)
+    found = request(address, "GET", "status")
+    print_json(found) if as_json else show(found, request(address, "GET", "bricks")["bricks"])
 
 
 @click.command("flows")
@@ -94,14 +95,14 @@ def move(listed: tuple[str, ...], buckets: tuple[str, ...], instance: int | None
 @asks
 def pause(lego_config: str | None, rest: str | None, as_json: bool) -> None:
     """Leave instances and bricks as they are, whatever the load."""
-    _do("pause", {}, where(rest, lego_config), as_json)
+    _do("pause", {}, where(rest, lego_config), as_json, "scaling is paused; 'lego resume' ends that")
 
 
 @click.command("resume")
 @asks
 def resume(lego_config: str | None, rest: str | None, as_json: bool) -> None:
     """Scale again; starts that were given up are tried again."""
-    _do("resume", {}, where(rest, lego_config), as_json)
+    _do("resume", {}, where(rest, lego_config), as_json, "scaling goes on")
 
 
 def where(rest: str | None, config: str | None) -> tuple[str, int]:
@@ -144,9 +145,9 @@ def _body(**given: Any) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _do(name: str, body: dict[str, Any], address: tuple[str, int], as_json: bool) -> None:
+def _do(name: str, body: dict[str, Any], address: tuple[str, int], as_json: bool, done: str = "") -> None:
     answer = request(address, "POST", name, body)
-    print_json(answer) if as_json else click.echo(f"{name} is begun; 'lego status' shows how it goes")
+    print_json(answer) if as_json else click.echo(done or f"{name} is begun; 'lego status' shows how it goes")
 
 
 def print_json(data: Any) -> None:

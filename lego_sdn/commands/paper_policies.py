@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +45,13 @@ def _evaluate(seeds: list[int], placement: str) -> list[Outcome]:
     from rich.progress import Progress
 
     from lego_sdn.core.policies import POLICIES
-    from lego_sdn.simulation.evaluation import config_of, evaluate
+    from lego_sdn.simulation.evaluation import config_of, evaluate, least_of
     from lego_sdn.simulation.loads import LOADS
 
     runs = [(policy, load, seed) for policy in POLICIES for load in LOADS for seed in seeds]
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        return [evaluate(config_of(policy, placement), load, seed) for policy, load, seed in bar.track(runs)]
+        outcomes = (evaluate(config_of(policy, placement), load, seed) for policy, load, seed in bar.track(runs))
+        return [replace(one, least=least_of(one.load, one.seed, placement)) for one in outcomes]
 
 
 def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:

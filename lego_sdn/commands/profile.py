@@ -34,30 +34,43 @@ class Sizes(click.ParamType):
 @click.command("profile", short_help="Measure what each brick costs on this machine.")
 @click.argument("capture", type=_FILE)
 @click.option("--nf", default="kitsune", show_default=True, help="Network function.")
-@click.option("--model", "model_file", type=_FILE, help="The costs are stored beside it.  [default: one learned from the capture]")
+@click.option("--model", "model_file", type=_FILE, help="The costs are stored beside it.  [default: as configured]")
+@click.option(
+    "--config", "path", type=click.Path(dir_okay=False), envvar="LEGO_CONFIG", help="Configuration file (YAML) that names a model."
+)
 @click.option("--batches", type=Sizes(), default="1,16,64,256", show_default=True, help="Batch sizes to measure.")
 @click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs, of which the median counts.")
 @click.option("--packets", type=click.IntRange(1), default=20_000, show_default=True, help="Packets of the capture to use, at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def profile(capture: Path, nf: str, model_file: Path | None, as_json: bool, **given: Any) -> None:
+def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, as_json: bool, **given: Any) -> None:
     """Execute every brick of an NF on the packets of CAPTURE (pcap or pcapng), at several batch sizes.
 
-    Shown are CPU and memory by batch size, what a brick passes on to the next, and what the cost model predicts from that. With --model the
-    costs are stored in MODEL.costs.json, where the controller finds them.
+    Shown are CPU, memory and what a brick passes on to the next, by batch size (the median ± the middle half of runs or batches), and what
+    the cost model predicts from that. The costs are stored in MODEL.costs.json, where the controller finds them; without a model, of
+    --model or of the configuration, one is learned from the capture for this time, and nothing is stored.
     """
     from lego_sdn.adapters import costfile
     from lego_sdn.profile.costs import Wanted
     from lego_sdn.profile.costs import profile as measure
 
-    stored = None
+    model_file = model_file or _configured(path)
+    if model_file is None:
+        click.echo("no --model and none configured: one is learned from the capture, and the costs will not be stored", err=True)
     with tempfile.TemporaryDirectory(prefix="lego-profile-") as folder:
         costs = measure(capture, _model(capture, model_file, Path(folder)), Wanted(nf, **given), _say)
-    if model_file is not None:
-        stored = costfile.write(model_file, costs)
+    stored = costfile.write(model_file, costs) if model_file is not None else None
     if as_json:
         click.echo(json.dumps({"stored": None if stored is None else str(stored), "costs": costs.to_dict(), "predicted": predicted(costs)}))
     else:
         _show(costs, stored)
+
+
+def _configured(path: str | None) -> Path | None:
+    """The model that a configuration file names."""
+    from lego_sdn.adapters import configfile
+
+    model = configfile.load(path).model if path else None
+    return Path(model) if model else None
 
 
 def _model(capture: Path, model_file: Path | None, folder: Path) -> Model:
@@ -98,7 +111,7 @@ def _show(costs: Costs, stored: Path | None) -> None:
     about = costs.machine
     console.print(f"{about['cpu']}, {about['cores']} cores; {about['packets']:,} packets of {about['capture']}, {about['runs']} runs")
     table = Table(title=f"{costs.nf}, {costs.layout}: CPU and memory of each brick", title_justify="left")
-    for column in ("brick", "batch", "us/packet", "us/batch", "spread", "memory MB", "rows out", "bytes/row"):
+    for column in ("brick", "batch", "us/packet", "us/batch", "memory MB", "rows out", "bytes/row"):
         table.add_column(column, justify="left" if column == "brick" else "right")
     for brick in costs.bricks:
         for at, one in enumerate(brick.measured):
@@ -118,6 +131,11 @@ def _show(costs: Costs, stored: Path | None) -> None:
 
 
 def _row(brick: BrickCost, one: Measured, first: bool) -> tuple[str, ...]:
-    figures = f"{one.us / one.batch:.3f}", f"{one.us:.1f}", f"{one.spread:.0%}", f"{one.memory_bytes / 1e6:.1f}"
-    passes = (f"{brick.items_out:.3g}", f"{brick.bytes_out:,.0f}") if first else ("", "")
-    return brick.kind if first else "", str(one.batch), *figures, *passes
+    figures = (
+        f"{one.us / one.batch:.3f}",
+        f"{one.us:.1f} ± {one.spread:.0%}",
+        f"{one.memory_bytes / 1e6:.1f} ± {one.memory_spread:.0%}",
+        f"{one.items_out:.3g} ± {one.items_spread:.0%}",
+        f"{one.bytes_out:,.0f} ± {one.bytes_spread:.0%}",
+    )
+    return brick.kind if first else "", str(one.batch), *figures

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.playing import plays
+
 if TYPE_CHECKING:
     from lego_sdn.commands.run_view import View
     from lego_sdn.core.config import Config
@@ -29,9 +31,7 @@ class Wanted:
 
 
 @click.command("prove", short_help="Prove on a live switch that moves change no score.")
-@click.argument("captures", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Model; default: learned from the benign part.")
-@click.option("--pps", type=click.FloatRange(min=1), default=1250.0, show_default=True, help="Packets per second.")
+@plays(pps=1250.0)
 @click.option(
     "--placement",
     type=click.Choice(["chained", "separate"]),
@@ -39,15 +39,16 @@ class Wanted:
     show_default=True,
     help="All bricks in one process, or each in its own.",
 )
-@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep model, traffic, scores and logs in this folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prove(**given: Any) -> None:
     """Replay CAPTURES (default: synthetic traffic), stamped, through an Open vSwitch while instances go 1 -> 3 -> 2 -> 4 -> 1, buckets move
     back and forth, and the learning network is replicated and merged; then compare every score with those of one unsplit run.
 
+    The controller is paused meanwhile: what comes and goes is the command's script, not a decision of the scaling policy ('lego run'
+    shows that one).
+
     Exit code 1 if a score differs, is missing or comes twice, or if the traffic ended before the last step. Needs root.
     """
-    from lego_sdn.commands.run import in_folder
+    from lego_sdn.commands.playing import in_folder
 
     wanted = Wanted(**given)
     with in_folder(wanted.keep) as folder:
@@ -58,7 +59,7 @@ def prove(**given: Any) -> None:
 def _prove(wanted: Wanted, folder: Path) -> Proof:
     from dataclasses import replace
 
-    from lego_sdn.commands.run import synthetic
+    from lego_sdn.commands.playing import synthetic
     from lego_sdn.commands.run_view import View
     from lego_sdn.experiment import Experiment, prepare
     from lego_sdn.proof import Drive, script
@@ -87,7 +88,7 @@ def _prove(wanted: Wanted, folder: Path) -> Proof:
 
 def _config(wanted: Wanted, folder: Path) -> Config:
     """Up to four instances, which come and go only as the script says."""
-    from lego_sdn.commands.run import on_free_ports
+    from lego_sdn.commands.playing import on_free_ports
     from lego_sdn.core.config import Config, Instance, Scaling, Switch
 
     scaling = Scaling(period_s=0.25, cooldown_s=0.01, max_instances=4)

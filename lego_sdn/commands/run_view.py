@@ -71,7 +71,8 @@ class View:
             facts.add_row("first difference", f"packet {compared.first_difference:,}")
         machine = summary.machine
         facts.add_row("machine", f"{machine['cpu']}, {machine['cores']} cores")
-        facts.add_row("CPU of an instance", f"{machine['cpu_quota']} cores; bricks {machine['placement']}")
+        quota = "no limit" if machine["cpu_quota"] is None else f"{machine['cpu_quota']:g} cores"
+        facts.add_row("CPU of each process", f"{quota}; bricks {machine['placement']}")
         if self.console.is_terminal:  # elsewhere they have been printed as they came
             self.console.print(_actions(self._actions))
         self.console.print(facts, _sources(summary.alerts))

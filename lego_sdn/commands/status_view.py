@@ -6,18 +6,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 STAMPS = ("gaps", "repeats", "reordered")  # of stamps, by instance
 
 
-def show(found: dict[str, Any]) -> None:
-    """Print what `GET status` says."""
+def show(found: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    """Print what `GET status` says, and the bricks (`rows`) of `GET bricks`."""
     console = Console(highlight=False)
     for line in lines(found):
         console.print(line, soft_wrap=True)
     if found["instances"]:
         console.print(instances(found["instances"]))
+    if rows:
+        console.print(bricks(rows))
     for line in held_up(found):
         console.print(line, soft_wrap=True, markup=False)
 
@@ -30,7 +33,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     nf = f"{found['nf']} ({found['layout']})"
     yield f"[bold]{found['state']}[/bold] for {found['uptime_s']:.0f} s: {nf}, {exact}, {found['buckets']} buckets{paused}"
     for sentence in found["missing"]:
-        yield f"[yellow]missing:[/yellow] {sentence}"
+        yield f"[yellow]missing:[/yellow] {escape(sentence)}"
     connected = f"connected, {bridge['dpid']}" if bridge["connected"] else "not connected"
     wanted = f" ({rules['version']} wanted)" if rules["version"] != rules["in_force"] else ""
     answers = "answers" if agent["answers"] else "does not answer"
@@ -48,7 +51,8 @@ def _scaling(found: dict[str, Any]) -> Iterator[str]:
     scaling, change = found.get("scaling"), found["change"]
     if scaling:
         advice = f"; it would do: {scaling['advice']}" if scaling["advice"] else ""
-        yield f"policy: {scaling['policy']}, {scaling['mode']}{advice}"
+        costs = ", by costs as they run ('lego profile' gives estimates)" if scaling["costs"] == "learned" else ""
+        yield f"policy: {scaling['policy']}, {scaling['mode']}{costs}{advice}"
     if change:
         yield f"in flight: {change['kind']}" + (f" ({change['asked']})" if change.get("asked") else f" of instance {change['instance']}")
 
@@ -58,7 +62,7 @@ def _promise(sla: dict[str, Any]) -> str:
     parts += [f"loss {sla['loss']:.2%}"] if sla["loss"] is not None else []
     broken = [f"[red]broken by instance {instance}: {', '.join(what)}[/red]" for instance, what in sla["broken"].items()]
     counted = ", ".join(f"{what} {count}" for what, count in sla["violations"].items())
-    told = f"promise: {', '.join(parts)}: {'; '.join(broken) or ('not watched' if sla['problem'] else 'kept')}"
+    told = f"promise: {', '.join(parts)}: {'; '.join(broken) or ('kept' if sla['windows'] else 'not judged yet')}"
     told += f"; broken before, in windows of {sla['window_s']:g} s: {counted}" if counted else ""
     return told + (f"; [yellow]{sla['problem']}[/yellow]" if sla["problem"] else "")
 
@@ -86,6 +90,57 @@ def instances(rows: Sequence[dict[str, Any]]) -> Table:
             cells += [f"{stamps[name]:,}" for name in STAMPS]
         table.add_row(*cells)
     return table
+
+
+def bricks(rows: Sequence[dict[str, Any]]) -> Table:
+    """A line for each brick; µs/packet: as it runs, and as was estimated before."""
+    names = (
+        "instance",
+        "brick",
+        "process",
+        "packets/s",
+        "CPU of quota",
+        "queue",
+        "µs/packet",
+        "estimate",
+        "wait ms",
+        "deadline ms",
+        "late",
+    )
+    table = columns(*names, "state")
+    for row in rows:
+        table.add_row(*_load(row), *_deadline(row), _state(row))
+    return table
+
+
+def _load(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["instance"]),
+        row["id"],
+        row["process"],
+        f"{row['packets_per_s']:,.0f}",
+        _number(row.get("cpu_of_quota"), "{:.0%}"),
+        f"{row['queue_in']:,}",
+        _number(row.get("cost_us") or row["service_us"], "{:.1f}"),
+        _number(row.get("estimate_us"), "{:.1f}"),
+    )
+
+
+def _deadline(row: dict[str, Any]) -> tuple[str, ...]:
+    part = row.get("deadline")
+    wait = _number(row.get("wait_us"), "{:.2f}", 1e-3)
+    if not part:
+        return wait, "", ""
+    return wait, f"{part['ms']:.2f}", f"{part['late']:.1%}" + ("" if part["kept"] else " !")
+
+
+def _state(row: dict[str, Any]) -> str:
+    verdict = row.get("verdict", "")
+    return {"easy": "", "slow": "[red]slow[/red]"}.get(verdict, verdict)
+
+
+def _number(value: float | None, form: str, scale: float = 1.0) -> str:
+    return "" if value is None else form.format(value * scale)
 
 
 def columns(*names: str, words: Sequence[str] = ("phase", "brick", "process", "state")) -> Table:

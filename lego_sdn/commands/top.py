@@ -5,46 +5,35 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
 from lego_sdn.commands.control import asks, print_json, request, where
+from lego_sdn.core.errors import LegoError
 
-KEPT_EVENTS = 12
-MOST_EVENTS = 10_000  # of one answer
+SHOWN_EVENTS = 12
 
 
-@dataclass
-class Watch:
-    """Asks the controller again and again; remembers up to which event it was told."""
+def look(address: tuple[str, int]) -> dict[str, Any]:
+    """`status`, `bricks`, `processes`, the latest `events` and `alerts`, at one moment."""
+    asked = ("status", "bricks", f"events?limit={SHOWN_EVENTS}", "alerts?limit=0")
+    status, bricks, events, alerts = (request(address, "GET", name) for name in asked)
+    return {"status": status, **bricks, "events": events["events"], "alerts": alerts}
 
-    address: tuple[str, int]
-    after: int = 0
-    events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
 
-    def look(self) -> dict[str, Any]:
-        """`status`, `bricks`, `processes`, the latest `events` and `alerts`, at one moment."""
-        status, bricks = request(self.address, "GET", "status"), request(self.address, "GET", "bricks")
-        while True:
-            told = request(self.address, "GET", f"events?after={self.after}&limit={MOST_EVENTS}")
-            self.events.extend(told["events"])
-            self.after = told["next"]
-            if len(told["events"]) < MOST_EVENTS:
-                break
-        return {"status": status, **bricks, "events": list(self.events), "alerts": request(self.address, "GET", "alerts?limit=0")}
-
-    def looks(self, interval_s: float, once: bool) -> Iterator[dict[str, Any]]:
-        """One look, or one every `interval_s` seconds."""
-        while True:
-            began = time.monotonic()
-            yield self.look()
-            if once:
-                return
-            time.sleep(max(0.0, began + interval_s - time.monotonic()))
+def looks(address: tuple[str, int], interval_s: float) -> Iterator[dict[str, Any]]:
+    """One look every `interval_s` seconds. While a controller that has answered does not, looks are {"away": why}."""
+    seen = look(address)
+    while True:
+        due = time.monotonic() + interval_s
+        yield seen
+        time.sleep(max(0.0, due - time.monotonic()))
+        try:
+            seen = look(address)
+        except LegoError as error:
+            seen = {"away": str(error)}
 
 
 @click.command("top")
@@ -54,28 +43,31 @@ class Watch:
 def top(interval_s: float, once: bool, lego_config: str | None, rest: str | None, as_json: bool) -> None:
     """Watch the running system: instances, bricks with load, queue, cost and deadline, what holds them up, events, alerts.
 
-    On a terminal the picture is drawn anew at each look; elsewhere, and with --json, each look is printed. Ctrl-C ends it.
+    On a terminal the picture is drawn anew at each look; elsewhere, and with --json, each look is printed. It goes on while the
+    controller is away. Ctrl-C ends it.
     """
-    looks = Watch(where(rest, lego_config)).looks(interval_s, once)
+    address = where(rest, lego_config)
     with contextlib.suppress(KeyboardInterrupt):
-        if as_json:
-            for seen in looks:
-                print_json(seen) if once else click.echo(json.dumps(seen))
+        if as_json and once:
+            print_json(look(address))
+        elif as_json:
+            for seen in looks(address, interval_s):
+                click.echo(json.dumps(seen))
         else:
-            _draw(looks, once)
+            _draw(iter([look(address)]) if once else looks(address, interval_s), once)
 
 
-def _draw(looks: Iterator[dict[str, Any]], once: bool) -> None:
+def _draw(seen: Iterator[dict[str, Any]], once: bool) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from lego_sdn.commands.top_view import picture
+    from lego_sdn.commands.top_view import pictures
 
     console = Console(highlight=False)
     if once or not console.is_terminal:
-        for seen in looks:
-            console.print(picture(seen))
+        for picture in pictures(seen, keep=False):
+            console.print(picture)
         return
     with Live(console=console, auto_refresh=False, screen=True) as live:
-        for seen in looks:
-            live.update(picture(seen), refresh=True)
+        for picture in pictures(seen, keep=True):
+            live.update(picture, refresh=True)

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from lego_sdn.commands.status_view import columns, held_up, instances, lines
+from lego_sdn.commands.status_view import bricks, held_up, instances, lines
 
 SHOWN_SOURCES = 5
 
 
+def pictures(looks: Iterable[dict[str, Any]], keep: bool) -> Iterator[Group]:
+    """A picture of each look; while the controller is away, of that, with what it last said below it (`keep`)."""
+    last: list[Group] = []
+    for seen in looks:
+        if "away" in seen:
+            below = "; below is what it said last" if keep else ""
+            yield Group(Text.assemble(("controller is away", "red"), f" ({seen['away']}){below}", overflow="fold"), *last)
+            continue
+        drawn = picture(seen)
+        last = [drawn] if keep else []
+        yield drawn
+
+
 def picture(seen: dict[str, Any]) -> Group:
-    """One look (`Watch.look`): state, instances, bricks, what holds them up, events, alerts."""
+    """One look (`top.look`): state, instances, bricks, what holds them up, events, alerts."""
     status = seen["status"]
     parts: list[Any] = [Text.from_markup(line) for line in lines(status)]
     if status["instances"]:
@@ -29,57 +41,6 @@ def picture(seen: dict[str, Any]) -> Group:
     if by_source:
         parts.append(Text(f"{seen['alerts']['total']:,} alerts: " + ", ".join(f"{source} {count:,}" for source, count in by_source)))
     return Group(*parts)
-
-
-def bricks(rows: Sequence[dict[str, Any]]) -> Table:
-    """A line for each brick; µs/packet: as it runs, and as was estimated before."""
-    names = (
-        "instance",
-        "brick",
-        "process",
-        "packets/s",
-        "CPU of quota",
-        "queue",
-        "µs/packet",
-        "estimate",
-        "wait ms",
-        "deadline ms",
-        "late",
-    )
-    table = columns(*names, "state")
-    for row in rows:
-        table.add_row(*_load(row), *_deadline(row), _state(row))
-    return table
-
-
-def _load(row: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        str(row["instance"]),
-        row["id"],
-        row["process"],
-        f"{row['packets_per_s']:,.0f}",
-        _number(row.get("cpu_of_quota"), "{:.0%}"),
-        f"{row['queue_in']:,}",
-        _number(row.get("cost_us") or row["service_us"], "{:.1f}"),
-        _number(row.get("estimate_us"), "{:.1f}"),
-    )
-
-
-def _deadline(row: dict[str, Any]) -> tuple[str, ...]:
-    part = row.get("deadline")
-    wait = _number(row.get("wait_us"), "{:.2f}", 1e-3)
-    if not part:
-        return wait, "", ""
-    return wait, f"{part['ms']:.2f}", f"{part['late']:.1%}" + ("" if part["kept"] else " !")
-
-
-def _state(row: dict[str, Any]) -> str:
-    verdict = row.get("verdict", "")
-    return {"easy": "", "slow": "[red]slow[/red]"}.get(verdict, verdict)
-
-
-def _number(value: float | None, form: str, scale: float = 1.0) -> str:
-    return "" if value is None else form.format(value * scale)
 
 
 def _event(event: dict[str, Any]) -> str:

@@ -7,84 +7,23 @@ A wrong value or an unknown key raises `KeyProblem`, which names the key, what w
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.keys import are_amounts
-
-Check = Callable[[Any], bool]
-
-
-class KeyProblem(ConfigError):
-    """A key of the configuration is wrong; `key` is its dotted path, so that whoever read the file can add the line."""
-
-    def __init__(self, key: str, wanted: str, found: object) -> None:
-        super().__init__(f"{key}: wanted {wanted}, found {found!r}")
-        self.key = key
-
-
-def _key(default: Any, wanted: str, check: Check) -> Any:
-    """A field of a configuration section: its default, what a value must be, in words and as a test."""
-    return field(default=default, metadata={"wanted": wanted, "check": check})
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(low: int, high: int) -> Check:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _count(default: int, low: int, high: int) -> Any:
-    return _key(default, f"a whole number from {low} to {high}", _whole(low, high))
-
-
-def _share(default: float) -> Any:
-    return _key(default, "a share above 0, up to 1", lambda v: _number(v) and 0 < v <= 1)
-
-
-def _seconds(default: float) -> Any:
-    return _key(default, "seconds, above 0 and at most 3600", lambda v: _number(v) and 0 < v <= 3600)
-
-
-def _choice(default: str, *choices: str) -> Any:
-    return _key(default, "one of " + ", ".join(choices), lambda v: v in choices)
-
-
-def _text(default: str, wanted: str = "a name") -> Any:
-    return _key(default, wanted, lambda v: isinstance(v, str) and v.strip() != "")
-
-
-def _flag(default: bool) -> Any:
-    return _key(default, "true or false", lambda v: isinstance(v, bool))
-
-
-def _maybe(default: Any, wanted: str, check: Check) -> Any:
-    return _key(default, f"{wanted} or null", lambda v: v is None or check(v))
-
-
-class Section:
-    """Base of the configuration's sections: checks every key when made."""
-
-    def __post_init__(self) -> None:
-        for item in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, item.name)
-            if item.metadata and not item.metadata["check"](value):
-                raise KeyProblem(item.name, item.metadata["wanted"], value)
+from lego_sdn.core.section import KeyProblem as KeyProblem
+from lego_sdn.core.section import Section, checked, choice, count, flag, maybe, number, seconds, share, text, whole
 
 
 @dataclass(frozen=True, slots=True)
 class Switch(Section):
     """The Open vSwitch bridge and where it finds the controller."""
 
-    bridge: str = _key("lego0", "an interface name of at most 15 characters", lambda v: isinstance(v, str) and 0 < len(v) <= 15)
-    datapath: str = _choice("auto", "auto", "netdev", "system")
-    openflow_host: str = _text("127.0.0.1", "an address")
-    openflow_port: int = _count(6653, 1, 65535)
+    bridge: str = checked("lego0", "an interface name of at most 15 characters", lambda v: isinstance(v, str) and 0 < len(v) <= 15)
+    datapath: str = choice("auto", "auto", "netdev", "system")
+    openflow_host: str = text("127.0.0.1", "an address")
+    openflow_port: int = count(6653, 1, 65535)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +33,8 @@ class Forward(Section):
     A wire joins two ports, by name or OpenFlow number, in both directions.
     """
 
-    mode: str = _choice("normal", "normal", "drop", "wires")
-    wires: tuple[tuple[str | int, str | int], ...] = _key((), "pairs of two different ports, each port once", lambda v: _are_wires(v))
+    mode: str = choice("normal", "normal", "drop", "wires")
+    wires: tuple[tuple[str | int, str | int], ...] = checked((), "pairs of two different ports, each port once", lambda v: _are_wires(v))
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
@@ -107,7 +46,7 @@ def _are_wires(value: object) -> bool:
     if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
         return False
     ports = [port for pair in value for port in pair]
-    named = all((isinstance(p, str) and p) or _whole(1, 0xFFFFFEFF)(p) for p in ports)
+    named = all((isinstance(p, str) and p) or whole(1, 0xFFFFFEFF)(p) for p in ports)
     return named and len(set(ports)) == len(ports)
 
 
@@ -118,10 +57,10 @@ class Capture(Section):
     A block is handed over when full or after `timeout_ms`, so an instance may stall for blocks * timeout_ms at any rate without a loss.
     """
 
-    stamps: str = _choice("kernel", "kernel", "trailer")
-    blocks: int = _count(2048, 2, 65536)
-    block_bytes: int = _key(1 << 15, "a power of two from 4096 to 16777216", lambda v: _whole(4096, 1 << 24)(v) and v & (v - 1) == 0)
-    timeout_ms: int = _count(1, 1, 1000)
+    stamps: str = choice("kernel", "kernel", "trailer")
+    blocks: int = count(2048, 2, 65536)
+    block_bytes: int = checked(1 << 15, "a power of two from 4096 to 16777216", lambda v: whole(4096, 1 << 24)(v) and v & (v - 1) == 0)
+    timeout_ms: int = count(1, 1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +69,18 @@ class Instance(Section):
     bound of its state in streams, alert threshold (null: the model's).
 
     cpu_period_ms  over which the quota is reckoned: a process that has used it up waits for so long at the most; a long one costs less
-    memory_mb  that its processes should use together at the most
+    memory_mb  a mark for what its processes use together, shared pages counted once: from nine tenths of it on, an event and the
+               bottleneck name the process with most; nothing is ended (`streams` is what bounds the state)
     slow_us    CPU microseconds that a kind of brick burns for every packet, for experiments with the costs of another implementation
     """
 
-    cpu_quota: float | None = _maybe(None, "cores, from 0.01 to 1024", lambda v: _number(v) and 0.01 <= v <= 1024)
-    cpu_period_ms: int = _count(20, 1, 1000)
-    placement: str = _choice("chained", "chained", "separate")
-    batch: int = _count(256, 1, 65536)
-    streams: int = _count(200_000, 1024, 100_000_000)
-    threshold: float | None = _maybe(None, "a score", _number)
-    memory_mb: float | None = _maybe(None, "megabytes, above 0", lambda v: _number(v) and v > 0)
+    cpu_quota: float | None = maybe(None, "cores, from 0.01 to 1024", lambda v: number(v) and 0.01 <= v <= 1024)
+    cpu_period_ms: int = count(20, 1, 1000)
+    placement: str = choice("chained", "chained", "separate")
+    batch: int = count(256, 1, 65536)
+    streams: int = count(200_000, 1024, 100_000_000)
+    threshold: float | None = maybe(None, "a score", number)
+    memory_mb: float | None = maybe(None, "megabytes, above 0", lambda v: number(v) and v > 0)
     slow_us: Mapping[str, float] = field(
         default_factory=dict, hash=False, metadata={"wanted": "kinds of bricks with microseconds from 0 to 1000000", "check": are_amounts}
     )
@@ -154,10 +94,10 @@ class Sla(Section):
     loss        share of the packets that may be lost; window_s: over which both are reckoned
     """
 
-    latency_ms: float | None = _maybe(None, "milliseconds, above 0", lambda v: _number(v) and v > 0)
-    loss: float | None = _maybe(None, "a share from 0, below 1", lambda v: _number(v) and 0 <= v < 1)
-    tolerance: float = _key(0.01, "a share from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
-    window_s: float = _seconds(5.0)
+    latency_ms: float | None = maybe(None, "milliseconds, above 0", lambda v: number(v) and v > 0)
+    loss: float | None = maybe(None, "a share from 0, below 1", lambda v: number(v) and 0 <= v < 1)
+    tolerance: float = checked(0.01, "a share from 0 to 1", lambda v: number(v) and 0 <= v <= 1)
+    window_s: float = seconds(5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,21 +113,21 @@ class Scaling(Section):
     horizon_s     how far a predictive policy looks ahead: about the time until a new instance takes packets
     """
 
-    policy: str = _text("bricks")
-    mode: str = _choice("act", "act", "advise")
-    reallocate: bool = _flag(True)
-    min_instances: int = _count(1, 1, 64)
-    max_instances: int = _count(4, 1, 64)
-    high_water: float = _share(0.85)
-    low_water: float = _share(0.3)
-    merge_target: float = _share(0.65)
-    queue_high: float = _share(0.5)
-    period_s: float = _seconds(0.5)
-    up_after: int = _count(2, 1, 1000)
-    down_after: int = _count(10, 1, 1000)
-    cooldown_s: float = _seconds(5.0)
-    drain_s: float = _seconds(5.0)
-    horizon_s: float = _seconds(2.0)
+    policy: str = text("bricks")
+    mode: str = choice("act", "act", "advise")
+    reallocate: bool = flag(True)
+    min_instances: int = count(1, 1, 64)
+    max_instances: int = count(4, 1, 64)
+    high_water: float = share(0.85)
+    low_water: float = share(0.3)
+    merge_target: float = share(0.65)
+    queue_high: float = share(0.5)
+    period_s: float = seconds(0.5)
+    up_after: int = count(2, 1, 1000)
+    down_after: int = count(10, 1, 1000)
+    cooldown_s: float = seconds(5.0)
+    drain_s: float = seconds(5.0)
+    horizon_s: float = seconds(2.0)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
@@ -203,13 +143,13 @@ class Scaling(Section):
 class Audit(Section):
     """The sampling auditor: `share` of the buckets is scored again, by an unsplit twin that gets every packet (0: there is none)."""
 
-    share: float = _key(0.0, "a share from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
+    share: float = checked(0.0, "a share from 0 to 1", lambda v: number(v) and 0 <= v <= 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Rest(Section):
-    host: str = _text("127.0.0.1", "an address")
-    port: int = _count(8080, 1, 65535)
+    host: str = text("127.0.0.1", "an address")
+    port: int = count(8080, 1, 65535)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +161,13 @@ class Config(Section):
     buckets     classes of sources that ownership is about; more are finer but cost rules (12 each) and time
     """
 
-    nf: str = _text("kitsune")
-    model: str | None = _maybe(None, "a file name", lambda v: isinstance(v, str) and v != "")
-    layout: str = _text("kitsune115")
-    exact: bool = _flag(True)
-    buckets: int = _key(64, "a power of two from 1 to 4096", lambda v: _whole(1, 4096)(v) and v & (v - 1) == 0)
-    run_dir: str = _text("/run/lego", "a folder")
-    agent_socket: str | None = _maybe(None, "a path", lambda v: isinstance(v, str) and v != "")
+    nf: str = text("kitsune")
+    model: str | None = maybe(None, "a file name", lambda v: isinstance(v, str) and v != "")
+    layout: str = text("kitsune115")
+    exact: bool = flag(True)
+    buckets: int = checked(64, "a power of two from 1 to 4096", lambda v: whole(1, 4096)(v) and v & (v - 1) == 0)
+    run_dir: str = text("/run/lego", "a folder")
+    agent_socket: str | None = maybe(None, "a path", lambda v: isinstance(v, str) and v != "")
     switch: Switch = field(default_factory=Switch)
     forward: Forward = field(default_factory=Forward)
     capture: Capture = field(default_factory=Capture)

@@ -1,8 +1,8 @@
 """What bricks cost (LEGO paper, section III-C): learned by executing them on real packets beforehand, kept true while they run.
 
 `lego profile` measures batches of several sizes: in between, costs lie on the lines between them, and all in all near `batch_us +
-n * packet_us`, which stands where nothing was measured. Running bricks report what they use, and the level follows them exponentially
-weighted, while the shape, which only a measurement at several batch sizes can tell, stays.
+n * packet_us`, which stands where nothing was measured. Running bricks report what they use and pass on, and the level follows them
+exponentially weighted, while the shape, which only a measurement at several batch sizes can tell, stays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BrickCost:
     batch_us, packet_us  CPU for a batch, however few packets it has, and for each of its packets, roughly (`fit`)
     spread        of the runs, as a share of the cost
     memory_bytes  of one replica, besides that of its process
-    items_out     rows that it passes on for each that it takes in; bytes_out: bytes of such a row on its way to the next brick
+    items_out     rows that it passes on for each that it takes in, shadows aside, as it runs; bytes_out: bytes of such a row on its way
     keyed         has the state of streams: it takes shadows in, and passes none on
     scale         what it costs while running, against the profile
     measured      what the profile rests on, by batch size
@@ -77,7 +77,7 @@ class BrickCost:
     @property
     def profiled(self) -> BrickCost:
         """As estimated before anything ran: to be shown beside the present level."""
-        return replace(self, scale=1.0)
+        return replace(self, scale=1.0, items_out=self.measured[-1].items_out if self.measured else self.items_out)
 
     def slowed(self, us: float) -> BrickCost:
         """With so much more for each packet."""
@@ -92,16 +92,20 @@ class BrickCost:
         share = 1.0 - 0.5 ** (seen.packets / HALF_LIFE)
         scale = self.scale + (ratio - self.scale) * share
         spread = self.spread + (abs(ratio / scale - 1.0) - self.spread) * share
-        return replace(self, scale=scale, spread=spread)
+        own = seen.packets - seen.shadows
+        items_out = self.items_out + (seen.items / own - self.items_out) * share if own > 0 else self.items_out
+        return replace(self, scale=scale, spread=spread, items_out=items_out)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a brick did in some time: packets taken in, in so many batches, for so much CPU."""
+    """What a brick did in some time: packets taken in, shadows among them, in so many batches, for so much CPU; rows passed on."""
 
     packets: int
     batches: int
     cpu_us: float
+    items: int
+    shadows: int = 0
 
     @property
     def batch(self) -> float:
@@ -112,8 +116,9 @@ class Work:
     def between(cls, before: BrickLoad, after: BrickLoad) -> Work | None:
         """From two reports of the same brick; None where it did nothing, or was started anew in between."""
         packets, batches = after.packets_in - before.packets_in, after.batches - before.batches
-        cpu_us = 1e6 * (after.cpu_s - before.cpu_s)
-        return cls(packets, batches, cpu_us) if packets > 0 and batches > 0 and cpu_us > 0 else None
+        cpu_us, items = 1e6 * (after.cpu_s - before.cpu_s), after.packets_out - before.packets_out
+        shadows = after.counters.get("shadows", 0) - before.counters.get("shadows", 0)
+        return cls(packets, batches, cpu_us, items, shadows) if packets > 0 and batches > 0 and cpu_us > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class Costs:
         kinds = [brick.kind for brick in self.bricks]
         if not kinds or len(set(kinds)) != len(kinds):
             raise CostError(f"costs of {self.nf}: wanted bricks, one of each kind, found {kinds}")
-        require_numbers(self, "shadows", "process_bytes")
+        require_numbers(self, "shadows", "process_bytes", "batch")
         require(self, self.batch >= 1, "batch", "at least 1 packet")
 
     @property

@@ -87,7 +87,7 @@ def divide(
     cores  by kind: the share of a core that its process may use, where that is less than one
     paths  kinds along each path of the graph; none: one path through all bricks
 
-    KeyProblem if the promise is less than the work alone takes along a path. CostError for a kind without a cost.
+    A promise that is less than the work alone takes is divided, too: `waiting_ms` is below 0 then. CostError for a kind without a cost.
     """
     parts: dict[str, Deadline] = {}
     for path in paths or (costs.kinds,):
@@ -103,9 +103,6 @@ def _along(promise: Promise, costs: Costs, cores: Mapping[str, float], path: Seq
     batch = costs.batch
     bare = {kind: costs.of(kind).us(batch) / 1e3 / min(1.0, cores.get(kind, 1.0)) for kind in path}
     whole = sum(bare.values())
-    if promise.latency_ms < whole:
-        wanted = f"at least {whole:.3g} ms, which a batch of {batch} packets takes through {' -> '.join(path)} without any waiting"
-        raise KeyProblem("sla.latency_ms", wanted, promise.latency_ms)
     shares = {kind: ms / whole for kind, ms in bare.items()}
     return [Deadline(k, promise.latency_ms * shares[k], bare[k], 1.0 - (1.0 - promise.loss) ** shares[k]) for k in path]
 

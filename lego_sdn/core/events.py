@@ -207,7 +207,7 @@ class Note:
     """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
 
     # replicate, merge, separate, chain, quota, deadlines, rebalance, move, moved, inexact, audit, start, started, stop, stopped, failed,
-    # adopted, refused, advice, sla, pause, switch, agent
+    # adopted, refused, advice, sla, pause, switch, agent, memory, unfinished
     kind: str
     text: str
     instance: int | None = None

@@ -64,6 +64,25 @@ class CaptureLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskLoad:
+    """What a process had to do with the disk: totals since its start, all 0 where a report does not say.
+
+    major_faults  pages that it had to wait for; read_bytes, written_bytes: fetched from the disk for it, and to be stored there
+    wait_s        seconds in which it waited for the disk, where the kernel counts them (sysctl kernel.task_delayacct), else 0
+    """
+
+    major_faults: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    wait_s: float = 0.0
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], where: str) -> DiskLoad:
+        whole = {name: _get(data, name, int, where) for name in ("major_faults", "read_bytes", "written_bytes")}
+        return cls(**whole, wait_s=float(_get(data, "wait_s", NUMBER, where)))
+
+
+@dataclass(frozen=True, slots=True)
 class BrickLoad:
     """Totals of one brick since its start; queues in rows, `service_us` per packet, `dropped` by reason.
 
@@ -105,7 +124,11 @@ class BrickLoad:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one process of an instance says of itself: totals since its start, `time` in its monotonic seconds."""
+    """What one process of an instance says of itself: totals since its start, `time` in its monotonic seconds.
+
+    pss_bytes    resident memory, pages that others have too divided among them (None: the report does not say)
+    throttled_s  seconds for which its CPU quota kept it from running
+    """
 
     instance: int
     process: str
@@ -116,6 +139,9 @@ class Report:
     rss_bytes: int
     capture: CaptureLoad | None
     bricks: tuple[BrickLoad, ...]
+    pss_bytes: int | None = None
+    throttled_s: float = 0.0
+    disk: DiskLoad = DiskLoad()
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Report:
@@ -134,7 +160,15 @@ class Report:
             rss_bytes=_get(data, "rss_bytes", int, where),
             capture=None if capture is None else CaptureLoad.parse(capture, f"{where}, capture"),
             bricks=tuple(BrickLoad.parse(brick, f"{where}, brick {index}") for index, brick in enumerate(bricks)),
+            pss_bytes=_get(data, "pss_bytes", int, where) if data.get("pss_bytes") is not None else None,
+            throttled_s=float(_get(data, "throttled_s", NUMBER, where)) if "throttled_s" in data else 0.0,
+            disk=DiskLoad.parse(data["disk"], f"{where}, disk") if "disk" in data else DiskLoad(),
         )
+
+    @property
+    def memory_bytes(self) -> int:
+        """Its part of the memory that is in use; processes that are forked from one share what was there before."""
+        return self.rss_bytes if self.pss_bytes is None else self.pss_bytes
 
     @property
     def queued(self) -> int:

@@ -21,18 +21,26 @@ class CostError(LegoError):
 class Measured:
     """Executions of one brick on batches of `batch` packets.
 
-    us      CPU microseconds of a batch, the median of the runs; spread: middle half of the runs, as a share of it
-    memory_bytes  by which the process had grown when all runs were done: state and working memory
+    us        CPU microseconds of a batch
+    memory_bytes  by which a process grows with the brick and its work: state and working memory
+    items_out  rows passed on for each that was taken in; bytes_out: bytes of such a row on its way to the next brick
+
+    Each is a median, CPU and memory of the runs, the others of the batches; the spread beside it is the middle half, as a share of it.
     """
 
     batch: int
     us: float
     spread: float = 0.0
     memory_bytes: int = 0
+    memory_spread: float = 0.0
+    items_out: float = 1.0
+    items_spread: float = 0.0
+    bytes_out: float = 0.0
+    bytes_spread: float = 0.0
 
     def __post_init__(self) -> None:
         require(self, self.batch >= 1, "batch", "at least 1 packet")
-        require_numbers(self, "us", "spread", "memory_bytes")
+        require_numbers(self, "us", "spread", "memory_bytes", "memory_spread", "items_out", "items_spread", "bytes_out", "bytes_spread")
 
 
 def fit(points: Sequence[tuple[int, float]]) -> tuple[float, float]:

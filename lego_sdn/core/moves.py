@@ -6,20 +6,15 @@ memory and taken by the controller. It reads no clock: waiting is counted in que
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
+
+from lego_sdn.core.move_steps import Answer, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, Step, Steps
 
 MARKER_KINDS = 2
 ATTEMPTS = 16  # markers sent, before an instance is given up
 QUESTIONS = 100  # between two attempts
-PAUSE_S = 0.005  # between two questions
-
-
-FRAME = struct.Struct("!6s6sHIQ34x")  # Ethernet header, magic, token: as of bricks/packets.py
-MARKER_TYPE, MARKER_MAGIC = 0x88B5, 0x4C454D4B
-TO, FROM = b"\x02\x4c\x45\x47\x4f\x02", b"\x02\x4c\x45\x47\x4f\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,59 +40,6 @@ class Moved:
     packets: int = 0
     error: str | None = None
     evicted: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Call `method` of an instance's processes: of every one, of that at the interface, or of that with the streams.
-
-    peer: another instance, the address of whose process of the same part is the last parameter.
-    """
-
-    instance: int
-    part: Literal["every", "packets", "streams"]
-    method: str
-    params: tuple[Any, ...]
-    peer: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    value: Any = None
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeRules:
-    """Put the new rules into force, and wait until no cached flow predates them. Answer: None, or why it failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareRules:
-    """Get the new rules ready, so that `ChangeRules` takes no longer than it must: packets wait for it. No answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreRules:
-    """A marker did not come: the switch may have gone and come back without rules. Make them the new ones again. No answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendMarkers:
-    """Send a marker frame out of each instance's port, in this order: (instance, token of the marker). No answer."""
-
-    frames: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Let some time pass. No answer."""
-
-    seconds: float = PAUSE_S
-
-
-Step = tuple[Ask, ...] | PrepareRules | ChangeRules | RestoreRules | SendMarkers | Pause
-Steps = Generator[Step, Any, Any]
 
 
 @dataclass(slots=True)
@@ -170,11 +112,6 @@ class Copying(Moving):
     def rows(self, one: Handover, marker: int) -> Ask:
         params = self.token, list(one.buckets), marker, list(self.scored)
         return Ask(one.old, "packets", "copy_rows", params, one.new)
-
-
-def marker_frame(token: int) -> bytes:
-    """A frame that instances take for a marker, and nobody else for anything."""
-    return FRAME.pack(TO, FROM, MARKER_TYPE, MARKER_MAGIC, token)
 
 
 def buckets_in_words(buckets: Sequence[int]) -> str:

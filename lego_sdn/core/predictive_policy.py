@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import ClassVar
 
 from lego_sdn.core import capacity, relief
-from lego_sdn.core.bottleneck import BrickFigures, Diagnosis
+from lego_sdn.core.bottleneck import Diagnosis
 from lego_sdn.core.brick_actions import Arrangement, kind_of
 from lego_sdn.core.brick_policy import Bricks
 from lego_sdn.core.cost import Costs
+from lego_sdn.core.figures import BrickFigures
 from lego_sdn.core.load import InstanceLoad, usable
 from lego_sdn.core.scaling import Memory, Observation, Suggestion, Trend
 

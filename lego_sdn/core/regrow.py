@@ -22,7 +22,7 @@ from lego_sdn.core.brick_actions import (
 from lego_sdn.core.load import cores_used, usable
 from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, Member, State, Turn
 
-TIMEOUT_S = 45.0  # the edge gives up before, and says so
+TIMEOUT_S = 95.0  # the edge gives up before, and says so
 
 
 def cannot_regrow(state: State, now: float) -> str | None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from lego_sdn.core import config as configuration
 from lego_sdn.core.brick_actions import SetDeadlines
-from lego_sdn.core.config import KeyProblem
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.deadlines import Deadline, Promise, divide
 from lego_sdn.core.load import Report, pairs_of, usable
@@ -45,7 +44,7 @@ class Kept:
     """How the promise is kept.
 
     deadlines  by kind; basis: the costs that they were divided by; told: what each instance was told, again_at: and not before may
-               it be told again what it did not take; problem: why it cannot be divided
+               it be told again what it did not take; problem: why it can hardly be kept
     window     by instance, since `since`; last: the same of the window before
     broken     by instance, what was not kept in the last window; violations: windows in which it was not kept so far, by what was not
     """
@@ -122,11 +121,10 @@ def divided(kept: Kept, config: configuration.Config, costs: Costs) -> Kept:
     if latency is None or (kept.basis is not None and not _changed(kept.basis, costs)):
         return kept
     cores = dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota))
-    try:
-        parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores)
-    except KeyProblem as problem:
-        return replace(kept, basis=costs, problem=str(problem))
-    return replace(kept, basis=costs, deadlines=parts, problem="")
+    parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores)
+    bare = sum(part.bare_ms for part in parts.values())
+    work = f"a full batch ({config.instance.batch} packets) takes {bare:.3g} ms by what bricks cost, without any waiting"
+    return replace(kept, basis=costs, deadlines=parts, problem=work if bare > latency else "")
 
 
 def _changed(basis: Costs, costs: Costs) -> bool:

@@ -93,6 +93,7 @@ class State:
     regret       what came of the last merge
     regrowing    failures of changes within instances, as `backoff` has those of starts
     cores        of the host, where the agent says so; diagnoses: by instance, of the last round of reports
+    full         instances whose memory is at the mark
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
     shadows      copies of a packet that the split wants
@@ -121,6 +122,7 @@ class State:
     regrowing: Backoff = field(default_factory=Backoff)
     cores: float | None = None
     diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
+    full: frozenset[int] = frozenset()
     advice: str = ""
     costs: Costs | None = None
     shadows: int = 0

@@ -30,12 +30,21 @@ def take_in(turn: Turn, event: Loads) -> None:
             loads[instance] = load
         if found is not None:
             diagnoses[instance] = found
+            _tell_memory(turn, found)
     turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets))
     rounds = {i: _rounds(state, [key for key in came if key[0] == i]) for i in sorted({instance for instance, _ in came})}
     for instance, one in rounds.items():
         holds.tell(turn, instance, one.before, one.after)
     _follow_costs(turn, rounds)
     _keep_promise(turn, rounds)
+
+
+def _tell_memory(turn: Turn, found: Diagnosis) -> None:
+    """Once, when an instance comes to its mark."""
+    told = turn.state.full & frozenset(turn.state.members)
+    if found.is_full and found.instance not in told:
+        turn.note("memory", found.evidence, found.instance)
+    turn.set(full=told | {found.instance} if found.is_full else told - {found.instance})
 
 
 def _remember(turn: Turn, event: Loads) -> list[Key]:
@@ -128,8 +137,8 @@ def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
         turn.note("sla", text, instance)
     if state.costs is not None:
         divided = sla.divided(kept, state.config, state.costs)
-        if divided.problem and divided.problem != kept.problem:
-            turn.note("sla", f"the promise cannot be divided among the bricks: {divided.problem}")
+        if divided.problem and not kept.problem:
+            turn.note("sla", f"the promise of {promise.latency_ms:g} ms can hardly be kept under load: {divided.problem}")
         kept = divided
     actions: tuple[SetDeadlines, ...] = ()
     if state.agent and turn.now >= kept.again_at:

@@ -6,9 +6,9 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from bricks.usage import proportional_bytes
 from lego_sdn.live import Live
 
 EVERY_S = 0.25  # between two looks
@@ -94,6 +94,5 @@ class Meter:
 def _memory(pid: int) -> int:
     """Proportional bytes of a process; 0 if it has just gone."""
     with contextlib.suppress(OSError):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+        return proportional_bytes(pid)
     return 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,15 +19,51 @@ from lego_sdn.core.errors import BrickError
 from lego_sdn.core.measured import Measured, fit
 from lego_sdn.profile.inputs import Inputs
 
+WARM = 256  # rows of a batch, before anything is measured
 MOST_BATCHES = 2000  # of one run: thousands of small ones tell as much as all of them
 PATIENCE_S = 600.0
 
+Found = TypeVar("Found")
+
+
+class _Needs(NamedTuple):
+    """Memory of the process `without` the brick, and by what it grew with it; for each batch rows out of a row in, and bytes of a row."""
+
+    without: int
+    memory_bytes: int
+    items: list[float]
+    row_bytes: list[float]
+
 
 def brick_cost(inputs: Inputs, kind: str, batches: Sequence[int], runs: int) -> tuple[BrickCost, int]:
-    """The cost of a kind, measured in a process of its own, and that process's memory. BrickError, with what it said, if that fails."""
+    """The cost of a kind, and the memory of a process without it. BrickError, with what was said, where it cannot be executed.
+
+    CPU is that of one process, all sizes in turns, so that whatever else the machine does meets all of them. Memory is that of a process
+    for each size and run: what one brick frees is not the next one's.
+    """
+    us: dict[int, list[float]] = _in_a_process(kind, lambda: _times(inputs, kind, batches, runs))
+    needs = {size: [_in_a_process(kind, lambda size=size: _needs(inputs, kind, size)) for _ in range(runs)] for size in batches}
+    measured = tuple(_measured(size, us[size], needs[size]) for size in batches)
+    fixed, each = fit([(one.batch, one.us) for one in measured])
+    cost = BrickCost(
+        kind=kind,
+        batch_us=fixed,
+        packet_us=each,
+        spread=float(np.median([one.spread for one in measured])),
+        memory_bytes=max(one.memory_bytes for one in measured),
+        items_out=measured[-1].items_out,
+        bytes_out=measured[-1].bytes_out,
+        keyed=inputs.new(kind, 1).state is not None,
+        measured=measured,
+    )
+    return cost, max(need.without for size in batches for need in needs[size])
+
+
+def _in_a_process(kind: str, work: Callable[[], Found]) -> Found:
+    """What `work` gives in a child of this process."""
     fork = mp.get_context("fork")
     here, there = fork.Pipe(duplex=False)
-    child = fork.Process(target=_tell, args=(there, inputs, kind, tuple(batches), runs), daemon=True)
+    child = fork.Process(target=_tell, args=(there, work), daemon=True)
     child.start()
     there.close()
     try:
@@ -44,47 +80,47 @@ def brick_cost(inputs: Inputs, kind: str, batches: Sequence[int], runs: int) -> 
     return said
 
 
-def _tell(pipe: Connection, inputs: Inputs, kind: str, batches: tuple[int, ...], runs: int) -> None:
+def _tell(pipe: Connection, work: Callable[[], Any]) -> None:
     try:
-        pipe.send(_measure(inputs, kind, batches, runs))
+        pipe.send(work())
     except Exception as error:  # whatever it is, the parent says it
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def _measure(inputs: Inputs, kind: str, batches: tuple[int, ...], runs: int) -> tuple[BrickCost, int]:
-    """All sizes in turns, so that whatever else the machine does meets all of them."""
+def _times(inputs: Inputs, kind: str, batches: Sequence[int], runs: int) -> dict[int, list[float]]:
+    """CPU microseconds of a batch, by size and run."""
     work = {size: inputs.cut(kind, size)[:MOST_BATCHES] for size in batches}
-    _run(inputs.new(kind, batches[-1]), work[batches[-1]][:4])  # everything is loaded before the clock runs
-    empty, taken = private_bytes(), {size: list[float]() for size in batches}
-    grown: dict[int, int] = {}
+    _warm_up(inputs, kind)
+    taken: dict[int, list[float]] = {size: [] for size in batches}
     for _ in range(runs):
         for size in batches:
-            brick = inputs.new(kind, size)
-            taken[size].append(_run(brick, work[size]))
-            grown[size] = max(0, private_bytes() - empty)
-            del brick
-    measured = tuple(_measured(size, taken[size], grown[size]) for size in batches)
-    rows, size = _passed(inputs.new(kind, batches[-1]), work[batches[-1]])
-    fixed, each = fit([(one.batch, one.us) for one in measured])
-    cost = BrickCost(
-        kind=kind,
-        batch_us=fixed,
-        packet_us=each,
-        spread=float(np.median([one.spread for one in measured])),
-        memory_bytes=max(one.memory_bytes for one in measured),
-        items_out=rows / sum(len(batch) for batch in work[batches[-1]]),
-        bytes_out=size / max(1, rows),
-        keyed=inputs.new(kind, 1).state is not None,
-        measured=measured,
-    )
-    return cost, empty
+            taken[size].append(_run(inputs.new(kind, size), work[size]))
+    return taken
 
 
-def _passed(brick: Brick, work: list[Batch]) -> tuple[int, int]:
-    """Rows and bytes that a brick passes on, as a ring would carry them."""
-    given = [brick.process(batch) for batch in work]
-    size = sum(batch.head.nbytes + (batch.values.nbytes if batch.values is not None else 0) for batch in given)
-    return sum(len(batch) for batch in given), size
+def _needs(inputs: Inputs, kind: str, size: int) -> _Needs:
+    """What a fresh brick takes and passes on."""
+    work = inputs.cut(kind, size)[:MOST_BATCHES]
+    _warm_up(inputs, kind)
+    without = private_bytes()
+    brick = inputs.new(kind, size)
+    _run(brick, work)
+    memory_bytes, items, row_bytes = max(0, private_bytes() - without), [], []
+    for batch in work:
+        given = brick.process(batch)
+        items.append(len(given) / len(batch))
+        row_bytes.extend([_size(given) / len(given)] if len(given) else [])
+    return _Needs(without, memory_bytes, items, row_bytes)
+
+
+def _warm_up(inputs: Inputs, kind: str) -> None:
+    """Everything is loaded before it is measured."""
+    _run(inputs.new(kind, WARM), inputs.cut(kind, WARM)[:4])
+
+
+def _size(batch: Batch) -> int:
+    """Bytes of its rows, as a ring carries them."""
+    return batch.head.nbytes + (batch.values.nbytes if batch.values is not None else 0)
 
 
 def _run(brick: Brick, work: list[Batch]) -> float:
@@ -103,9 +139,18 @@ def _run(brick: Brick, work: list[Batch]) -> float:
     return 1e6 * (time.thread_time() - began) / len(work)
 
 
-def _measured(size: int, us: list[float], memory_bytes: int) -> Measured:
-    low, middle, high = np.percentile(us, [25, 50, 75]).tolist()
-    return Measured(size, middle, (high - low) / middle, memory_bytes)
+def _measured(size: int, us: list[float], needs: list[_Needs]) -> Measured:
+    of_runs = (*_middle(us), *_middle([need.memory_bytes for need in needs]))
+    passed = (*_middle(needs[0].items), *_middle(needs[0].row_bytes))  # of every run the same
+    return Measured(size, *of_runs, *passed)
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float]:
+    """Median, and the middle half as a share of it."""
+    if not values:
+        return 0.0, 0.0
+    low, half, high = np.percentile(values, [25, 50, 75]).tolist()
+    return half, (high - low) / half if half else 0.0
 
 
 def private_bytes() -> int:

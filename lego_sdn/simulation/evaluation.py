@@ -23,7 +23,7 @@ SEEDS_TO_TUNE, SEEDS_TO_TEST = (1, 2, 3), (11, 12, 13, 14, 15)
 @dataclass(frozen=True)
 class Outcome:
     """One run. misses: share of seconds in which the promise was not kept; brick_seconds: quotas of a brick, times seconds;
-    oracle, least: the same of who knows the future."""
+    oracle: the same of who knows the future; least: that could be, if it is known."""
 
     policy: str
     load: str
@@ -63,20 +63,17 @@ def evaluate(config: Config, load: str, seed: int, costs: Costs | None = None) -
     """One run, and the oracle's."""
     world = simulate(config, load, seed, costs)
     missed = list(world.misses(TOLERANCE))
-    best, bound = _bounds(world) if costs is not None else known_bounds(load, seed, config.instance.placement)
+    options = oracle.settings(world.costs, world.layout, world.quota)
+    wanted = oracle.needed(world.load, world.full, SECONDS, PROMISE_S)
+    best = oracle.brick_seconds(options, wanted, TAKES[StartReplica])
     used = sum(one.bricks for one in world.intervals)
-    return Outcome(config.scaling.policy, load, seed, sum(missed) / len(missed), used, best, world.actions, bound)
+    return Outcome(config.scaling.policy, load, seed, sum(missed) / len(missed), used, best, world.actions)
 
 
 @cache
-def known_bounds(load: str, seed: int, placement: str) -> tuple[float, float]:
-    """Brick-seconds of the oracle and the least that could be, of the recorded costs: they are the same for every policy."""
-    return _bounds(World(config_of(None, placement), like_the_papers(), LOADS[load](seed), PROMISE_S))
-
-
-def _bounds(world: World) -> tuple[float, float]:
+def least_of(load: str, seed: int, placement: str) -> float:
+    """The least brick-seconds that could be, with the recorded costs: for every policy the same."""
+    world = World(config_of(None, placement), like_the_papers(), LOADS[load](seed), PROMISE_S)
+    rules = least.Rules(PROMISE_S, TAKES[StartReplica], world.config.scaling.cooldown_s)
     options = oracle.settings(world.costs, world.layout, world.quota)
-    start_s, rest_s = TAKES[StartReplica], world.config.scaling.cooldown_s
-    best = oracle.brick_seconds(options, oracle.needed(world.load, world.full, SECONDS, PROMISE_S), start_s)
-    comes = least.arrivals(world.load, world.full, SECONDS)
-    return best, least.brick_seconds(options, comes, least.Rules(PROMISE_S, start_s, rest_s))
+    return least.brick_seconds(options, least.arrivals(world.load, world.full, SECONDS), rules)

@@ -59,6 +59,32 @@ def test_what_is_wrong_is_named_with_its_line(text, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("section", "line", "wanted"),
+    [
+        ("scaling", "policy: fast", "one of bricks, predictive, water-marks, found 'fast'"),
+        ("scaling", "mode: pause", "one of act, advise, found 'pause'"),
+        ("scaling", "max_instances: 65", "a whole number from 1 to 64, found 65"),
+        ("scaling", "period_s: 0", "seconds, above 0 and at most 3600, found 0"),
+        ("scaling", "reallocate: maybe", "true or false, found 'maybe'"),
+        ("sla", "latency_ms: 0", "milliseconds, above 0 or null, found 0"),
+        ("sla", "loss: 1", "a share from 0, below 1 or null, found 1"),
+        ("sla", "tolerance: 2", "a share from 0 to 1, found 2"),
+        ("sla", "latency: 5", "a key that exists (latency_ms, loss, tolerance, window_s), found 'latency'"),
+        ("instance", "cpu_quota: 0", "cores, from 0.01 to 1024 or null, found 0"),
+        ("instance", "placement: apart", "one of chained, separate, found 'apart'"),
+        ("instance", "memory_mb: -1", "megabytes, above 0 or null, found -1"),
+        ("instance", "slow_us: {x: -1}", "kinds of bricks with microseconds from 0 to 1000000, found {'x': -1}"),
+        ("audit", "share: 2", "a share from 0 to 1, found 2"),
+        ("audit", "share: 0.5", "0, unless exact is true and capture.stamps is trailer: without, scores differ between instances anyway"),
+    ],
+)
+def test_a_wrong_value_is_told_with_file_key_and_what_is_allowed(section, line, wanted):
+    with pytest.raises(ConfigError) as caught:
+        parse(f"nf: kitsune\n{section}:\n  {line}\n", "lego.yaml")
+    assert str(caught.value).startswith(f"lego.yaml:3: {section}.{line.partition(':')[0]}: wanted {wanted}")
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read \(No such file or directory\)"):
         load(tmp_path / "none.yaml")

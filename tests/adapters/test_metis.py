@@ -29,3 +29,11 @@ def test_buckets_without_packets_and_a_single_part():
     nothing: list[dict[int, int]] = [{} for _ in range(8)]
     assert all(len(parts) == 8 for parts in partition([0] * 8, nothing, 2))
     assert all(set(parts) == {0} for parts in partition([1] * 8, nothing, 1))
+
+
+def test_nothing_is_written_where_a_command_writes(capfd):
+    """One bucket with nearly all: METIS cannot fill eight parts."""
+    parts = partition([1000, 1, 1], ring(3, 1), 8)
+    assert all(len(one) == 3 for one in parts)
+    print("json")
+    assert capfd.readouterr() == ("json\n", "")

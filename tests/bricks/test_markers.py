@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bricks.kernels import packet_ring as kernel
-from lego_sdn.core.moves import marker_frame
+from lego_sdn.core.move_steps import marker_frame
 from tests.bricks.blocks import Arrived, Blocks, stamped
 from tests.bricks.veth import udp
 

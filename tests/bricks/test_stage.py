@@ -149,6 +149,27 @@ def test_a_full_ring_holds_everything_back_and_loses_nothing():
         world.close()
 
 
+def test_who_is_behind_and_lives_is_waited_for_and_who_is_dead_is_not():
+    world = World(chained=False)
+    try:
+        world.add()
+        world.send(ROWS)
+        world.add()
+        world.send(ROWS)  # to the new replica, before which nothing waits
+        slow, quick = world.replicas.values()
+        while quick.step(0.0) or world.last.step(0.0):
+            pass
+        assert (len(world.last.order), world.last.brick.rows) == (1, [])
+        assert not world.last.step(30.0)
+        assert world.last.order.wait_s(30.0) > 20.0
+        slow.close()
+        assert world.last.step(31.0)
+        assert [row for row, _ in world.last.brick.rows] == [row for row in range(ROWS, 2 * ROWS) if row % 5]
+        assert world.last.order.lost == ROWS
+    finally:
+        world.close()
+
+
 def test_batches_in_order_have_one_next_hop():
     stage = Stage(Brick(), shares=False)
     with pytest.raises(BrickError, match="has one next hop, not a, b"):

@@ -36,6 +36,11 @@ STATUS = {
     "rules": {"version": 5, "in_force": 4, "last": None},
     "alerts": 3,
 }
+BRICK = {
+    "instance": 1, "id": "unsupervised-network-0", "kind": "unsupervised-network", "process": "1-a", "packets_per_s": 812.4,
+    "queue_in": 4096, "service_us": 244.0, "cost_us": 245.5, "estimate_us": 201.0, "cpu_of_quota": 0.99, "wait_us": 5100.0,
+    "verdict": "slow", "deadline": {"ms": 12.5, "late": 0.031, "wait_ms": 5.1, "kept": False},
+}  # fmt: skip
 FLOW = {
     "table": 1,
     "stage": "own",
@@ -84,7 +89,7 @@ class Controller(BaseHTTPRequestHandler):
 @pytest.fixture
 def controller():
     commands = {name: (202, {"accepted": name}) for name in ("replicate", "merge", "move", "pause", "resume")}
-    told = {"status": (200, STATUS), "flows": (200, FLOWS)} | commands
+    told = {"status": (200, STATUS), "bricks": (200, {"bricks": [BRICK], "processes": []}), "flows": (200, FLOWS)} | commands
     Controller.asked, Controller.kinds = [], []
     Controller.answers = {f"/lego/v1/{name}": (status, json.dumps(data).encode()) for name, (status, data) in told.items()}
     with HTTPServer(("127.0.0.1", 0), Controller) as server:
@@ -109,6 +114,8 @@ def test_status_shows_what_is_missing_instances_and_rules(controller):
         assert part in shown
     row = next(line for line in shown.splitlines() if "1234" in line)
     assert row.replace("│", " ").split() == ["1", "running", "7", "64", "1234", "46%", "2%", "0", "7.2", "5", "1", "12"]
+    row = next(line for line in shown.splitlines() if "unsupervised-network-0" in line)
+    assert row.replace("│", " ").split()[5:] == ["4,096", "245.5", "201.0", "5.10", "12.50", "3.1%", "!", "slow"]
 
 
 def test_status_as_json_is_what_rest_says(controller):
@@ -142,7 +149,8 @@ def test_flows_shows_rules_with_packets_or_all(controller):
 def test_commands_are_sent(controller, command, words, asked):
     done = run(command, *words, "--rest", controller)
     name, body = asked
-    assert done.output == f"{name} is begun; 'lego status' shows how it goes\n"
+    told = {"pause": "scaling is paused; 'lego resume' ends that", "resume": "scaling goes on"}
+    assert done.output == told.get(name, f"{name} is begun; 'lego status' shows how it goes") + "\n"
     assert Controller.asked == [("POST", f"/lego/v1/{name}", body)]
     assert Controller.kinds == ["application/json"], "the controller refuses commands of any other kind"
 
@@ -176,12 +184,12 @@ def test_an_instance_alone_says_not_what_to_replicate(controller):
 def test_status_shows_the_promise_the_policy_and_what_holds_instances_up(controller):
     held_up = {"cause": "brick", "brick": "unsupervised-network-0", "evidence": "unsupervised-network-0: 99% of its quota"}
     sla = {"latency_ms": 50.0, "loss": 0.01, "window_s": 5.0, "broken": {"1": ["latency"]}, "violations": {"latency": 3}, "problem": None}
-    more = {"scaling": {"policy": "bricks", "mode": "advise", "advice": "one more replica"}, "sla": sla, "change": None}
+    more = {"scaling": {"policy": "bricks", "mode": "advise", "costs": "learned", "advice": "one more replica"}, "sla": sla, "change": None}
     found = STATUS | more | {"instances": [STATUS["instances"][0] | {"bottleneck": held_up}]}
     Controller.answers["/lego/v1/status"] = (200, json.dumps(found).encode())
     shown = run(control.status, "--rest", controller).output
     for part in (
-        "policy: bricks, advise; it would do: one more replica",
+        "policy: bricks, advise, by costs as they run ('lego profile' gives estimates); it would do: one more replica",
         "promise: latency 50 ms, loss 1.00%: broken by instance 1: latency; broken before, in windows of 5 s: latency 3",
         "instance 1 is held up (brick): unsupervised-network-0: 99% of its quota",
     ):

@@ -30,7 +30,9 @@ def invoke(*words):
 def test_costs_are_measured_stored_with_the_model_and_read_again(capture, tmp_path):
     model = tmp_path / "home.model"
     assert invoke("train", capture, "--out", model).exit_code == 0
-    result = invoke("profile", capture, "--model", model, "--json", *QUICK)
+    config = tmp_path / "lego.yaml"
+    config.write_text(f"model: {model}\n")
+    result = invoke("profile", capture, "--config", config, "--json", *QUICK)  # as with --model, which goes before it
     assert result.exit_code == 0
     said = json.loads(result.stdout)
     costs = costfile.read(model)
@@ -43,6 +45,8 @@ def test_costs_are_measured_stored_with_the_model_and_read_again(capture, tmp_pa
     for brick in costs.bricks:
         assert brick.items_out == 1.0
         assert brick.per_packet_us(64) < brick.per_packet_us(1)  # a batch shares its fixed cost
+        assert [one.items_out for one in brick.measured] == [1.0, 1.0, 1.0]
+        assert {one.bytes_out for one in brick.measured} == {brick.bytes_out}
     assert [brick.bytes_out for brick in costs.bricks] == [80.0, 1000.0, 1000.0, 88.0, 88.0]
     assert costs.of("feature-quantization").memory_bytes > costs.of("feature-mapping").memory_bytes
     assert {row["layout"] for row in said["predicted"]} == {"chained", "separate", "one replica more"}
@@ -51,6 +55,7 @@ def test_costs_are_measured_stored_with_the_model_and_read_again(capture, tmp_pa
 def test_a_table_for_people_names_every_brick(capture):
     result = invoke("profile", capture, "--packets", "300", "--runs", "1", "--batches", "16")
     assert result.exit_code == 0
+    assert result.stderr == "no --model and none configured: one is learned from the capture, and the costs will not be stored\n"
     for word in ("packet-batching", "unsupervised-network", "us a batch", "predicted, separate", "not stored: name the model with --model"):
         assert word in result.stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import threading
@@ -9,16 +10,13 @@ from http.server import HTTPServer
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from lego_sdn.commands import top
-from tests.commands.test_control import STATUS, Controller
+from lego_sdn.commands.top_view import pictures
+from lego_sdn.core.errors import HostError
+from tests.commands.test_control import BRICK, STATUS, Controller
 
-BRICK = {
-    "instance": 1, "id": "unsupervised-network-0", "kind": "unsupervised-network", "process": "1-d", "packets_per_s": 812.4,
-    "queue_in": 4096, "service_us": 244.0, "cost_us": 245.5, "estimate_us": 201.0,
-    "cpu_of_quota": 0.99, "wait_us": 5100.0, "verdict": "slow",
-    "deadline": {"ms": 12.5, "late": 0.031, "wait_ms": 5.1, "kept": False},
-}  # fmt: skip
 OLD = {
     "instance": 1,
     "id": "sample-result-0",
@@ -32,13 +30,12 @@ EVENTS = [{"number": n, "time": 1e9 + n, "kind": "replicate", "text": f"event {n
 
 
 class Told(Controller):
-    """Events are told from a number on."""
+    """Of the events the latest are told."""
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         if path.endswith("/events"):
-            after = int(query.partition("after=")[2].partition("&")[0])
-            told = [event for event in EVENTS if event["number"] > after]
+            told = EVENTS[-int(query.partition("limit=")[2]) :]
             self.answers[self.path] = (200, json.dumps({"events": told, "next": EVENTS[-1]["number"]}).encode())
         elif query:
             self.answers[self.path] = self.answers[path]
@@ -70,7 +67,7 @@ def run(address, *words: str):
 def test_one_look_shows_all_of_it(controller):
     shown = run(controller, "--once").output
     rows = [line.replace("│", " ").split() for line in shown.splitlines()]
-    slow = ["1", "unsupervised-network-0", "1-d", "812", "99%", "4,096", "245.5", "201.0", "5.10", "12.50", "3.1%", "!", "slow"]
+    slow = ["1", "unsupervised-network-0", "1-a", "812", "99%", "4,096", "245.5", "201.0", "5.10", "12.50", "3.1%", "!", "slow"]
     assert slow in rows
     assert ["1", "sample-result-0", "1-e", "1", "0", "3.0"] in rows
     assert "missing: no model is configured" in shown
@@ -85,9 +82,34 @@ def test_as_json_it_is_what_rest_says(controller):
     assert [event["number"] for event in seen["events"]] == list(range(19, 31))
 
 
-def test_it_looks_again_and_asks_only_for_new_events(controller):
-    looks = top.Watch(controller).looks(0.1, once=False)
-    seen = list(itertools.islice(looks, 2))
+def test_it_asks_for_the_latest_events_only(controller):
+    seen = list(itertools.islice(top.looks(controller, 0.1), 2))
     assert seen[0]["events"] == seen[1]["events"] == EVENTS[-12:]
-    asked = [path for _, path, _ in Told.asked if "events" in path]
-    assert asked == ["/lego/v1/events?after=0&limit=10000", "/lego/v1/events?after=30&limit=10000"]
+    assert {path for _, path, _ in Told.asked if "events" in path} == {"/lego/v1/events?limit=12"}
+
+
+def test_it_goes_on_while_the_controller_is_away(controller):
+    looks = top.looks(controller, 0.1)
+    there = Told.answers["/lego/v1/status"]
+    first = next(looks)
+    Told.answers["/lego/v1/status"] = (500, b'{"error": "cannot be told", "detail": "just now"}')
+    away = next(looks)
+    Told.answers["/lego/v1/status"] = there
+    assert away == {"away": "cannot be told: just now"}
+    assert next(looks) == first
+    drawn = [shown(picture) for picture in pictures([first, away, first], keep=True)]
+    assert drawn[0] == drawn[2]
+    assert drawn[1] == "controller is away (cannot be told: just now); below is what it said last\n" + drawn[0]
+    assert shown(list(pictures([first, away], keep=False))[1]) == "controller is away (cannot be told: just now)\n"
+
+
+def test_who_never_answered_is_not_waited_for(controller):
+    Told.answers["/lego/v1/status"] = (200, b"<html>")
+    with pytest.raises(HostError, match="is no LEGO controller"):
+        next(top.looks(controller, 0.1))
+
+
+def shown(picture) -> str:
+    console = Console(width=220, file=io.StringIO())
+    console.print(picture)
+    return console.file.getvalue()

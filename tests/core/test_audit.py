@@ -24,7 +24,8 @@ from lego_sdn.core.events import (
     SwitchUp,
     Tick,
 )
-from lego_sdn.core.moves import Ask, Copying, Handover, Moving
+from lego_sdn.core.move_steps import Ask
+from lego_sdn.core.moves import Copying, Handover, Moving
 from lego_sdn.core.state import fresh
 from lego_sdn.core.steering import Options, compile_rules
 from lego_sdn.core.step import step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from lego_sdn.core.bottleneck import Diagnosis, Outside, Rounds, diagnose
 from lego_sdn.core.brick_actions import Arrangement, Placed, kind_of
+from lego_sdn.core.load import DiskLoad
 from tests.fakes.pipeline import GRAPH, Pipeline, apart, chained, cut
 
 QUOTA = 0.2
@@ -22,10 +24,12 @@ def costs(values: list[float], slow: int, times: float) -> dict[str, float]:
     return dict(zip(GRAPH, values, strict=True)) | {GRAPH[slow]: times * max(values)}
 
 
-def watched(pipeline: Pipeline, offered: float, before_s: float = 9.0, outside: Outside | None = None) -> Diagnosis:
-    """What is found of a second of it, when it has run for a while."""
+def watched(pipeline: Pipeline, offered: float, before_s: float = 9.0, outside: Outside | None = None, **told: Any) -> Diagnosis:
+    """What is found of a second of it, when it has run for a while. `told`: what process 1-b says more at the end of that second."""
     before = pipeline.run(offered, before_s).reports()
     after = pipeline.run(offered, 1.0).reports()
+    if told:
+        after["1-b"] = replace(after["1-b"], **told)
     found = diagnose(Rounds(before, after), pipeline.arrangement, outside or Outside(offered))
     assert found is not None
     return found
@@ -131,10 +135,77 @@ def test_packets_that_do_not_reach_the_bricks_are_the_switch_s():
     assert found.evidence == "the switch could not put out 40 packets/s to its port"
 
 
-def test_memory_is_held_against_its_limit():
-    found = watched(Pipeline(apart(), dict.fromkeys(GRAPH, 100.0)), 500.0, outside=Outside(500.0, memory_bytes=5.5e6))
-    assert (found.cause, found.evidence) == ("memory", "95% of the memory limit is in use")
-    assert watched(Pipeline(apart(), dict.fromkeys(GRAPH, 100.0)), 500.0, outside=Outside(500.0, memory_bytes=1e9)).cause is None
+def test_memory_is_held_against_its_mark_and_the_brick_with_most_is_named():
+    easy, most = dict.fromkeys(GRAPH, 100.0), 9_400_000
+    found = watched(Pipeline(apart(), easy), 500.0, outside=Outside(500.0, memory_bytes=14e6), pss_bytes=most)
+    assert (found.cause, found.brick, found.slow) == ("memory", "feature-quantization-0", None)
+    assert found.evidence == "97% of the memory mark is in use, 9.4 MB in process 1-b (feature-quantization-0)"
+    assert watched(Pipeline(apart(), easy), 500.0, outside=Outside(500.0, memory_bytes=1e9)).cause is None
+    chain = watched(Pipeline(chained(), easy), 100.0, outside=Outside(100.0, memory_bytes=1e6))
+    assert (chain.cause, chain.brick) == ("memory", None)
+    assert chain.evidence.endswith("process 1-a (" + ", ".join(f"{kind}-0" for kind in GRAPH) + ")")
+
+
+def test_pages_that_processes_share_count_once():
+    """Each of them says that it has 1 MiB; of process 1-b, most belongs to others too."""
+    easy, mark = dict.fromkeys(GRAPH, 100.0), Outside(500.0, memory_bytes=5.5e6)
+    assert watched(Pipeline(apart(), easy), 500.0, outside=mark).cause == "memory"
+    found = watched(Pipeline(apart(), easy), 500.0, outside=mark, pss_bytes=100_000)
+    assert (found.cause, round(found.memory, 3)) == (None, round((4 * (1 << 20) + 100_000) / 5.5e6, 3))
+
+
+def test_overload_hides_neither_memory_nor_the_switch():
+    cost = dict.fromkeys(GRAPH, 100.0) | {"unsupervised-network": 800.0}
+    found = watched(Pipeline(apart(), cost), 400.0, outside=Outside(400.0, 40.0, 5.5e6))
+    assert (found.cause, found.brick, found.is_full) == ("brick", "unsupervised-network-0", True)
+    words = found.evidence.split("; ")
+    assert words[-2].startswith("95% of the memory mark is in use")
+    assert words[-1] == "the switch could not put out 40 packets/s to its port"
+
+
+def test_the_evidence_tells_of_who_is_held_up_before_it_and_of_what_waits_behind():
+    cost = dict.fromkeys(GRAPH, 100.0) | {"unsupervised-network": 800.0}
+    pipeline = Pipeline(apart(), cost)
+    found = watched(pipeline, 600.0)
+    before = next(one for one in found.bricks if one.kind == "feature-mapping")
+    assert before.queue_out == found.slow.queue == 512
+    told = f"; feature-mapping-0 before it has no room downstream {before.blocked:.0%} of the time with 512 rows on their way"
+    assert found.evidence.endswith(told)
+    assert "on their way" not in found.evidence.split("; ")[0], "the slow brick itself has room"
+
+
+STALLED = {"disk": DiskLoad(major_faults=240, read_bytes=20_000_000)}
+
+
+@pytest.mark.parametrize(
+    ("told", "cause", "words"),
+    [
+        (STALLED, "io", "240 pages/s fetched from the disk, 20.00 MB/s read"),
+        ({"disk": DiskLoad(wait_s=0.7)}, "io", "waiting for the disk 70% of the time"),
+        ({"disk": DiskLoad(major_faults=3, read_bytes=9000, written_bytes=50_000_000)}, "brick", "3 pages/s fetched from the disk"),
+        ({}, "brick", "rows wait"),
+    ],
+)
+def test_a_brick_that_waits_for_the_disk_is_not_helped_by_cpu(told, cause, words):
+    """It uses a tenth of its CPU while packets wait: because of the disk, if its process had to fetch something from there."""
+    pipeline = Pipeline(apart(), dict.fromkeys(GRAPH, 100.0), granted={"1-b": 0.1})
+    found = watched(pipeline, 500.0, 30.0, **told)
+    assert (found.cause, found.brick) == (cause, "feature-quantization-0")
+    assert words in found.evidence
+    assert (found.slow is None) == (cause == "io")
+    assert [one.verdict for one in found.bricks] == ["back-pressured", "slow", "starved", "starved", "starved"]
+
+
+def test_a_busy_brick_is_slow_whatever_it_fetches():
+    cost = dict.fromkeys(GRAPH, 100.0) | {"feature-quantization": 800.0}
+    assert watched(Pipeline(apart(), cost), 500.0, **STALLED).cause == "brick"
+    assert watched(Pipeline(apart(), dict.fromkeys(GRAPH, 100.0)), 500.0, **STALLED).cause is None
+
+
+def test_time_that_the_quota_took_is_evidence():
+    cost = dict.fromkeys(GRAPH, 100.0) | {"feature-quantization": 800.0}
+    found = watched(Pipeline(apart(), cost), 500.0, throttled_s=0.78)
+    assert ", kept from running by its quota 78% of the time" in found.evidence
 
 
 def test_without_two_reports_of_a_process_nothing_is_said():

@@ -124,14 +124,33 @@ def test_what_is_not_enough_is_not_reallocated():
 
 
 def test_a_host_without_free_cpu_gets_nothing_more():
-    made = world(offered=300.0, cores=1.1).run(30)
+    made = world(offered=300.0, cores=1.0).run(30)
     assert done(made) == []
     assert made.actions(StartInstance) == [StartInstance(1)]
 
 
 def test_leftovers_of_a_host_are_used_up_to_the_last_process():
-    made = world(dict.fromkeys(GRAPH, 100.0) | {LEARNING: 1000.0}, offered=900.0, cores=1.45).run(30)
-    assert done(made) == [StartReplica(1, LEARNING)] * 2
+    """The paper's example: something needs more than is free; a replica with what is left takes its part."""
+    made = world(dict.fromkeys(GRAPH, 100.0) | {LEARNING: 1000.0}, offered=900.0, cores=1.45).run(40)
+    *whole, part = done(made)
+    assert whole == [StartReplica(1, LEARNING)] * 2
+    assert (part.kind, part.cores) == (LEARNING, pytest.approx(0.05, abs=0.0011))
+    assert part.cores <= 0.05 + 1e-9
+    assert scored(made, 10.0) == pytest.approx(1e6 / 1000 * (0.6 + 0.05), rel=0.02)
+
+
+def test_a_leftover_that_helps_little_stays():
+    made = world(dict.fromkeys(GRAPH, 100.0) | {LEARNING: 1000.0}, offered=900.0, cores=1.0 + 0.005).run(30)
+    assert done(made) == []
+
+
+def test_costs_that_are_learned_know_whose_streams_are_shadowed():
+    made = world(offered=100.0).run(5)
+    assert [brick.kind for brick in made.state.costs.bricks if brick.keyed] == [STREAMS]
+    assert made.state.costs.shadows == 0
+    made.state = replace(made.state, costs=None, shadows=1)
+    made.run(5)
+    assert made.state.costs.deliveries(2) == 1.5
 
 
 def test_a_replica_that_fails_is_told_and_tried_again_later():

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lego_sdn.core.capacity import Process, capacity, chained, kind_us
+from lego_sdn.core.config import Config, Instance
 from lego_sdn.core.cost import HALF_LIFE, BrickCost, Carriage, Costs, Work
 from lego_sdn.core.load import BrickLoad
 from lego_sdn.core.measured import CostError, Measured, fit
+from lego_sdn.core.state import fresh
 from tests.core.costs import kitsune
 
 BRICK = BrickCost("feature-mapping", 50.0, 2.0)
@@ -36,7 +39,7 @@ def test_a_fit_wants_work_that_took_time(points):
 
 
 def test_the_level_follows_what_runs_and_the_estimate_stays():
-    seen = Work(HALF_LIFE, HALF_LIFE // 10, 3.0 * BRICK.us(10) * HALF_LIFE / 10)
+    seen = Work(HALF_LIFE, HALF_LIFE // 10, 3.0 * BRICK.us(10) * HALF_LIFE / 10, HALF_LIFE)
     once = BRICK.updated(seen)
     assert once.scale == pytest.approx(2.0)  # half of the way, after the half-life
     settled = once
@@ -48,13 +51,22 @@ def test_the_level_follows_what_runs_and_the_estimate_stays():
 
 
 def test_few_packets_move_the_level_little_however_many_reports_they_come_in():
-    little = BRICK.updated(Work(10, 10, 100 * BRICK.us(1)))
+    little = BRICK.updated(Work(10, 10, 100 * BRICK.us(1), 10))
     assert 1.0 < little.scale < 1.5
-    whole = Work(1000, 100, 2 * BRICK.us(10) * 100)
+    whole = Work(1000, 100, 2 * BRICK.us(10) * 100, 1000)
     parts = BRICK
     for _ in range(100):
-        parts = parts.updated(Work(10, 1, 2 * BRICK.us(10)))
+        parts = parts.updated(Work(10, 1, 2 * BRICK.us(10), 10))
     assert parts.scale == pytest.approx(BRICK.updated(whole).scale)
+
+
+def test_what_is_passed_on_follows_what_runs_shadows_aside():
+    brick = replace(BRICK, measured=(Measured(10, BRICK.us(10), items_out=0.9),), items_out=0.9)
+    seen = Work(packets=40_000, batches=4_000, cpu_us=4_000 * BRICK.us(10), items=10_000, shadows=20_000)
+    assert brick.updated(seen).items_out == pytest.approx(0.5, rel=1e-3)
+    assert brick.updated(seen).profiled.items_out == 0.9
+    only_shadows = replace(seen, items=0, shadows=40_000)
+    assert brick.updated(only_shadows).items_out == 0.9
 
 
 def load(packets: int, batches: int, cpu_s: float) -> BrickLoad:
@@ -63,7 +75,7 @@ def load(packets: int, batches: int, cpu_s: float) -> BrickLoad:
 
 def test_work_is_what_lies_between_two_reports():
     work = Work.between(load(100, 10, 1.0), load(400, 30, 1.5))
-    assert work == Work(300, 20, 500_000.0)
+    assert work == Work(300, 20, 500_000.0, 300)
     assert work.batch == 15
     assert Work.between(load(100, 10, 1.0), load(100, 10, 1.0)) is None
     assert Work.between(load(100, 10, 1.0), load(20, 2, 0.1)) is None  # started anew
@@ -72,7 +84,7 @@ def test_work_is_what_lies_between_two_reports():
 
 def test_updating_concerns_the_kinds_that_did_something():
     costs = kitsune()
-    after = costs.updated({"feature-mapping": [Work(9000, 90, 1e6)] * 2, "unknown": [Work(1, 1, 1.0)]})
+    after = costs.updated({"feature-mapping": [Work(9000, 90, 1e6, 9000)] * 2, "unknown": [Work(1, 1, 1.0, 1)]})
     assert [b.kind for b, was in zip(after.bricks, costs.bricks, strict=True) if b != was] == ["feature-mapping"]
     assert after.profiled.of("feature-mapping").us(1) == costs.of("feature-mapping").us(1)
 
@@ -103,6 +115,21 @@ def test_between_measured_sizes_costs_lie_on_the_lines_between_them():
     assert [brick.slowed(5.0).us(n) for n in (2, 64)] == [40.0, 722.0]
 
 
+def test_costs_in_use_have_the_configured_batches_and_shadows():
+    """Batches of 16 cost more by the packet; where nothing need be exact nothing is shadowed, between instances and between replicas."""
+    costs = kitsune(shadows=1)
+    used = costs.configured(Config(instance=Instance(batch=16)))
+    assert (used.batch, used.shadows) == (16, 1)
+    both = (Process(costs.kinds), Process(("feature-quantization",)))
+    assert capacity(used, chained(costs.kinds)).packets == pytest.approx(1e6 / (495 + 5 * 256 / 16))
+    loose = used.configured(Config(exact=False, instance=Instance(batch=16)))
+    assert loose.deliveries(4) == 1.0
+    assert kind_us(loose, both)["feature-quantization"] == pytest.approx(99 + 16)
+    assert kind_us(used, both)["feature-quantization"] == pytest.approx(1.5 * (99 + 16))
+    state = fresh(Config(exact=False, instance=Instance(batch=64)), costs=costs, shadows=1)
+    assert (state.costs.batch, state.costs.shadows, state.shadows) == (64, 0, 0)
+
+
 def test_what_is_written_is_read_again():
     measured = (Measured(1, 50.0, 0.1, 4096), Measured(256, 560.0))
     costs = Costs("kitsune", "kitsune115", (replace(BRICK, measured=measured, scale=1.5),), Carriage(1.0, 2.0), machine={"cores": 2})
@@ -128,6 +155,7 @@ def test_what_is_written_is_read_again():
         (lambda d: d["bricks"][0].update(measured=[{"batch": 0, "us": 1.0}]), "brick 0: measured 0: batch: wanted at least 1 packet"),
         (lambda d: d["bricks"][0].update(measured=[{"batch": 4, "us": 1.0}] * 2), "brick 0: measured: wanted each batch size once"),
         (lambda d: d.update(ring={"batch_us": float("nan")}), "ring: batch_us"),
+        (lambda d: d.update(batch=0), "batch: wanted at least 1 packet, found 0"),
     ],
 )
 def test_what_is_wrong_is_named(change, message):

@@ -33,10 +33,11 @@ def test_a_quota_makes_the_work_take_longer():
     assert parts["sample-result"].bare_ms == pytest.approx(40 * 256 / 1000)
 
 
-def test_a_promise_below_the_work_itself_is_refused_by_name():
-    with pytest.raises(KeyProblem, match=r"sla.latency_ms: wanted at least 128 ms, .* packet-batching -> .*, found 100") as caught:
-        divide(Promise(100.0), kitsune())
-    assert caught.value.key == "sla.latency_ms"
+def test_a_promise_below_the_work_itself_leaves_no_time_to_wait():
+    parts = divide(Promise(100.0), kitsune()).values()
+    assert sum(part.ms for part in parts) == pytest.approx(100.0)
+    assert sum(part.bare_ms for part in parts) == pytest.approx(WORK_MS)
+    assert all(part.waiting_ms < 0 for part in parts)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from lego_sdn.core.load import Report, ReportError, instance_load
+from lego_sdn.core.load import DiskLoad, Report, ReportError, instance_load
 
 BRICK = {
     "id": "feature-quantization-0", "kind": "feature-quantization", "serial": 0, "packets_in": 1000, "packets_out": 990,
@@ -62,6 +62,17 @@ def test_how_a_brick_keeps_its_deadline_may_be_left_out():
     assert (told.wait_us, told.late, told.blocked_s, told.latency_us) == (1.5, 3, 0.25, 9)
     with pytest.raises(ReportError, match=r"late is 1\.5"):
         Report.parse(report(bricks__0__late=1.5))
+
+
+def test_memory_disk_and_quota_may_be_left_out():
+    parsed = Report.parse(REPORT)
+    assert (parsed.memory_bytes, parsed.throttled_s, parsed.disk) == (parsed.rss_bytes, 0.0, DiskLoad())
+    disk = {"major_faults": 3, "read_bytes": 4096, "written_bytes": 512, "wait_s": 0.25}
+    told = Report.parse(report(pss_bytes=1 << 18, throttled_s=1.5, disk=disk))
+    assert (told.memory_bytes, told.throttled_s, told.disk) == (1 << 18, 1.5, DiskLoad(3, 4096, 512, 0.25))
+    for wrong, says in (({"disk": disk | {"wait_s": -1}}, "disk: wait_s is -1"), ({"pss_bytes": 1.5}, r"pss_bytes is 1\.5")):
+        with pytest.raises(ReportError, match=says):
+            Report.parse(report(**wrong))
 
 
 def test_a_report_that_lacks_something_says_what():

@@ -6,21 +6,8 @@ import pytest
 
 from lego_sdn.core.config import Config
 from lego_sdn.core.events import Note, Steered
-from lego_sdn.core.moves import (
-    ATTEMPTS,
-    QUESTIONS,
-    Answer,
-    Ask,
-    ChangeRules,
-    Handover,
-    Moved,
-    Moving,
-    Pause,
-    RestoreRules,
-    SendMarkers,
-    buckets_in_words,
-    carry_out,
-)
+from lego_sdn.core.move_steps import Answer, Ask, ChangeRules, Pause, RestoreRules, SendMarkers
+from lego_sdn.core.moves import ATTEMPTS, QUESTIONS, Handover, Moved, Moving, buckets_in_words, carry_out
 from lego_sdn.core.state import fresh
 from lego_sdn.core.step import step
 

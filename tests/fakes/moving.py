@@ -26,7 +26,7 @@ from bricks.packets import PACKET, SHADOW, bucket_of
 from bricks.stamp_order import PATIENCE_NS, StampOrder
 from bricks.ticket import Ticket
 from lego_sdn.adapters.rpc import Unreachable
-from lego_sdn.core import moves
+from lego_sdn.core import move_steps, moves
 from lego_sdn.core.errors import LegoError
 
 BATCH = 32
@@ -234,30 +234,30 @@ class World:
         raise AssertionError
 
     def _do(self, step: Any, after: dict[int, int]) -> Any:
-        if isinstance(step, moves.ChangeRules):
+        if isinstance(step, move_steps.ChangeRules):
             self._change_rules(after)
             return None
-        if isinstance(step, moves.SendMarkers):
+        if isinstance(step, move_steps.SendMarkers):
             for instance, marker in step.frames:
                 if self.random.random() >= self.lose_markers:
                     self.instances[instance].wire.queue_.append(marker)
                 self.send(int(self.random.integers(0, 3)))
             return None
-        if isinstance(step, moves.RestoreRules):
+        if isinstance(step, move_steps.RestoreRules):
             self.rules = dict(after)
             return None
-        if isinstance(step, (moves.PrepareRules, moves.Pause)):
+        if isinstance(step, (move_steps.PrepareRules, move_steps.Pause)):
             return None
         return [self._ask(ask) for ask in step]
 
-    def _ask(self, ask: moves.Ask) -> moves.Answer:
+    def _ask(self, ask: move_steps.Ask) -> move_steps.Answer:
         self.some_work()
         params = list(ask.params) + ([f"i{ask.peer}"] if ask.peer else [])
         try:
             value = self.call(ask.instance, ask.method, *params)
         except LegoError as error:
-            return moves.Answer(error=str(error))
-        return moves.Answer(value["passed"] if ask.method == "hold" else value)
+            return move_steps.Answer(error=str(error))
+        return move_steps.Answer(value["passed"] if ask.method == "hold" else value)
 
     def call(self, number: int, method: str, *params: Any) -> Any:
         instance = self.instances[number]

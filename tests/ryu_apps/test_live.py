@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import subprocess
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
 
+from lego_sdn.adapters import netns
 from tests.ryu_apps.bridges import bridge, ofctl
 from tests.ryu_apps.lab import Lab, lab, until
 from tests.ryu_apps.traffic import Listener, Seen, Wire, wire
@@ -106,6 +110,39 @@ def test_rates_by_bucket_are_seen(site: Site):
     thread.join()
     assert site.lab.get("assignment")["buckets"][2]["packets_per_s"] == 0
     site.read()
+
+
+def test_what_the_switch_cannot_put_out_is_counted_and_held_against_it(site: Site):
+    """The instance's end of its port takes nothing."""
+    bucket = next(bucket for bucket, owner in site.owners().items() if owner == 2)
+    before = port_of(site, 2)
+    thread = threading.Thread(target=site.wire.send, args=(3000, [SOURCES[bucket]], DESTINATIONS, 2000))
+    set_inside(site, 2, "down")
+    try:
+        thread.start()
+        found = until(lambda: bottleneck(site, 2) if bottleneck(site, 2)["cause"] == "switch" else None, "the switch is named")
+    finally:
+        set_inside(site, 2, "up")
+        thread.join()
+        site.listeners[2].socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # it was told of the interface
+    assert re.fullmatch(r"the switch could not put out [1-9]\d* packets/s to its port", found["evidence"])
+    assert port_of(site, 2)["tx_dropped"] > before["tx_dropped"]
+    assert port_of(site, 1)["tx_dropped"] == 0
+    until(lambda: bottleneck(site, 2)["cause"] is None, "it is over")
+    site.read()
+
+
+def port_of(site: Site, instance: int) -> dict:
+    return next(row for row in site.lab.get("switches")["switches"][0]["ports"] if row["instance"] == instance)
+
+
+def bottleneck(site: Site, instance: int) -> dict:
+    return next(one["bottleneck"] for one in site.lab.get("status")["instances"] if one["instance"] == instance) or {"cause": None}
+
+
+def set_inside(site: Site, instance: int, state: str) -> None:
+    with netns.inside(f"{site.lab.bridge}i{instance}"):
+        subprocess.run(["ip", "link", "set", "in0", state], check=True)
 
 
 def test_rewriting_rules_under_traffic_loses_nothing_and_gives_nothing_two_owners(site: Site):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lego_sdn.core.rules import Cookie, Rule
-from ryu_apps.observed import KEPT_ALERTS, Alerts, BucketRates
-from ryu_apps.openflow import Flow
+from ryu_apps.observed import KEPT_ALERTS, Alerts, BucketRates, PortLosses
+from ryu_apps.openflow import Flow, Port
 
 
 def flow(bucket: int | None, owner: int, packets: int, family: int = 1, role: str = "owner") -> Flow:
@@ -45,3 +45,16 @@ def test_alerts_are_bounded_and_totals_outlive_their_process():
     assert list(alerts.by_source.items()) == [("10.0.0.2", 9), ("10.0.0.1", 4)]
     assert len(alerts.latest) == KEPT_ALERTS
     assert alerts.latest[-1] == {"instance": 1, "seq": KEPT_ALERTS + 4, "source": "10.0.0.1"}
+
+
+def port(number: int, tx_dropped: int) -> Port:
+    return Port(number, 10, 20, 1000, 2000, 5, tx_dropped)
+
+
+def test_losses_are_those_of_ports_that_lose_now():
+    losses = PortLosses()
+    assert losses.take([port(1, 100), port(2, 7)], 10.0) == {}, "what was lost before is not lost now"
+    assert losses.take([port(1, 150), port(2, 7)], 12.0) == {1: 25.0}
+    assert losses.take([port(1, 150), port(2, 8), port(3, 900)], 13.0) == {2: 1.0}, "a new port has lost nothing yet"
+    assert losses.take([port(1, 20), port(3, 904)], 15.0) == {3: 2.0}, "counters that began anew lose nothing"
+    assert losses.take([port(3, 905)], 15.0) == {}, "in no time there is no rate"

@@ -1,0 +1,123 @@
+"""What small apps make of answers that do not come (see test_in_eventlet)."""
+
+from __future__ import annotations
+
+import queue
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from webob import Request
+
+from lego_sdn.core.brick_actions import StopReplica
+from lego_sdn.core.config import Config
+from lego_sdn.core.errors import RpcError
+from lego_sdn.core.events import Command
+from ryu_apps import shared as controller
+from ryu_apps.instances import Instances
+from ryu_apps.monitor import Monitor
+from ryu_apps.observed import Observed, Process
+from ryu_apps.rest import Pages
+from ryu_apps.shared import Shared
+from tests.core.test_load import REPORT
+
+KEY = (1, "1-a", 42)
+
+
+class Client:
+    """Answers what it is told to; RpcError for the rest. `meanwhile` happens while a call is under way."""
+
+    def __init__(self, meanwhile=lambda: None, **answers: Any) -> None:
+        self.answers, self.meanwhile, self.closed = answers, meanwhile, False
+
+    def call(self, method: str, *_: Any) -> Any:
+        self.meanwhile()
+        if method not in self.answers:
+            raise RpcError(f"{method} timed out")
+        return self.answers[method]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def monitor() -> Monitor:
+    """Of one process, whose last brick raises alerts; what it tells the core is in `told`."""
+    seen, told = Observed(), []
+    seen.processes[1, "1-a"] = Process(1, "1-a", "/nowhere", 42, bricks=("sample-result-0",))
+    state = SimpleNamespace(members={})
+    woken = SimpleNamespace(set=lambda: told.append("woken"))
+    made = Monitor(lego=SimpleNamespace(config=Config(), observed=seen, state=state, wake_agent=woken, put=told.append))
+    made.told = told
+    return made
+
+
+def pull(monitor: Monitor, client: Client) -> None:
+    monitor.clients[KEY] = client
+    monitor.asked.add(KEY)
+    monitor.owed.add(KEY)
+    monitor._pull(monitor.shared.observed.processes[1, "1-a"])
+
+
+def test_a_process_whose_alerts_cannot_be_had_has_answered_all_the_same(monitor):
+    process = monitor.shared.observed.processes[1, "1-a"]
+    pull(monitor, Client(load=REPORT))
+    assert [report.pid for report in monitor._collect(monitor.answers.qsize())] == [42], "one answer to one question"
+    assert (process.silent_since, process.error, monitor.told) == (None, "alerts timed out", [])
+    pull(monitor, Client(load=REPORT, alerts={"next": 1, "alerts": [{"seq": 7}], "by_source": {"10.0.0.1": 1}}))
+    assert (process.error, len(monitor.shared.observed.alerts.latest), monitor.asked) == (None, 1, set())
+
+
+def test_a_process_that_is_gone_is_not_called_silent(monitor):
+    process = monitor.shared.observed.processes[1, "1-a"]
+    client = Client(meanwhile=monitor.shared.observed.processes.clear)
+    pull(monitor, client)
+    assert (process.silent_since, process.error, monitor.told) == (None, None, [])
+    assert monitor.answers.get_nowait() is None
+
+
+def test_a_client_is_closed_only_when_no_call_is_under_way(monitor):
+    monitor.clients[KEY] = client = Client()
+    monitor.shared.observed.processes.clear()
+    monitor.asked.add(KEY)
+    monitor.period = 0.01
+    monitor._round()
+    assert not client.closed
+    monitor.asked.clear()
+    monitor._round()
+    assert (client.closed, monitor.clients) == (True, {})
+
+
+def test_an_answer_after_the_end_of_a_round_is_one_more_of_the_next(monitor, monkeypatch):
+    """Else that round would end without the last of its own."""
+    monitor.answers.put(None)
+    counted: list[int] = []
+    monkeypatch.setattr("ryu_apps.monitor.spawn", lambda *_: None)
+    monkeypatch.setattr(monitor, "_collect", lambda waiting: counted.append(waiting) or ())
+    monitor._round()
+    assert counted == [2]
+
+
+def test_a_command_that_nobody_takes_up_in_time_is_withdrawn(monkeypatch):
+    monkeypatch.setattr(controller, "ANSWER_S", 0.01)
+    inbox: queue.Queue = queue.Queue()
+    lego = SimpleNamespace(inbox=inbox, config=Config(), command=lambda command: Shared.command(lego, command))
+    asked = Request.blank("/lego/v1/pause", method="POST", body=b"{}", content_type="application/json", base_url="http://127.0.0.1:8080")
+    answer = Pages(asked, None, lego).answer(asked, "lego/v1/pause")
+    assert (answer.status_int, answer.json["error"]) == (503, "no answer yet")
+    assert answer.json["detail"].startswith("pause was asked, and the controller had no time for it within 0.01 s: it is withdrawn")
+    item = inbox.get_nowait()
+    assert (item.event, item.still()) == (Command("pause"), False)
+
+
+def test_a_change_that_was_not_wholly_done_is_an_event():
+    action, told, notes = StopReplica(1, "unsupervised-network-1"), [], []
+    answer = {"instance": 1, "ofport": 7, "graph": ["sample-result"], "processes": [], "undone": ["1-f did not answer drain"]}
+    lego = SimpleNamespace(observed=Observed(), put=told.append, note=notes.append)
+    app = SimpleNamespace(host=SimpleNamespace(regrow=lambda *_: answer), shared=lego, known=None)
+    app._watch_processes, app._knows_of = (lambda _: set()), (lambda *_: None)
+    Instances._regrow(app, action)
+    assert [(note.kind, note.instance, note.text) for note in notes] == [
+        ("unfinished", 1, f"{action}: packets go the new way, but 1-f did not answer drain")
+    ]
+    assert [type(event).__name__ for event in told] == ["Regrown"]
