@@ -15,6 +15,7 @@ from lego_sdn.core.scaling import NOTHING, Memory, Observation, Suggestion, Wate
 
 FULL = 0.97  # share of what the costs say that an instance can take, to which it is grown
 TOLERATED_S = 0.5  # that packets may wait, now and `horizon_s` later, before an instance that is busy all the time counts as overloaded
+HALF = 0.5  # of the promised latency: more is not tolerated in any case
 
 
 class Bricks(WaterMarks):
@@ -61,7 +62,8 @@ class Bricks(WaterMarks):
             return True
         waits = diagnosis.wait_s + max(0.0, full - 1) * self.scaling.horizon_s
         filled = any(one.ring > self.scaling.queue_high for one in diagnosis.bricks)
-        return waits <= TOLERATED_S and not filled and instance not in seen.violated
+        tolerated = TOLERATED_S if seen.latency_ms is None else min(TOLERATED_S, HALF * seen.latency_ms / 1e3)
+        return waits <= tolerated and not filled and instance not in seen.violated
 
     def _may_wait(self, instance: int, seen: Observation) -> bool:
         """Shadows left aside, it could take what comes: perhaps it catches up."""

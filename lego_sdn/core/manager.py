@@ -53,6 +53,7 @@ def _seen(state: State, now: float) -> Observation:
         like=state.config.instance,
         free=free_cores(state),
         violated=frozenset(state.sla.broken),
+        latency_ms=state.config.sla.latency_ms,
         no_instance=cannot_replicate(state, now),
         no_brick=cannot_regrow(state, now),
     )

@@ -28,7 +28,7 @@ class Observation:
     diagnoses    by instance: what holds it up; arrangements: how its bricks lie in processes
     costs        of the bricks, as they are now (None: not known yet); like: what a further instance gets
     free         cores of the host that nobody has (None: unknown)
-    violated     instances that do not keep the promised latency or loss
+    violated     instances that do not keep the promised latency or loss; latency_ms: that is promised (None: nothing is)
     no_instance  why there can be no further instance; no_brick: why nothing within instances can be changed
     """
 
@@ -42,6 +42,7 @@ class Observation:
     like: Instance = field(default_factory=Instance)
     free: float | None = None
     violated: frozenset[int] = frozenset()
+    latency_ms: float | None = None
     no_instance: str | None = None
     no_brick: str | None = None
 
