@@ -33,8 +33,8 @@ class State(Protocol):
     def export(self, buckets: frozenset[int], of: int) -> bytes:
         """The records of the streams with an end in `buckets` (of `of` buckets in all)."""
 
-    def adopt(self, data: bytes) -> int:
-        """Take the records in; returns how many. A record held already is left as it is."""
+    def adopt(self, data: bytes, buckets: frozenset[int] | None = None, of: int = 1) -> int:
+        """Take the records in; returns how many. A record held already is left as it is. `buckets`: only streams with an end in there."""
 
     def forget(self, owned: frozenset[int], of: int) -> int:
         """Drop the streams that have no end in the buckets still owned; returns how many."""

@@ -84,12 +84,13 @@ class Front:
                 given += mine[at : at + PORTION]
 
     def adopt(self, data: bytes) -> dict[str, int]:
-        """Take records in: every replica all of them, since each may have the other end of some. `tidy` must follow.
+        """Take records in: every replica those of the streams with an end in its buckets, as within the instance.
 
-        records: that were new, in the replica that took most; evicted: streams that had to go for them.
+        records: that were new, those with an end at each of two replicas twice; evicted: streams that had to go for them.
         """
-        taken = [replica.streams.adopt(data) for replica in self.replicas]
-        return {"records": max(one["records"] for one in taken), "evicted": sum(one["evicted"] for one in taken)}
+        alone = len(self.replicas) == 1
+        taken = [replica.streams.adopt(data, None if alone else self.of(index)) for index, replica in enumerate(self.replicas)]
+        return {key: sum(one[key] for one in taken) for key in ("records", "evicted")}
 
     def tidy(self, owned: Iterable[int] | None = None) -> None:
         """Forget the streams with no end in the buckets that the instance owns (None: all); and in each replica, with none in its own."""

@@ -178,6 +178,12 @@ class Hold:
         self._end(self.move)
         return {"held": held, "handed_on": self.counters["handed_on"] - before}
 
+    @property
+    def latest(self) -> int | None:
+        """The move that this instance held for last, or holds for."""
+        last = self.move or next(reversed(self.ended), None)
+        return last.token if last is not None else None
+
     def taken(self, token: int) -> list[int]:
         """Buckets that this instance took over in this move, whether or not it has ended."""
         found = [move for move in (*self.ended, self.move) if move is not None and move.token == token]

@@ -94,13 +94,13 @@ class Moving:
         return len(rows)
 
     def release(self, token: int, owned: list[int] | None) -> dict[str, int]:
-        """Go on. Streams with no end in `owned` are forgotten, unless it is None."""
-        if self.front.takes_packets:
+        """Go on. Streams with no end in `owned` are forgotten, unless it is None, or the word comes so late that another move has begun."""
+        hold = self._hold_if_any()
+        if hold is not None and hold.latest == token:
             try:
                 self.front.tidy(owned)
             except RpcError as error:  # a brick that is dead by now: packets go on all the same
                 LOG.warning("streams that are not this instance's any more are not forgotten: %s", error)
-        hold = self._hold_if_any()
         return hold.release(token) if hold is not None else {"held": 0, "handed_on": 0}
 
     def taken(self, token: int) -> list[int]:
@@ -141,9 +141,10 @@ class Moving:
         """The records of the streams with an end in these buckets; those with one in `but` may be left out."""
         return self._here().export(buckets, but or [])
 
-    def adopt(self, data: bytes) -> dict[str, int]:
-        """Take in what `export` gave. records: that were not here; evicted: streams that had to go for them."""
-        return self._here().adopt(data)
+    def adopt(self, data: bytes, buckets: list[int] | None = None) -> dict[str, int]:
+        """Take in what `export` gave, or of that only streams with an end in `buckets`. records: that were not here; evicted: streams that
+        had to go for them."""
+        return self._here().adopt(data, buckets)
 
     def bury(self, bricks: list[str]) -> bool:
         """These keyed bricks are dead: `deal` comes next."""

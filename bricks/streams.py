@@ -30,8 +30,9 @@ class Streams(Protocol):
     def export(self, buckets: list[int], but: list[int]) -> bytes:
         """The records of the streams with an end in these buckets; those with one in `but` may be left out."""
 
-    def adopt(self, data: bytes) -> dict[str, int]:
-        """Take records in. records: how many were not there; evicted: streams that had to go for them."""
+    def adopt(self, data: bytes, buckets: list[int] | None = None) -> dict[str, int]:
+        """Take records in; `buckets`: only those of streams with an end in there. records: how many were not there; evicted: streams that
+        had to go for them."""
 
 
 class Here:
@@ -59,9 +60,10 @@ class Here:
     def export(self, buckets: list[int], but: list[int]) -> bytes:
         return self.state.export(frozenset(buckets), self.buckets, frozenset(but))
 
-    def adopt(self, data: bytes) -> dict[str, int]:
+    def adopt(self, data: bytes, buckets: list[int] | None = None) -> dict[str, int]:
         before = _evicted(self.state)
-        return {"records": self.state.adopt(data), "evicted": _evicted(self.state) - before}
+        records = self.state.adopt(data, None if buckets is None else frozenset(buckets), self.buckets)
+        return {"records": records, "evicted": _evicted(self.state) - before}
 
 
 class There:
@@ -82,8 +84,8 @@ class There:
     def export(self, buckets: list[int], but: list[int]) -> bytes:
         return self._client.call("export", buckets, but)
 
-    def adopt(self, data: bytes) -> dict[str, int]:
-        return self._client.call("adopt", data)
+    def adopt(self, data: bytes, buckets: list[int] | None = None) -> dict[str, int]:
+        return self._client.call("adopt", data, buckets)
 
 
 def _evicted(state: Any) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from lego_sdn import leftovers
@@ -17,18 +17,22 @@ from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
 from lego_sdn.brick_processes import Host
 from lego_sdn.core.errors import LegoError
-from lego_sdn.instance import MADE_UP, Instance
+from lego_sdn.instance import Instance
 from lego_sdn.instance_spec import InstanceSpec
-from lego_sdn.wiring import Ring, Wiring
+from lego_sdn.made_up import KIND, wiring_of
+from lego_sdn.wiring import Wiring
 
 LOG = logging.getLogger(__name__)
-KIND = MADE_UP
 BRIDGES = ("bridge", "bridge-settings")
 
 
 @dataclass(frozen=True)
 class Survivor:
-    """An instance all of whose parts are still there: what the journal says of it. cpu: quota of a new process, and `quotas` by process."""
+    """An instance all of whose parts are still there: what the journal says of it.
+
+    to   how it is to be wired, where a change was under way: what that adds may be there or not
+    cpu  quota of a new process; `quotas`, and what was `given` with it, by process
+    """
 
     spec: InstanceSpec
     wiring: Wiring
@@ -37,6 +41,7 @@ class Survivor:
     deadlines: dict[str, float]
     things: list[Thing]
     processes: dict[str, Process]
+    to: Wiring | None = None
 
 
 @dataclass(frozen=True)
@@ -55,20 +60,6 @@ class Found:
         return self.things + [thing for one in self.survivors for thing in one.things]
 
 
-def write_down(instance: Instance) -> None:
-    """Keep in the journal how an instance is made up, if that has changed."""
-    wiring = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(instance.wiring).items()}
-    running = instance.processes
-    record = {"spec": asdict(instance.spec), "wiring": wiring, "ofport": instance.ofport, "deadlines": dict(running.deadlines)}
-    record["cpu"] = {"quota": running.quota, "quotas": dict(running.quotas)}
-    name, things = str(instance.spec.instance), instance.belongings.things
-    there = next((thing for thing in things if thing.kind == KIND), None)
-    if there is None or any(there.detail.get(key) != value for key, value in record.items()):
-        if there is not None:
-            things.remove(there)
-        instance.belongings.note(KIND, name, **record)
-
-
 def look_for(journal: Journal, bridge: str) -> Found:
     """Instances of a killed agent that are whole and behind a port of this bridge."""
     records = [thing for thing in journal.things if thing.kind == KIND]
@@ -84,35 +75,29 @@ def look_for(journal: Journal, bridge: str) -> Found:
 
 
 def _survivor(journal: Journal, record: Thing, ports: set[str]) -> Survivor | None:
-    """None if a part of it is gone, or it was being changed when the agent died."""
+    """None if a part of it is gone that it cannot do without."""
     things = [thing for thing in journal.things if thing.detail.get("owner") == record.name and thing.run == record.run]
     try:
         detail = record.detail
-        spec, wiring = InstanceSpec.parse(detail["spec"]), _wiring(detail["wiring"])
+        spec, wiring = InstanceSpec.parse(detail["spec"]), wiring_of(detail["wiring"])
+        to = wiring_of(detail["to"]) if detail["to"] is not None else None
         rest = detail["ofport"], detail["cpu"], detail["deadlines"]
     except (LegoError, KeyError, TypeError) as error:
         LOG.warning("instance %s cannot be taken over: the journal does not say how it is made up: %s", record.name, error)
         return None
     running = {thing.detail["of"]: Process(int(thing.name), thing.detail["start"]) for thing in things if thing.kind == "process"}
-    lacking = [f"process {name}" for name in sorted(set(running) ^ set(wiring.processes))]
-    lacking += [f"process {name}" for name, process in running.items() if not process.is_alive()]
+    needed = set(wiring.processes if to is None else to.processes)
+    lacking = [f"process {name}" for name in sorted(needed - set(running) | set(running) - set(wiring.processes))]
+    lacking += [f"process {name}" for name, process in running.items() if name in needed and not process.is_alive()]
     lacking += [f"{thing.kind} {thing.name}" for thing in things if (thing.kind in THERE and not THERE[thing.kind](thing.name))]
     lacking += [f"port {thing.name}" for thing in things if thing.kind == "port" and thing.name not in ports]
     if lacking:
         LOG.warning("instance %s cannot be taken over: %s", record.name, ", ".join(lacking))
         return None
-    return Survivor(spec, wiring, *rest, things, running)
+    return Survivor(spec, wiring, *rest, things, running, to)
 
 
 THERE: dict[str, Callable[[str], bool]] = {"namespace": netns.exists, "veth": netns.link_exists}
-
-
-def _wiring(data: dict[str, Any]) -> Wiring:
-    """As `asdict` and the journal made it plain."""
-    sets = {item.name: frozenset(data[item.name]) for item in fields(Wiring) if isinstance(item.default, frozenset) and item.name in data}
-    made = {name: tuple(bricks) for name, bricks in data["processes"].items()}
-    rings = tuple(Ring(**ring) for ring in data["rings"])
-    return Wiring(**data | sets | {"kinds": tuple(data["kinds"]), "processes": made, "rings": rings})
 
 
 def clear_rest(journal: Journal, found: Found) -> list[Thing]:
@@ -127,12 +112,15 @@ def clear_rest(journal: Journal, found: Found) -> list[Thing]:
 
 
 def take_over(host: Host, survivor: Survivor, kinds: tuple[str, ...]) -> Instance:
-    """The instance, as if this agent had started it."""
+    """The instance, as if this agent had started it; a change that was under way is finished or rolled back."""
     instance = Instance(host, survivor.spec, kinds)
     instance.wiring, instance.ofport = survivor.wiring, survivor.ofport
     instance.belongings.things = list(survivor.things)
     for name, process in survivor.processes.items():
         instance.processes.take_over(name, process)
     instance.processes.quota, instance.processes.quotas = survivor.cpu["quota"], dict(survivor.cpu["quotas"])
+    instance.processes.given = dict(survivor.cpu["given"])
     instance.processes.deadlines = dict(survivor.deadlines)
+    if survivor.to is not None:
+        instance.end_change(survivor.to)
     return instance

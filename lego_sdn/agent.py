@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lego_sdn import adoption
+from lego_sdn.adapters import machine
 from lego_sdn.adapters.cgroups import Cgroups
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher
@@ -23,6 +24,7 @@ from lego_sdn.core.errors import HostError, RpcError
 from lego_sdn.instance import Instance
 from lego_sdn.instance_spec import InstanceSpec
 from lego_sdn.leftovers import Belongings
+from lego_sdn.made_up import write_down
 
 LOG = logging.getLogger(__name__)
 JOURNAL = "agent.journal"
@@ -34,6 +36,7 @@ CALLS = (
     "stop_replica",
     "separate",
     "chain",
+    "take_out",
     "set_quota",
     "set_deadlines",
     "flush_cache",
@@ -92,7 +95,8 @@ class Agent:
         bridge = self.options.bridge.name
         return {
             "host": socket.gethostname(),
-            "cores": os.cpu_count(),
+            "cores": machine.cores(),
+            **machine.memory(),
             "run": self.run,
             "pid": os.getpid(),
             "bridge": bridge,
@@ -114,7 +118,7 @@ class Agent:
             raise HostError(f"instance {wanted.instance} exists already ({there.error or 'with another spec'}); stop it first")
         instance = Instance(self.host, wanted, self.options.graph(wanted.nf))
         instance.start()
-        adoption.write_down(instance)
+        write_down(instance)
         self.instances[wanted.instance] = instance
         return instance.as_dict()
 
@@ -145,6 +149,10 @@ class Agent:
     def chain(self, n: int, kind: str) -> dict[str, Any]:
         """A separated brick back into the chain."""
         return self._instance(n).chain(kind)
+
+    def take_out(self, n: int, process: str) -> dict[str, Any]:
+        """End the process of a replica that does not answer: the others do its work, as if it had died."""
+        return self._instance(n).take_out(process)
 
     def set_quota(self, n: int, cores: float | dict[str, float | None] | None) -> dict[str, Any]:
         """Cores for every process of an instance (None: no limit), or {process: cores}."""
@@ -230,7 +238,7 @@ class Agent:
     def _look(self) -> None:
         for instance in self.instances.values():
             instance.check()
-            adoption.write_down(instance)
+            write_down(instance)
 
 
 def run(options: Options) -> None:

@@ -46,6 +46,8 @@ class Lego(app_manager.RyuApp):
             LOG.info("missing: %s", sentence)
         if changed := warning(self.shared.config):
             self.shared.note(Note("inexact", changed))
+        if self.shared.state.paused:
+            self.shared.note(Note("pause", "scaling is paused, as it was before this controller started; lego resume lets it go on"))
         spawn(self._step_for_ever)
         every(min(self.shared.config.scaling.period_s, 0.5), lambda: self.shared.put(Tick()))
 
@@ -59,7 +61,10 @@ class Lego(app_manager.RyuApp):
         now = time.monotonic()
         if item.answer is not None and isinstance(item.event, Command):
             item.answer.put(self._refusal(item.event, now))
+        was_paused = self.shared.state.paused
         self.shared.state, actions = step(self.shared.state, item.event, now)
+        if self.shared.state.paused != was_paused:
+            self.shared.remember_pause()
         for action in actions:
             if isinstance(action, Note):
                 self.shared.note(action)

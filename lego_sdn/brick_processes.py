@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lego_sdn.adapters.launcher import Launcher, Replica
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
 from lego_sdn.core.errors import BrickError, RpcError
+from lego_sdn.core.quotas import regiven, settled
 from lego_sdn.instance_spec import InstanceSpec, require_cores
 from lego_sdn.leftovers import Belongings
 from lego_sdn.wiring import Wiring
@@ -55,13 +57,14 @@ class BrickProcesses:
         self.host, self.spec, self.belongings = host, spec, belongings
         self.quota = spec.cpu_quota  # of a process that is told no other
         self.quotas: dict[str, float | None] = {}
+        self.given: dict[str, float | None] = {}  # what the instance got with each process, before CPU went from one to another
         self.deadlines: dict[str, float] = {}
         self.replicas: dict[str, Replica] = {}
         self.groups: dict[str, Group] = {}
 
     def fork(self, name: str, wiring: Wiring, cores: float | None = None) -> Replica:
         """Start one process of the wiring, with `cores` instead of what every process gets; `await_answer` says when it is up."""
-        self.quotas[name] = self.quota if cores is None else require_cores(cores)
+        self.quotas[name] = self.given[name] = self.quota if cores is None else require_cores(cores)
         if self.quotas[name] is not None:
             self._group(name)
         told = self._told(name, wiring)
@@ -113,9 +116,11 @@ class BrickProcesses:
 
     def stop(self, name: str) -> None:
         """Ask a process to stop and wait for it; whoever does not is ended with its belongings."""
-        replica = self.replicas.pop(name)
-        self.groups.pop(name, None)
-        self.quotas.pop(name, None)
+        replica = self.replicas.pop(name, None)
+        for kept in (self.groups, self.quotas, self.given):
+            kept.pop(name, None)
+        if replica is None:  # it was never started
+            return
         try:
             with replica.client(STOP_S) as client:
                 client.call("stop")
@@ -133,10 +138,18 @@ class BrickProcesses:
             if name not in self.replicas:
                 raise BrickError(f"instance {self.spec.instance} has no process {name}; it has {', '.join(self.replicas)}")
             require_cores(share)
+        given = regiven(self.quotas, each, self.given)
         for name, share in each.items():
             self._limit(name, share)
+        self.given = given
         if not isinstance(cores, Mapping):
             self.quota = cores
+
+    def settle_quotas(self) -> None:
+        """Once a process is gone: what it had of others is theirs again, and what they had of it goes with it."""
+        for name, cores in settled(self.quotas, self.given).items():
+            if cores != self.quotas[name]:
+                self._limit(name, cores)
 
     def _limit(self, name: str, cores: float | None) -> None:
         if cores is not None or name in self.groups:
@@ -152,9 +165,19 @@ class BrickProcesses:
         for name in self.replicas:
             self.call(name, "deadlines", self.deadlines)
 
+    def is_alive(self, name: str) -> bool:
+        return name in self.replicas and self.replicas[name].process.is_alive()
+
     def dead(self) -> list[str]:
         """Names of the processes that died."""
         return [name for name, replica in self.replicas.items() if not replica.process.is_alive()]
+
+    def end(self, name: str) -> None:
+        """Kill a process. BrickError if it does not go."""
+        process = self.replicas[name].process
+        process.send(signal.SIGKILL)
+        if not process.wait(time.monotonic() + STOP_S):
+            raise BrickError(f"brick process {name} does not end, though it was killed")
 
     def last_words(self, name: str) -> str:
         """One sentence on a process that died."""
@@ -172,7 +195,7 @@ class BrickProcesses:
     def as_dict(self, name: str, bricks: tuple[str, ...]) -> dict[str, Any]:
         replica = self.replicas[name]
         told = {"process": name, "pid": replica.process.pid, "socket": replica.socket, "bricks": list(bricks)}
-        return told | {"cpu_quota": self.quotas.get(name, self.quota)}
+        return told | {"cpu_quota": self.quotas.get(name, self.quota), "cpu_given": self.given.get(name, self.quota)}
 
     def _group(self, process: str) -> Group:
         if process not in self.groups:

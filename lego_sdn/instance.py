@@ -9,15 +9,15 @@ from typing import Any
 
 from lego_sdn.adapters import netns
 from lego_sdn.brick_processes import INTERFACE, BrickProcesses, Host
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.errors import BrickError, LegoError
 from lego_sdn.graphs import keyed_of
 from lego_sdn.instance_spec import InstanceSpec, require_deadlines
 from lego_sdn.leftovers import Belongings
+from lego_sdn.made_up import write_down
 from lego_sdn.rewiring import Rewiring
 from lego_sdn.wiring import Wiring, lay_out
 
 LOG = logging.getLogger(__name__)
-MADE_UP = "instance"  # kind of the journal's note of how an instance is made up; without one no later agent takes it over
 
 
 class Instance:
@@ -79,7 +79,7 @@ class Instance:
         """Look whether every process lives. A dead replica is taken out, and the others do its work; others make the instance `failed`."""
         if self.error is None:
             for name in self.processes.dead():
-                self._bury(name)
+                self._bury(name, self.processes.last_words(name))
 
     def start_replica(self, kind: str, cores: float | None = None) -> dict[str, Any]:
         """One more replica of a kind, in a process of its own."""
@@ -87,7 +87,7 @@ class Instance:
 
     def stop_replica(self, brick: str) -> dict[str, Any]:
         """Take a replica out: it gets nothing more, finishes what it has, and hands its streams over, if it has any."""
-        return self._rewire(self.wiring.without(brick)) | {"report": self._last_report}
+        return self._rewire(self.wiring.without(brick)) | self._last_words()
 
     def separate(self, kind: str, cores: float | None = None) -> dict[str, Any]:
         """A process of its own for a chained brick, which takes everything over."""
@@ -96,7 +96,11 @@ class Instance:
     def chain(self, kind: str) -> dict[str, Any]:
         """A separated brick goes back into its chain."""
         back, seat = self.wiring.chained(kind)
-        return self._rewire(back) | {"brick": seat, "report": self._last_report}
+        return self._rewire(back) | {"brick": seat} | self._last_words()
+
+    def _last_words(self) -> dict[str, Any]:
+        """The report of the process that went, if it gave one."""
+        return {} if self._last_report is None else {"report": self._last_report}
 
     def _add(self, grown: Wiring, brick: str, cores: float | None) -> dict[str, Any]:
         told = self._rewire(grown, cores)
@@ -105,7 +109,8 @@ class Instance:
 
     def _rewire(self, new: Wiring, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
         """To another wiring; what has been made for it keeps its name, also if it cannot be had. `undone`: what failed afterwards."""
-        self.belongings.remove([thing for thing in self.belongings.things if thing.kind == MADE_UP])  # it holds again after the change
+        more, fewer = (new, self.wiring) if set(new.processes) - set(self.wiring.processes) else (self.wiring, new)
+        write_down(self, more, replace(fewer, made_processes=new.made_processes, made_rings=new.made_rings))
         change = Rewiring(self.processes, self.wiring, new, dead)
         try:
             change.carry_out(cores)
@@ -115,17 +120,41 @@ class Instance:
         self.wiring = new
         self._last_report = next(iter(change.reports), None)
         self.dealt = change.dealt or self.dealt
+        write_down(self)
         return self.as_dict() | {"undone": change.undone}
 
-    def _bury(self, name: str) -> None:
+    def end_change(self, to: Wiring) -> None:
+        """A change that an agent began which was killed: what it added goes again, what was to go goes. However far it had come: every
+        process is told all of its new routes and inputs."""
+        gone = set(self.wiring.processes) - set(to.processes)
+        dead = frozenset(name for name in gone if not self.processes.is_alive(name))
+        LOG.warning("instance %d: ending what was begun: without %s", self.spec.instance, ", ".join(sorted(gone)))
+        try:
+            self._rewire(to, dead=dead)
+        except LegoError as error:
+            self.error = f"a change was begun by an agent that was killed, and could not be ended: {error}"
+
+    def take_out(self, name: str) -> dict[str, Any]:
+        """End a process that does not answer, and go on without it. BrickError, with nothing done, if no other one does its work."""
+        if name not in self.wiring.processes:
+            raise BrickError(f"instance {self.spec.instance} has no process {name}; it has {', '.join(self.wiring.processes)}")
+        self._without(name)
+        self.processes.end(name)
+        self._bury(name, f"brick process {name} did not answer and was ended")
+        return self.as_dict()
+
+    def _without(self, name: str) -> Wiring:
+        """The wiring without a process. BrickError if it has the only brick of a kind."""
+        rest = self.wiring
+        for brick in self.wiring.processes[name]:
+            rest = rest.without(brick)
+        return rest
+
+    def _bury(self, name: str, words: str) -> None:
         """Go on without a dead process, if it was a replica; what was in it is counted as `lost` where batches are put in order."""
-        words = self.processes.last_words(name)
         LOG.error("instance %d: %s", self.spec.instance, words)
         try:
-            rest = self.wiring
-            for brick in self.wiring.processes[name]:
-                rest = rest.without(brick)
-            self._rewire(rest, dead=frozenset({name}))
+            self._rewire(self._without(name), dead=frozenset({name}))
         except LegoError as error:
             self.error = words
             LOG.error("instance %d failed: %s", self.spec.instance, error)

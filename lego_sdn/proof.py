@@ -5,15 +5,12 @@ A script of steps is carried out while the traffic flows, one step after the oth
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from lego_sdn.core.errors import HostError, RpcError
+from lego_sdn.core.errors import HostError
 from lego_sdn.experiment import Experiment, Observation, Prepared
 from lego_sdn.summary import Summary
 from lego_sdn.testbed import Load
@@ -40,7 +37,6 @@ class Drive:
     done: list[Step] = field(default_factory=list)
     left: list[Step] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
-    replicas: dict[int, str] = field(default_factory=dict)  # instance -> its further replica of the learning network
 
     def go(self, steps: Sequence[Step], settle_s: float = 60.0) -> Iterator[Observation]:
         """Carry the steps out while the traffic goes on; every look at the system on the way.
@@ -54,6 +50,8 @@ class Drive:
             if self.left and seen.quiet and self.experiment.sending and _flows(seen):
                 self._try(self.left[0], seen)
             yield seen
+            if seen.quiet and not self.experiment.sending:  # instances that the script leaves there are no change to wait for
+                return
 
     def _try(self, step: Step, seen: Observation) -> None:
         refusal = step.do(self, seen)
@@ -66,16 +64,11 @@ class Drive:
 
     def ask(self, command: str, **body: Any) -> str | None:
         """A command to the controller: why it was refused, or None once it is begun."""
-        address = f"{self.experiment.system.url}/{command}"
-        request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=10):
-                return None
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read().decode(errors="replace")
-        except urllib.error.URLError as error:  # the controller is being started anew
+            self.experiment.ask(command, **body)
+        except HostError as error:  # it refuses, or is being started anew
             return str(error)
+        return None
 
     def call(self, method: str, *params: Any) -> Any:
         """A call of the agent."""
@@ -114,24 +107,18 @@ def move_busiest(of: int, to: int) -> Step:
 
 def grow(instance: int) -> Step:
     """A replica of the learning network."""
-
-    def do(drive: Drive, _: Observation) -> str | None:
-        try:
-            drive.replicas[instance] = drive.call("start_replica", instance, NETWORK)["brick"]
-        except RpcError as error:
-            return str(error)
-        return None
-
-    return Step(f"a replica of the learning network of instance {instance}", do)
+    words = f"a replica of the learning network of instance {instance}"
+    return Step(words, lambda drive, _: drive.ask("replicate", instance=instance, brick=NETWORK))
 
 
 def shrink(instance: int) -> Step:
-    def do(drive: Drive, _: Observation) -> str | None:
-        try:
-            drive.call("stop_replica", instance, drive.replicas.pop(instance))
-        except RpcError as error:
-            return str(error)
-        return None
+    """Its youngest replica goes."""
+
+    def do(drive: Drive, seen: Observation) -> str | None:
+        there = [one["serial"] for one in seen.bricks["bricks"] if (one["instance"], one["kind"]) == (instance, NETWORK)]
+        if len(there) < 2:
+            return f"instance {instance} has {len(there)} replicas of {NETWORK}"
+        return drive.ask("merge", instance=instance, brick=f"{NETWORK}-{max(there)}")
 
     return Step(f"the replica of the learning network of instance {instance} merged", do)
 
@@ -160,7 +147,8 @@ class Proof:
     def holds(self) -> bool:
         """Everything was done, and each packet that was sent has one score, which has the bits of the unsplit run."""
         compared = self.summary.comparison
-        return not self.undone and not self.summary.dropped and self.summary.accounted and compared.equal == self.summary.sent
+        whole = self.summary.accounted and not self.summary.dropped and not self.summary.out_of_order
+        return not self.undone and whole and compared.equal == self.summary.sent
 
     @property
     def figures(self) -> dict[str, Any]:

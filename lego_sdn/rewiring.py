@@ -138,6 +138,8 @@ class Rewiring:
         for name in self.gone:
             self.processes.stop(name)
             self.processes.belongings.remove(self.processes.belongings.of(name))
+        if self.gone:
+            self._attempt(self.processes.settle_quotas)
 
     def _drained(self, name: str) -> dict[str, Any]:
         """Its last report, when nothing waits in it any more. It may take long, if it is slow, as long as something gets done."""

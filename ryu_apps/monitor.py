@@ -12,14 +12,13 @@ from ryu.base import app_manager
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.brick_actions import kind_of
 from lego_sdn.core.errors import LegoError
-from lego_sdn.core.events import InstanceFailed, Loads
+from lego_sdn.core.events import Loads, Silent
 from lego_sdn.core.load import Report
-from ryu_apps.observed import Process
+from ryu_apps.observed import GIVEN_UP_S, Process
 from ryu_apps.shared import Shared, every, spawn
 
 LOG = logging.getLogger("lego.monitor")
 ANSWER_S = 2.0
-GIVEN_UP_S = 10.0
 
 
 class Monitor(app_manager.RyuApp):
@@ -51,7 +50,8 @@ class Monitor(app_manager.RyuApp):
                 spawn(self._pull, process)
         seen = self.shared.observed
         waiting = len(self.owed) + self.answers.qsize()  # with what came after the end of the round before
-        self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses)))
+        free = seen.agent.get("free_bytes") if seen.agent is not None else None
+        self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses), free))
 
     def _collect(self, waiting: int) -> tuple[Report, ...]:
         """What comes in this round, also to questions of rounds before."""
@@ -120,15 +120,12 @@ class Monitor(app_manager.RyuApp):
 
     def _silent(self, process: Process, error: str) -> None:
         """The agent is asked at once whether the process lives; one that lives but stays silent is given up."""
-        now = time.monotonic()
         if process.silent_since is None:
-            process.silent_since = now
             LOG.warning("process %s of instance %d: %s", process.process, process.instance, error)
             self.shared.wake_agent.set()
-        elif now - process.silent_since > GIVEN_UP_S:
-            process.silent_since = now
-            self.shared.put(InstanceFailed(process.instance, f"process {process.process} has not answered for {GIVEN_UP_S:.0f} s: {error}"))
-        process.error = error
+        if process.stays_silent(error, time.monotonic()):
+            text = f"process {process.process} of instance {process.instance} has not answered for {GIVEN_UP_S:.0f} s: {error}"
+            self.shared.put(Silent(process.instance, process.process, text))
 
     def _forget(self, gone: set[tuple[int, str, int]]) -> None:
         for key in gone:

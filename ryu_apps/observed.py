@@ -14,6 +14,7 @@ KEPT_ALERTS = 1000
 KEPT_STEERINGS = 100
 KEPT_FINISHED = 1000
 KEPT_MOVES = 1000
+GIVEN_UP_S = 10.0  # without an answer
 
 
 @dataclass
@@ -31,6 +32,13 @@ class Process:
     at: float = 0.0
     silent_since: float | None = None
     error: str | None = None
+
+    def stays_silent(self, error: str, now: float) -> bool:
+        """It did not answer; whether it is given up for that: after `GIVEN_UP_S`, and again after that, as long as nothing comes of it."""
+        since, self.error = self.silent_since, error
+        given_up = since is not None and now - since > GIVEN_UP_S
+        self.silent_since = now if since is None or given_up else since
+        return given_up
 
 
 @dataclass

@@ -13,13 +13,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ryu.cfg import CONF
 from ryu.lib import hub
 
 from lego_sdn.adapters import configfile, costfile
+from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.store import MEMORY, Entry, Store, Stored, StoreError
 from lego_sdn.core.audit import Ledger
 from lego_sdn.core.config import Config
@@ -60,6 +61,7 @@ class Shared:
     store: Store = field(init=False)
     state: State = field(init=False)
     observed: Observed = field(default_factory=Observed)
+    host: Host = field(init=False)
     inbox: queue.Queue[Item] = field(default_factory=queue.Queue)
     performers: dict[type[Any], Callable[[Any], None]] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
@@ -76,15 +78,16 @@ class Shared:
         try:
             self.config_path, self.config = read_config()
             listen_where_told(self.config)
+            self.host = AgentHost(self.config.agent)
         except LegoError as error:
             _leave(str(error))
         logging.getLogger("ryu.lib.hub").setLevel(logging.WARNING)  # it logs every HTTP request
         self.store = self._open_store()
         stored = self.store.load()
         usable = stored is not None and stored.buckets == self.config.buckets
-        self.state = fresh(
-            self.config, stored.assignment if stored and usable else None, profiled_costs(self.config), shadows_of(self.config)
-        )
+        kept = stored.assignment if stored and usable else None
+        known = fresh(self.config, kept, profiled_costs(self.config), shadows_of(self.config))
+        self.state = replace(known, paused=self.store.paused())
 
     # ---- to the core ----
     def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:
@@ -128,6 +131,13 @@ class Shared:
         except StoreError as error:
             LOG.error("the assignment is not kept: %s", error)
 
+    def remember_pause(self) -> None:
+        """Keep whether scaling is paused, for a controller that comes after this one."""
+        try:
+            self.store.save_paused(self.state.paused)
+        except StoreError as error:
+            LOG.error("whether scaling is paused is not kept: %s", error)
+
     def missing(self) -> list[str]:
         """What keeps the system from working, each with what to do."""
         config, seen = self.config, self.observed
@@ -149,6 +159,7 @@ class Shared:
         try:
             store = Store(store_path(self.config.run_dir))
             store.load()
+            store.paused()
             return store
         except (StoreError, OSError) as error:
             self.missing_store = str(error)

@@ -145,6 +145,24 @@ def test_a_process_that_dies(host):
 
 
 @pytest.mark.root
+def test_a_replica_that_does_not_answer_is_taken_out_and_nothing_else(host):
+    agent = host.start()
+    agent.call("start_instance", {"instance": 1, "model": host.model(), "placement": "separate"})
+    added = agent.call("start_replica", 1, NETWORK)["process"]
+    os.kill(added["pid"], signal.SIGSTOP)
+    for process, sentence in (("1-a", "packet-batching-0 is the only packet-batching"), ("1-x", "instance 1 has no process 1-x")):
+        with pytest.raises(PeerError, match=sentence):
+            agent.call("take_out", 1, process)
+    told = agent.call("take_out", 1, added["process"])
+    assert Process.of(added["pid"]) is None
+    assert (told["state"], told["buried"]) == ("running", ["brick process 1-f did not answer and was ended"])
+    assert [process["process"] for process in told["processes"]] == ["1-a", "1-b", "1-c", "1-d", "1-e"]
+    with pytest.raises(PeerError, match=f"{NETWORK}-0 is the only {NETWORK} of instance 1"):
+        agent.call("take_out", 1, "1-d")
+    assert agent.call("instances") == [told]
+
+
+@pytest.mark.root
 def test_a_replica_that_dies_at_its_start_leaves_the_instance_as_it_was(host):
     agent = host.start()
     one = agent.call("start_instance", {"instance": 1, "model": host.model("die-1-f"), "placement": "separate"})

@@ -31,6 +31,9 @@ class Processes:
     def stop(self, name: str) -> None:
         self.stopped.append(name)
 
+    def settle_quotas(self) -> None:
+        """There are none."""
+
 
 def test_what_fails_when_packets_go_the_new_way_already_is_told():
     grown, brick = lay_out(1, "run", GRAPH, "separate").with_replica(NETWORK)

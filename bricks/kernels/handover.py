@@ -49,13 +49,14 @@ def rows_with_end(table: Table, chosen: np.ndarray, but: np.ndarray | None = Non
     """Rows, int64, of the streams with an end in the chosen buckets, but for those with one in `but`; the only end of a one-sided stream
     is its source."""
     heads = _heads(table)
-    ends = _has_end(table, heads, chosen)
+    ends = has_end(table, heads, chosen)
     if but is not None:
-        ends &= ~_has_end(table, heads, but)
+        ends &= ~has_end(table, heads, but)
     return np.flatnonzero(ends & ~np.isnan(heads[:, LAST]))
 
 
-def _has_end(table: Table, heads: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def has_end(table: Table, heads: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """bool [n]: whether a stream, by its head (or its whole record), has an end in the chosen buckets."""
     keys, low = heads.view(np.uint64), np.uint64(len(chosen) - 1)
     ends = chosen[keys[:, _SOURCE] & low]
     if table.book[WORDS] > ONE_SIDED:

@@ -43,8 +43,11 @@ class StreamState:
         records = self._leave(chosen_buckets(buckets, of), chosen_buckets(but, of))
         return msgpack.packb({"what": "lego streams", "version": _VERSION, "layout": self.layout, "records": records})
 
-    def adopt(self, data: bytes) -> int:
-        """Take exported records in; returns how many. A record held already is left as it is."""
+    def adopt(self, data: bytes, buckets: frozenset[int] | None = None, of: int = 1) -> int:
+        """Take exported records in; returns how many. A record held already is left as it is.
+
+        `buckets` (of `of` in all): only streams with an end in there, and the pairs that these need.
+        """
         try:
             message = msgpack.unpackb(data)
         except (ValueError, msgpack.UnpackException) as error:
@@ -53,7 +56,7 @@ class StreamState:
         found = {key: message.get(key) for key in wanted} if isinstance(message, dict) else message
         if found != wanted:
             raise BrickError(f"streams to adopt: wanted {wanted}, found {found}")
-        return self._enter(message["records"])
+        return self._enter(message["records"], None if buckets is None else chosen_buckets(buckets, of))
 
     def forget(self, owned: frozenset[int], of: int) -> int:
         """Drop what none of the buckets still owned needs; returns the number of streams."""
@@ -62,7 +65,7 @@ class StreamState:
     def _leave(self, chosen: np.ndarray, but: np.ndarray) -> dict:
         raise NotImplementedError
 
-    def _enter(self, records: dict) -> int:
+    def _enter(self, records: dict, chosen: np.ndarray | None) -> int:
         raise NotImplementedError
 
     def _drop_others(self, chosen: np.ndarray) -> int:

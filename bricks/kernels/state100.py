@@ -52,16 +52,19 @@ class KitsunePy100State(StreamState):
     def _leave(self, chosen: np.ndarray, but: np.ndarray) -> dict:  # a pair is whole only with both its streams: all go again
         return {kind: _leaving(getattr(self.tables, kind), chosen) for kind in KINDS}
 
-    def _enter(self, records: dict) -> int:
+    def _enter(self, records: dict, chosen: np.ndarray | None) -> int:
         taken = 0
         for kind in KINDS:
             streams = np.frombuffer(records[kind]["streams"], np.uint64).reshape(-1, KEY + VALUES)
+            ends = np.frombuffer(records[kind]["ends"], np.int64).reshape(-1, 2)
+            pairs = np.frombuffer(records[kind]["pairs"]).reshape(-1, PAIR_VALUES)
+            if chosen is not None:
+                streams, ends, pairs = _of_buckets(streams, ends, pairs, chosen)
             keys, values = streams[:, :KEY].copy(), streams[:, KEY:].copy().view(np.float64)
             group = with_room(getattr(self.tables, kind), len(keys))
             self.tables = self.tables._replace(**{kind: group})
             taken += _enter_streams(group, keys, values)
-            ends = np.frombuffer(records[kind]["ends"], np.int64).reshape(-1, 2)
-            _enter_pairs(group, keys[ends], np.frombuffer(records[kind]["pairs"]).reshape(-1, PAIR_VALUES))
+            _enter_pairs(group, keys[ends], pairs)
         return taken
 
     def _drop_others(self, chosen: np.ndarray) -> int:
@@ -100,14 +103,24 @@ def _leaving(group: Group, chosen: np.ndarray) -> dict:
     }
 
 
+def _of_buckets(streams: np.ndarray, ends: np.ndarray, pairs: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of records (ends: two rows of `streams` by pair), the streams of the chosen buckets, their peers, and the pairs that join them."""
+    mine = chosen[streams[:, WORDS] & np.uint64(len(chosen) - 1)]
+    joining = mine[ends].any(axis=1)
+    mine[ends[joining]] = True
+    at, pairs = np.cumsum(mine) - 1, pairs[joining]
+    pairs.flags.writeable = False  # as it came: another kind of array would be compiled for anew
+    return streams[mine], at[ends[joining]], pairs
+
+
 @njit(cache=True)
 def _enter_streams(group, keys, values):
     """Streams, but for those held already; returns how many."""
     taken = 0
     for i in range(len(keys)):
-        make_way(group, values[i, LAST])
         if find(group.streams, keys[i]) >= 0:
             continue
+        make_way(group, values[i, LAST])
         row = create(group, keys[i], keys[i, WORDS], values[i, LAST])
         for value in range(VALUES):
             group.streams.values[row * VALUES + value] = values[i, value]
@@ -119,9 +132,12 @@ def _enter_streams(group, keys, values):
 def _enter_pairs(group, keys, values):
     """Pairs of streams, given by the keys of both, in the order in which they met; those held already stay."""
     for i in range(len(keys)):
-        make_way(group, values[i, LAST])
         first, second = find(group.streams, keys[i, 0]), find(group.streams, keys[i, 1])
         if first < 0 or second < 0 or _are_linked(group, first, second):
+            continue
+        make_way(group, values[i, LAST])  # in which one of them may go
+        first, second = find(group.streams, keys[i, 0]), find(group.streams, keys[i, 1])
+        if first < 0 or second < 0:
             continue
         pair = link(group, first, second, values[i, LAST])
         for value in range(PAIR_VALUES):

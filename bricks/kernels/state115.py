@@ -29,10 +29,13 @@ class Kitsune115State(StreamState):
         tables = self._named()
         return {kind: handover.records_of(table, handover.rows_with_end(table, chosen, but)).tobytes() for kind, table in tables}
 
-    def _enter(self, records: dict) -> int:
+    def _enter(self, records: dict, chosen: np.ndarray | None) -> int:
         taken = 0
         for kind, table in self._named():
             new = np.frombuffer(records[kind], np.float64).reshape(-1, handover.record_words(table))
+            if chosen is not None:
+                new = new[handover.has_end(table, new, chosen)]
+                new.flags.writeable = False  # as it came: another kind of array would be compiled for anew
             taken += handover.put_into(table, new, new.view(np.uint64))
         return taken
 

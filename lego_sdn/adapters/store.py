@@ -1,4 +1,4 @@
-"""What the controller must find again after it died: who owns which bucket, and what happened. One SQLite file."""
+"""What the controller must find again after it died: who owns which bucket, whether it is paused, and what happened. One SQLite file."""
 
 from __future__ import annotations
 
@@ -102,7 +102,17 @@ class Store:
         with self._explained():
             facts = dict(self._base.execute("SELECT name, value FROM facts"))
             rows = dict(self._base.execute("SELECT bucket, instance FROM assignment"))
-        return Stored(rows, facts["version"], facts["buckets"]) if facts else None
+        return Stored(rows, facts["version"], facts["buckets"]) if "version" in facts else None
+
+    def save_paused(self, paused: bool) -> None:
+        """Whether an operator paused scaling."""
+        with self._transaction():
+            self._base.execute("INSERT OR REPLACE INTO facts VALUES ('paused', ?)", (int(paused),))
+
+    def paused(self) -> bool:
+        """As last saved; False if it never was."""
+        with self._explained():
+            return self._base.execute("SELECT value FROM facts WHERE name = 'paused'").fetchone() == (1,)
 
     def begin_move(self, intent: Intent) -> None:
         """Journal a move of buckets before anything of it is done."""

@@ -12,11 +12,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A process of an instance: the bricks that are chained in it, and its CPU quota in cores (None: no limit)."""
+    """A process of an instance: the bricks that are chained in it, and its CPU quota in cores (None: no limit).
+
+    given  what the instance got with it, before CPU went from one process to another; if not said, the quota
+    """
 
     process: str
     bricks: tuple[str, ...]
     quota: float | None = None
+    given: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.given is None:
+            object.__setattr__(self, "given", self.quota)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,8 @@ class Arrangement:
     @classmethod
     def of(cls, instance: Mapping[str, Any]) -> Arrangement:
         """From an instance as the agent tells it (docs/contract.md)."""
-        processes = tuple(Placed(one["process"], tuple(one["bricks"]), one["cpu_quota"]) for one in instance["processes"])
+        told = instance["processes"]
+        processes = tuple(Placed(one["process"], tuple(one["bricks"]), one["cpu_quota"], one.get("cpu_given")) for one in told)
         kinds = instance.get("graph") or dict.fromkeys(kind_of(brick) for one in processes for brick in one.bricks)
         return cls(processes, tuple(kinds), tuple(instance.get("buried", ())))
 
@@ -53,6 +62,11 @@ class Arrangement:
     def of_kind(self, kind: str) -> tuple[str, ...]:
         return tuple(brick for brick in self.bricks if kind_of(brick) == kind)
 
+    def is_spare(self, process: str) -> bool:
+        """Whether a process has one brick only, whose work other replicas can do."""
+        bricks = next((one.bricks for one in self.processes if one.process == process), ())
+        return len(bricks) == 1 and len(self.of_kind(kind_of(bricks[0]))) > 1
+
     def process_of(self, brick: str) -> Placed | None:
         return next((one for one in self.processes if brick in one.bricks), None)
 
@@ -60,6 +74,10 @@ class Arrangement:
 def kind_of(brick: str) -> str:
     """'feature-mapping' of 'feature-mapping-0'."""
     return brick.rpartition("-")[0]
+
+
+def _with(cores: float | None) -> str:
+    return "" if cores is None else f", with {cores:.3g} cores"
 
 
 # ---- actions ----
@@ -72,8 +90,7 @@ class StartReplica:
     cores: float | None = None
 
     def __str__(self) -> str:
-        part = "" if self.cores is None else f" with {self.cores:.3g} cores"
-        return f"one more replica of {self.kind} in instance {self.instance}{part}"
+        return f"one more replica of {self.kind} in instance {self.instance}{_with(self.cores)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +110,14 @@ class StopReplica:
 
 @dataclass(frozen=True, slots=True)
 class Separate:
-    """Give a brick that is chained with others a process of its own, which takes everything over."""
+    """Give a brick that is chained with others a process of its own, which takes everything over; `cores` as of a replica."""
 
     instance: int
     kind: str
+    cores: float | None = None
 
     def __str__(self) -> str:
-        return f"a process of its own for {self.kind} of instance {self.instance}"
+        return f"a process of its own for {self.kind} of instance {self.instance}{_with(self.cores)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +143,17 @@ class SetQuota:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOut:
+    """End the process of a replica that does not answer: it counts as dead. Like deadlines, it may be under way beside a change."""
+
+    instance: int
+    process: str
+
+    def __str__(self) -> str:
+        return f"process {self.process} of instance {self.instance} is taken out"
+
+
+@dataclass(frozen=True, slots=True)
 class SetDeadlines:
     """Deadlines in milliseconds by kind of brick. It may be under way beside a change: nothing waits for it."""
 
@@ -135,7 +164,7 @@ class SetDeadlines:
         return f"deadlines in instance {self.instance}: " + ", ".join(f"{kind} {ms:.3g} ms" for kind, ms in self.ms)
 
 
-BrickAction = StartReplica | StopReplica | Separate | Chain | SetQuota | SetDeadlines
+BrickAction = StartReplica | StopReplica | Separate | Chain | SetQuota | SetDeadlines | TakeOut
 
 WORDS: dict[type[Any], str] = {
     StartReplica: "replicate",

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from lego_sdn.core import capacity, relief
 from lego_sdn.core.bottleneck import Diagnosis
-from lego_sdn.core.brick_actions import Arrangement, BrickAction, StopReplica
+from lego_sdn.core.brick_actions import Arrangement, BrickAction, StartReplica, StopReplica
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.load import usable
 from lego_sdn.core.plan import Owners, balance, carried, place
@@ -97,6 +97,8 @@ class Bricks(WaterMarks):
         if seen.free is not None and seen.like.cpu_quota is not None and seen.free < usable(seen.like.cpu_quota) and not seen.no_brick:
             part = relief.leftover(diagnosis.instance, layout, costs, seen.free, deliveries)
             found = [part] if part is not None else []
+        dying = {StartReplica(*which) for which in seen.dying}
+        found = [one for one in found if not (isinstance(one.action, StartReplica) and replace(one.action, cores=None) in dying)]
         possible = found if seen.no_instance else [*found, _one_more(diagnosis.instance, seen, costs)]
         way = relief.cheapest(possible, own / FULL - has, seen.free)
         if way is None:

@@ -11,9 +11,8 @@ from dataclasses import replace
 from lego_sdn.core.brick_actions import Arrangement
 from lego_sdn.core.events import Drain, StartInstance, Steer, StopInstance
 from lego_sdn.core.plan import Owners, balance, moves, place, weights
-from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, Member, State, Turn
-
-SETTLED_S = 60.0  # an instance that lived this long did not die of its start
+from lego_sdn.core.room import leave
+from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, State, Turn
 
 
 def load_of_buckets(state: State) -> tuple[float, ...]:
@@ -32,10 +31,12 @@ def replicate(turn: Turn, evidence: str) -> None:
 def merge(turn: Turn, leaving: int, evidence: str) -> None:
     rest = [i for i in turn.state.running if i != leaving]
     before = turn.state.owners
-    turn.set(owners=place(before, load_of_buckets(turn.state), rest), change=Change("merge", evidence, turn.now, leaving))
+    owners, _ = leave(turn.state, load_of_buckets(turn.state), leaving)
+    turn.set(owners=owners, change=Change("merge", evidence, turn.now, leaving))
     turn.enter(leaving, "leaving")
-    count = len(moves(before, turn.state.owners))
-    turn.note("merge", f"instance {leaving} leaves, its {count} buckets go to {_list(rest)}: {evidence}", leaving)
+    moved = moves(before, owners)
+    heirs = sorted(set(moved.values())) or rest
+    turn.note("merge", f"instance {leaving} leaves, its {len(moved)} buckets go to {_list(heirs)}: {evidence}", leaving)
 
 
 def reassign(turn: Turn, kind: str, owners: Owners, evidence: str) -> None:
@@ -52,7 +53,8 @@ def _list(instances: list[int]) -> str:
 # ---- what happens to an instance ----
 def started(turn: Turn, instance: int, ofport: int, arrangement: Arrangement) -> None:
     """It takes packets now: give it its share of the buckets."""
-    turn.enter(instance, "running", ofport=ofport, arrangement=arrangement)
+    turn.enter(instance, "running", ofport=ofport)
+    turn.place(instance, arrangement)
     running = turn.state.running
     load = load_of_buckets(turn.state)
     before = turn.state.owners
@@ -73,9 +75,12 @@ def gone(turn: Turn, instance: int) -> None:
 def died(turn: Turn, instance: int, error: str) -> None:
     """A running or leaving instance failed: others take over at once, and the agent clears away what is left of it."""
     member = turn.state.members[instance]
-    turn.note("failed", f"instance {instance} failed: {error}", instance)
+    lived_s = turn.now - member.since
+    young = member.phase == "running" and lived_s < SETTLED_S
+    words = turn.state.backoff.after_failure(turn.now).words(lived_s, turn.now) if young else ""
+    turn.note("failed", f"instance {instance} failed: {error}{words}", instance)
     if member.phase == "running":
-        _failure(turn, young=turn.now - member.since < SETTLED_S)
+        _failure(turn, young)
         change = turn.state.change
         if change is not None and change.instance == instance and (change.kind == "replicate" or change.action is not None):
             turn.set(change=None)

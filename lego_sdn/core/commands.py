@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lego_sdn.core import changes, regrow
 from lego_sdn.core.brick_actions import BrickAction, StartReplica, StopReplica
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Command
 from lego_sdn.core.manager import cannot_replicate
-from lego_sdn.core.room import lacking_room
+from lego_sdn.core.room import lacking_room, leave
 from lego_sdn.core.state import Backoff, State, Turn
 
 BY_OPERATOR = "asked by the operator"
@@ -18,7 +20,8 @@ def command(turn: Turn, event: Command) -> None:
     if event.name in ("pause", "resume"):
         turn.set(paused=event.name == "pause")
         if event.name == "resume":
-            turn.set(backoff=Backoff(), regrowing=Backoff())
+            healed = {i: replace(member, dying={}) for i, member in turn.state.members.items()}
+            turn.set(backoff=Backoff(), regrowing=Backoff(), members=healed)
         turn.note("pause", "scaling is paused" if turn.state.paused else "scaling goes on")
         return
     reason = refusal(turn.state, event, turn.now)
@@ -84,7 +87,7 @@ def _merge(state: State, event: Command, now: float) -> str | None:
         return f"instance {event.instance} does not run; there are {list(state.running)}"
     if len(state.running) <= least:
         return f"{len(state.running)} instances run and {least} is the minimum"
-    return None
+    return leave(state, changes.load_of_buckets(state), _leaving(state, event))[1]
 
 
 def _move(state: State, event: Command, now: float) -> str | None:
@@ -95,7 +98,7 @@ def _move(state: State, event: Command, now: float) -> str | None:
     wrong = sorted(bucket for bucket in targets if not 0 <= bucket < state.config.buckets)
     if wrong or not targets:
         return f"wanted buckets from 0 to {state.config.buckets - 1}, found {wrong}"
-    return lacking_room(state, targets) if state.config.exact else None
+    return lacking_room(state, targets)
 
 
 def _leaving(state: State, event: Command) -> int:

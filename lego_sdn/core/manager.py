@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lego_sdn.core import changes, regrow, watching
-from lego_sdn.core.brick_actions import WORDS, BrickAction
+from lego_sdn.core import changes, hosting, regrow, watching
+from lego_sdn.core.brick_actions import WORDS, BrickAction, StartReplica
 from lego_sdn.core.events import Loads
-from lego_sdn.core.plan import Owners, balance, carried
+from lego_sdn.core.plan import Owners, balance, carried, moves
 from lego_sdn.core.policies import policy
-from lego_sdn.core.regrow import cannot_regrow, free_cores
+from lego_sdn.core.regrow import cannot_regrow, dying
+from lego_sdn.core.room import lacking_room, leave
 from lego_sdn.core.scaling import Memory, Observation, Suggestion
 from lego_sdn.core.state import State, Turn
 
@@ -51,11 +52,13 @@ def _seen(state: State, now: float) -> Observation:
         arrangements={i: state.members[i].arrangement for i in state.running},
         costs=state.costs,
         like=state.config.instance,
-        free=free_cores(state),
+        free=hosting.free_cores(state),
+        free_bytes=hosting.free_memory(state),
         violated=frozenset(state.sla.broken),
         latency_ms=state.config.sla.latency_ms,
         no_instance=cannot_replicate(state, now),
         no_brick=cannot_regrow(state, now),
+        dying=frozenset(dying(state, now)),
     )
 
 
@@ -80,18 +83,36 @@ def _decide(turn: Turn, suggestion: Suggestion) -> None:
             _regret(turn)
             changes.replicate(turn, suggestion.evidence)
         elif _worth(state, even := balance(state.owners, changes.load_of_buckets(state), state.running)):
-            changes.reassign(turn, "rebalance", even, f"{suggestion.evidence}; no further instance, since {reason}")
+            _rebalance(turn, even, f"{suggestion.evidence}; no further instance, since {reason}")
         else:
             refuse(turn, "replicate", reason, suggestion.evidence)
     elif suggestion.kind == "rebalance" and suggestion.owners is not None:
-        changes.reassign(turn, "rebalance", suggestion.owners, suggestion.evidence)
+        _rebalance(turn, suggestion.owners, suggestion.evidence)
     elif suggestion.kind == "merge" and suggestion.instance is not None and _may_merge(state, turn.now):
-        turn.set(regret=replace(state.regret, merged_at=turn.now))
-        changes.merge(turn, suggestion.instance, suggestion.evidence)
+        _merge(turn, suggestion.instance, suggestion.evidence)
+
+
+def _rebalance(turn: Turn, owners: Owners, evidence: str) -> None:
+    reason = lacking_room(turn.state, moves(turn.state.owners, owners))
+    if reason is not None:
+        refuse(turn, "rebalance", reason, evidence)
+    else:
+        changes.reassign(turn, "rebalance", owners, evidence)
+
+
+def _merge(turn: Turn, leaving: int, evidence: str) -> None:
+    _, reason = leave(turn.state, changes.load_of_buckets(turn.state), leaving)
+    if reason is not None:
+        refuse(turn, "merge", reason, evidence)
+    else:
+        turn.set(regret=replace(turn.state.regret, merged_at=turn.now))
+        changes.merge(turn, leaving, evidence)
 
 
 def _decide_within(turn: Turn, action: BrickAction, suggestion: Suggestion) -> None:
     reason = regrow.cannot(turn.state, action) or cannot_regrow(turn.state, turn.now)
+    if reason is None and isinstance(action, StartReplica):
+        reason = dying(turn.state, turn.now).get((action.instance, action.kind))
     if reason is not None:
         refuse(turn, WORDS[type(action)], reason, suggestion.evidence)
     elif suggestion.kind == "grow":
@@ -125,6 +146,9 @@ def cannot_replicate(state: State, now: float) -> str | None:
         return "no model is configured"
     if now < state.backoff.until:
         return f"the last {state.backoff.failures} starts failed"
+    lacking = hosting.lacking_memory(state, hosting.instance_bytes(state))
+    if lacking is not None:
+        return lacking
     load = changes.load_of_buckets(state)
     new = max(state.members, default=0) + 1
     further = (*state.running, new)

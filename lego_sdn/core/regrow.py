@@ -5,22 +5,24 @@ Such a change is in flight like any other, alone, and done when the agent answer
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from lego_sdn.core import changes, sla
+from lego_sdn.core import changes, hosting, sla
 from lego_sdn.core.brick_actions import (
     WORDS,
     Arrangement,
     BrickAction,
+    Chain,
     RegrowFailed,
     Regrown,
     Separate,
     SetDeadlines,
     StartReplica,
     StopReplica,
+    kind_of,
 )
-from lego_sdn.core.load import cores_used, usable
-from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, Backoff, Change, Member, State, Turn
+from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, State, Turn
 
 TIMEOUT_S = 95.0  # the edge gives up before, and says so
 
@@ -43,25 +45,13 @@ def cannot(state: State, action: BrickAction) -> str | None:
             return f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {' -> '.join(arrangement.graph)}"
         if action.kind not in arrangement.graph[1:-1]:
             return f"{action.kind} is at an end of the graph and stays single in an instance; replicate the instance instead"
+        return hosting.lacking_memory(state, hosting.replica_bytes(state, action))
     if isinstance(action, StopReplica):
         if action.brick not in arrangement.bricks:
             return f"instance {action.instance} has no brick {action.brick}; it has {', '.join(arrangement.bricks)}"
         if len(arrangement.of_kind(action.kind)) < 2:
             return f"{action.brick} is the only {action.kind} of instance {action.instance}"
     return None
-
-
-def free_cores(state: State) -> float | None:
-    """Cores of the host that no process of an instance has: by quota, or, of one without, by use. None where the host does not say."""
-    if state.cores is None:
-        return None
-    taken = 0.0
-    for instance, member in state.members.items():
-        for one in member.arrangement.processes:
-            now, then = state.reports.get((instance, one.process)), state.before.get((instance, one.process))
-            used = cores_used(then, now) if now and then and now.time > then.time else 0.0
-            taken += usable(one.quota) if one.quota is not None else used
-    return max(0.0, state.cores - taken)
 
 
 def begin(turn: Turn, action: BrickAction, evidence: str) -> None:
@@ -74,7 +64,7 @@ def begin(turn: Turn, action: BrickAction, evidence: str) -> None:
 def regrown(turn: Turn, event: Regrown) -> None:
     """Whatever was asked: from now on the instance is laid out as the agent says."""
     if event.instance in turn.state.members:
-        turn.place(event.instance, event.arrangement)
+        take_in(turn, event.instance, event.arrangement, event.action)
     if _in_flight(turn, event.action):
         turn.set(regrowing=Backoff())
         if event.brick is not None:
@@ -97,15 +87,43 @@ def failed(turn: Turn, event: RegrowFailed) -> None:
         turn.note("failed", text)
 
 
-def tell_lost(turn: Turn, member: Member, now: Arrangement) -> None:
-    """A replica whose process died is taken out by the agent, and the others of its kind go on; or somebody asked the agent for it."""
-    change = turn.state.change
-    changing = change is not None and change.action is not None and change.instance == member.instance
-    lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks]
-    if lost and not changing:
-        died = now.died[len(member.arrangement.died) :]
-        why = "; ".join(died) or "its agent was asked to take it out"
-        turn.note("failed" if died else "stopped", f"instance {member.instance} goes on without {', '.join(lost)}: {why}", member.instance)
+def take_in(turn: Turn, instance: int, now: Arrangement, done: BrickAction | None = None) -> None:
+    """How the agent says that an instance is laid out, after what was `done` if anything was.
+
+    A replica whose process died is taken out by the agent, and the others of its kind go on; or somebody asked the agent for it.
+    """
+    member, change = turn.state.members[instance], turn.state.change
+    changing = change is not None and change.action is not None and change.instance == instance
+    died = now.died[len(member.arrangement.died) :]
+    meant = done.kind if isinstance(done, StopReplica | Separate | Chain) else ""
+    lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks and kind_of(brick) != meant]
+    turn.place(instance, now)
+    if died:
+        words = [_died(turn, member, brick) for brick in lost]
+        turn.note(
+            "failed", f"instance {instance} goes on without {', '.join(lost) or 'a replica'}: {'; '.join(died)}{''.join(words)}", instance
+        )
+    elif lost and not changing:
+        turn.note("stopped", f"instance {instance} goes on without {', '.join(lost)}: its agent was asked to take it out", instance)
+
+
+def _died(turn: Turn, member: Member, brick: str) -> str:
+    """One that died young keeps the next of its kind waiting, longer each time; one that had lived well does not. What is said of it."""
+    lived_s, kind, dying = turn.now - member.born.get(brick, turn.now), kind_of(brick), turn.state.members[member.instance].dying
+    young = lived_s < SETTLED_S
+    backoff = dying.get(kind, Backoff()).after_failure(turn.now) if young else Backoff()
+    turn.put(replace(turn.state.members[member.instance], dying={**dying, kind: backoff}))
+    return backoff.words(lived_s, turn.now) if young else ""
+
+
+def dying(state: State, now: float) -> dict[tuple[int, str], str]:
+    """Instance and kind -> why no policy starts a replica of it there now."""
+    return {
+        (member.instance, kind): f"the last {backoff.failures} of {kind} in instance {member.instance} died young"
+        for member in state.members.values()
+        for kind, backoff in member.dying.items()
+        if now < backoff.until
+    }
 
 
 def overdue(turn: Turn) -> None:

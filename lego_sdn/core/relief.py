@@ -15,9 +15,10 @@ from lego_sdn.core.brick_actions import Arrangement, BrickAction, Chain, Separat
 from lego_sdn.core.config import Instance
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.load import usable
+from lego_sdn.core.quotas import resettled
+from lego_sdn.core.quotas import LEAST
 
 LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back
-LEAST = 0.01  # cores: no host keeps a smaller quota
 WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
 HELPS = 1.02  # what is done within an instance must bring at least this many times what there was
 LEAST_FREE = 0.05  # cores of a host, below which all of its CPU is in use
@@ -66,6 +67,7 @@ def reallocation(diagnosis: Diagnosis, arrangement: Arrangement, rows: Mapping[s
     total, least = sum(given.values()), max(LEAST, LEAST_SHARE * sum(given.values()) / len(given))
     spread = total - least * len(given)
     wanted = {process: round(least + spread * need[process] / sum(need.values()), 3) for process in given}
+    wanted[slow.process] += total - sum(wanted.values())  # what was rounded off
     enough = all(need[process] <= most * usable(wanted[process]) for process in given)
     if not enough or wanted[slow.process] < WORTH * given[slow.process]:
         return None
@@ -161,13 +163,14 @@ def smaller(instance: int, arrangement: Arrangement, like: Instance) -> Iterator
         place = arrangement.process_of(bricks[-1]) if bricks else None
         if place is None or home is None or place is home or len(place.bricks) > 1:
             continue
-        rest = [one for one in arrangement.processes if one is not place]
+        rest = resettled(arrangement, place.process).processes  # what it was lent is the others' again
         if len(bricks) > 1:
-            yield StopReplica(instance, bricks[-1]), processes(Arrangement(tuple(rest), arrangement.graph))
+            yield StopReplica(instance, bricks[-1]), processes(Arrangement(rest, arrangement.graph))
         elif like.placement == "chained":
-            layout = processes(Arrangement(tuple(one for one in rest if one is not home), arrangement.graph))
-            joined = (*map(kind_of, home.bricks), kind)
-            yield Chain(instance, kind), (*layout, capacity.Process(joined, usable(home.quota)))
+            layout = processes(Arrangement(rest, arrangement.graph))
+            at = next(at for at, one in enumerate(rest) if one.process == home.process)
+            joined = capacity.Process((*layout[at].kinds, kind), layout[at].cores)
+            yield Chain(instance, kind), (*layout[:at], joined, *layout[at + 1 :])
 
 
 # ---- which way ----

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from lego_sdn.core.plan import Owners, moves, place
 from lego_sdn.core.state import State
 
 PREFIX = "streams_"
 
 
 def lacking_room(state: State, targets: Mapping[int, int]) -> str | None:
-    """Why an instance that is to get buckets (bucket -> new owner) is too full for them, or None.
+    """Why an instance that is to get buckets (bucket -> new owner) is too full for them, or None. What is not exact may forget."""
+    full = next(iter(_full(state, targets).values()), None)
+    return full if state.config.exact else None
+
+
+def leave(state: State, load: Sequence[float], leaving: int) -> tuple[Owners, str | None]:
+    """Owners once an instance has left: its buckets go to those that have room for them; and, if there are none, why it cannot leave."""
+    rest = [i for i in state.running if i != leaving]
+    heirs, reason = list(rest), None
+    while heirs:
+        placed = place(state.owners, load, heirs)
+        owners = tuple(old if old in rest else new for old, new in zip(state.owners, placed, strict=True))
+        full = _full(state, moves(state.owners, owners)) if state.config.exact else {}
+        if not full:
+            return owners, None
+        reason = next(iter(full.values()))
+        heirs = [i for i in heirs if i not in full]
+    return place(state.owners, load, rest), reason
+
+
+def _full(state: State, targets: Mapping[int, int]) -> dict[int, str]:
+    """Instances that are too full for the buckets that they are to get (bucket -> new owner), each with the figures.
 
     By the last load reports; of an old owner's streams as large a share is reckoned as of its buckets.
     """
@@ -21,14 +43,14 @@ def lacking_room(state: State, targets: Mapping[int, int]) -> str | None:
         if old is not None and old != new:
             share = 1 / state.owners.count(old)
             coming.setdefault(new, Counter()).update({kind: share * count for kind, count in _streams(state, old).items()})
+    full: dict[int, str] = {}
     for new, kinds in sorted(coming.items()):
         held, room = _streams(state, new), state.config.instance.streams * max(1, _bricks(state, new))
         for kind, more in sorted(kinds.items()):
             if held[kind] + more > room:
-                return (
-                    f"instance {new} is full: it holds {held[kind]:.0f} streams of kind {kind} of {room}, and about {more:.0f} would come"
-                )
-    return None
+                figures = f"it holds {held[kind]:.0f} streams of kind {kind} of {room}, and about {more:.0f} would come"
+                full.setdefault(new, f"instance {new} is full: {figures}")
+    return full
 
 
 def _streams(state: State, instance: int) -> Counter[str]:

@@ -20,6 +20,7 @@ from lego_sdn.core.sla import Kept
 GIVE_UP_AFTER = 5  # failures in a row
 GIVE_UP_S = 300.0
 FIRST_RETRY_S = 0.5
+SETTLED_S = 60.0  # what lived this long did not die of its start
 
 Phase = Literal["starting", "running", "leaving", "draining", "stopping"]
 
@@ -33,6 +34,7 @@ class Member:
                                           stopping  the agent takes it away
     since     when it came into this phase; tries: how often the phase's request was sent again
     arrangement    its processes and bricks, as the agent last told
+    born           when each brick was first told of; dying: by kind, replicas that died young, in a row
     """
 
     instance: int
@@ -41,6 +43,12 @@ class Member:
     ofport: int | None = None
     tries: int = 0
     arrangement: Arrangement = field(default_factory=Arrangement)
+    born: Mapping[str, float] = field(default_factory=dict)
+    dying: Mapping[str, Backoff] = field(default_factory=dict)
+
+    def arranged(self, arrangement: Arrangement, now: float) -> Member:
+        """As the agent tells now that its bricks lie."""
+        return replace(self, arrangement=arrangement, born={brick: self.born.get(brick, now) for brick in arrangement.bricks})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,10 @@ class Backoff:
 
     failures: int = 0
     until: float = 0.0
+
+    def words(self, lived_s: float, now: float) -> str:
+        """What is said of a death that was too soon."""
+        return f"; it lived {lived_s:.0f} s, death {self.failures} in a row: the next one waits {self.until - now:.1f} s"
 
     def after_failure(self, now: float) -> Backoff:
         """Wait longer after each failure in a row, then give up for a while."""
@@ -92,8 +104,8 @@ class State:
     quiet_until  no policy's change before (cooldown)
     regret       what came of the last merge
     regrowing    failures of changes within instances, as `backoff` has those of starts
-    cores        of the host, where the agent says so; diagnoses: by instance, of the last round of reports
-    full         instances whose memory is at the mark
+    cores        of the host, where the agent says so; memory_bytes: of it; free_bytes: of these, as of the last round of reports
+    diagnoses    by instance, of the last round of reports; full: instances whose memory is at the mark
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
     shadows      copies of a packet that the split wants
@@ -121,6 +133,8 @@ class State:
     refused: str = ""
     regrowing: Backoff = field(default_factory=Backoff)
     cores: float | None = None
+    memory_bytes: float | None = None
+    free_bytes: float | None = None
     diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
     full: frozenset[int] = frozenset()
     advice: str = ""
@@ -181,7 +195,7 @@ class Turn:
 
     def place(self, instance: int, arrangement: Arrangement) -> None:
         """What the agent says of a member's bricks."""
-        self.put(replace(self.state.members[instance], arrangement=arrangement))
+        self.put(self.state.members[instance].arranged(arrangement, self.now))
 
     def forget(self, instance: int) -> None:
         """An instance is gone, with what was known of its load."""

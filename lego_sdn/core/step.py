@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from lego_sdn.core import changes, regrow, twin
-from lego_sdn.core.brick_actions import RegrowFailed, Regrown
+from lego_sdn.core.brick_actions import RegrowFailed, Regrown, TakeOut
 from lego_sdn.core.commands import command
 from lego_sdn.core.events import (
     Action,
@@ -26,6 +26,7 @@ from lego_sdn.core.events import (
     InstanceStopped,
     Loads,
     Running,
+    Silent,
     Steered,
     StopInstance,
     SwitchDown,
@@ -35,7 +36,7 @@ from lego_sdn.core.events import (
 from lego_sdn.core.manager import observe
 from lego_sdn.core.moves import buckets_in_words
 from lego_sdn.core.plan import balance, place
-from lego_sdn.core.state import Backoff, Member, State, Turn
+from lego_sdn.core.state import SETTLED_S, Backoff, Member, State, Turn
 
 START_TIMEOUT_S = 60.0
 STEER_TIMEOUT_S = 30.0  # buckets are handed over meanwhile; an instance on a small quota takes its time
@@ -105,8 +106,8 @@ def _agent_up(turn: Turn, event: AgentUp) -> None:
     first = turn.state.agent is None
     if turn.state.agent is not True:
         turn.note("agent", f"agent answers, {len(event.instances)} instances run")
-        turn.set(regrowing=Backoff())
-    turn.set(agent=True, backoff=Backoff(), cores=event.cores)
+        turn.set(regrowing=Backoff(), backoff=Backoff())
+    turn.set(agent=True, cores=event.cores, memory_bytes=event.memory_bytes)
     there = {running.instance: running for running in event.instances}
     for instance in sorted(set(turn.state.members) - set(there)):
         _missing(turn, turn.state.members[instance])
@@ -131,8 +132,8 @@ def _present(turn: Turn, member: Member, running: Running) -> None:
     if member.phase == "starting":
         changes.started(turn, member.instance, running.ofport, running.arrangement)
         return
-    regrow.tell_lost(turn, member, running.arrangement)
-    turn.put(replace(member, ofport=running.ofport, arrangement=running.arrangement))
+    turn.put(replace(member, ofport=running.ofport))
+    regrow.take_in(turn, member.instance, running.arrangement)
     if member.phase == "draining":
         turn.do(Drain(member.instance, round(turn.state.config.scaling.drain_s * 1000)))
     elif member.phase == "stopping":
@@ -142,7 +143,7 @@ def _present(turn: Turn, member: Member, running: Running) -> None:
 def _adopt(turn: Turn, unknown: list[Running]) -> None:
     """After a restart of the controller: instances go on with what the stored assignment says they own."""
     for running in unknown:
-        turn.put(Member(running.instance, "running", turn.now, running.ofport, arrangement=running.arrangement))
+        turn.put(Member(running.instance, "running", turn.now, running.ofport).arranged(running.arrangement, turn.now))
     load = changes.load_of_buckets(turn.state)
     turn.set(owners=place(turn.state.owners, load, turn.state.running))
     for running in unknown:
@@ -180,6 +181,16 @@ def _instance_failed(turn: Turn, event: InstanceFailed) -> None:
         changes.died(turn, event.instance, event.error)
 
 
+def _silent(turn: Turn, event: Silent) -> None:
+    """A replica that does not answer is taken out like one that died, and others do its work; without another process nothing goes on."""
+    member = turn.state.members.get(event.instance)
+    if member is None or not member.arrangement.is_spare(event.process):
+        _instance_failed(turn, InstanceFailed(event.instance, event.error))
+        return
+    turn.note("failed", f"{event.error}; other replicas do its work", event.instance)
+    turn.do(TakeOut(event.instance, event.process))
+
+
 def _instance_stopped(turn: Turn, event: InstanceStopped) -> None:
     if event.instance in turn.state.members:
         turn.note("stopped", f"instance {event.instance} is gone", event.instance)
@@ -201,7 +212,7 @@ def _tick(turn: Turn, event: Tick) -> None:
     sent = state.sent
     if sent is not None and sent.version > state.confirmed and turn.now - state.sent_at >= STEER_TIMEOUT_S:
         changes.send(turn, replace(sent, version=state.version + 1))
-    if state.backoff.failures and turn.now >= state.backoff.until + changes.SETTLED_S:
+    if state.backoff.failures and turn.now >= state.backoff.until + SETTLED_S:
         turn.set(backoff=Backoff())
     regrow.overdue(turn)
     if state.agent:
@@ -243,6 +254,7 @@ HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     AgentDown: _agent_down,
     InstanceStarted: _instance_started,
     InstanceFailed: _instance_failed,
+    Silent: _silent,
     InstanceStopped: _instance_stopped,
     Loads: observe,
     Steered: _steered,

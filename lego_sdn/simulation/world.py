@@ -40,6 +40,7 @@ from lego_sdn.core.events import (
     Tick,
 )
 from lego_sdn.core.load import usable
+from lego_sdn.core.quotas import resettled
 from lego_sdn.core.state import State, fresh
 from lego_sdn.core.step import step
 from lego_sdn.simulation.fluid import Fluid
@@ -234,16 +235,16 @@ def regrown(before: Arrangement, action: BrickAction, quota: float | None) -> tu
         return replace(before, processes=tuple(processes)), brick
     if isinstance(action, StopReplica):
         rest = [replace(one, bricks=tuple(b for b in one.bricks if b != action.brick)) for one in processes]
-        return replace(before, processes=tuple(one for one in rest if one.bricks)), None
+        return resettled(replace(before, processes=tuple(one for one in rest if one.bricks))), None
     if isinstance(action, Separate | Chain):
         brick = before.of_kind(action.kind)[0]
         rest = [replace(one, bricks=tuple(b for b in one.bricks if b != brick)) for one in processes]
         rest = [one for one in rest if one.bricks]
         if isinstance(action, Separate):
-            return replace(before, processes=(*rest, Placed(fresh_name, (brick,), quota))), None
+            return replace(before, processes=(*rest, Placed(fresh_name, (brick,), action.cores or quota))), None
         home = max(rest, key=lambda one: len(one.bricks))
         ordered = tuple(sorted((*home.bricks, brick), key=lambda b: before.graph.index(kind_of(b))))
-        return replace(before, processes=tuple(replace(one, bricks=ordered) if one is home else one for one in rest)), None
+        return resettled(replace(before, processes=tuple(replace(one, bricks=ordered) if one is home else one for one in rest))), None
     if isinstance(action, SetQuota):
         cores = dict(action.cores)
         return replace(before, processes=tuple(replace(one, quota=cores.get(one.process, one.quota)) for one in processes)), None

@@ -31,6 +31,20 @@ def test_an_assignment_comes_back(path):
     second.close()
 
 
+def test_a_pause_comes_back_and_is_no_assignment(path):
+    first = Store(path)
+    assert not first.paused()
+    first.save_paused(True)
+    assert first.load() is None
+    first.save(Stored({0: 1}, 1, 1))
+    first.close()
+    second = Store(path)
+    assert (second.paused(), second.load()) == (True, Stored({0: 1}, 1, 1))
+    second.save_paused(False)
+    assert not second.paused()
+    second.close()
+
+
 def test_nobody_else_may_read_it(path):
     Store(path).close()
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600

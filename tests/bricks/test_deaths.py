@@ -45,3 +45,43 @@ def test_an_instance_that_dies_at_any_call(method, victim, seed, monkeypatch):
     assert all(seq < end for seq in missing), "after the rules follow, nothing is lost any more"
     others = np.flatnonzero(~np.isin(sources, list(owned(victim))))
     assert [seq for seq in others.tolist() if found[seq].tobytes() != unsplit[seq].tobytes()] == []
+
+
+@pytest.mark.parametrize("victim", [OLD, NEW], ids=["old owner", "new owner"])
+@pytest.mark.parametrize("method", CALLS)
+def test_an_owner_dies_and_the_controller_with_it(method, victim, monkeypatch):
+    """The controller that comes finishes the move with those that are left, as it does when an instance is gone meanwhile."""
+    packets = talk(40, 1500)
+    world = World(packets, BEFORE, 40).patch(monkeypatch)
+    world.send(500)
+    world.fatal = (method, victim)
+    world.move(AFTER, stop_after=AfterADeath(world))
+    assert victim in world.dead
+    now, heirs = dict(BEFORE), [instance for instance in (OLD, NEW, OTHER) if instance != victim]
+    for instance in heirs:
+        now |= dict.fromkeys(world.call(instance, "taken", 1), instance)
+    world.owners = now
+    world.move({bucket: heirs[bucket % 2] if owner == victim else owner for bucket, owner in AFTER.items()})
+    for instance in heirs:
+        world.call(instance, "release", 1, None)
+    end = world.at
+    world.send(300)
+    found, unsplit = world.finish(), extract(packets)
+    sources = bucket_of(packets, BUCKETS).astype(int)
+    missing = [seq for seq in range(len(packets)) if seq not in found]
+    assert {int(sources[seq]) for seq in missing} <= owned(victim)
+    assert all(seq < end for seq in missing)
+    others = np.flatnonzero(~np.isin(sources, list(owned(victim))))
+    assert [seq for seq in others.tolist() if found[seq].tobytes() != unsplit[seq].tobytes()] == []
+
+
+class AfterADeath:
+    """Equal to the number of the step after the one in which somebody died: there the mover dies, too."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def __eq__(self, count: object) -> bool:
+        return bool(self.world.dead)
+
+    __hash__ = None

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from bricks.base import Batch
 from bricks.dealing import EVERY, Cut, Traffic, deal
-from bricks.feature_quantization import FeatureQuantization, extract
+from bricks.feature_quantization import LAYOUTS, FeatureQuantization, extract, new_state
 from bricks.order import Order
 from bricks.packets import PACKET, SHADOW, bucket_of
 from bricks.ticket import UNCOUNTED, Ticket
@@ -230,3 +230,50 @@ def test_the_streams_of_the_dead_begin_anew_and_are_told(monkeypatch):
     others = [seq for seq in found if packets[seq]["src_lo"] % BUCKETS not in owned and packets[seq]["dst_lo"] % BUCKETS not in owned]
     assert all(found[seq].tobytes() == unsplit[seq].tobytes() for seq in others)
     assert others != []
+
+
+def test_replicas_that_are_nearly_full_take_in_what_is_theirs_and_forget_nothing(monkeypatch):
+    """Each got every record that came to its instance, and forgot the faintest for what it was to drop a moment later."""
+    packets = talk(6, hosts=40)
+    world = World(packets, {bucket: 1 if bucket < 6 else 2 for bucket in range(BUCKETS)}, 6).patch(monkeypatch)
+    two = world.instances[2]
+    two.deal([0, 1])
+    world.send(1500)
+    moved = world.move(dict.fromkeys(range(BUCKETS), 2))
+    needed = [stage.brick.state.counters() for stage in two.process.stages[1:]]
+    world = World(packets, {bucket: 1 if bucket < 6 else 2 for bucket in range(BUCKETS)}, 6).patch(monkeypatch)
+    two = world.instances[2]
+    two.deal([0, 1])
+    room = max(count for held in needed for name, count in held.items() if name.startswith("streams_"))
+    for stage in two.process.stages[1:]:
+        stage.brick.state = new_state("kitsune115", room + 8)
+    world.send(1500)
+    moved = world.move(dict.fromkeys(range(BUCKETS), 2))
+    assert [(one.error, one.evicted) for one in moved] == [(None, 0)]
+    assert [stage.brick.state.counters() for stage in two.process.stages[1:]] == needed
+    assert needed[0] != needed[1]
+
+
+@pytest.mark.parametrize("layout", ["kitsune115", "kitsunepy100"])
+def test_what_is_taken_in_for_some_buckets_is_all_that_these_need(layout):
+    packets, buckets = talk(7), frozenset({1, 4, 6})
+    whole, part, then, mine = (new_state(layout, 10_000) for _ in range(4))
+    whole.advance(packets, np.empty((len(packets), LAYOUTS[layout])))
+    everything = whole.export(frozenset(range(BUCKETS)), BUCKETS)
+    assert 0 < part.adopt(everything, buckets, BUCKETS) < then.adopt(everything)
+    mine.adopt(whole.export(buckets, BUCKETS))
+    then.forget(buckets, BUCKETS)
+    streams = [{name: count for name, count in one.counters().items() if name.startswith("streams_")} for one in (part, then)]
+    assert streams[0] == streams[1]
+    assert part.counters() == mine.counters()
+    assert part.export(buckets, BUCKETS) == mine.export(buckets, BUCKETS)
+
+
+@pytest.mark.parametrize("layout", ["kitsune115", "kitsunepy100"])
+def test_who_is_full_forgets_nothing_for_what_it_has(layout):
+    packets = talk(8)
+    full = new_state(layout, 60)
+    full.advance(packets, np.empty((len(packets), LAYOUTS[layout])))
+    before = full.counters()
+    assert full.adopt(full.export(frozenset(range(BUCKETS)), BUCKETS)) == 0
+    assert full.counters() == before

@@ -108,6 +108,79 @@ def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed, monkeypatch):
     check(world, packets)
 
 
+@pytest.mark.parametrize("step", range(4, 16, 2))
+def test_a_release_that_comes_late_changes_nothing_in_the_next_move(step, monkeypatch):
+    """It names what the instance owned after its own move; streams that came since are not forgotten for it."""
+    random, packets = np.random.default_rng(step), talk(step)
+    before = {bucket: 1 if bucket < 4 else 2 for bucket in range(BUCKETS)}
+    world = World(packets, before, step).patch(monkeypatch)
+    world.send(600)
+    world.refuse = {(1, "release"): "not now"}
+    after = before | {0: 2, 1: 2}
+    world.move(after)
+    world.refuse = {}
+    world.now_ns += 16 * 10**9  # it goes on by itself
+    world.send(300)
+    back = after | {0: 1, 5: 1, 6: 1}
+    world.move(back, stop_after=step)
+    world.call(1, "release", 1, [bucket for bucket, owner in after.items() if owner == 1])
+    world.send(int(random.integers(0, 200)))
+    now = dict(after) | dict.fromkeys(world.call(1, "taken", 2), 1)
+    world.owners = now
+    assert all(moved.error is None for moved in world.move(back))
+    for instance in world.instances:
+        world.call(instance, "release", 2, None)
+    check(world, packets)
+
+
+def steps_of(packets: np.ndarray, before: dict[int, int], after: dict[int, int], monkeypatch) -> int:
+    """How many steps a move takes if nobody dies."""
+    world, count = World(packets, before, 0).patch(monkeypatch), [0]
+    do = world._do
+    monkeypatch.setattr(world, "_do", lambda step, to: (count.__setitem__(0, count[0] + 1), do(step, to))[1])
+    world.send(400)
+    world.move(after)
+    return count[0]
+
+
+def test_a_mover_that_dies_at_every_single_step_and_comes_back(monkeypatch):
+    """Not a sample of steps: each of them, from the first to the last."""
+    packets = talk(30, 700)
+    before = {0: 1, 1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 3}
+    after = before | {0: 2, 1: 3, 5: 1}
+    total = steps_of(packets, before, after, monkeypatch)
+    assert total > 12
+    for step in range(total):
+        world = World(packets, before, 0).patch(monkeypatch)
+        world.send(400)
+        world.move(after, stop_after=step)
+        world.send(60)
+        owners = dict(before)
+        for instance in set(after.values()):
+            owners |= dict.fromkeys(world.call(instance, "taken", 1), instance)
+        world.owners = owners
+        assert all(moved.error is None for moved in world.move(after)), step
+        for instance in world.instances:
+            world.call(instance, "release", 1, None)
+        check(world, packets)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rules_that_cannot_be_changed_leave_everything_where_it_was(seed, monkeypatch):
+    """As when the agent, or the switch, is gone for too long."""
+    packets = talk(seed, 1500)
+    before = {bucket: 1 + bucket % 3 for bucket in range(BUCKETS)}
+    world = World(packets, before, seed).patch(monkeypatch)
+    world.send(500)
+    world.no_rules = "the switch is gone"
+    moved = world.move({bucket: 1 + owner % 3 for bucket, owner in before.items()})
+    assert {one.error for one in moved} == {"the switch is gone"}
+    world.no_rules, world.owners = None, dict(before)
+    world.send(200)
+    assert all(one.error is None for one in world.move({bucket: 4 - owner for bucket, owner in before.items()}))
+    check(world, packets)
+
+
 METHODS = ["hold", "cut", "settled", "consumed", "give_streams", "give_rows", "take_streams", "take_rows", "release"]
 
 

@@ -95,3 +95,62 @@ def waited(instance: int) -> CaptureLoad:
     return CaptureLoad(
         0, 0, 0.0, **({"holds_expired": 1, "expired": 34} if instance == 1 else {"held_dropped": 5, "held_shadows_dropped": 6})
     )
+
+
+# ---- what the scaler does by itself ----
+def of_four(total: float, streams: dict[int, int], **scaling) -> World:
+    """Three instances with `total` packets/s, of which they hold so many streams."""
+    scaling = {"min_instances": 3, "max_instances": 3, "cooldown_s": 0.01} | scaling
+    made = World(replace(CONFIG, scaling=replace(CONFIG.scaling, **scaling)), lambda bucket, time: total / 64).up().run(5)
+    assert made.state.running == (1, 2, 3)
+    made.host.streams = streams
+    return made.run(1)
+
+
+def spared(made: World) -> World:
+    """One instance more than must be."""
+    made.state = replace(made.state, config=replace(made.config, scaling=replace(made.config.scaling, min_instances=1)))
+    made.config = made.state.config
+    return made
+
+
+def test_a_merge_takes_the_heirs_that_have_room():
+    made = spared(of_four(300.0, {1: 900, 2: 1999, 3: 900}))
+    before = made.owned
+    made.happen(Command("merge", 3))
+    assert {new for bucket, new in made.owned.items() if before[bucket] == 3} == {1}
+    assert {made.owned[bucket] for bucket, old in before.items() if old == 2} == {2}, "what is not concerned stays"
+    assert "buckets go to instance 1: asked by the operator" in made.notes("merge")[-1].text
+
+
+def test_a_merge_into_instances_that_are_full_is_refused_whoever_wants_it():
+    made = spared(of_four(300.0, {1: 1800, 2: 1900, 3: 1700}))
+    before, why = made.owned, "is full: it holds"
+    assert why in refusal(made.state, Command("merge", 3), made.now)
+    made.run(60)
+    assert made.owned == before
+    assert made.state.running == (1, 2, 3)
+    (refused,) = made.notes("refused")
+    assert refused.text.startswith("merge refused: instance ")
+    assert why in refused.text
+    made.host.streams = {1: 100, 2: 100, 3: 100}
+    made.run(30)
+    assert len(made.state.running) < 3
+
+
+def test_a_rebalance_into_an_instance_that_is_full_is_refused():
+    made = of_four(2000.0, {1: 100, 2: 1990, 3: 1990})
+    lopsided = {bucket: 1 if bucket < 50 else 2 + bucket % 2 for bucket in range(64)}
+    made.state = replace(made.state, owners=tuple(lopsided[bucket] for bucket in range(64)))
+    made.run(20)
+    assert made.owned == lopsided
+    assert any("rebalance refused: instance 2 is full: it holds 1990 streams" in note.text for note in made.notes("refused"))
+    made.host.streams = {}
+    made.run(20)
+    assert made.owned != lopsided
+
+
+def test_without_exactness_nobody_is_asked_for_room():
+    made = spared(of_four(300.0, {1: 2000, 2: 2000, 3: 2000}))
+    made.state = replace(made.state, config=replace(made.config, exact=False))
+    assert refusal(made.state, Command("merge", 3), made.now) is None

@@ -17,10 +17,12 @@ from lego_sdn.core.brick_actions import (
     SetQuota,
     StartReplica,
     StopReplica,
+    TakeOut,
     kind_of,
 )
 from lego_sdn.core.events import Event, InstanceStarted, Running
 from lego_sdn.core.load import Report
+from lego_sdn.core.quotas import resettled
 from tests.fakes.pipeline import Pipeline, apart, chained
 from tests.fakes.world import QUOTA, Host
 
@@ -61,9 +63,18 @@ class BrickHost(Host):
         if isinstance(action, SetDeadlines):
             self.deadlines[action.instance] = dict(action.ms)
             return Regrown(action.instance, pipeline.arrangement, action)
+        if isinstance(action, TakeOut):
+            self.lose(action.instance, action.process, "it did not answer and was ended")
+            return Regrown(action.instance, pipeline.arrangement, action)
         arrangement, brick = self._rearranged(pipeline.arrangement, action)
         pipeline.rearrange(arrangement)
         return Regrown(action.instance, arrangement, action, brick)
+
+    def lose(self, instance: int, process: str, words: str) -> None:
+        """The process of a replica is gone; the agent has taken it out."""
+        pipeline = self.pipelines[instance]
+        now = resettled(pipeline.arrangement, process)
+        pipeline.rearrange(replace(now, died=(*now.died, words)))
 
     def _rearranged(self, now: Arrangement, action: BrickAction) -> tuple[Arrangement, str | None]:
         if isinstance(action, StartReplica):
@@ -74,7 +85,7 @@ class BrickHost(Host):
             given = dict(action.cores)
             return replace(now, processes=tuple(replace(p, quota=given.get(p.process, p.quota)) for p in now.processes)), None
         if isinstance(action, StopReplica):
-            return replace(now, processes=tuple(p for p in now.processes if p.bricks != (action.brick,))), None
+            return resettled(replace(now, processes=tuple(p for p in now.processes if p.bricks != (action.brick,)))), None
         brick = now.of_kind(action.kind)[0]
         if isinstance(action, Separate):
             rest = tuple(replace(p, bricks=tuple(b for b in p.bricks if b != brick)) for p in now.processes)
@@ -82,7 +93,7 @@ class BrickHost(Host):
         assert isinstance(action, Chain)
         rest = tuple(p for p in now.processes if p.bricks != (brick,))
         order = sorted((*rest[0].bricks, brick), key=lambda b: now.graph.index(kind_of(b)))
-        return replace(now, processes=(replace(rest[0], bricks=tuple(order)), *rest[1:])), None
+        return resettled(replace(now, processes=(replace(rest[0], bricks=tuple(order)), *rest[1:]))), None
 
     def _with(self, now: Arrangement, brick: str, cores: float | None = None) -> Arrangement:
         """With a brick in a process of its own."""

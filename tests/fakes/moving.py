@@ -154,6 +154,7 @@ class World:
         self.refuse: dict[tuple[int, str], str] = {}  # (instance, method) -> it fails
         self.fatal: tuple[str, int] | None = None  # at the first call of this method this instance dies
         self.dead: set[int] = set()
+        self.no_rules: str | None = None  # why rules cannot be changed
         self.twin: int | None = None
         self.scored: tuple[int, ...] = ()  # buckets, by the twin
 
@@ -235,8 +236,9 @@ class World:
 
     def _do(self, step: Any, after: dict[int, int]) -> Any:
         if isinstance(step, move_steps.ChangeRules):
-            self._change_rules(after)
-            return None
+            if self.no_rules is None:
+                self._change_rules(after)
+            return self.no_rules
         if isinstance(step, move_steps.SendMarkers):
             for instance, marker in step.frames:
                 if self.random.random() >= self.lose_markers:

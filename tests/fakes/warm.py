@@ -83,7 +83,7 @@ def child(spec: dict) -> int:
         sys.stderr.write("Traceback\nValueError: the weights are rotten\n")
         sys.stderr.flush()
         return 1
-    while "mute" in orders:
+    while "mute" in orders or f"mute-{spec['process']}" in orders:
         time.sleep(1)
     brick = Brick(spec)
     drain = lambda deadline_ms: brick.note("drain") and brick.load()  # noqa: E731

@@ -9,7 +9,17 @@ import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from lego_sdn.core.brick_actions import BrickAction, Chain, RegrowFailed, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.brick_actions import (
+    BrickAction,
+    Chain,
+    RegrowFailed,
+    Separate,
+    SetDeadlines,
+    SetQuota,
+    StartReplica,
+    StopReplica,
+    TakeOut,
+)
 from lego_sdn.core.config import Config
 from lego_sdn.core.events import (
     Action,
@@ -38,7 +48,7 @@ from tests.fakes.switch import FakeSwitch
 
 DPID = 0x42
 DELAYS = {StartInstance: 0.3, StopInstance: 0.1, Drain: 0.2, Steer: 0.05, StartReplica: 0.1, StopReplica: 0.3, Separate: 0.2, Chain: 0.2}
-DELAYS |= {SetQuota: 0.01, SetDeadlines: 0.01}
+DELAYS |= {SetQuota: 0.01, SetDeadlines: 0.01, TakeOut: 0.1}
 CAPACITY = 1000.0  # packets/s that an instance scores at its whole quota
 QUOTA = 0.2
 
@@ -52,8 +62,10 @@ class Host:
     drops: dict[int, float] = field(default_factory=dict)
     cpu_s: dict[int, float] = field(default_factory=dict)
     fail_starts: int = 0  # so many starts to come will fail
+    streams: dict[int, int] = field(default_factory=dict)  # that an instance holds
     made: int = 0
     cores: float | None = None
+    free_bytes: float | None = None
 
     def start(self, instance: int) -> Event:
         if self.fail_starts:
@@ -82,7 +94,8 @@ class Host:
 
     def reports(self, i: int, now: float) -> tuple[Report, ...]:
         packets, cpu = round(self.received[i]), self.cpu_s[i]
-        brick = BrickLoad("feature-quantization-0", "feature-quantization", 0, packets, packets, packets, cpu, 5.0, 0, 0, {}, {})
+        counters = {"streams_hp": self.streams.get(i, 0)}
+        brick = BrickLoad("feature-quantization-0", "feature-quantization", 0, packets, packets, packets, cpu, 5.0, 0, 0, {}, counters)
         capture = CaptureLoad(packets, round(self.drops[i]), 0.0)
         return (Report(i, f"{i}-a", 4000 + self.ports[i], now, now, cpu, 1 << 20, capture, (brick,)),)
 
@@ -205,4 +218,8 @@ class World:
     def loads(self) -> Loads:
         there = [instance for instance in self.host.ports if instance in self.rules_of.values()]
         buckets = {b: rate for b in range(self.config.buckets) if (rate := self.offered(b, self.now))}
-        return Loads(tuple(report for instance in there for report in self.host.reports(instance, self.now)), buckets)
+        return Loads(
+            tuple(report for instance in there for report in self.host.reports(instance, self.now)),
+            buckets,
+            free_bytes=self.host.free_bytes,
+        )

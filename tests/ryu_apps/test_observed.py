@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lego_sdn.core.rules import Cookie, Rule
-from ryu_apps.observed import KEPT_ALERTS, Alerts, BucketRates, PortLosses
+from ryu_apps.observed import GIVEN_UP_S, KEPT_ALERTS, Alerts, BucketRates, PortLosses, Process
 from ryu_apps.openflow import Flow, Port
 
 
@@ -45,6 +45,17 @@ def test_alerts_are_bounded_and_totals_outlive_their_process():
     assert list(alerts.by_source.items()) == [("10.0.0.2", 9), ("10.0.0.1", 4)]
     assert len(alerts.latest) == KEPT_ALERTS
     assert alerts.latest[-1] == {"instance": 1, "seq": KEPT_ALERTS + 4, "source": "10.0.0.1"}
+
+
+def test_a_process_that_stays_silent_is_given_up_again_and_again():
+    process, now, told = Process(1, "1-f", "/nowhere", 42), 100.0, []
+    for after_s in (0.0, GIVEN_UP_S, 0.1, GIVEN_UP_S, 0.1):
+        now += after_s
+        told.append(process.stays_silent("timed out", now))
+    assert told == [False, False, True, False, True]
+    assert process.error == "timed out"
+    process.silent_since = None  # it answered
+    assert not process.stays_silent("timed out", now + GIVEN_UP_S + 1)
 
 
 def port(number: int, tx_dropped: int) -> Port:

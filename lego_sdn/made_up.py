@@ -1,0 +1,42 @@
+"""How an instance is made up, as the journal keeps it for an agent that comes after a killed one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from lego_sdn.wiring import Ring, Wiring
+
+if TYPE_CHECKING:
+    from lego_sdn.instance import Instance
+
+KIND = "instance"  # of the journal's note; without one no later agent takes an instance over
+
+
+def write_down(instance: Instance, wiring: Wiring | None = None, to: Wiring | None = None) -> None:
+    """Keep in the journal how an instance is made up, if that has changed.
+
+    wiring, to  of a change that is begun: all that there may be meanwhile, and what an agent that finds it half done makes of it
+    """
+    running = instance.processes
+    record = {"spec": asdict(instance.spec), "wiring": _plain(wiring or instance.wiring), "ofport": instance.ofport}
+    record |= {"deadlines": dict(running.deadlines), "to": None if to is None else _plain(to)}
+    record["cpu"] = {"quota": running.quota, "quotas": dict(running.quotas), "given": dict(running.given)}
+    name, things = str(instance.spec.instance), instance.belongings.things
+    there = next((thing for thing in things if thing.kind == KIND), None)
+    if there is None or any(there.detail.get(key) != value for key, value in record.items()):
+        if there is not None:
+            things.remove(there)
+        instance.belongings.note(KIND, name, **record)
+
+
+def _plain(wiring: Wiring) -> dict[str, Any]:
+    return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(wiring).items()}
+
+
+def wiring_of(data: dict[str, Any]) -> Wiring:
+    """As `asdict` and the journal made it plain."""
+    sets = {item.name: frozenset(data[item.name]) for item in fields(Wiring) if isinstance(item.default, frozenset) and item.name in data}
+    made = {name: tuple(bricks) for name, bricks in data["processes"].items()}
+    rings = tuple(Ring(**ring) for ring in data["rings"])
+    return Wiring(**data | sets | {"kinds": tuple(data["kinds"]), "processes": made, "rings": rings})
