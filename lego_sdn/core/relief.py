@@ -15,8 +15,7 @@ from lego_sdn.core.brick_actions import Arrangement, BrickAction, Chain, Separat
 from lego_sdn.core.config import Instance
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.load import usable
-from lego_sdn.core.quotas import resettled
-from lego_sdn.core.quotas import LEAST
+from lego_sdn.core.quotas import LEAST, resettled
 
 LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back
 WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
