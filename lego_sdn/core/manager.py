@@ -54,6 +54,7 @@ def _seen(state: State, now: float) -> Observation:
         free=hosting.free_cores(state),
         free_bytes=hosting.free_memory(state),
         violated=frozenset(state.sla.broken),
+        latency_ms=state.config.sla.latency_ms,
         no_instance=cannot_replicate(state, now),
         no_brick=cannot_regrow(state, now),
         dying=frozenset(dying(state, now)),

@@ -11,7 +11,6 @@ from typing import Any
 
 from lego_sdn.core import config as configuration
 from lego_sdn.core.brick_actions import SetDeadlines
-from lego_sdn.core.capacity import BATCH
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.deadlines import Deadline, Promise, divide
 from lego_sdn.core.load import Report, pairs_of, usable
@@ -122,14 +121,14 @@ def divided(kept: Kept, config: configuration.Config, costs: Costs) -> Kept:
     if latency is None or (kept.basis is not None and not _changed(kept.basis, costs)):
         return kept
     cores = dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota))
-    parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores, batch=config.instance.batch)
+    parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores)
     bare = sum(part.bare_ms for part in parts.values())
     work = f"a full batch ({config.instance.batch} packets) takes {bare:.3g} ms by what bricks cost, without any waiting"
     return replace(kept, basis=costs, deadlines=parts, problem=work if bare > latency else "")
 
 
 def _changed(basis: Costs, costs: Costs) -> bool:
-    before, after = ([brick.per_packet_us(BATCH) for brick in one.bricks] for one in (basis, costs))
+    before, after = ([brick.per_packet_us(one.batch) for brick in one.bricks] for one in (basis, costs))
     return len(before) != len(after) or any(abs(b - a) > CHANGED * a for a, b in zip(before, after, strict=True))
 
 
