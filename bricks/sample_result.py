@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,11 @@ class SampleResult(Brick, kind="sample-result"):
 
         {"next": n, "alerts": [{"seq", "time" (epoch seconds), "source", "score", "threshold"}], "by_source": {source: alerts}}
         """
-        rows = self._log.since(since)
+        rows, texts = self._log.since(since), _Texts()
+        values = zip(rows["seq"].tolist(), seconds(rows["time_ns"]).tolist(), rows["source"].tolist(), rows["score"].tolist(), strict=True)
         alerts = [
-            {"seq": int(row["seq"]), "time": float(time), "source": address_text(*row["source"]), "score": float(row["score"])}
-            | {"threshold": self.threshold}
-            for row, time in zip(rows, seconds(rows["time_ns"]), strict=True)
+            {"seq": seq, "time": time, "source": texts[source], "score": score, "threshold": self.threshold}
+            for seq, time, source, score in values
         ]
         return {"next": self._log.count, "alerts": alerts, "by_source": self.by_source}
 
@@ -87,8 +88,7 @@ class SampleResult(Brick, kind="sample-result"):
         self._log.add(rows)
         self.counters["alerts"] += len(rows)
         self.counters["alerts_forgotten"] = max(0, self._log.count - KEPT)
-        found, counts = np.unique(rows["source"], return_counts=True)
-        for source, count in zip(found.tolist(), counts.tolist(), strict=True):
+        for source, count in Counter(rows["source"].tolist()).items():
             self._by_source[source] = self._by_source.get(source, 0) + count
         if len(self._by_source) > SOURCES:
             self._forget_sources()
@@ -98,6 +98,14 @@ class SampleResult(Brick, kind="sample-result"):
         ranked = sorted(self._by_source.items(), key=lambda item: (-item[1], item[0]))
         self.counters["sources_forgotten"] += len(ranked) - SOURCES // 2
         self._by_source = dict(ranked[: SOURCES // 2])
+
+
+class _Texts(dict[tuple[int, int, int], str]):
+    """Addresses as text: many alerts have few sources."""
+
+    def __missing__(self, source: tuple[int, int, int]) -> str:
+        self[source] = address_text(*source)
+        return self[source]
 
 
 class _Log:

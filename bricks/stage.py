@@ -103,19 +103,33 @@ class Stage:
         return any(self._reached.get(ring.name, 0) <= wanted and ring.writer_lives for ring in (*self.inputs, *self.retiring))
 
     def _do_ring(self, now: float) -> bool:
-        rings = [*self.inputs, *self.retiring]
-        for at in range(len(rings)):
-            ring = rings[(self._turn + at) % len(rings)]
+        """A batch from a ring."""
+        found = self._choose()
+        if found is None:
+            return self._let_go()
+        ring, batch, ticket = found
+        self.accept(batch, ticket, now)
+        del found, batch  # no view of the slot may outlive its release
+        ring.release(self.order.wanted if self.order is not None else ticket.end)
+        self._reached[ring.name] = ticket.end
+        return True
+
+    def _choose(self) -> tuple[RingReader, Batch, Ticket] | None:
+        """Of the rings' oldest batches one whose turn it is; else one that can be held until then, which costs a copy and a further round.
+
+        Were they taken as they come, a decision maker that is behind would hold most batches: that doubles its costs, and keeps it behind.
+        """
+        rings, early = [*self.inputs, *self.retiring], None
+        for at in range(self._turn, self._turn + len(rings)):
+            ring = rings[at % len(rings)]
             there = ring.peek()
-            if there is not None and self.admits(there[1].first):
-                self.accept(*there, now)
-                ticket = there[1]
-                del there  # no view of the slot may outlive its release
-                ring.release(self.order.wanted if self.order is not None else ticket.end)
-                self._reached[ring.name] = ticket.end
-                self._turn = (self._turn + at + 1) % len(rings)
-                return True
-        return self._let_go()
+            if there is None or not self.admits(there[1].first):
+                continue
+            if self.order is None or there[1].first <= self.order.wanted:
+                self._turn = (at + 1) % len(rings)
+                return ring, *there
+            early = early or (ring, *there)
+        return early
 
     def _process(self, batch: Batch, ticket: Ticket, now: float) -> None:
         began, taken_ns = time.thread_time(), time.monotonic_ns()

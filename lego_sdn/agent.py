@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lego_sdn import adoption
+from lego_sdn.adapters import machine
 from lego_sdn.adapters.cgroups import Cgroups
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher
@@ -94,7 +95,8 @@ class Agent:
         bridge = self.options.bridge.name
         return {
             "host": socket.gethostname(),
-            "cores": os.cpu_count(),
+            "cores": machine.cores(),
+            **machine.memory(),
             "run": self.run,
             "pid": os.getpid(),
             "bridge": bridge,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,12 +21,13 @@ from lego_sdn.bench import machine as host
 from lego_sdn.core.audit import TWIN
 from lego_sdn.core.config import Config, Forward
 from lego_sdn.core.errors import CaptureError, HostError
-from lego_sdn.summary import Deaths, Summary, compare, died_with, note_owned
-from lego_sdn.system import System
+from lego_sdn.live import Live
+from lego_sdn.summary import Deaths, Summary, compare, died_with, dropped_in, note_owned, out_of_order_in
 from lego_sdn.testbed import Load, Replay, Testbed
 
-READY_S = 60.0  # for the first instance to be there and the rules in force
 LOOK_S = 0.25
+COUNT_S, STILL_S = 0.1, 3.0  # between two looks at counters; the switch brings those of its cached flows up to date twice a second
+ENTRANCE = (0, "base")  # table and role of the rule that every packet from outside meets first
 FM_GRACE, AD_GRACE = 5000, 50_000
 
 
@@ -101,15 +99,16 @@ def _rounds(packets: np.ndarray, rounds: int) -> np.ndarray:
     return out
 
 
-class Experiment:
-    """A context manager: inside it the system runs, with one instance ready and the testbed attached."""
+class Experiment(Live):
+    """A `Live` system with the testbed attached, which scales by its load; every look at it is remembered."""
 
     def __init__(self, config: Config, folder: Path, say: Callable[[str], None]) -> None:
         self.testbed = Testbed(config.switch.bridge)
         wire = self.testbed.source, self.testbed.sink
         self.config = replace(config, forward=Forward("wires", (wire,)), capture=replace(config.capture, stamps="trailer"))
         self.scores = folder / "scores"
-        self.system = System(self.config, say=say, scores=self.scores)
+        super().__init__(self.config, self.scores, say)
+        self.paused = False
         self.system.on_bridge = self.testbed.attach
         self._next_event = 0
         self._replay: Replay | None = None
@@ -117,19 +116,13 @@ class Experiment:
         self._owned: dict[int, set[int]] = {}  # instance -> buckets that it was ever seen to own
 
     def __enter__(self) -> Experiment:
-        self.scores.mkdir(parents=True, exist_ok=True)
-        self.system.__enter__()
-        try:
-            self._await_ready()
-        except BaseException:
-            self.system.stop()
-            raise
+        super().__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._replay is not None:
             self._replay.stop()
-        self.system.stop()
+        super().__exit__()
 
     def watch(self, load: Load, settle_s: float) -> Iterator[Observation]:
         """Send the load and look a few times a second, until it is sent and the instances are merged again, or `settle_s` passed."""
@@ -152,8 +145,8 @@ class Experiment:
         """What the controller shows now. HostError if it or the agent has ended."""
         self.system.check()
         began = time.monotonic()
-        shown = {name: self._get(name) for name in ("status", "bricks", "assignment", "alerts")}
-        told = self._get(f"events?after={self._next_event}&limit=1000")
+        shown = {name: self.get(name) for name in ("status", "bricks", "assignment", "alerts")}
+        told = self.get(f"events?after={self._next_event}&limit=1000")
         self._next_event = told["next"]
         self.actions += told["events"]
         note_owned(self._owned, shown["assignment"]["by_owner"])
@@ -164,10 +157,11 @@ class Experiment:
         """End the instances, drained, and account for every packet. `packets`, as they were sent, tell what died with an instance."""
         assert self._replay is not None
         sent = self._replay.result()
-        entered, forwarded = self._through_the_switch()
+        entered, forwarded = self._through_the_switch(sent["sent"])
         self.look()
-        alerts, moves = self._get("alerts")["by_source"], self._get("moves?limit=1000")["moves"]
-        dropped = self._end_instances()
+        alerts, moves = self.get("alerts")["by_source"], self.get("moves?limit=1000")["moves"]
+        reports = self._end_instances()
+        dropped = dropped_in(reports)
         if entered < sent["sent"]:  # Open vSwitch was not given the CPU to empty its socket in time
             dropped["before the switch"] = sent["sent"] - entered
         files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{TWIN}-")]
@@ -186,6 +180,7 @@ class Experiment:
             actions=self.actions,
             moves=moves,
             machine=machine(self.config),
+            out_of_order=out_of_order_in(reports),
         )
 
     def _unscored(self, packets: np.ndarray, records: np.ndarray) -> dict[int, int]:
@@ -193,53 +188,43 @@ class Experiment:
         seqs = np.setdiff1d(np.arange(len(packets)), records["seq"].astype(np.int64))
         return dict(zip(seqs.tolist(), bucket_of(packets[seqs], self.config.buckets, "src").tolist(), strict=True))
 
-    def _await_ready(self) -> None:
-        deadline = time.monotonic() + READY_S
+    def await_ready(self) -> None:
+        """Until instances enough run. HostError, with the reason, if one could not be started."""
+        self.wait_for(f"instances ready: {self.instances}", self._is_ready)
+
+    def _is_ready(self) -> bool:
+        seen = self.look()
+        failed = [event["text"] for event in seen.events if event["kind"] == "failed"]
+        if failed:
+            raise HostError(f"no instance could be started: {failed[0]}; see the logs in {self.system.run_dir}")
+        return seen.instances >= self.instances and seen.quiet and seen.assignment["in_force"]
+
+    def _through_the_switch(self, sent: int) -> tuple[int, int]:
+        """Packets that the rules saw and that left at the sink; waits until all did, or until the counters stand still.
+
+        (A port's own counter is its interface's: packets that are lost between it and the rules are in there.)
+        """
+        before, since = (-1, -1), time.monotonic()
         while True:
-            seen = self.look()
-            failed = [event["text"] for event in seen.events if event["kind"] == "failed"]
-            if failed:
-                raise HostError(f"no instance could be started: {failed[0]}; see the logs in {self.system.run_dir}")
-            if seen.instances >= self.config.scaling.min_instances and seen.quiet and seen.assignment["in_force"]:
-                return
-            if time.monotonic() > deadline:
-                last = self.actions[-1]["text"] if self.actions else "nothing happened"
-                raise HostError(f"no instance was ready within {READY_S:g} s: {last}; see the logs in {self.system.run_dir}")
+            now = self._counted()
+            if now != before:
+                before, since = now, time.monotonic()
+            if min(now) >= sent or time.monotonic() - since > STILL_S:
+                return now
+            time.sleep(COUNT_S)  # the pace of looking
 
-    def _get(self, path: str) -> dict[str, Any]:
-        try:
-            with urllib.request.urlopen(f"{self.system.url}/{path}", timeout=10) as answer:
-                return json.load(answer)
-        except (OSError, ValueError, urllib.error.URLError) as error:
-            self.system.check()
-            raise HostError(f"the controller does not answer on {self.system.url}/{path} ({error})") from error
+    def _counted(self) -> tuple[int, int]:
+        (entered,) = [row["packets"] for row in self.get("flows")["flows"] if (row["table"], row["role"]) == ENTRANCE]
+        ports = {port["name"]: port for switch in self.get("switches")["switches"] for port in switch["ports"]}
+        return entered, ports[self.testbed.sink]["tx_packets"]
 
-    def _through_the_switch(self) -> tuple[int, int]:
-        """Packets that came in from the source and left at the sink, by the switch's counters; waits until they stand still."""
-        before, deadline = (-1, -1), time.monotonic() + 10
-        while time.monotonic() < deadline:
-            ports = {port["name"]: port for switch in self._get("switches")["switches"] for port in switch["ports"]}
-            now = ports[self.testbed.source]["rx_packets"], ports[self.testbed.sink]["tx_packets"]
-            if now == before:
-                break
-            before = now
-            time.sleep(2 * self.config.scaling.period_s)  # the counters' own pace
-        return before
-
-    def _end_instances(self) -> dict[str, int]:
-        """Stop what still runs, drained; packets that were dropped in the whole run, by reason."""
-        finished = list(self._get("status")["finished"])
-        self.system.end_controller()  # it would start another instance
-        for one in self.system.agent.call("instances"):
-            finished += self.system.agent.call("stop_instance", one["instance"], 5000, timeout=30)["reports"]
-        dropped: dict[str, int] = {}
-        for report in (one for one in finished if one["instance"] != TWIN):  # what the auditor's twin misses, others have
-            reasons = [brick["dropped"] for brick in report["bricks"]]
-            if report["capture"]:
-                reasons.append({"kernel ring full": report["capture"]["kernel_drops"]})
-            for reason, count in (item for part in reasons for item in part.items()):
-                dropped[reason] = dropped.get(reason, 0) + count
-        return {reason: count for reason, count in dropped.items() if count}
+    def _end_instances(self) -> list[dict[str, Any]]:
+        """Stop what still runs, drained; the final load reports of the whole run, but for the twin's: what it misses, others have."""
+        finished = list(self.get("status")["finished"])
+        self.end_controller()  # it would start another instance
+        for one in self.agent.call("instances"):
+            finished += self.agent.call("stop_instance", one["instance"], 5000, timeout=30)["reports"]
+        return [report for report in finished if report["instance"] != TWIN]
 
 
 def machine(config: Config) -> dict[str, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,11 +18,14 @@ LOOK_S = 0.02
 
 
 class Live:
-    """A context manager: inside it `instances` instances run, their rules in force, and scaling happens only when asked for (`ask`)."""
+    """A context manager: inside it `instances` instances run, their rules in force.
+
+    paused  whether scaling happens only when asked for (`ask`)
+    """
 
     def __init__(self, config: Config, scores: Path | None = None, say: Callable[[str], None] = lambda line: None) -> None:
         self.system = System(config, say=say, scores=scores)
-        self.instances, self.steered = config.scaling.min_instances, True
+        self.instances, self.steered, self.paused = config.scaling.min_instances, True, True
         self._rest = ExitStack()
 
     def __enter__(self) -> Live:
@@ -33,8 +33,9 @@ class Live:
             self.system.scores.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(self.system)
-            self.ask("pause")
-            self.wait_for(f"instances in force: {self.instances}", lambda: self.settled(self.instances))
+            if self.paused:
+                self.ask("pause")
+            self.await_ready()
             self._rest = stack.pop_all()
         return self
 
@@ -46,18 +47,26 @@ class Live:
         return self.system.agent
 
     def get(self, path: str) -> dict[str, Any]:
-        """What the controller shows. HostError if it does not answer."""
-        return self._request(urllib.request.Request(f"{self.system.url}/{path}"))
+        """What the controller shows. HostError if it does not answer, with its last words if it has ended."""
+        try:
+            return self.system.ask("GET", path)
+        except HostError:
+            if self.steered:
+                self.system.check()
+            raise
 
     def ask(self, command: str, **body: Any) -> None:
-        """Have the controller do something. HostError if it refuses."""
-        headers = {"Content-Type": "application/json"}
-        self._request(urllib.request.Request(f"{self.system.url}/{command}", json.dumps(body).encode(), headers))
+        """Have the controller do something. Refused if it will not, HostError if it does not answer."""
+        self.system.ask("POST", command, body)
 
     def end_controller(self) -> None:
         """End the controller alone (`steered` says whether there is one); rules and instances stay."""
         self.system.end_controller()
         self.steered = False
+
+    def await_ready(self) -> None:
+        """Until the instances run with their rules in force. HostError if that does not come."""
+        self.wait_for(f"instances in force: {self.instances}", lambda: self.settled(self.instances))
 
     def settled(self, instances: int) -> bool:
         """Whether so many instances run, with their rules in force and nothing being changed."""
@@ -74,12 +83,3 @@ class Live:
                 raise HostError(f"'{what}' did not come true within {READY_S:g} s; see the logs in {self.system.run_dir}")
             meanwhile()
             time.sleep(LOOK_S)
-
-    def _request(self, request: urllib.request.Request) -> dict[str, Any]:
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise HostError(f"the controller refused {request.selector}: {error.read().decode(errors='replace')}") from error
-        except (OSError, ValueError) as error:
-            raise HostError(f"the controller does not answer on {request.full_url} ({error})") from error

@@ -5,9 +5,6 @@ A script of steps is carried out while the traffic flows, one step after the oth
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -53,6 +50,8 @@ class Drive:
             if self.left and seen.quiet and self.experiment.sending and _flows(seen):
                 self._try(self.left[0], seen)
             yield seen
+            if seen.quiet and not self.experiment.sending:  # instances that the script leaves there are no change to wait for
+                return
 
     def _try(self, step: Step, seen: Observation) -> None:
         refusal = step.do(self, seen)
@@ -65,16 +64,11 @@ class Drive:
 
     def ask(self, command: str, **body: Any) -> str | None:
         """A command to the controller: why it was refused, or None once it is begun."""
-        address = f"{self.experiment.system.url}/{command}"
-        request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=10):
-                return None
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read().decode(errors="replace")
-        except urllib.error.URLError as error:  # the controller is being started anew
+            self.experiment.ask(command, **body)
+        except HostError as error:  # it refuses, or is being started anew
             return str(error)
+        return None
 
     def call(self, method: str, *params: Any) -> Any:
         """A call of the agent."""
@@ -153,7 +147,8 @@ class Proof:
     def holds(self) -> bool:
         """Everything was done, and each packet that was sent has one score, which has the bits of the unsplit run."""
         compared = self.summary.comparison
-        return not self.undone and not self.summary.dropped and self.summary.accounted and compared.equal == self.summary.sent
+        whole = self.summary.accounted and not self.summary.dropped and not self.summary.out_of_order
+        return not self.undone and whole and compared.equal == self.summary.sent
 
     @property
     def figures(self) -> dict[str, Any]:

@@ -89,11 +89,28 @@ def died_with(unscored: Mapping[int, int], deaths: Deaths, most: int) -> dict[st
     return dict(lost)
 
 
+def dropped_in(reports: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Packets that were dropped, by reason, of final load reports."""
+    dropped: Counter[str] = Counter()
+    for report in reports:
+        for brick in report["bricks"]:
+            dropped.update(brick["dropped"])
+        if report["capture"]:
+            dropped["kernel ring full"] += report["capture"]["kernel_drops"]
+    return {reason: count for reason, count in dropped.items() if count}
+
+
+def out_of_order_in(reports: Iterable[Mapping[str, Any]]) -> int:
+    """Results that came too late to the bricks that keep count of it, those at the end of a graph."""
+    return sum(brick["counters"].get("out_of_order", 0) for report in reports for brick in report["bricks"])
+
+
 @dataclass(frozen=True)
 class Summary:
     """Totals of a run. What was sent is scored, or dropped under a name (invariant 2 of the design); `missing` is the rest.
 
     entered, forwarded  packets that came into the switch from the source and that left it to the sink
+    out_of_order        results that came to the end of an instance's graph after one with a higher stamp
     """
 
     sent: int
@@ -106,6 +123,7 @@ class Summary:
     actions: list[dict[str, Any]]
     machine: dict[str, Any]
     moves: list[dict[str, Any]] = field(default_factory=list)  # rows of `GET moves`
+    out_of_order: int = 0
 
     @property
     def missing(self) -> int:

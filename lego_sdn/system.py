@@ -9,13 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lego_sdn.adapters import processes
+from lego_sdn.adapters import processes, rest
 from lego_sdn.adapters.journal import Journal, Thing
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
@@ -30,6 +28,7 @@ from lego_sdn.take_down import AGENT, CONTROLLER, JOURNAL, end, end_all, process
 START_S = 600.0  # the first start on a machine compiles every kernel
 TELL_S = 10.0
 REVIVALS, REVIVALS_S = 3, 60.0  # so many of the agent and the controller in that time; more do not help
+QUICKLY = {"EVENTLET_NO_GREENDNS": "yes"}  # no names are looked up; what eventlet does that with takes 0.4 s to import
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -51,6 +50,7 @@ class System:
         self._children: dict[str, subprocess.Popen] = {}
         self._handlers: dict[int, Any] = {}
         self._ended_by: int | None = None
+        self._unraisable: Callable[[Any], object] | None = None
         self._revived: list[float] = []
 
     def __enter__(self) -> System:
@@ -61,6 +61,7 @@ class System:
             self._refuse_second(self._journal)
             heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup, for one, is respected
             self._handlers = {number: signal.signal(number, self._end_by) for number in heard}
+            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._ignored
             self._start(self._journal)
         except BaseException:
             self.stop()
@@ -72,11 +73,11 @@ class System:
 
     def status(self, timeout_s: float = 5.0) -> dict[str, Any]:
         """The controller's `GET status`. HostError if it does not answer."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/status", timeout=timeout_s) as answer:
-                return json.load(answer)
-        except (OSError, ValueError, urllib.error.URLError) as error:
-            raise HostError(f"the controller does not answer on {self.url} ({error}); see {self.log(CONTROLLER)}") from error
+        return self.ask("GET", "status", timeout_s=timeout_s)
+
+    def ask(self, method: str, name: str, body: Any = None, timeout_s: float = rest.TIMEOUT_S) -> dict[str, Any]:
+        """What the controller answers. HostError if it does not, Refused if it will not."""
+        return rest.request((self.config.rest.host, self.config.rest.port), method, name, body, timeout_s)
 
     def log(self, role: str) -> Path:
         """Log file of the agent or the controller."""
@@ -86,6 +87,12 @@ class System:
         """A signal that ends. What it raises is lost where Python ignores exceptions (after a fork, say): `check` raises it then."""
         self._ended_by = number
         _leave(number, frame)
+
+    def _ignored(self, raised: Any) -> None:
+        """Python ignores an exception: what ended this process is not lost (`check`), and nothing to show a user."""
+        if self._ended_by is None or not isinstance(raised.exc_value, KeyboardInterrupt | SystemExit):
+            assert self._unraisable is not None
+            self._unraisable(raised)
 
     def check(self) -> None:
         """HostError, with its last words, if the agent or the controller has ended."""
@@ -149,6 +156,8 @@ class System:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
+        if self._unraisable is not None:
+            sys.unraisablehook, self._unraisable = self._unraisable, None
 
     def _start(self, journal: Journal) -> None:
         require_model(self.config)
@@ -162,8 +171,8 @@ class System:
         self._launch(journal, AGENT)
         self._await("bridge ready", self._agent_answers)
         self.on_bridge(journal, self.run)
+        self._launch(journal, CONTROLLER)  # it starts while the bricks warm up, and asks for no instance before they are
         self._await("agent ready", self._agent_is_ready)
-        self._launch(journal, CONTROLLER)
         self._await("controller ready", self._controller_is_ready)
 
     def _start_switch(self, journal: Journal) -> None:
@@ -204,7 +213,7 @@ class System:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, processes.MARK: self.run},
+                env={**os.environ, **QUICKLY, processes.MARK: self.run},
                 start_new_session=True,  # Ctrl-C is for this process, which ends them in order
             )
         self._children[role] = child
@@ -219,7 +228,8 @@ class System:
             waited = time.monotonic() - began
             if waited > TELL_S and not told:
                 told = True
-                self.say(f"waiting for '{line}': the first start on a machine compiles the kernels, which takes a minute or two")
+                kernels = "the first start on a machine compiles the kernels, which takes a minute or two"
+                self.say(f"waiting for '{line}': {kernels if line == 'agent ready' else f'the logs are in {self.run_dir}'}")
             if waited > START_S:
                 raise HostError(f"'{line}' did not come true within {START_S:g} s; see the logs in {self.run_dir}")
             time.sleep(0.05)

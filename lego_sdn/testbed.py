@@ -5,6 +5,7 @@ What goes in at the source leaves at the sink whatever LEGO does with its copies
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 from lego_sdn.adapters import netns, processes
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.ovs import Ovs
+from lego_sdn.adapters.port_room import give_room
 from lego_sdn.core.errors import HostError
 from lego_sdn.leftovers import Belongings
 
@@ -50,6 +52,8 @@ class Testbed:
             belongings.make("namespace", name, lambda name=name: netns.create(name))
             belongings.make("veth", name, lambda name=name: netns.add_veth(name, name, INSIDE))
             belongings.make("port", name, lambda name=name: ovs.add_port(self.bridge, name, tag=None))
+        with contextlib.suppress(OSError):  # an old kernel: what is lost before the switch is counted all the same
+            give_room(self.source)
 
     def send(self, load: Load) -> Replay:
         """Start to send, with stamps, in a process of its own."""

@@ -51,7 +51,7 @@ class Asking:
             try:
                 told = self.call(process, ask.method, list(ask.params))
             except RpcError:
-                if not is_gone(process, self.shared.config.agent):
+                if not is_gone(process, self.shared.host):
                     raise
                 told = {"passed": None, "state": False}  # a replica that was merged a moment ago
             self._parts[_key(process)] = told["passed"] is not None, told["state"]

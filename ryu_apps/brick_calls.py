@@ -20,7 +20,7 @@ METHODS: dict[type[Any], str] = {
 def call_of(action: BrickAction) -> tuple[Any, ...]:
     """What the agent is asked to do for it: method and parameters."""
     method = METHODS[type(action)]
-    if isinstance(action, StartReplica):
+    if isinstance(action, StartReplica | Separate):
         return method, action.instance, action.kind, *(() if action.cores is None else (action.cores,))
     if isinstance(action, StopReplica):
         return method, action.instance, action.brick

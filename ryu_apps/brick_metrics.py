@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from lego_sdn.core.bottleneck import Cause
 from ryu_apps import brick_views
-from ryu_apps.shared import Shared
+
+if TYPE_CHECKING:
+    from ryu_apps.shared import Shared
 
 LABELS = ["instance", "brick"]
 
@@ -17,10 +19,23 @@ LABELS = ["instance", "brick"]
 def families(shared: Shared) -> Iterator[Metric]:
     yield from _reported(shared)
     yield from _assessed(shared)
+    yield from _of_the_host(shared)
     violations = CounterMetricFamily("lego_sla_violations", "Windows in which the promise was broken, by what was.", labels=["promise"])
     for what, count in shared.state.sla.violations.items():
         violations.add_metric([what], count)
     yield violations
+
+
+def _of_the_host(shared: Shared) -> Iterator[Metric]:
+    for what, text in (
+        ("cores", "Cores of the host: all, given to instances, free."),
+        ("memory_bytes", "Its memory: all, used by instances, free."),
+    ):
+        family = GaugeMetricFamily(f"lego_host_{what}", text, labels=["part"])
+        for part, value in brick_views.host(shared.state)[what].items():
+            if value is not None:
+                family.add_metric([part], value)
+        yield family
 
 
 def _reported(shared: Shared) -> Iterator[Metric]:

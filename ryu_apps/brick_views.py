@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lego_sdn.core import hosting
 from lego_sdn.core.bottleneck import Diagnosis
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.deadlines import Deadline, Done, kept
@@ -18,6 +19,14 @@ def scaling(state: State) -> dict[str, Any]:
     told, costs = state.config.scaling, state.costs
     known = None if costs is None else "profiled" if any(brick.measured for brick in costs.bricks) else "learned"
     return {"policy": told.policy, "mode": told.mode, "costs": known, "advice": state.advice or None}
+
+
+def host(state: State) -> dict[str, Any]:
+    """Cores and memory of the host: what instances have (`given`: by quota, `used` by their reports), what is free; null: not known."""
+    return {
+        "cores": {"all": state.cores, "given": round(hosting.given_cores(state), 4), "free": hosting.free_cores(state)},
+        "memory_bytes": {"all": state.memory_bytes, "used": hosting.used_memory(state), "free": hosting.free_memory(state)},
+    }
 
 
 def change(state: State) -> dict[str, Any] | None:
@@ -50,6 +59,7 @@ def assessed(state: State) -> dict[tuple[int, str], dict[str, Any]]:
                 "cpu_of_quota": round(one.used, 4),
                 "growth": round(one.growth, 3),
                 "blocked": round(one.blocked, 4),
+                "throttled": round(one.throttled, 4),
                 "deadline": _deadline(state.sla.deadlines.get(one.kind), one, state.config.sla.tolerance),
             }
     return rows

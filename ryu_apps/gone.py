@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from lego_sdn.adapters.rpc import Client
+from lego_sdn.adapters.hosts import Host
 from lego_sdn.core.errors import RpcError
 from ryu_apps.observed import Process
 
-ANSWER_S = 4.0
 
-
-def is_gone(process: Process, agent: str) -> bool:
-    """Whether the agent (its address) knows for certain that there is no such process any more, though its instance runs."""
+def is_gone(process: Process, host: Host) -> bool:
+    """Whether its host knows for certain that there is no such process any more, though its instance runs."""
     try:
-        with Client(agent, ANSWER_S) as client:
-            instances = client.call("hello")["instances"]
+        instances = host.hello()["instances"]
     except RpcError:
         return False
     its = [one for one in instances if one["instance"] == process.instance and one["state"] == "running"]

@@ -9,7 +9,6 @@ from typing import Any
 
 from ryu.base import app_manager
 
-from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.audit import TWIN, sampled
 from lego_sdn.core.brick_actions import Arrangement, BrickAction, RegrowFailed, Regrown
@@ -36,6 +35,7 @@ from ryu_apps.shared import Shared, spawn
 
 LOG = logging.getLogger("lego.instances")
 ASK_S = 1.0  # between two questions to the agent
+WARMING_S = 0.1  # while it warms up and nothing runs
 
 
 def spec(config: Config, instance: int) -> dict[str, Any]:
@@ -67,6 +67,11 @@ def running(one: Mapping[str, Any]) -> Running:
     return Running(one["instance"], one["ofport"], Arrangement.of(one))
 
 
+def _warms_up(hello: Mapping[str, Any]) -> bool:
+    """Whether the agent has nothing to tell yet: nothing runs, and no instance could be started."""
+    return not (hello["warm"] or hello["error"] or hello["instances"])
+
+
 class Instances(app_manager.RyuApp):
     """Every call to the agent has a greenthread and a connection of its own, so that nothing waits for a slow start."""
 
@@ -75,7 +80,6 @@ class Instances(app_manager.RyuApp):
     def __init__(self, *args, lego: Shared, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.shared = lego
-        self.host: Host = AgentHost(lego.config.agent)
         self.busy = 0  # starts and stops under way: until they end, what the agent lists is no statement
         self.generation = 0  # of starts and stops
         self.known: frozenset[Running] | None = None  # as the core was last told; None: it must be told
@@ -96,12 +100,13 @@ class Instances(app_manager.RyuApp):
             if self.shared.agent_to_be_told:
                 self.shared.agent_to_be_told, self.known = False, None
             try:
-                hello = self.host.hello()
+                hello = self.shared.host.hello()
             except RpcError as error:
                 self._silent(str(error))
             else:
                 self._take_in(hello, generation)
-            self.shared.wake_agent.wait(ASK_S)
+            warming = self.shared.observed.agent is not None and _warms_up(self.shared.observed.agent)
+            self.shared.wake_agent.wait(WARMING_S if warming else ASK_S)
 
     def _silent(self, reason: str) -> None:
         seen = self.shared.observed
@@ -112,7 +117,7 @@ class Instances(app_manager.RyuApp):
     def _take_in(self, hello: dict[str, Any], generation: int) -> None:
         seen = self.shared.observed
         seen.agent = hello
-        if self.busy or generation != self.generation:
+        if self.busy or generation != self.generation or _warms_up(hello):
             return
         instances = hello["instances"]
         there = self._watch_processes(instances)
@@ -122,7 +127,7 @@ class Instances(app_manager.RyuApp):
         told = frozenset(map(running, instances))
         if told != self.known:
             self.known = told
-            up = AgentUp(tuple(running(one) for one in instances if one["state"] == "running"), hello["cores"])
+            up = AgentUp(tuple(running(one) for one in instances if one["state"] == "running"), hello["cores"], hello.get("memory_bytes"))
             self.shared.put(up, still=lambda: self._still(generation))
 
     def _still(self, generation: int) -> bool:
@@ -171,7 +176,7 @@ class Instances(app_manager.RyuApp):
 
     def _start(self, action: StartInstance) -> None:
         try:
-            one = self.host.start_instance(spec(self.shared.config, action.instance))
+            one = self.shared.host.start_instance(spec(self.shared.config, action.instance))
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return
@@ -182,7 +187,7 @@ class Instances(app_manager.RyuApp):
     def _stop(self, action: StopInstance) -> None:
         self.shared.before_stop(action.instance)
         try:
-            told = self.host.stop_instance(action.instance, action.drain_ms)
+            told = self.shared.host.stop_instance(action.instance, action.drain_ms)
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return
@@ -193,7 +198,7 @@ class Instances(app_manager.RyuApp):
     def _regrow(self, action: BrickAction) -> None:
         """A change within an instance; processes that are gone with it are not watched any more."""
         try:
-            one = self.host.regrow(*call_of(action))
+            one = self.shared.host.regrow(*call_of(action))
         except RpcError as error:
             self.shared.put(RegrowFailed(action.instance, str(error), action))
             return
@@ -223,7 +228,7 @@ class Instances(app_manager.RyuApp):
                     report = Report.parse(brick.call("drain", action.deadline_ms, timeout=action.deadline_ms / 1000 + 2.0))
                 clean = clean and not report.queued
             except LegoError as error:
-                if not is_gone(process, self.shared.config.agent):  # else it was a replica, and drained when it was merged
+                if not is_gone(process, self.shared.host):  # else it was a replica, and drained when it was merged
                     LOG.warning("process %s was not drained: %s", process.process, error)
                     clean = False
         self.shared.put(Drained(action.instance, clean))

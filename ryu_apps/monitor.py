@@ -50,7 +50,8 @@ class Monitor(app_manager.RyuApp):
                 spawn(self._pull, process)
         seen = self.shared.observed
         waiting = len(self.owed) + self.answers.qsize()  # with what came after the end of the round before
-        self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses)))
+        free = seen.agent.get("free_bytes") if seen.agent is not None else None
+        self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses), free))
 
     def _collect(self, waiting: int) -> tuple[Report, ...]:
         """What comes in this round, also to questions of rounds before."""

@@ -20,6 +20,7 @@ from ryu.cfg import CONF
 from ryu.lib import hub
 
 from lego_sdn.adapters import configfile, costfile
+from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.store import MEMORY, Entry, Store, Stored, StoreError
 from lego_sdn.core.audit import Ledger
 from lego_sdn.core.config import Config
@@ -58,6 +59,7 @@ class Shared:
     store: Store = field(init=False)
     state: State = field(init=False)
     observed: Observed = field(default_factory=Observed)
+    host: Host = field(init=False)
     inbox: queue.Queue[Item] = field(default_factory=queue.Queue)
     performers: dict[type[Any], Callable[[Any], None]] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
@@ -74,6 +76,7 @@ class Shared:
         try:
             self.config_path, self.config = read_config()
             listen_where_told(self.config)
+            self.host = AgentHost(self.config.agent)
         except LegoError as error:
             _leave(str(error))
         logging.getLogger("ryu.lib.hub").setLevel(logging.WARNING)  # it logs every HTTP request

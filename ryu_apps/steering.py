@@ -15,7 +15,6 @@ from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 
-from lego_sdn.adapters.hosts import AgentHost
 from lego_sdn.core.audit import sampled
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
@@ -48,6 +47,7 @@ class Steering(app_manager.RyuApp):
         self.wanted: Steer | None = None
         self.installed: frozenset[Rule] | None = None  # None: read it
         self.foreign: frozenset[Rule] = frozenset()
+        self.in_the_way: frozenset[Rule] = frozenset()  # of them, those that kept LEGO's last rules out
         self.work: queue.Queue[Steer | str] = queue.Queue()
         self.revision = 0  # odd while rules are being changed
         self.rates = BucketRates()
@@ -225,13 +225,19 @@ class Steering(app_manager.RyuApp):
         self.foreign = frozenset(flow.rule for flow in flows if not flow.ours)
 
     def _refuse_to_overwrite(self, switch: Switch, rules: tuple[Rule, ...]) -> None:
-        taken = {rule.key: rule for rule in self.foreign}
-        for rule in rules:
-            if rule.key in taken:
-                raise SwitchError(
-                    f"a rule of somebody else stands on {switch.name} in table {rule.table} at priority {rule.priority} where LEGO's "
-                    f"must go (cookie {taken[rule.key].cookie:#x}): remove it, or give it another priority"
-                )
+        wanted = {rule.key for rule in rules}
+        self.in_the_way = frozenset(rule for rule in self.foreign if rule.key in wanted)
+        for rule in self.in_the_way:
+            raise SwitchError(
+                f"a rule of somebody else stands on {switch.name} in table {rule.table} at priority {rule.priority} where LEGO's "
+                f"must go (cookie {rule.cookie:#x}): remove it, or give it another priority"
+            )
+
+    def _look_whether_the_way_is_free(self, switch: Switch) -> None:
+        """Once nobody's rules stand where LEGO's must go, those go in."""
+        if self.in_the_way and not self.in_the_way & {flow.rule for flow in switch.flows(everyone=True)}:
+            self.in_the_way = frozenset()
+            self.work.put(REPAIR)
 
     def _settle(self, switch: Switch) -> None:
         """Cached flows of the datapath are those of the rules, too. Only the host of the switch can tell: its agent.
@@ -251,7 +257,7 @@ class Steering(app_manager.RyuApp):
         deadline = time.monotonic() + AGENT_S
         while True:
             try:
-                AgentHost(self.shared.config.agent).flush_cache()
+                self.shared.host.flush_cache()
                 return
             except RpcError as error:
                 reason = str(error)
@@ -290,6 +296,7 @@ class Steering(app_manager.RyuApp):
                 if switch is self.switch:
                     self.shared.observed.port_losses = self.losses.take(ports, time.monotonic())
                     self._count(switch)
+                    self._look_whether_the_way_is_free(switch)
             except SwitchError as error:
                 LOG.warning("%s", error)
 

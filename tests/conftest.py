@@ -24,7 +24,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skip, with the reason, what this machine cannot run. Files with live tests go first: they take longest, and workers share them."""
+    """Skip, with the reason, what this machine cannot run. Files with live tests, which take longest, go first: workers share them."""
     live = {item.path for item in items if item.get_closest_marker("root")}
     items.sort(key=lambda item: item.path not in live)
     for item in items:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lego_sdn.adapters.rest import Refused
 from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config
 from lego_sdn.experiment import Experiment, Prepared, prepare
@@ -57,15 +55,12 @@ class Live:
 
     def post(self, name: str, **body: Any) -> bool:
         """Whether a command is accepted."""
-        data = json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.experiment.system.url}/{name}", data, {"Content-Type": "application/json"}, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=10):
-                return True
-        except urllib.error.HTTPError as error:
-            with error:
-                self.errors.append(error.read().decode())
+            self.experiment.ask(name, **body)
+        except Refused as error:
+            self.errors.append(str(error))
             return False
+        return True
 
     def notes(self, kind: str) -> list[str]:
         return [event["text"] for event in self.experiment.actions if event["kind"] == kind]

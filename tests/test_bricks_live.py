@@ -62,7 +62,7 @@ class Run:
     def assert_exact(self) -> None:
         summary = self.summary
         assert summary.sent == summary.forwarded == summary.comparison.scored == summary.comparison.equal == PACKETS
-        assert (summary.missing, summary.comparison.twice, summary.dropped) == (0, 0, {})
+        assert (summary.missing, summary.comparison.twice, summary.out_of_order, summary.dropped) == (0, 0, 0, {})
 
     def at(self, begin: str) -> int:
         """The number of the first event that begins with these words."""
@@ -88,6 +88,12 @@ def of_kind(seen: Observation, kind: str) -> list[dict[str, Any]]:
     return [row for row in seen.bricks["bricks"] if row["kind"] == kind]
 
 
+def verdicts(seen: Observation) -> dict[str, str]:
+    """Of the learning network, and of the bricks before and after it."""
+    near = ("feature-mapping", LEARNING, "sample-result")
+    return {row["id"]: row.get("verdict") for kind in near for row in of_kind(seen, kind)}
+
+
 def rate(looks: list[Observation]) -> float:
     """The most packets/s that the learning network took, all replicas together."""
     return max(sum(row["packets_per_s"] for row in of_kind(seen, LEARNING)) for seen in looks)
@@ -101,8 +107,11 @@ def test_the_learning_network_is_replicated_and_merged_by_itself(captures, tmp_p
     )
     done.at("deadlines: deadlines in instance 1: packet-batching")
     alone, joint = ([seen for seen in done.looks if len(of_kind(seen, LEARNING)) == count] for count in (1, 2))
-    found = [seen.status["instances"][0].get("bottleneck") for seen in alone]
-    assert f"{LEARNING}-0" in [one["brick"] for one in found if one]
+    found = [(verdicts(seen), seen.status["instances"][0].get("bottleneck") or {}) for seen in alone]
+    found = [(of, told["evidence"]) for of, told in found if told.get("brick") == f"{LEARNING}-0"]
+    assert {"feature-mapping-0": "back-pressured", f"{LEARNING}-0": "slow", "sample-result-0": "starved"} in [of for of, _ in found]
+    for words in ("kept from running by its quota", "; feature-mapping-0 before it has no room downstream"):
+        assert any(words in evidence for _, evidence in found), found
     assert rate(joint) > 1.2 * rate(alone)
     shown = [row for seen in joint for row in of_kind(seen, LEARNING) if row["cost_us"]]
     assert all(row["cost_us"] > 400 for row in shown)

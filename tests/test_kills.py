@@ -146,7 +146,7 @@ def check_one_owner(site: Site, seen: Observation) -> None:
     owners = {row["bucket"]: row["owner"] for row in seen.assignment["buckets"]}
     assert sorted(owners) == list(range(BUCKETS))
     assert set(owners.values()) <= {one["instance"] for one in seen.status["instances"]}
-    rules = [row for row in site.live.experiment._get("flows")["flows"] if row["role"] == "owner"]
+    rules = [row for row in site.live.experiment.get("flows")["flows"] if row["role"] == "owner"]
     assert set(Counter((row["family"], row["bucket"]) for row in rules).values()) == {1}
     assert {row["bucket"]: row["owner"] for row in rules} == owners
 

@@ -1,6 +1,6 @@
 """Moves while stamped packets go through a real switch: instances come and go, buckets go back and forth, and no score differs by a bit.
 
-What a busy machine loses before the switch is told apart by the experiment; the model and the capture are small, so that it takes seconds.
+The model and the capture are small, so that it takes seconds.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Kills:
         child.kill()
         child.wait()
         system.revive(CONTROLLER)
-        drive.experiment._await_ready()
+        drive.experiment.await_ready()
 
     @staticmethod
     def connection(drive: Drive) -> None:
@@ -114,14 +114,12 @@ def live(tmp_path):
 
 
 def check_all_equal(proof: Proof) -> None:
-    """Every packet that came into the switch is scored, once, with the bits of the unsplit run."""
+    """Every packet that came into the switch is scored, once, with the bits of the unsplit run, and came in stamp order to the end."""
     summary = proof.summary
-    if "before the switch" in summary.dropped:
-        pytest.skip(f"{summary.dropped['before the switch']} packets were lost before the switch: this machine is too busy")
     assert proof.undone == ()
     assert summary.dropped == {}
     assert summary.comparison.scored == summary.sent
-    assert summary.comparison.twice == 0
+    assert (summary.comparison.twice, summary.out_of_order) == (0, 0)
     assert (summary.comparison.equal, summary.comparison.first_difference) == (summary.sent, None)
     assert proof.figures["inexact"] == []
     assert notes(proof, "inexact") == []
@@ -136,12 +134,9 @@ def test_the_live_proof(data, tmp_path):
     assert done.stdout, done.stderr
     told = json.loads(done.stdout)
     print(json.dumps(told["figures"]))
-    lost = told["dropped"].get("before the switch")
-    if lost:
-        pytest.skip(f"{lost} packets were lost before the switch: this machine is too busy")
     assert (told["undone"], told["dropped"], told["missing"], told["sent"]) == ([], {}, 0, 25_000)
     assert told["comparison"] == {"scored": 25_000, "twice": 0, "equal": 25_000, "first_difference": None}
-    assert (told["holds"], done.returncode, told["most_instances"]) == (True, 0, 4)
+    assert (told["holds"], done.returncode, told["most_instances"], told["out_of_order"]) == (True, 0, 4, 0)
     assert [one["text"] for one in told["actions"] if one["kind"] in ("failed", "inexact")] == []
     figures = told["figures"]
     assert figures["moves"] == len(told["moves"]) >= 11
@@ -188,7 +183,7 @@ def test_what_an_instance_held_that_is_killed_in_a_move_is_counted(live, prepare
     load, ready = prepared
     proof = prove(live(load, ready), ready, (replicate(), move(range(64), 2, after(0.1, Kills.instance(killed)))))
     summary = proof.summary
-    assert summary.forwarded == summary.sent - summary.dropped.get("before the switch", 0)
+    assert summary.forwarded == summary.entered == summary.sent
     assert summary.comparison.twice == 0
     assert summary.comparison.scored > PACKETS // 2
     assert summary.missing == 0, "what died with the instance has a reason"

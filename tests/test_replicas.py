@@ -135,8 +135,6 @@ def test_a_keyed_replica_that_is_killed_costs_what_was_in_it(run):
     """Which is counted; and the others go on with its sources, whose statistics begin anew."""
     grown = Grown()
     summary = run(grown.ask("start_replica", QUANTIZATION), grown.kill(f"{QUANTIZATION}-1")).summary
-    if "before the switch" in summary.dropped:
-        pytest.skip("packets were lost before the switch: this machine is too busy")
     assert (grown.told[-1]["state"], summary.comparison.twice) == ("running", 0)
     assert summary.comparison.scored + summary.dropped.get("lost", 0) == PACKETS
     assert set(summary.dropped) <= {"lost"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lego_sdn.summary import Comparison, Deaths, Summary, compare, died_with, note_owned
+from lego_sdn.summary import Comparison, Deaths, Summary, compare, died_with, dropped_in, note_owned, out_of_order_in
 
 RECORD = np.dtype([("seq", "<u8"), ("score", "<f8")])
 
@@ -42,6 +42,16 @@ def test_what_is_sent_is_scored_dropped_under_a_name_or_missing():
     assert not summary(7, Comparison(7, 1, 7, None), {}).accounted
     assert not replace(summary(7, Comparison(7, 0, 7, None), {}), forwarded=6).accounted
     assert json.loads(json.dumps(lost.as_dict()))["missing"] == 1
+
+
+def test_final_reports_tell_what_was_dropped_and_what_came_too_late():
+    first = {"dropped": {"malformed": 2}, "counters": {"packets": 9}}
+    last = {"dropped": {"lost": 0}, "counters": {"packets": 7, "out_of_order": 3}}
+    other = {"dropped": {"malformed": 1}, "counters": {"out_of_order": 1}}
+    reports = [{"capture": {"kernel_drops": 4}, "bricks": [first, last]}, {"capture": None, "bricks": [other]}]
+    assert dropped_in(reports) == {"malformed": 3, "kernel ring full": 4}
+    assert out_of_order_in(reports) == 4
+    assert (dropped_in([]), out_of_order_in([])) == ({}, 0)
 
 
 FAILED = {"kind": "failed", "instance": 2, "text": "instance 2 failed: process ended by signal 9"}

@@ -97,13 +97,17 @@ def ready(words):
 
 @njit(cache=True)
 def release(words, table, done):
-    """Give the oldest slot back; `done` is kept as the row number that the reader wants next. True: the writer waits for room."""
+    """Give the oldest slot back; `done` is kept as the row number that the reader wants next.
+
+    True: the writer waits for room, and half of the ring is free. A writer that is woken for every slot pays for a wake-up, with cold
+    caches, for every batch; there is enough in the ring to read meanwhile.
+    """
     tail = words[TAIL]
     store(words, ROWS_READ, words[ROWS_READ] + table[tail % words[SLOTS], COUNT])
     store(words, NEXT_READ, done)
     store(words, TAIL, tail + 1)
     fence()
-    return load(words, WRITER_WAITS) != 0
+    return load(words, WRITER_WAITS) != 0 and 2 * (words[HEAD] - tail - 1) <= words[SLOTS]
 
 
 @njit(cache=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from lego_sdn.adapters.rpc import Client
-from lego_sdn.core import placement
 
 HELLO_S, START_S, STOP_S, REGROW_S, FLUSH_S = 5.0, 60.0, 30.0, 90.0, 10.0
 
@@ -60,10 +59,3 @@ class AgentHost:
 
     def __repr__(self) -> str:
         return f"<AgentHost {self.address}>"
-
-
-def planned(hello: dict[str, Any], memory_bytes: float) -> placement.Host:
-    """A host for the planner, from what it says of itself: quotas are taken, and where there is none, the core that the process may use."""
-    quotas = [one["cpu_quota"] for instance in hello["instances"] for one in instance["processes"]]
-    taken = sum(1.0 if quota is None else min(1.0, quota) for quota in quotas)
-    return placement.Host(hello["host"], float(hello["cores"]), memory_bytes, used_cores=taken)

@@ -33,9 +33,20 @@ def ask(command: str, *parameters: str, timeout_s: float = 10.0) -> str:
     return str(answer["result"])
 
 
+def pid() -> int:
+    """Of the ovs-vswitchd that would be asked. HostError if there is none."""
+    try:
+        return int((_folder() / f"{DAEMON}.pid").read_text())
+    except (OSError, ValueError) as error:
+        raise HostError(f"{DAEMON} has no process id ({error}): is Open vSwitch running, and is this root?") from error
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("OVS_RUNDIR") or RUNDIR)
+
+
 def _socket() -> Path:
-    folder = Path(os.environ.get("OVS_RUNDIR") or RUNDIR)
-    return folder / f"{DAEMON}.{int((folder / f'{DAEMON}.pid').read_text())}.ctl"
+    return _folder() / f"{DAEMON}.{pid()}.ctl"
 
 
 def _answer(opened: socket.socket) -> dict[str, object]:

@@ -8,13 +8,7 @@ from typing import Any
 
 import click
 
-from lego_sdn.core.errors import HostError, LegoError
-
-TIMEOUT_S = 10.0
-
-
-class Refused(LegoError):
-    """The controller answered that it will not, or cannot; the text is its own."""
+from lego_sdn.core.errors import HostError
 
 
 def asks(command: Callable) -> Callable:
@@ -120,25 +114,10 @@ def where(rest: str | None, config: str | None) -> tuple[str, int]:
 
 
 def request(address: tuple[str, int], method: str, name: str, body: Any = None) -> dict[str, Any]:
-    """What the controller answers. HostError if nobody answers there, Refused with its own words if it will not."""
-    import http.client
+    """`adapters.rest.request`, whose modules only a command that asks needs."""
+    from lego_sdn.adapters import rest
 
-    connection = http.client.HTTPConnection(*address, timeout=TIMEOUT_S)
-    written = f"{address[0]}:{address[1]}"
-    try:
-        connection.request(method, f"/lego/v1/{name}", None if body is None else json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        status_code, text = response.status, response.read()
-        answer = json.loads(text)
-    except (OSError, http.client.HTTPException) as error:
-        raise HostError(f"no controller answers on {written} ({error}): start it with 'lego up', or give --rest HOST:PORT") from error
-    except ValueError as error:
-        raise HostError(f"what answers on {written} is no LEGO controller: give --rest HOST:PORT") from error
-    finally:
-        connection.close()
-    if status_code >= 400:
-        raise Refused(f"{answer['error']}: {answer['detail']}")
-    return answer
+    return rest.request(address, method, name, body)
 
 
 def _body(**given: Any) -> dict[str, Any]:

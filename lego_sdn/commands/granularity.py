@@ -16,7 +16,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def granularity(nf: str, layout: str | None, by: str | None, assume: tuple[str, ...], as_json: bool) -> None:
     """Show an NF's header groups, Algorithm 1's result, the split plan with its shadows, and what stays exact."""
-    extractors = _extractors(nf)
+    extractors = extractors_of(nf)
     if layout is not None:
         extractors = {layout: _pick(extractors, layout, f"layout of {nf}")}
     for name in assume:
@@ -37,7 +37,7 @@ def _pick(choices: dict[str, Any], name: str, what: str) -> Any:
     return choices[name]
 
 
-def _extractors(nf: str) -> dict[str, Any]:
+def extractors_of(nf: str) -> dict[str, Any]:
     """Layout -> Extractor, from the NF's declaration `bricks/nfs/<nf>_declaration.py`."""
     import importlib
     import pkgutil

@@ -31,7 +31,7 @@ class Wanted:
 @paper_run.model
 @click.option("--costs", type=click.Choice(("native", "paper", "both")), default="both", show_default=True, help="Of the bricks.")
 @click.option(
-    "--quota", type=click.FloatRange(0.01, 1), help="Of one core, for every process: an emulated core.  [default: paper 0.2, native 0.01]"
+    "--quota", type=click.FloatRange(0.01, 1), help="Of one core, for every process: an emulated core.  [default: paper 0.2, native 0.02]"
 )
 @click.option("--seconds", type=click.FloatRange(min=2), default=10.0, show_default=True, help="Of each phase; a quarter is not counted.")
 @paper_run.out
@@ -40,8 +40,9 @@ def figure4(**given: Any) -> None:
     """Replay CAPTURES (default: synthetic traffic) faster than anyone can take them, and measure what is scored.
 
     First the monolith (all bricks in one thread) with one emulated core, all that a thread can use of five, then with the time of five for
-    its one thread; then LEGO with a core for each of five bricks, until its controller replicates the bottleneck on a sixth by itself.
-    Takes about a minute for each kind of costs. Needs root. Writes figure4.png and figure4.json.
+    its one thread; then the cost of each brick in its place, for the prediction; then LEGO with a core for each of five bricks, until its
+    controller replicates the bottleneck on a sixth by itself.
+    Takes about two minutes for each kind of costs. Needs root. Writes figure4.png and figure4.json.
     """
     wanted = Wanted(**given)
     with paper_run.experiment() as folder:

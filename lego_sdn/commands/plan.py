@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lego_sdn.commands.plan_hosts import HostType
+from lego_sdn.commands.plan_hosts import HostType, OnHosts, on_hosts
 from lego_sdn.core.errors import LegoError
 
 if TYPE_CHECKING:
     from lego_sdn.core.cost import Costs
-    from lego_sdn.core.placement import Host, Placement
+    from lego_sdn.core.placement import Host
     from lego_sdn.core.whatif import Outcome, Prices, Talk
 
 BY_HASH, BY_TALK = "hashing", "talkers"
@@ -80,11 +80,11 @@ class Planned:
 
 @dataclass(frozen=True)
 class Found:
-    """What the captures say, the splits, and the placement if hosts were named."""
+    """What the captures say, the splits, and where bricks would run if hosts were named."""
 
     talk: Talk
     rows: list[Planned]
-    placement: Placement | None
+    on_hosts: OnHosts | None
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
@@ -119,13 +119,15 @@ def plan(as_json: bool, **given: Any) -> None:
     "hashing" is what the controller does by itself; "talkers" puts buckets together that talk with each other, by cutting the graph of
     buckets (METIS). A split pays if it brings half of what it would bring if load could be divided at will and copies cost nothing.
 
-    With --host and --pps: where the bricks would run at that rate, by the costs stored with --model; the first host is filled first.
+    With --host and --pps: where the bricks would run at that rate, by the costs stored with --model; the first host is filled first. Where
+    it has no room for everything: both ways to grow onto another host (the whole graph again there, or the overloaded brick), what they
+    cost, and which is taken.
     """
     wanted = Wanted(**given)
     basis = _basis(wanted)
     talk, prices, warnings = _talk(wanted, basis.layout), _prices(wanted, basis), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
-    found = Found(talk, rows, _placement(wanted, basis, talk))
+    found = Found(talk, rows, _on_hosts(wanted, basis, talk))
     if wanted.out is not None:
         from lego_sdn.adapters.assignment import write_assignment
 
@@ -161,16 +163,10 @@ def _basis(wanted: Wanted) -> Basis:
     return Basis(layout, costs, SHADOW_SHARE, "default")
 
 
-def _placement(wanted: Wanted, basis: Basis, talk: Talk) -> Placement | None:
-    """For so many packets/s of traffic like the capture's. PlacementError if the hosts have no room for them."""
-    from dataclasses import replace
-
-    from lego_sdn.core.placement import initial, needs_of
-
+def _on_hosts(wanted: Wanted, basis: Basis, talk: Talk) -> OnHosts | None:
     if basis.costs is None or wanted.pps is None:
         return None
-    costs = replace(basis.costs, shadows=0) if wanted.no_shadow else basis.costs
-    return initial(costs, wanted.pps, needs_of(costs, wanted.pps), wanted.hosts, talk.frame_bytes)
+    return on_hosts(replace(basis.costs, shadows=0) if wanted.no_shadow else basis.costs, wanted.pps, talk, wanted.hosts)
 
 
 def _talk(wanted: Wanted, layout: str) -> Talk:
@@ -226,8 +222,8 @@ def _facts(wanted: Wanted, basis: Basis, found: Found) -> dict[str, Any]:
         for row in rows
     ]
     about = {"layout": basis.layout, "shadow_cost": basis.shadow_cost, "shadow_cost_from": basis.source}
-    placement = {} if found.placement is None or wanted.pps is None else {"placement": facts(found.placement, wanted.pps)}
-    return {"packets": talk.total, "buckets": talk.buckets} | about | {"plans": shown} | placement
+    placed = {} if found.on_hosts is None else facts(found.on_hosts)
+    return {"packets": talk.total, "buckets": talk.buckets} | about | {"plans": shown} | placed
 
 
 def _show(wanted: Wanted, basis: Basis, found: Found) -> None:
@@ -253,5 +249,5 @@ def _show(wanted: Wanted, basis: Basis, found: Found) -> None:
         if not row.outcome.pays:
             console.print(f"{row.outcome.ideal} instances by {row.method}: {row.outcome.verdict}", soft_wrap=True)
     console.print(f"a shadow costs {basis.shadow_cost:.2f} of a packet ({basis.source})", soft_wrap=True)
-    if found.placement is not None and wanted.pps is not None:
-        show(console, found.placement, wanted.pps)
+    if found.on_hosts is not None:
+        show(console, found.on_hosts, wanted.hosts[0].name)

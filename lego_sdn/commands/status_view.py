@@ -38,6 +38,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     wanted = f" ({rules['version']} wanted)" if rules["version"] != rules["in_force"] else ""
     answers = "answers" if agent["answers"] else "does not answer"
     yield f"bridge {bridge['name']}: {connected}; agent: {answers}; rules: version {rules['in_force']}{wanted}; alerts: {found['alerts']}"
+    if found.get("host"):
+        yield from _host(found["host"])
     yield from _scaling(found)
     if found.get("sla"):
         yield _promise(found["sla"])
@@ -45,6 +47,17 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     if audit and audit["share"]:
         differ = f"[red]{audit['different']:,} DIFFER, first {audit['first_difference']}[/red]" if audit["different"] else "none differs"
         yield f"audit: {audit['share']:.0%} of the buckets, {audit['compared']:,} scores compared, {differ}; twin {audit['twin']['phase']}"
+
+
+def _host(host: dict[str, Any]) -> Iterator[str]:
+    cores, memory = host["cores"], host["memory_bytes"]
+    if cores["all"] is not None:
+        free = (
+            ""
+            if memory["free"] is None
+            else f"; memory: instances use {memory['used'] / 1e6:,.0f} MB, {memory['free'] / 1e6:,.0f} MB are free"
+        )
+        yield f"host: {cores['given']:.3g} of {cores['all']:g} cores are given to instances, {cores['free']:.3g} are free{free}"
 
 
 def _scaling(found: dict[str, Any]) -> Iterator[str]:
@@ -63,7 +76,7 @@ def _promise(sla: dict[str, Any]) -> str:
     broken = [f"[red]broken by instance {instance}: {', '.join(what)}[/red]" for instance, what in sla["broken"].items()]
     counted = ", ".join(f"{what} {count}" for what, count in sla["violations"].items())
     told = f"promise: {', '.join(parts)}: {'; '.join(broken) or ('kept' if sla['windows'] else 'not judged yet')}"
-    told += f"; broken before, in windows of {sla['window_s']:g} s: {counted}" if counted else ""
+    told += f"; windows of {sla['window_s']:g} s broken so far: {counted}" if counted else ""
     return told + (f"; [yellow]{sla['problem']}[/yellow]" if sla["problem"] else "")
 
 

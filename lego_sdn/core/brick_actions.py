@@ -76,6 +76,10 @@ def kind_of(brick: str) -> str:
     return brick.rpartition("-")[0]
 
 
+def _with(cores: float | None) -> str:
+    return "" if cores is None else f", with {cores:.3g} cores"
+
+
 # ---- actions ----
 @dataclass(frozen=True, slots=True)
 class StartReplica:
@@ -86,7 +90,7 @@ class StartReplica:
     cores: float | None = None
 
     def __str__(self) -> str:
-        return f"one more replica of {self.kind} in instance {self.instance}"
+        return f"one more replica of {self.kind} in instance {self.instance}{_with(self.cores)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +110,14 @@ class StopReplica:
 
 @dataclass(frozen=True, slots=True)
 class Separate:
-    """Give a brick that is chained with others a process of its own, which takes everything over."""
+    """Give a brick that is chained with others a process of its own, which takes everything over; `cores` as of a replica."""
 
     instance: int
     kind: str
+    cores: float | None = None
 
     def __str__(self) -> str:
-        return f"a process of its own for {self.kind} of instance {self.instance}"
+        return f"a process of its own for {self.kind} of instance {self.instance}{_with(self.cores)}"
 
 
 @dataclass(frozen=True, slots=True)

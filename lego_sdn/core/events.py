@@ -42,10 +42,11 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class AgentUp:
-    """The agent answered `hello`: all instances that run now, and no others; `cores` of the host (None: it does not say)."""
+    """The agent answered `hello`: all instances that run now, and no others; `cores` and memory of the host (None: it does not say)."""
 
     instances: tuple[Running, ...] = ()
     cores: float | None = None
+    memory_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +96,13 @@ class Loads:
     reports  one for every process that answered
     buckets  packets/s by source bucket, from the switch's flow counters (a bucket not named: 0)
     lost     packets/s, by OpenFlow port, that the switch could not put out there
+    free_bytes  of the host's memory (None: it does not say)
     """
 
     reports: tuple[Report, ...]
     buckets: Mapping[int, float] = field(default_factory=dict)
     lost: Mapping[int, float] = field(default_factory=dict)
+    free_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,191 +1,222 @@
-"""Where an overloaded instance grows (LEGO paper, section III-C): on the same host as long as it has room, then onto a second one.
+"""Growing onto a second host, where an NF cannot be whole on the first (LEGO paper, section III-C).
 
-There are two ways onto a second host: a whole graph there, to which traffic is steered by granularity, with its shadows and the state that
-moves; or only replicas of the overloaded bricks there, to which batches are carried. The one that is predicted to cost less is chosen.
-Its cost is what it takes beyond the packets' own work, which is the same either way, as shares of a host: CPU, memory and link.
+There are two ways: the whole graph again on the other host, to which traffic is steered by source, with its shadows; or only replicas of
+the overloaded brick there, to which packets' features are carried, and the scores back. Either way the first host is filled first. The
+one that is predicted to cost less is chosen: by what it takes beyond the packets' own work, as shares of the other host, added up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
-from lego_sdn.core.capacity import BATCH, Layout, capacity, further_replica, kind_us, memory
+from lego_sdn.core.capacity import BATCH, kind_us, separate
 from lego_sdn.core.cost import Costs
-from lego_sdn.core.placement import MB, Host, Need, room
-from lego_sdn.core.plan import Owners, balance, carried, moves
+from lego_sdn.core.placement import MB, Host, Need, carriage, needs_of, parted, room
+from lego_sdn.core.whatif import Talk, deliveries
 
-Way = Literal["same host", "whole graph", "overloaded bricks"]
-HORIZON_S = 60.0  # over which the state that moves once is spread, to be compared with bytes/s
-MOST_REPLICAS = 64
-LEAST_CORES = 0.05  # of a replica
+Way = Literal["whole graph", "overloaded brick"]
+HALVINGS = 10  # in looking for the rate that can be taken
 
 
 @dataclass(frozen=True, slots=True)
-class Overload:
-    """An instance that cannot take what comes.
+class Demand:
+    """packets: per second, of traffic like `talk`, that an NF of these costs is to take.
 
-    packets    per second, its own, that are to be taken; cores: of a new process
-    owners     bucket -> instance, and the load by bucket: what steering can move, and what not
-    clean      whether some granularity splits the traffic (Algorithm 1)
-    frame_bytes of a packet on the wire; state_bytes: of the streams that it holds
+    clean  whether some granularity splits the traffic (Algorithm 1)
     """
 
     costs: Costs
-    layout: Layout
     packets: float
-    instance: int
-    owners: Owners
-    weights: tuple[float, ...]
-    cores: float = 1.0
+    talk: Talk
     clean: bool = True
-    frame_bytes: float = 500.0
-    state_bytes: float = 0.0
+
+    @property
+    def own(self) -> tuple[Need, ...]:
+        """What a host that has room for everything would run."""
+        return needs_of(self.costs, self.packets)
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to grow, and what it is predicted to take beyond the packets' own work. `obstacle`: why it cannot be had.
+    """One way to grow, and what it is predicted to take. `obstacle`: why it cannot be had.
 
-    needs   replicas to start, and on which host each; cores, memory_bytes: besides what runs; link_bytes: per second between the hosts
-    moved_bytes  of state, once; share: all of it as shares of a host, added up
+    host       the other one
+    parts      replicas, here and there
+    packets    per second that are taken: those that are wanted or, where there is an obstacle, what would be possible
+    cores, memory_bytes  beyond what one host with room for everything would give; link_bytes: per second between the hosts
+    added_ms   that a batch is under way between the hosts, there and back
+    share      cores, memory and link as shares of what the other host has, added up
     """
 
     way: Way
-    needs: tuple[tuple[str, Need], ...] = ()
+    host: str
+    parts: tuple[tuple[str, tuple[Need, ...]], ...] = ()
+    packets: float = 0.0
     cores: float = 0.0
     memory_bytes: float = 0.0
     link_bytes: float = 0.0
-    moved_bytes: float = 0.0
+    added_ms: float = 0.0
     share: float = 0.0
     obstacle: str | None = None
-
-    @property
-    def words(self) -> str:
-        if self.obstacle is not None:
-            return f"{self.way}: {self.obstacle}"
-        told = f"{self.cores:.3g} cores, {self.memory_bytes / MB:,.0f} MB and {self.link_bytes / MB:,.1f} MB/s between hosts"
-        return f"{self.way}: {self.share:.1%} of a host ({told})"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is best, why, and what there was to choose from; `option` None: nothing can be done."""
+    """What is best, why, and what there was to choose from; `option` None: nothing can be done. alone: packets/s that `home` can take."""
 
     option: Option | None
     reason: str
     options: tuple[Option, ...]
+    alone: float
+
+    @property
+    def words(self) -> str:
+        """Why there is no way, with the rates that there would be."""
+        return "; ".join(f"{one.way} on {one.host}, {one.packets:,.0f} packets/s at the most: {one.obstacle}" for one in self.options)
 
 
-def grow(over: Overload, home: Host, others: Sequence[Host] = ()) -> Choice:
-    """The same host if it has room; else, of both ways onto each other host, the one that costs least."""
-    here = same_host(over, home)
-    if here.obstacle is None:
-        return Choice(here, f"there is room on {home.name}", (here,))
-    options = [here, *(way for other in others for way in (whole_graph(over, other), overloaded_bricks(over, home, other)))]
+def grow(demand: Demand, home: Host, others: Sequence[Host]) -> Choice | None:
+    """Of both ways onto each other host, the one that costs least; None where the first host has room for everything."""
+    lacking = room(home, *demand.own)
+    if lacking is None:
+        return None
+    alone = _most(demand.packets, lambda packets: room(home, *needs_of(demand.costs, packets)) is None)
+    ways = [partial(way, home=home, other=other) for other in others for way in (whole_graph, overloaded_brick)]
+    options = tuple(_rated(demand, way) for way in ways)
     able = sorted((option for option in options if option.obstacle is None), key=lambda option: option.share)
     if not able:
-        return Choice(None, "; ".join(option.words for option in options), tuple(options))
-    rest = "; ".join(option.words for option in (here, *able[1:], *(o for o in options[1:] if o.obstacle is not None)))
-    return Choice(able[0], f"{able[0].words}, since {rest}", tuple(options))
+        return Choice(None, "none can be had", options, alone)
+    best, *rest = able
+    why = [f"{one.way} on {one.host} costs {one.share:.1%} of it" for one in rest]
+    why += [f"{one.way} on {one.host} cannot be had: {one.obstacle}" for one in options if one.obstacle is not None]
+    return Choice(best, f"it costs {best.share:.1%} of {best.host}; {'; '.join(why)}", options, alone)
 
 
-def same_host(over: Overload, home: Host) -> Option:
-    """Replicas of whatever brick decides, one after the other, until the load can be taken."""
-    needs, obstacle = replicas_wanted(over)
-    obstacle = obstacle or room(home, *needs)
-    size = sum(need.memory_bytes for need in needs)
-    return Option("same host", tuple((home.name, need) for need in needs), 0.0, size, share=size / home.memory_bytes, obstacle=obstacle)
+def whole_graph(demand: Demand, home: Host, other: Host) -> Option:
+    """An instance on each host: as many sources stay as the first has room for, the heaviest first."""
+    blank = Option("whole graph", other.name)
+    if not demand.clean:
+        return replace(blank, obstacle="the traffic cannot be split by any granularity")
+    owners = _owners(demand, home)
+    packets, shadows = deliveries(demand.talk, owners, exact=demand.costs.shadows > 0)
+    if not packets[1]:
+        return replace(blank, obstacle=f"not one bucket of sources has room on {home.name}")
+    scale = demand.packets / demand.talk.total
+    here, there = (_graph(demand, packets[i] * scale, shadows[i] * scale) for i in (1, 2))
+    crossing = (packets[2] + shadows[2]) * scale * demand.talk.frame_bytes
+    option = replace(blank, parts=((home.name, here), (other.name, there)), link_bytes=crossing, obstacle=room(other, *there))
+    return _priced(demand, option, (home, other))
 
 
-def replicas_wanted(over: Overload) -> tuple[tuple[Need, ...], str | None]:
-    """Replicas that take the load, cheapest first; or why replicas cannot."""
-    layout, needs = over.layout, list[Need]()
-    for _ in range(MOST_REPLICAS):
-        now = capacity(over.costs, layout)
-        if now.packets >= over.packets:
-            return tuple(needs), None
-        if now.slowest in (over.costs.kinds[0], over.costs.kinds[-1]):
-            return tuple(needs), f"{now.slowest} decides, which is at an end of the graph and stays single in an instance"
-        layout = further_replica(over.costs, layout, now.slowest, over.cores).layout
-        needs.append(Need(now.slowest, over.cores, memory(over.costs, layout[-1:])))
-    return tuple(needs), f"more than {MOST_REPLICAS} replicas are wanted"
+def _owners(demand: Demand, home: Host) -> tuple[int, ...]:
+    """Bucket -> 1 (here) or 2; a bucket for which there is no room does not keep a lighter one out."""
+    talk, scale = demand.talk, demand.packets / max(1, demand.talk.total)
+    into, out_of = defaultdict[int, list[tuple[int, int]]](list), defaultdict[int, list[tuple[int, int]]](list)
+    for (source, target), count in talk.packets.items():
+        if source != target:
+            into[target].append((source, count))
+            out_of[source].append((target, count))
+    weights, kept, own, shadows, copied = talk.by_source, set[int](), 0.0, 0.0, demand.costs.shadows > 0
+    for bucket in sorted(range(talk.buckets), key=lambda b: (-weights[b], b)):
+        more = shadows + sum(count for source, count in into[bucket] if source not in kept)
+        more -= sum(count for target, count in out_of[bucket] if target in kept)
+        if room(home, *_graph(demand, (own + weights[bucket]) * scale, more * scale * copied)) is None:
+            kept.add(bucket)
+            own, shadows = own + weights[bucket], more
+    return tuple(1 if bucket in kept else 2 for bucket in range(talk.buckets))
 
 
-def whole_graph(over: Overload, other: Host) -> Option:
-    """One more instance with the same layout on the other host, which gets the buckets that even out the load."""
-    if not over.clean:
-        return Option("whole graph", obstacle="the traffic cannot be split by any granularity")
-    now = sorted({owner for owner in over.owners if owner is not None} | {over.instance})
-    new = now[-1] + 1
-    after = balance(over.owners, over.weights, (over.instance, new), into=new)
-    loads, whole = carried(after, over.weights, (over.instance, new)), carried(over.owners, over.weights, (over.instance,))
-    share = loads[new] / whole[over.instance] if whole[over.instance] else 0.0
-    deliveries = (over.costs.deliveries(len(now)), over.costs.deliveries(len(now) + 1))
-    needs = tuple(Need(" -> ".join(process.kinds), process.usable, memory(over.costs, (process,))) for process in over.layout)
-    fits = capacity(over.costs, over.layout, deliveries=deliveries[1]).packets
-    heaviest = max(share, 1 - share) * over.packets
-    obstacle = room(other, *needs)
-    if heaviest > fits:
-        obstacle = f"one instance would get {heaviest:,.0f} packets/s, its shadows besides, and can take {fits:,.0f}"
-    before, then = (sum(kind_us(over.costs, over.layout, deliveries=d).values()) for d in deliveries)
-    moved = over.state_bytes * len(moves(over.owners, after)) / max(1, over.owners.count(over.instance))
-    crossing = over.packets * share * deliveries[1] * over.frame_bytes  # to the other host: own packets, and shadows as many as fall to it
-    bill = Option("whole graph", tuple((other.name, need) for need in needs), over.packets * (then - before) / 1e6)
-    bill = replace(bill, memory_bytes=memory(over.costs, over.layout), link_bytes=crossing, moved_bytes=moved, obstacle=obstacle)
-    return _priced(bill, other)
+def _graph(demand: Demand, packets: float, shadows: float) -> tuple[Need, ...]:
+    """An instance that gets so many packets/s, and copies of others'."""
+    return needs_of(demand.costs, packets, 1 + shadows / packets if packets else 1.0)
 
 
-def overloaded_bricks(over: Overload, home: Host, other: Host) -> Option:
-    """The replicas that the same host would want: as much as it has room for there, the rest on the other host, fed over the network."""
-    wanted, obstacle = replicas_wanted(over)
-    stay, away = _divided(wanted, home)
-    obstacle = obstacle or room(other, *away)
-    if any(over.costs.of(need.kind).keyed for need in away):
-        obstacle = obstacle or "the brick that decides keeps the streams' state: it is replicated in its instance, or with a whole graph"
-    size, cpu, work = _crossing(over, wanted, away)
-    if cpu >= work:
-        obstacle = obstacle or f"carrying the rows takes {cpu:.3g} cores, the work on them {work:.3g}"
-    needs = (*((home.name, need) for need in stay), *((other.name, need) for need in away))
-    memory_bytes = sum(need.memory_bytes for need in (*stay, *away))
-    return _priced(Option("overloaded bricks", needs, cpu, memory_bytes, size, obstacle=obstacle), other)
+def overloaded_brick(demand: Demand, home: Host, other: Host) -> Option:
+    """All bricks here but the costliest that may be replicated apart; of that, what cores are left here, and the rest there."""
+    blank, costs, kind = Option("overloaded brick", other.name), demand.costs, overloaded(demand.costs)
+    if kind is None:
+        return replace(blank, obstacle="every brick is at an end of the graph or keeps the streams' state")
+    rest = tuple(need for need in demand.own if need.kind != kind)
+    work = sum(need.cores for need in demand.own if need.kind == kind)
+    left = home.free_cores - sum(need.cores for need in rest)
+    size, carrying = _crossing(demand, kind)
+    lacking = room(home, *rest) or _divided_end(costs, rest)
+    if lacking is None and carrying >= work:
+        lacking = f"carrying the rows of {kind} takes {carrying:.3g} cores, the work on them {work:.3g}"
+    if lacking is not None or left < carrying / 2:
+        return replace(blank, obstacle=lacking or f"no cores are left on {home.name} for carrying")
+    away = min(1.0, (work - left) / (work - carrying / 2))  # each host bears half of the carriage
+    stay = tuple(parted(costs, kind, (1 - away) * work)) if away < 1 else ()
+    if room(home, *rest, *stay) is not None:  # cores are left, but no memory
+        away, stay = 1.0, ()
+    there = tuple(parted(costs, kind, away * work))
+    option = replace(blank, parts=((home.name, (*rest, *stay)), (other.name, there)), cores=away * carrying, link_bytes=away * size)
+    option = replace(option, added_ms=_way_ms(demand, kind, min(home.link_bytes, other.link_bytes)))
+    lacking = room(other, *there, Need("carriage", away * carrying / 2))
+    return _priced(demand, replace(option, obstacle=lacking), (home, other))
 
 
-def _divided(wanted: tuple[Need, ...], home: Host) -> tuple[tuple[Need, ...], tuple[Need, ...]]:
-    """What fits on the host, and the rest; of the first that does not fit, what cores are left make a smaller replica."""
-    count = next(n for n in range(len(wanted), -1, -1) if room(home, *wanted[:n]) is None)
-    stay, away = wanted[:count], wanted[count:]
-    left = home.free_cores - sum(need.cores for need in stay)
-    if away and left >= LEAST_CORES:
-        part = replace(away[0], cores=min(left, away[0].cores))
-        rest = replace(away[0], cores=away[0].cores - part.cores)
-        if rest.cores > 0 and room(home, *stay, part) is None:
-            return (*stay, part), (rest, *away[1:])
-    return stay, away
+def _divided_end(costs: Costs, needs: Sequence[Need]) -> str | None:
+    """Why these bricks cannot be those of one instance, or None."""
+    kinds = [need.kind for need in needs]
+    wide = next((kind for kind in (costs.kinds[0], costs.kinds[-1]) if kinds.count(kind) > 1), None)
+    return None if wide is None else f"{wide} wants more than a core, and stays single in an instance"
 
 
-def _crossing(over: Overload, wanted: tuple[Need, ...], away: tuple[Need, ...]) -> tuple[float, float, float]:
-    """Bytes/s to and from replicas on the other host, the cores for it, and for the work on these rows; replicas share a kind's rows."""
-    costs, visits = over.costs, over.costs.visits()
-    total_bytes = cores = work = 0.0
-    for kind in dict.fromkeys(need.kind for need in away):
-        there = sum(need.cores for need in away if need.kind == kind)
-        whole = sum(n.cores for n in wanted if n.kind == kind) + sum(p.usable for p in over.layout if kind in p.kinds)
-        rows, before = over.packets * visits[kind] * there / whole, costs.bricks[costs.kinds.index(kind) - 1]
-        size = rows * (before.bytes_out + costs.of(kind).items_out * costs.of(kind).bytes_out)
-        total_bytes += size
-        cores += (2 * costs.wire.batch_us * rows / BATCH + costs.wire.byte_us * size) / 1e6
-        work += rows * costs.of(kind).per_packet_us(BATCH) / 1e6
-    return total_bytes, cores, work
+def overloaded(costs: Costs) -> str | None:
+    """The kind that costs most of those that can be replicated alone: not at an end of the graph, and without the state of streams."""
+    us = kind_us(costs, separate(costs.kinds))
+    return max((kind for kind in costs.kinds[1:-1] if not costs.of(kind).keyed), key=lambda kind: us[kind], default=None)
 
 
-def _priced(option: Option, host: Host) -> Option:
-    """With everything that it takes as shares of the host, added up; a link that cannot carry it is an obstacle."""
-    link = option.link_bytes + option.moved_bytes / HORIZON_S
+def _row_bytes(costs: Costs, kind: str) -> tuple[float, float]:
+    """Of a row that goes to a brick, and of what comes back for it."""
+    before, brick = costs.bricks[costs.kinds.index(kind) - 1], costs.of(kind)
+    return before.bytes_out, brick.items_out * brick.bytes_out
+
+
+def _crossing(demand: Demand, kind: str) -> tuple[float, float]:
+    """Bytes/s to and from replicas of a kind, if all of it were on the other host, and the cores for carrying them."""
+    rows = demand.packets * demand.costs.visits()[kind]
+    size = rows * sum(_row_bytes(demand.costs, kind))
+    return size, carriage(demand.costs, 2 * rows, size)
+
+
+def _way_ms(demand: Demand, kind: str, link_bytes: float) -> float:
+    """Of a full batch: handing it on and over the link, there and back."""
+    sizes = [BATCH * size for size in _row_bytes(demand.costs, kind)]
+    return sum(demand.costs.wire.us(size) / 1e3 + 1e3 * size / link_bytes for size in sizes)
+
+
+def _priced(demand: Demand, option: Option, hosts: tuple[Host, Host]) -> Option:
+    """With what it takes beyond the packets' own work; a link that cannot carry it is an obstacle."""
+    home, other = hosts
+    needs, own, link = [need for _, part in option.parts for need in part], demand.own, min(home.link_bytes, other.link_bytes)
+    cores = option.cores + sum(need.cores for need in needs) - sum(need.cores for need in own)
+    memory = sum(need.memory_bytes for need in needs) - sum(need.memory_bytes for need in own)
     obstacle = option.obstacle
-    if link > host.link_bytes:
-        wanted = f"{link / MB:,.1f} MB/s are wanted of a link of {host.link_bytes / MB:,.1f}"
-        obstacle = obstacle or f"{wanted} to {host.name}"
-    share = option.cores / host.cores + option.memory_bytes / host.memory_bytes + link / host.link_bytes
-    return replace(option, share=share, obstacle=obstacle)
+    if obstacle is None and option.link_bytes > link:
+        obstacle = f"{option.link_bytes / MB:,.1f} MB/s are wanted of a link of {link / MB:,.1f} between {home.name} and {other.name}"
+    share = cores / other.cores + memory / other.memory_bytes + option.link_bytes / link
+    return replace(option, cores=cores, memory_bytes=memory, share=share, obstacle=obstacle)
+
+
+def _rated(demand: Demand, way: Callable[[Demand], Option]) -> Option:
+    """With the packets/s that can be taken in this way."""
+    option = way(demand)
+    if option.obstacle is None:
+        return replace(option, packets=demand.packets)
+    return replace(option, packets=_most(demand.packets, lambda packets: way(replace(demand, packets=packets)).obstacle is None))
+
+
+def _most(packets: float, possible: Callable[[float], bool]) -> float:
+    """The highest rate below this one that is possible, to a thousandth."""
+    low, high = 0.0, packets
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if possible(middle) else (low, middle)
+    return low

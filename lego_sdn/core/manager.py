@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lego_sdn.core import changes, regrow, watching
+from lego_sdn.core import changes, hosting, regrow, watching
 from lego_sdn.core.brick_actions import WORDS, BrickAction, StartReplica
 from lego_sdn.core.events import Loads
 from lego_sdn.core.plan import Owners, balance, carried, moves
 from lego_sdn.core.policies import policy
-from lego_sdn.core.regrow import cannot_regrow, dying, free_cores
+from lego_sdn.core.regrow import cannot_regrow, dying
 from lego_sdn.core.room import lacking_room, leave
 from lego_sdn.core.scaling import Memory, Observation, Suggestion
 from lego_sdn.core.state import State, Turn
@@ -52,7 +52,8 @@ def _seen(state: State, now: float) -> Observation:
         arrangements={i: state.members[i].arrangement for i in state.running},
         costs=state.costs,
         like=state.config.instance,
-        free=free_cores(state),
+        free=hosting.free_cores(state),
+        free_bytes=hosting.free_memory(state),
         violated=frozenset(state.sla.broken),
         no_instance=cannot_replicate(state, now),
         no_brick=cannot_regrow(state, now),
@@ -144,6 +145,9 @@ def cannot_replicate(state: State, now: float) -> str | None:
         return "no model is configured"
     if now < state.backoff.until:
         return f"the last {state.backoff.failures} starts failed"
+    lacking = hosting.lacking_memory(state, hosting.instance_bytes(state))
+    if lacking is not None:
+        return lacking
     load = changes.load_of_buckets(state)
     new = max(state.members, default=0) + 1
     further = (*state.running, new)

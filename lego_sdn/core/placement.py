@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lego_sdn.core.capacity import BATCH
+from lego_sdn.core.capacity import BATCH, kind_us, separate
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import LegoError
 
@@ -73,15 +73,25 @@ def room(host: Host, *needs: Need) -> str | None:
     return None
 
 
-def needs_of(costs: Costs, packets: float, cores: float = 1.0) -> tuple[Need, ...]:
-    """Replicas that take so many packets/s, in the order of the graph: as many as it takes of processes of up to `cores` each."""
-    visits, found = costs.visits(), []
-    for brick in costs.bricks:
-        left = packets * visits[brick.kind] * brick.per_packet_us(BATCH) / 1e6
-        for _ in range(max(1, math.ceil(left / cores - ENOUGH))):
-            found.append(Need(brick.kind, min(cores, left), costs.process_bytes + brick.memory_bytes))
-            left -= cores
+def needs_of(costs: Costs, packets: float, deliveries: float = 1.0) -> tuple[Need, ...]:
+    """Replicas that take so many packets/s, in the order of the graph: as many as it takes of processes of up to a core each.
+
+    deliveries  packets and shadows for each packet. Replicas of the brick with the streams' state are shown shadows besides
+    """
+    found: list[Need] = []
+    for kind, us in kind_us(costs, separate(costs.kinds), deliveries=deliveries).items():
+        alone, copies, count = packets * us / 1e6, 1.0, 1
+        while alone * copies > count + ENOUGH:
+            count += 1
+            copies = costs.deliveries(count) if costs.of(kind).keyed else 1.0
+        found += parted(costs, kind, alone * copies)
     return tuple(found)
+
+
+def parted(costs: Costs, kind: str, cores: float) -> list[Need]:
+    """Replicas of a kind with so many cores together: as few as can be, of up to a core each, alike."""
+    count = max(1, math.ceil(cores - ENOUGH))
+    return [Need(kind, cores / count, costs.process_bytes + costs.of(kind).memory_bytes)] * count
 
 
 def initial(costs: Costs, packets: float, needs: Sequence[Need], hosts: Sequence[Host], frame_bytes: float = 500.0) -> Placement:
@@ -96,11 +106,11 @@ def initial(costs: Costs, packets: float, needs: Sequence[Need], hosts: Sequence
     for parts in DIVISIONS:
         pieces = [replace(need, cores=need.cores / parts) for need in needs for _ in range(parts)]
         cuts = [_cut(costs, packets, pieces, at, frame_bytes) for at in range(len(pieces))]
-        ends = _Search(pieces, order, cuts, [_carriage(costs, packets, size) for size in cuts]).ends()
+        ends = _Search(pieces, order, cuts, [carriage(costs, packets, size) for size in cuts]).ends()
         if ends is not None:
             firsts, crossed = (0, *ends), [end for end in ends if end < len(pieces)]
             runs = ((host.name, joined(pieces[a:b])) for host, a, b in zip(order, firsts, ends, strict=False))
-            crossing, cores = sum(cuts[at] for at in set(crossed)), sum(_carriage(costs, packets, cuts[at]) for at in set(crossed))
+            crossing, cores = sum(cuts[at] for at in set(crossed)), sum(carriage(costs, packets, cuts[at]) for at in set(crossed))
             return Placement(tuple(run for run in runs if run[1]), crossing, cores)
     raise PlacementError(_no_room(needs, hosts))
 
@@ -146,9 +156,12 @@ class _Search:
         return found
 
     def _fits(self, first: int, end: int, at: int) -> bool:
-        """Both sides of a cut bear half of the carriage."""
-        cores = self.carriage[first] / 2 if at > 0 and first < end else 0.0
-        cores += self.carriage[end] / 2 if first < end < len(self.pieces) else 0.0
+        """Both sides of a cut bear half of the carriage, and the link of either carries what crosses."""
+        cut = [first] * (at > 0 and first < end) + [end] * (first < end < len(self.pieces))
+        cores = sum(self.carriage[place] for place in cut) / 2
+        passed_on = self.cuts[0] if self.pieces and at == end == 0 else 0.0  # packets come to the first host, also if nothing runs there
+        if sum(self.cuts[place] for place in cut) + passed_on > self.order[at].link_bytes:
+            return False
         return room(self.order[at], *joined(self.pieces[first:end]), Need("carriage", cores)) is None
 
 
@@ -176,7 +189,7 @@ def _bytes_after(costs: Costs, kind: str, frame_bytes: float) -> float:
     return costs.visits()[kind] * brick.items_out * brick.bytes_out
 
 
-def _carriage(costs: Costs, packets: float, size: float) -> float:
+def carriage(costs: Costs, packets: float, size: float) -> float:
     """Cores for carrying so many bytes/s between hosts, in full batches."""
     return (costs.wire.batch_us * packets / BATCH + costs.wire.byte_us * size) / 1e6
 
@@ -187,4 +200,5 @@ def _no_room(needs: Sequence[Need], hosts: Sequence[Host]) -> str:
         f"{host.name} {host.free_cores:.3g} cores" + (f" and {host.free_memory / MB:,.0f} MB" if host.free_memory < float("inf") else "")
         for host in hosts
     )
-    return f"the graph needs {cores:.3g} cores and {memory:,.0f} MB in {len(needs)} replicas, and there is no room for it; free: {free}"
+    wanted = f"the graph needs {cores:.3g} cores and {memory:,.0f} MB in {len(needs)} replicas"
+    return f"{wanted}, and there is no room for it, or no link; free: {free}"

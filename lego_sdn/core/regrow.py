@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lego_sdn.core import changes, sla
+from lego_sdn.core import changes, hosting, sla
 from lego_sdn.core.brick_actions import (
     WORDS,
     Arrangement,
@@ -22,7 +22,6 @@ from lego_sdn.core.brick_actions import (
     StopReplica,
     kind_of,
 )
-from lego_sdn.core.load import cores_used, usable
 from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, State, Turn
 
 TIMEOUT_S = 95.0  # the edge gives up before, and says so
@@ -46,25 +45,13 @@ def cannot(state: State, action: BrickAction) -> str | None:
             return f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {' -> '.join(arrangement.graph)}"
         if action.kind not in arrangement.graph[1:-1]:
             return f"{action.kind} is at an end of the graph and stays single in an instance; replicate the instance instead"
+        return hosting.lacking_memory(state, hosting.replica_bytes(state, action))
     if isinstance(action, StopReplica):
         if action.brick not in arrangement.bricks:
             return f"instance {action.instance} has no brick {action.brick}; it has {', '.join(arrangement.bricks)}"
         if len(arrangement.of_kind(action.kind)) < 2:
             return f"{action.brick} is the only {action.kind} of instance {action.instance}"
     return None
-
-
-def free_cores(state: State) -> float | None:
-    """Cores of the host that no process of an instance has: by quota, or, of one without, by use. None where the host does not say."""
-    if state.cores is None:
-        return None
-    taken = 0.0
-    for instance, member in state.members.items():
-        for one in member.arrangement.processes:
-            now, then = state.reports.get((instance, one.process)), state.before.get((instance, one.process))
-            used = cores_used(then, now) if now and then and now.time > then.time else 0.0
-            taken += usable(one.quota) if one.quota is not None else used
-    return max(0.0, state.cores - taken)
 
 
 def begin(turn: Turn, action: BrickAction, evidence: str) -> None:

@@ -27,7 +27,7 @@ class Observation:
     For policies that look into instances:
     diagnoses    by instance: what holds it up; arrangements: how its bricks lie in processes
     costs        of the bricks, as they are now (None: not known yet); like: what a further instance gets
-    free         cores of the host that nobody has (None: unknown)
+    free         cores of the host that nobody has, however few; free_bytes: memory (None: unknown)
     violated     instances that do not keep the promised latency or loss
     no_instance  why there can be no further instance; no_brick: why nothing within instances can be changed
     dying        (instance, kind) whose replicas died young: none of these is started now
@@ -42,6 +42,7 @@ class Observation:
     costs: Costs | None = None
     like: Instance = field(default_factory=Instance)
     free: float | None = None
+    free_bytes: float | None = None
     violated: frozenset[int] = frozenset()
     no_instance: str | None = None
     no_brick: str | None = None

@@ -104,8 +104,8 @@ class State:
     quiet_until  no policy's change before (cooldown)
     regret       what came of the last merge
     regrowing    failures of changes within instances, as `backoff` has those of starts
-    cores        of the host, where the agent says so; diagnoses: by instance, of the last round of reports
-    full         instances whose memory is at the mark
+    cores        of the host, where the agent says so; memory_bytes: of it; free_bytes: of these, as of the last round of reports
+    diagnoses    by instance, of the last round of reports; full: instances whose memory is at the mark
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
     """
@@ -132,6 +132,8 @@ class State:
     refused: str = ""
     regrowing: Backoff = field(default_factory=Backoff)
     cores: float | None = None
+    memory_bytes: float | None = None
+    free_bytes: float | None = None
     diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
     full: frozenset[int] = frozenset()
     advice: str = ""

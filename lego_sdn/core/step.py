@@ -107,7 +107,7 @@ def _agent_up(turn: Turn, event: AgentUp) -> None:
     if turn.state.agent is not True:
         turn.note("agent", f"agent answers, {len(event.instances)} instances run")
         turn.set(regrowing=Backoff(), backoff=Backoff())
-    turn.set(agent=True, cores=event.cores)
+    turn.set(agent=True, cores=event.cores, memory_bytes=event.memory_bytes)
     there = {running.instance: running for running in event.instances}
     for instance in sorted(set(turn.state.members) - set(there)):
         _missing(turn, turn.state.members[instance])

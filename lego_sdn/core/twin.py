@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lego_sdn.core import hosting
 from lego_sdn.core.audit import TWIN, Twin
 from lego_sdn.core.events import AgentUp, Event, InstanceFailed, InstanceStarted, InstanceStopped, Silent, StartInstance, StopInstance
 from lego_sdn.core.state import Turn
@@ -37,9 +38,19 @@ def advance(turn: Turn) -> None:
     if twin.phase in ("starting", "stopping") and turn.now - twin.since > ANSWER_S:
         _failed(turn, f"no answer in {ANSWER_S:.0f} s")
     elif twin.phase == "absent" and state.config.audit.share > 0 and state.running and turn.now >= twin.until:
-        turn.set(twin=replace(twin, phase="starting", since=turn.now))
-        turn.note("audit", f"starting the twin, instance {TWIN}: {state.config.audit.share:.0%} of the buckets are scored twice", TWIN)
-        turn.do(StartInstance(TWIN))
+        _start(turn)
+
+
+def _start(turn: Turn) -> None:
+    state, twin = turn.state, turn.state.twin
+    lacking = hosting.lacking_memory(state, hosting.instance_bytes(state))
+    if lacking is not None:
+        turn.note("refused", f"the twin, instance {TWIN}, is not started: {lacking}; tried again in {LONGEST_RETRY_S:.0f} s", TWIN)
+        turn.set(twin=replace(twin, until=turn.now + LONGEST_RETRY_S))
+        return
+    turn.set(twin=replace(twin, phase="starting", since=turn.now))
+    turn.note("audit", f"starting the twin, instance {TWIN}: {state.config.audit.share:.0%} of the buckets are scored twice", TWIN)
+    turn.do(StartInstance(TWIN))
 
 
 def _agent_up(turn: Turn, event: AgentUp) -> None:

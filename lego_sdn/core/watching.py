@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lego_sdn.core import holds, relief, sla
+from lego_sdn.core.audit import TWIN
 from lego_sdn.core.bottleneck import Diagnosis, Outside, Rounds, diagnose
 from lego_sdn.core.brick_actions import SetDeadlines
 from lego_sdn.core.cost import Work
@@ -31,7 +32,7 @@ def take_in(turn: Turn, event: Loads) -> None:
         if found is not None:
             diagnoses[instance] = found
             _tell_memory(turn, found)
-    turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets))
+    turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets), free_bytes=event.free_bytes)
     rounds = {i: _rounds(state, [key for key in came if key[0] == i]) for i in sorted({instance for instance, _ in came})}
     for instance, one in rounds.items():
         holds.tell(turn, instance, one.before, one.after)
@@ -48,13 +49,14 @@ def _tell_memory(turn: Turn, found: Diagnosis) -> None:
 
 
 def _remember(turn: Turn, event: Loads) -> list[Key]:
-    """The last two reports of each process, without those of long ago and of processes that are gone; who reported now."""
+    """The last two reports of each process, the twin's too, without those of long ago and of processes that are gone; which members'
+    processes reported now."""
     state = turn.state
     reports, before = dict(state.reports), dict(state.before)
     came = []
     for report in event.reports:
         key, old = (report.instance, report.process), reports.get((report.instance, report.process))
-        if report.instance not in state.members or (old is not None and old.pid == report.pid and old.time >= report.time):
+        if report.instance not in (*state.members, TWIN) or (old is not None and old.pid == report.pid and old.time >= report.time):
             continue
         before.pop(key, None)
         if old is not None and old.pid == report.pid:
@@ -64,11 +66,13 @@ def _remember(turn: Turn, event: Loads) -> list[Key]:
     newest = max((report.time for report in reports.values()), default=0.0)
     there = [key for key, report in reports.items() if report.time >= newest - FORGOTTEN_S and _exists(state, key)]
     turn.set(reports={key: reports[key] for key in there}, before={key: before[key] for key in there if key in before})
-    return [key for key in dict.fromkeys(came) if key in turn.state.reports]
+    return [key for key in dict.fromkeys(came) if key in turn.state.reports and key[0] in state.members]
 
 
 def _exists(state: State, key: Key) -> bool:
     """As far as the agent has told."""
+    if key[0] == TWIN:
+        return state.twin.phase == "running"
     member = state.members.get(key[0])
     return member is not None and (not member.arrangement.processes or key[1] in member.arrangement.quotas)
 

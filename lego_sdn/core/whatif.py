@@ -107,7 +107,7 @@ def predict(talk: Talk, change: tuple[Owners, Owners], count: int, prices: Price
     """Going from the first owners to the second ones, which are `count` instances; every bucket has an owner in both."""
     before, after = change
     instances = sorted({owner for owner in after if owner is not None})
-    packets, shadows = _deliveries(talk, after, exact=prices.options.exact)
+    packets, shadows = deliveries(talk, after, exact=prices.options.exact)
     load = {i: (packets[i] + prices.shadow * shadows[i]) / max(1, talk.total) for i in instances}
     streams, size = _state(talk, before, after)
     added, deleted = _rules(before, after, prices.options)
@@ -125,7 +125,7 @@ def predict(talk: Talk, change: tuple[Owners, Owners], count: int, prices: Price
     )
 
 
-def _deliveries(talk: Talk, owners: Owners, exact: bool) -> tuple[Counter[int], Counter[int]]:
+def deliveries(talk: Talk, owners: Owners, exact: bool) -> tuple[Counter[int], Counter[int]]:
     """Packets and shadows by instance. A shadow goes to the owner of the destination, where that is another one."""
     packets: Counter[int] = Counter()
     shadows: Counter[int] = Counter()

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lego_sdn.core.config import Config, Instance, Scaling
+from lego_sdn.core.config import Config, Instance, Scaling, Sla
 from lego_sdn.graphs import kinds_of
 from lego_sdn.paper.delays import EVERY_S, Delays, Window, window
 from lego_sdn.paper.figure4 import NF, SLOW_US
@@ -23,6 +23,7 @@ from lego_sdn.paper.meter import Meter, Sample
 BY_BRICKS, BY_INSTANCES = "brick by brick (LEGO)", "whole instances only"
 POLICIES = {BY_BRICKS: "bricks", BY_INSTANCES: "water-marks"}
 WINDOW_S = 0.5
+TOLERANCE = 0.01  # share of the packets that may be later
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Plan:
     """What both ways are given.
 
     quota    of every process, in cores; most: instances at the most
-    sla_ms   that 99 % of the packets of a window must not exceed from the interface to the score
+    sla_ms   that 99 % of the packets of a window must not exceed from the interface to the score; the controller is told so, too
     """
 
     inputs: Inputs
@@ -111,6 +112,7 @@ class Way:
             "most_instances": max(sample.instances for sample in self.samples),
             "samples": [asdict(sample) for sample in self.samples],
             "delays": [asdict(one) for one in self.windows],
+            "sla_events": [event["text"] for event in self.events if event["kind"] == "sla"],
             "events": list(self.events),
         }
 
@@ -126,6 +128,7 @@ def _config(plan: Plan, policy: str) -> Config:
         layout=plan.inputs.layout,
         instance=Instance(cpu_quota=plan.quota, batch=16, slow_us=plan.slow_us),
         scaling=Scaling(policy=policy, max_instances=plan.most, period_s=0.5, cooldown_s=1.0, down_after=8, reallocate=False),
+        sla=Sla(latency_ms=plan.sla_ms, tolerance=TOLERANCE, window_s=2 * WINDOW_S),
     )
 
 

@@ -63,6 +63,9 @@ def show(ways: Sequence[Way], console: Console) -> None:
     for what, cell in ROWS:
         table.add_row(what, *(cell(one) for one in facts))
     console.print(table)
+    for fact in facts:
+        for text in fact["sla_events"]:
+            console.print(f"the controller, {fact['way']}: {text}", soft_wrap=True, markup=False)
     console.print(rests_on(plan), soft_wrap=True)
 
 

@@ -4,6 +4,8 @@ The paper gives the monolith five cores and LEGO one per brick. The monolith is 
 emulated by a CPU quota, the same for everyone, so the monolith gets one quota, which is all that it could use of five. A limit of five
 quotas together for its single thread (`pooled`) emulates something else, one core that is five times as fast; no partition beats that,
 because a chain of bricks costs at least what the whole costs. Both are measured.
+
+What is predicted rests on costs that were measured in place (`in_place`), before any figure that they predict.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from statistics import median
 from typing import Any
 
 from lego_sdn.bench.machine import machine
-from lego_sdn.core.capacity import Process, capacity, kind_us, separate
+from lego_sdn.core.capacity import Process, kind_us, separate
 from lego_sdn.core.config import Capture, Config, Instance, Scaling
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import HostError
 from lego_sdn.graphs import kinds_of
+from lego_sdn.paper.in_place import RESTS_ON, as_in_place, in_place, predicted
 from lego_sdn.paper.lab import Lab, Offered, require_running
 from lego_sdn.paper.meter import EVERY_S, Meter, Sample
 
@@ -60,7 +63,7 @@ SLOW_US = {
 def native(quota: float | None = None) -> Setting:
     """The bricks as they are. A small core, for the userspace switch has to carry more than all of them take; and a long period, for a
     brick that may run for 1 ms at a time does so with cold caches."""
-    quota = quota or 0.01
+    quota = quota or 0.02
     return Setting("native", quota, round(2.4e6 * quota), period_ms=200)
 
 
@@ -96,8 +99,10 @@ class Outcome:
     """What came out with one setting.
 
     replicated, at, said  which kind LEGO replicated by itself, when on the clock of its run, and its reason
-    predicted  packets/s by the cost model alone, which `lego profile` makes by pre-execution: of LEGO, and with the replica
-    cost_us    that model, CPU of a packet in full batches by kind, carriage to the next process included
+    profiled  packets/s of LEGO, and with the replica, by the costs that `lego profile` found by pre-execution
+    expected  the same by the costs measured in place, before either phase: the prediction
+    cost_us, in_place_us  both costs: CPU of a packet in full batches by kind, carriage to the next process included; in place what the
+              process does besides its brick, too
     """
 
     setting: Setting
@@ -106,8 +111,10 @@ class Outcome:
     replicated: str
     at: float
     said: str
-    predicted: tuple[float, float]
+    profiled: tuple[float, float]
+    expected: tuple[float, float]
     cost_us: dict[str, float]
+    in_place_us: dict[str, float]
 
     def packets(self, name: str) -> float:
         """Packets/s of a phase."""
@@ -119,23 +126,14 @@ class Outcome:
         return sum(self.cost_us.values()) / max(self.cost_us.values())
 
     @property
-    def level(self) -> float:
-        """What LEGO did before it grew, as a share of its prediction: a slice of a core at a time costs more than a profile knows."""
-        return self.packets(SEPARATE) / self.predicted[0]
-
-    @property
-    def expected(self) -> float:
-        """Packets/s with the replica, as predicted once the level is known."""
-        return self.level * self.predicted[1]
-
-    @property
     def ratios(self) -> dict[str, float]:
         return {
             "lego_to_monolith": self.packets(SEPARATE) / self.packets(MONOLITH),
             "grown_to_monolith": self.packets(GROWN) / self.packets(MONOLITH),
             "grown_to_pooled": self.packets(GROWN) / self.packets(POOLED),
             "grown_to_lego": self.packets(GROWN) / self.packets(SEPARATE),
-            "grown_to_expected": self.packets(GROWN) / self.expected,
+            "lego_to_expected": self.packets(SEPARATE) / self.expected[0],
+            "grown_to_expected": self.packets(GROWN) / self.expected[1],
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -147,8 +145,8 @@ class Outcome:
             }
             for name, run in (("monolith", self.monolith), ("lego", self.lego))
         }
-        told = {"replicated": self.replicated, "at_s": round(self.at, 2), "said": self.said, "predicted": self.predicted}
-        told |= {"level": self.level, "expected": self.expected}
+        told = {"replicated": self.replicated, "at_s": round(self.at, 2), "said": self.said, "profiled": self.profiled}
+        told |= {"expected": self.expected, "expected_rests_on": RESTS_ON, "in_place_us": self.in_place_us}
         rests = {"setting": asdict(self.setting), "machine": machine()}
         return rests | runs | told | {"cost_us": self.cost_us, "sum_over_slowest": self.sum_over_slowest, "ratios": self.ratios}
 
@@ -203,6 +201,8 @@ def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
     with Lab(_config(setting, plan, "separate", "bricks"), plan.folder / f"{setting.name}-lego", plan.say) as lab:
         replay = lab.replay(_offered(setting, plan))
         meter = _await_scores(lab, replay)
+        plan.say("measuring the cost of each brick in its place")
+        in_place_us = in_place(lab, meter, setting.quota, (plan.settle_s, plan.seconds / 2))
         phases = [_phase(meter, plan, SEPARATE, len(kinds) * setting.quota)]
         replicated, said, at = _let_it_grow(lab, meter)
         plan.say(f"LEGO replicated {replicated}: {said}")
@@ -211,9 +211,11 @@ def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
         run = Run(tuple(meter.samples), tuple(phases))
     costs = plan.costs.slowed(setting.slow_us)
     layout = separate(kinds, setting.quota)
-    grown = (*layout, Process((replicated,), setting.quota))
-    predicted = capacity(costs, layout, setting.batch).packets, capacity(costs, grown, setting.batch).packets
-    return Outcome(setting, monolith, run, replicated, at, said, predicted, kind_us(costs, layout, setting.batch))
+    layouts = layout, (*layout, Process((replicated,), setting.quota))
+    profiled = predicted(costs, layouts, setting.batch)
+    expected = predicted(as_in_place(costs, in_place_us, setting.batch), layouts, setting.batch)
+    cost_us = kind_us(costs, layout, setting.batch)
+    return Outcome(setting, monolith, run, replicated, at, said, profiled, expected, cost_us, in_place_us)
 
 
 def _await_scores(lab: Lab, replay: subprocess.Popen) -> Meter:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lego_sdn.bench.machine import machine
-from lego_sdn.paper.figure4 import GROWN, MONOLITH, POOLED, SEPARATE, Outcome, Run
+from lego_sdn.paper.figure4 import GROWN, MONOLITH, POOLED, RESTS_ON, SEPARATE, Outcome, Run
 
 ENOUGH = 0.95  # of what is offered: whoever takes more could perhaps take still more
 
@@ -36,7 +36,7 @@ def _panel(axes: Any, outcome: Outcome) -> None:
     changed = _begins(outcome.monolith, POOLED)
     axes.axvline(changed, color="tab:gray", linestyle=":", label="monolith: one thread gets all five quotas")
     axes.axvline(outcome.at, color="tab:blue", linestyle=":", label=f"LEGO replicates {outcome.replicated}")
-    axes.axhline(outcome.expected, color="tab:green", linestyle="--", linewidth=1, label="predicted with the replica")
+    axes.axhline(outcome.expected[1], color="tab:green", linestyle="--", linewidth=1, label="predicted with the replica")
     axes.set_xlabel("seconds")
     axes.set_ylabel("packets/s scored")
 
@@ -53,9 +53,10 @@ def show(outcomes: Sequence[Outcome], traffic: str, console: Console) -> None:
         _phases(outcome, console)
         costs = ", ".join(f"{kind} {us:.3g}" for kind, us in outcome.cost_us.items())
         console.print(f"profiled, us/packet: {costs}; all over the slowest: {outcome.sum_over_slowest:.2f}", soft_wrap=True)
-        console.print(
-            f"predicted: LEGO by the profile; it did {outcome.level:.0%} of that; with the replica as much of the profile's", soft_wrap=True
-        )
+        told = ", ".join(f"{kind} {us:.3g}" for kind, us in outcome.in_place_us.items())
+        console.print(f"in place, us/packet: {told}", soft_wrap=True)
+        before, after = outcome.profiled
+        console.print(f"predicted: by {RESTS_ON}; by the profile alone {before:,.0f} and {after:,.0f} packets/s", soft_wrap=True)
         if outcome.packets(GROWN) > ENOUGH * outcome.setting.pps:
             console.print(f"the {outcome.setting.pps:,.0f} packets/s that are offered may have been the limit: choose a smaller --quota")
         console.print(f"the controller: {outcome.said}", soft_wrap=True, markup=False)
@@ -67,7 +68,7 @@ def _phases(outcome: Outcome, console: Console) -> None:
     for name in ("", "cores, emulated", "packets/s", "of the monolith", "predicted"):
         table.add_column(name, justify="right" if name else "left")
     base, quota = outcome.packets(MONOLITH), outcome.setting.quota
-    predicted = {SEPARATE: outcome.predicted[0], GROWN: outcome.expected}
+    predicted = dict(zip((SEPARATE, GROWN), outcome.expected, strict=True))
     for phase in (*outcome.monolith.phases, *outcome.lego.phases):
         cores = "1 of 5 (one thread)" if phase.name == MONOLITH else f"{phase.cores / quota:.0f}"
         if phase.name == POOLED:

@@ -240,7 +240,7 @@ def regrown(before: Arrangement, action: BrickAction, quota: float | None) -> tu
         rest = [replace(one, bricks=tuple(b for b in one.bricks if b != brick)) for one in processes]
         rest = [one for one in rest if one.bricks]
         if isinstance(action, Separate):
-            return replace(before, processes=(*rest, Placed(fresh_name, (brick,), quota))), None
+            return replace(before, processes=(*rest, Placed(fresh_name, (brick,), action.cores or quota))), None
         home = max(rest, key=lambda one: len(one.bricks))
         ordered = tuple(sorted((*home.bricks, brick), key=lambda b: before.graph.index(kind_of(b))))
         return resettled(replace(before, processes=tuple(replace(one, bricks=ordered) if one is home else one for one in rest))), None

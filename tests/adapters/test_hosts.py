@@ -6,11 +6,10 @@ import threading
 
 import pytest
 
-from lego_sdn.adapters.hosts import AgentHost, planned
+from lego_sdn.adapters.hosts import AgentHost
 from lego_sdn.adapters.rpc import Server
 from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.errors import HostError, RpcError
-from lego_sdn.core.placement import Need, room
 
 HELLO = {"host": "a", "cores": 4, "instances": [{"processes": [{"cpu_quota": 0.5}, {"cpu_quota": None}, {"cpu_quota": 3.0}]}]}
 
@@ -59,10 +58,3 @@ def test_a_host_is_asked_over_either_kind_of_address(asked):
 def test_a_host_that_is_not_there_is_an_error():
     with pytest.raises(RpcError, match="cannot reach"):
         AgentHost("/nonexistent/agent.sock").hello()
-
-
-def test_the_planner_sees_what_is_left():
-    host = planned(HELLO, 8e9)
-    assert (host.name, host.free_cores) == ("a", 1.5)
-    assert room(host, Need("feature-mapping", 1.5)) is None
-    assert room(host, Need("feature-mapping", 1.6)) is not None

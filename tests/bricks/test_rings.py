@@ -97,7 +97,7 @@ def test_the_bell_rings_only_for_a_sleeper(pair):
     assert reader.sleep(), "a batch that is there already must not be slept through"
 
 
-def test_room_is_announced_only_to_a_writer_that_waits(pair):
+def test_room_is_announced_only_to_a_writer_that_waits_and_when_half_is_free(pair):
     writer, reader = pair
     for number in range(4):
         assert writer.put(batch(number, 1, 1), Ticket(number, 1))
@@ -105,10 +105,12 @@ def test_room_is_announced_only_to_a_writer_that_waits(pair):
     assert not writer.wait_for_room()
     assert select.select([writer], [], [], 0)[0] == []
     reader.release(1)
+    assert select.select([writer], [], [], 0)[0] == [], "a wake-up for every slot is dear"
+    reader.release(2)
     assert select.select([writer], [], [], 5)[0] == [writer]
     assert writer.wait_for_room()
     writer.awake()
-    reader.release(2)
+    reader.release(3)
     assert select.select([writer], [], [], 0)[0] == []
 
 

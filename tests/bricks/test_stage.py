@@ -170,6 +170,24 @@ def test_who_is_behind_and_lives_is_waited_for_and_who_is_dead_is_not():
         world.close()
 
 
+def test_of_two_rings_the_one_whose_turn_it_is_goes_first_and_nothing_is_held():
+    world = World(chained=False)
+    try:
+        world.add()
+        world.send(ROWS)
+        world.add()
+        world.send(ROWS)
+        first, second = world.replicas.values()
+        for replica in (second, first):
+            assert replica.step(0.0)
+        world.last.inputs.reverse()  # whichever it looks at first
+        for done in (ROWS, 2 * ROWS):
+            assert world.last.step(0.0)
+            assert (world.last.order.wanted, len(world.last.order)) == (done, 0)
+    finally:
+        world.close()
+
+
 def test_batches_in_order_have_one_next_hop():
     stage = Stage(Brick(), shares=False)
     with pytest.raises(BrickError, match="has one next hop, not a, b"):

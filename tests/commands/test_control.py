@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from lego_sdn.adapters.assignment import write_assignment
+from lego_sdn.adapters.rest import Refused
 from lego_sdn.commands import control
 from lego_sdn.core.errors import ConfigError, HostError, LegoError
 
@@ -190,7 +191,7 @@ def test_status_shows_the_promise_the_policy_and_what_holds_instances_up(control
     shown = run(control.status, "--rest", controller).output
     for part in (
         "policy: bricks, advise, by costs as they run ('lego profile' gives estimates); it would do: one more replica",
-        "promise: latency 50 ms, loss 1.00%: broken by instance 1: latency; broken before, in windows of 5 s: latency 3",
+        "promise: latency 50 ms, loss 1.00%: broken by instance 1: latency; windows of 5 s broken so far: latency 3",
         "instance 1 is held up (brick): unsupervised-network-0: 99% of its quota",
     ):
         assert part in shown
@@ -198,7 +199,7 @@ def test_status_shows_the_promise_the_policy_and_what_holds_instances_up(control
 
 def test_a_refusal_is_the_controller_s_own_sentence(controller):
     Controller.answers["/lego/v1/merge"] = (409, b'{"error": "merge refused", "detail": "1 instances run and 1 is the minimum"}')
-    with pytest.raises(control.Refused, match="merge refused: 1 instances run and 1 is the minimum"):
+    with pytest.raises(Refused, match="merge refused: 1 instances run and 1 is the minimum"):
         run(control.merge, "--rest", controller)
 
 

@@ -52,8 +52,10 @@ def test_figure_4_measures_the_monolith_and_lego_which_replicates_by_itself(inpu
     assert outcome["replicated"] in outcome["said"]
     assert set(outcome["cost_us"]) == set(kinds_of("kitsune"))
     assert max(outcome["cost_us"], key=outcome["cost_us"].get) == outcome["replicated"]
-    assert outcome["predicted"][1] > outcome["predicted"][0]
-    assert outcome["expected"] == pytest.approx(outcome["level"] * outcome["predicted"][1])
+    assert outcome["profiled"][1] > outcome["profiled"][0]
+    slowest = max(outcome["in_place_us"].values())
+    assert outcome["expected"][0] == pytest.approx(1e6 * outcome["setting"]["quota"] / slowest), "with a core each the slowest decides"
+    assert outcome["in_place_us"].keys() == outcome["cost_us"].keys()
     assert said["traffic"] == Path(capture).name
     assert outcome["machine"]["cores"] >= 1
     assert outcome["setting"]["quota"] == 0.2
@@ -89,6 +91,7 @@ def test_both_ways_of_scaling_under_the_same_load(inputs, tmp_path):
         assert way["windows_broken"] <= way["windows"]
         assert 0 < way["scored"] <= 60 * 3 + 450 * 7
         assert any(event["kind"] in ("replicate", "separate") for event in way["events"])
+        assert any("breaks the promise of latency" in text for text in way["sla_events"]), way["events"]
 
 
 @pytest.mark.parametrize("words", [("table2",), ("figure4", "/nowhere.pcap"), ("autoscale", "--seconds", "1")])

@@ -61,10 +61,37 @@ def test_bricks_are_placed_on_the_first_host_and_what_is_left_of_it_is_used(give
     assert cores[0] <= 3 + 1e-9
     assert sum(cores) >= 8000 * 500e-6 * 0.99, "500 us a packet"
     assert two["carried_bytes_per_s"] > 0
-    assert "placement at 8,000 packets/s" in run(*words, "--host", "a=8:3", "--host", "b=8").stdout
 
 
-@pytest.mark.parametrize("host", ["a", "a=", "a=0", "a=4:5", "a=x", "a=4:2:0", "a=-1"])
+def test_the_papers_example_is_shown_with_both_ways_onto_the_second_host(given):
+    """Eight cores wanted, four free, split by source without shadows as in the paper."""
+    capture, model = given
+    words = (capture, "--instances", 2, "--model", model, "--no-shadow", "--pps", 16_000, "--host", "a=8:4:64", "--host", "b=8:8:64")
+    growth = json.loads(run(*words, "--json").stdout)["growth"]
+    assert growth["alone_packets_per_s"] == pytest.approx(8000, rel=1e-3)
+    whole, brick = growth["ways"]
+    assert (whole["way"], brick["way"]) == ("whole graph", "overloaded brick")
+    assert growth["chosen"] == {"way": min(growth["ways"], key=lambda way: way["share"])["way"], "host": "b"}
+    for way in growth["ways"]:
+        assert (way["packets"], way["obstacle"]) == (16_000, None)
+        here, there = (sum(need["cores"] for need in part["replicas"]) for part in way["parts"])
+        assert (here, here + there) == (pytest.approx(4.0, abs=0.2), pytest.approx(8.0)), "leftovers are used, as far as buckets allow"
+    assert {need["kind"] for need in brick["parts"][1]["replicas"]} == {"unsupervised-network"}
+    shown = run(*words).stdout
+    assert f"a alone takes {growth['alone_packets_per_s']:,.0f} packets/s; ways to grow" in shown
+    assert "whole graph on b: 16,000 packets/s" in shown
+    assert "overloaded brick on b: 16,000 packets/s, +0.00 cores" in shown
+    assert f"chosen: {growth['chosen']['way']} on b: it costs" in shown
+
+
+def test_growth_wants_a_second_host_and_a_first_one_that_is_full(given):
+    capture, model = given
+    words = (capture, "--instances", 2, "--model", model, "--pps", 8000, "--json")
+    assert json.loads(run(*words, "--host", "a=8", "--host", "b=8").stdout)["growth"] is None
+    assert json.loads(run(*words, "--host", "a=8").stdout)["growth"] is None
+
+
+@pytest.mark.parametrize("host", ["a", "a=", "a=0", "a=4:5", "a=x", "a=4:2:0", "a=4:2:1:0", "a=-1"])
 def test_what_is_no_host_is_named(given, host):
     capture, model = given
     done = run(capture, "--model", model, "--pps", 100, "--host", host)
@@ -82,6 +109,10 @@ def test_a_placement_wants_costs_a_rate_and_room(given, tmp_path):
         (("--host", "a=4", "--host", "a=2", "--pps", 10, "--model", model), "wanted each host once"),
         (("--host", "a=4", "--pps", 10, "--model", bare), "make it with `lego profile"),
         (("--host", "a=1", "--pps", 100_000, "--model", model), "there is no room for it"),
+        (
+            ("--host", "a=8:1", "--host", "b=1", "--pps", 8000, "--model", model),
+            "whole graph on b, 4,000 packets/s at the most: .* free on b",
+        ),
     ):
         with pytest.raises(LegoError, match=sentence):
             run(capture, *words)

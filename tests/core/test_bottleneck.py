@@ -99,7 +99,7 @@ def test_a_process_that_does_not_get_its_share_of_the_host_is_found_by_what_wait
     """It is far below its quota, and cannot do more all the same."""
     cost, arrangement = dict(zip(GRAPH, others, strict=True)), apart()
     process = arrangement.processes[slow].process
-    pipeline = Pipeline(arrangement, cost, granted={process: 0.3})
+    pipeline = Pipeline(arrangement, cost, granted={process: 0.2})
     found = watched(pipeline, 0.6 * QUOTA * 1e6 / max(others), 20.0)
     assert found.brick == f"{GRAPH[slow]}-0"
     assert found.slow.used < 0.5

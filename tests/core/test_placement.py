@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,11 +30,23 @@ def test_needs_are_as_many_replicas_as_the_load_takes():
         ("packet-batching", 0.08),
         ("feature-quantization", 0.4),
         ("feature-mapping", 0.16),
-        ("unsupervised-network", 1.0),
-        ("unsupervised-network", 0.2),
+        ("unsupervised-network", 0.6),
+        ("unsupervised-network", 0.6),
         ("sample-result", 0.16),
     ]
     assert [need.cores for need in needs_of(kitsune(), 0)] == [0.0] * 5
+
+
+def test_replicas_with_the_streams_state_are_shown_shadows_and_so_are_instances():
+    keyed = [need.cores for need in needs_of(kitsune(shadows=1), EIGHT_CORES) if need.kind == "feature-quantization"]
+    assert keyed == pytest.approx([EIGHT_CORES * 100e-6 * (1 + 2 / 3) / 3] * 3), "1.6 cores, two thirds more for being in three parts"
+    alone = {need.kind: need.cores for need in needs_of(kitsune(shadows=1), 1000, deliveries=1.5)}
+    assert (alone["packet-batching"], alone["feature-quantization"], alone["feature-mapping"]) == pytest.approx((0.03, 0.15, 0.04))
+
+
+def test_carriage_between_processes_counts():
+    ring = needs_of(kitsune(ring=Carriage(256.0, 0.0)), 1000)
+    assert cores(ring) == pytest.approx(0.5 + 4 * 1000 * 1e-6), "four hand-overs of a microsecond a packet"
 
 
 def test_what_fits_stays_on_the_first_host():
@@ -78,6 +92,13 @@ def test_carrying_takes_cores_of_both_hosts():
     assert placed.carried_cores == pytest.approx(2000 * 1000 * 0.01 / 1e6)
     with pytest.raises(PlacementError):
         initial(costs, 2000, needs, [host("a", 1.005), host("b", 1.1)])
+
+
+def test_a_link_carries_what_crosses_or_there_is_no_placement():
+    hosts = [replace(host("a", 0.5), link_bytes=1e6), host("b", 8.0)]
+    assert initial(kitsune(), 2000, needs_of(kitsune(), 2000), hosts).carried_bytes == pytest.approx(2000 * 80)
+    with pytest.raises(PlacementError, match="or no link"):
+        initial(kitsune(), 2000, needs_of(kitsune(), 2000), [replace(hosts[0], link_bytes=1e5), hosts[1]])
 
 
 def test_memory_decides_too():

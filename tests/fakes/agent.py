@@ -1,7 +1,8 @@
 """An agent and brick processes that do no work: one process that answers what the controller asks, as docs/contract.md says.
 
-python -m tests.fakes.agent SOCKET [BRIDGE PREFIX]. With a bridge, every instance is a real port of it, in a namespace of its own;
-without, a port number. Beyond the contract, `pretend` sets what the brick processes report, and `quit` ends it all.
+python -m tests.fakes.agent ADDRESS [BRIDGE PREFIX]. With tcp:HOST:PORT it is a remote host: its processes answer on TCP too. With a
+bridge, every instance is a real port of it, in a namespace of its own; without, a port number. Beyond the contract, `pretend` sets what
+the brick processes report, and `quit` ends it all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from lego_sdn.adapters.rpc import Server
+from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.errors import HostError
 
 WITHIN = "in0"
@@ -71,8 +73,10 @@ class Agent:
         self.instances: dict[int, tuple[dict[str, Any], Process, ExitStack]] = {}
         self.refusals: list[str] = []
         self.calls: list[str] = []
-        names = ("hello", "start_instance", "stop_instance", "flush_cache", "pretend", "fail", "refuse", "quit", *WITHIN_INSTANCES)
-        self.server = Server(socket, {name: getattr(self, name) for name in names} | {"called": lambda: self.calls})
+        self.free_bytes = 2_000_000_000
+        self.warm = True
+        names = ("hello", "start_instance", "stop_instance", "flush_cache", "pretend", "fail", "refuse", "warm_up", "quit")
+        self.server = Server(socket, {name: getattr(self, name) for name in (*names, *WITHIN_INSTANCES)} | {"called": lambda: self.calls})
 
     def serve(self) -> None:
         while not self.ending:
@@ -88,7 +92,9 @@ class Agent:
 
     def hello(self) -> dict[str, Any]:
         instances = [one for one, _, _ in self.instances.values()]
-        return {"host": "fake", "cores": 2, "bridge": self.bridge, "dpid": 0, "datapath": "netdev", "instances": instances}
+        has = {"host": "fake", "cores": 2, "memory_bytes": 4_000_000_000, "free_bytes": self.free_bytes}
+        bridge = {"bridge": self.bridge, "dpid": 0, "datapath": "netdev"}
+        return has | bridge | {"warm": self.warm, "error": None, "instances": instances}
 
     def start_instance(self, spec: dict[str, Any]) -> dict[str, Any]:
         self.calls.append("start_instance")
@@ -96,7 +102,8 @@ class Agent:
             raise HostError(self.refusals.pop(0))
         number = spec["instance"]
         with ExitStack() as stack:
-            process = Process(f"{self.socket}-{number}", number)
+            remote = self.socket.startswith("tcp:")
+            process = Process(f"tcp:127.0.0.1:{free_port()}" if remote else f"{self.socket}-{number}", number)
             stack.callback(process.server.close)
             ofport = self._plug_in(number, stack) if self.bridge else 100 + number
             kept = stack.pop_all()
@@ -154,6 +161,11 @@ class Agent:
     def refuse(self, sentences: list[str]) -> bool:
         """The next starts fail."""
         self.refusals = sentences
+        return True
+
+    def warm_up(self, done: bool) -> bool:
+        """Whether its bricks are warm, from now on."""
+        self.warm = done
         return True
 
     def quit(self) -> bool:

@@ -65,6 +65,7 @@ class Host:
     streams: dict[int, int] = field(default_factory=dict)  # that an instance holds
     made: int = 0
     cores: float | None = None
+    free_bytes: float | None = None
 
     def start(self, instance: int) -> Event:
         if self.fail_starts:
@@ -217,4 +218,8 @@ class World:
     def loads(self) -> Loads:
         there = [instance for instance in self.host.ports if instance in self.rules_of.values()]
         buckets = {b: rate for b in range(self.config.buckets) if (rate := self.offered(b, self.now))}
-        return Loads(tuple(report for instance in there for report in self.host.reports(instance, self.now)), buckets)
+        return Loads(
+            tuple(report for instance in there for report in self.host.reports(instance, self.now)),
+            buckets,
+            free_bytes=self.host.free_bytes,
+        )

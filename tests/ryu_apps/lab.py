@@ -21,6 +21,7 @@ import yaml
 from lego_sdn.adapters import netns
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.adapters.wire import free_port
+from lego_sdn.core.errors import RpcError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGER = Path(sys.executable).parent / "ryu-manager"
@@ -66,7 +67,7 @@ class Lab:
 
     @property
     def agent_socket(self) -> str:
-        return str(self.folder / "agent.sock")
+        return self.settings.get("agent", str(self.folder / "agent.sock"))
 
     def write_config(self) -> Path:
         base = {
@@ -94,7 +95,13 @@ class Lab:
 
     def start_agent(self, *more: str) -> None:
         self.launch("agent", [sys.executable, "-m", "tests.fakes.agent", self.agent_socket, *more])
-        until(lambda: os.path.exists(self.agent_socket), "the agent's socket is there")
+        until(self._agent_answers, "the agent answers")
+
+    def _agent_answers(self) -> bool:
+        try:
+            return bool(self.agent("hello"))
+        except RpcError:
+            return False
 
     def agent(self, method: str, *params: Any) -> Any:
         with Client(self.agent_socket, timeout=10.0) as client:

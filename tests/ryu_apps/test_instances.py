@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from lego_sdn.adapters.wire import free_port
 from tests.ryu_apps.bridges import bridge
 from tests.ryu_apps.lab import Lab, lab, until
 
@@ -16,12 +17,17 @@ SCALING = {"min_instances": 1, "max_instances": 3, "cooldown_s": 0.1, "period_s"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """A controller, a bridge, and an agent whose instances are port numbers."""
+    """A controller, a bridge, and an agent whose instances are port numbers, on a host that shares nothing with the controller but TCP."""
+    settings = {"scaling": SCALING, "buckets": 16, "agent": f"tcp:127.0.0.1:{free_port()}"}
     with ExitStack() as stack:
-        made = stack.enter_context(lab(tmp_path_factory.mktemp("instances"), settings={"scaling": SCALING, "buckets": 16}))
+        made = stack.enter_context(lab(tmp_path_factory.mktemp("instances"), settings=settings))
         made.start_agent()
+        made.agent("warm_up", False)
         made.start_controller()
         stack.enter_context(bridge(made))
+        until(lambda: not made.get("status")["missing"], "switch and agent are there")
+        assert made.agent("called") == [], "no instance is asked for while the bricks are not warm"
+        made.agent("warm_up", True)
         until(lambda: made.running_instances() == [1] and made.settled(), "one instance owns everything")
         yield made
 
@@ -39,6 +45,8 @@ def test_status_graph_bricks_and_switches_tell_of_it(running: Lab):
     status = running.get("status")
     assert (status["state"], status["missing"]) == ("running", [])
     assert status["agent"]["answers"]
+    assert status["host"]["cores"]["all"] == 2
+    assert status["host"]["memory_bytes"] == {"all": 4e9, "used": 1 << 20, "free": 2e9}
     assert status["bridge"] | {"dpid": ""} == {"name": running.bridge, "connected": True, "dpid": ""}
     (one,) = until(lambda: running.get("graph")["instances"], "the agent has told of it")
     assert (one["instance"], one["state"], one["ofport"]) == (1, "running", 101)
@@ -63,6 +71,8 @@ def test_metrics_are_read_by_prometheus_own_parser(running: Lab):
     assert samples[("lego_switch_connected", ())] == 1
     assert samples[("lego_instance_buckets", (("instance", "1"), ("phase", "running")))] == 16
     assert samples[("lego_brick_dropped_total", (("brick", "packet-batching-0"), ("instance", "1"), ("reason", "odd")))] == 2
+    assert samples[("lego_host_cores", (("part", "all"),))] == 2
+    assert samples[("lego_host_memory_bytes", (("part", "used"),))] == 1 << 20
     assert samples[("lego_switch_rules", (("switch", running.bridge),))] == 204
     assert samples[("lego_brick_late_total", (("brick", "packet-batching-0"), ("instance", "1")))] == 0
 

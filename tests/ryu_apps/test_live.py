@@ -40,7 +40,7 @@ class Site:
         return instances, sink
 
     def entered(self) -> int:
-        """Packets that the rules have seen; what a busy machine loses before the switch is no loss of the switch."""
+        """Packets that the rules have seen."""
         return next(row["packets"] for row in self.lab.get("flows")["flows"] if (row["table"], row["role"]) == (0, "base"))
 
     def owners(self) -> dict[int, int]:
@@ -173,16 +173,13 @@ def test_rewriting_rules_under_traffic_loses_nothing_and_gives_nothing_two_owner
     owned = [number for seen in instances.values() for number in seen.owned]
     until(lambda: site.entered() >= site.forwarded, "every packet is counted")
     entered = site.entered() - (site.forwarded - len(sink.owned))
-    assert len(sink.owned) == len(set(sink.owned)) == entered, "forwarding lost or doubled a packet"
+    assert len(sink.owned) == len(set(sink.owned)) == entered == site.wire.sent - first, "forwarding lost or doubled a packet"
     assert len(owned) == len(set(owned)), "a packet had two owners"
     assert set(owned) == set(sink.owned), "a packet had no owner"
     for seen in instances.values():
         assert len(seen.shadows) == len(set(seen.shadows))
         assert not set(seen.shadows) & set(seen.owned), "an owner got its own packet as a shadow"
-    lost = site.wire.sent - first - entered
-    print(
-        f"{rewrites} rewrites; {entered} packets, owned {[len(seen.owned) for seen in instances.values()]}; {lost} lost before the switch"
-    )
+    print(f"{rewrites} rewrites; {entered} packets, owned {[len(seen.owned) for seen in instances.values()]}")
 
 
 def test_rules_that_did_not_change_are_not_touched(site: Site):
@@ -239,4 +236,4 @@ def test_a_foreign_rule_where_lego_s_must_go_is_named_and_left_alone(site: Site)
     assert "cookie=0x98" in ofctl(site.lab, "dump-flows", site.lab.bridge, "table=0")
     assert not site.lab.get("status")["paused"], "a resume is kept, too"
     ofctl(site.lab, "del-flows", site.lab.bridge, "cookie=0x98/-1")
-    until(site.lab.settled, "once it is gone, the rules go in", 40)
+    until(site.lab.settled, "once it is gone, the rules go in", 20)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 import pytest
 
-from tests.ryu_apps.lab import JSON, Lab, lab
+from tests.ryu_apps.lab import JSON, ROOT, Lab, lab
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -76,6 +77,24 @@ def test_approximate_mode_says_which_features_it_changes(tmp_path):
         changed = made.get("granularity")["changed"]
         assert told.startswith(f"{len(changed)} features may differ from those of an unsplit run (")
         assert "HH_L5_magnitude" in changed
+
+
+def test_what_is_written_of_it_is_what_it_answers(alone: Lab):
+    """docs/contract.md against the controller: every name, its method, and the statuses that can be had without a switch."""
+    written = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+    names = dict(reversed(found) for found in re.findall(r"`(GET|POST) ([a-z]+)`", written.partition("## REST")[2].partition("\n## ")[0]))
+    known = alone.ask("/lego/v1/").body["detail"].partition("there are ")[2].partition(", and")[0].split(", ")
+    assert sorted(names) == sorted(known)
+    for name, method in names.items():
+        other = "POST" if method == "GET" else "GET"
+        wrong = alone.ask(f"/lego/v1/{name}", other, {} if other == "POST" else None, JSON)
+        assert (wrong.status, wrong.headers["Allow"]) == (405, method), name
+    shown = {name: alone.ask(f"/lego/v1/{name}").status for name, method in names.items() if method == "GET"}
+    assert shown == dict.fromkeys(shown, 200) | {"flows": 503}
+    assert alone.ask("/lego/v1/events?limit=10001").status == 400
+    assert alone.post("replicate", {"bricks": 1}).status == 400
+    assert alone.post("replicate").status == 409
+    assert alone.ask("/lego/v1/move", "POST", {"buckets": [1] * 40_000}, JSON).status == 413
 
 
 def test_json_may_name_its_encoding(alone: Lab):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from lego_sdn.adapters import netns
 from lego_sdn.adapters.ovs import Ovs
+from lego_sdn.adapters.port_room import give_room
 
 SO_RCVBUFFORCE, PACKET_AUXDATA, PACKET_STATISTICS, SOL_PACKET = 33, 8, 6, 263
 ETH_P_ALL, VLAN_VALID, SHADOW_TCI = 3, 1 << 4, (0x88A8, 4094)
@@ -112,6 +113,8 @@ def wire(bridge: str) -> Iterator[Wire]:
             netns.add_veth(name, name, "e0")
             stack.callback(netns.remove_link, name)
             ovs._vsctl("add-port", bridge, name, "--", "set", "Interface", name, f"ofport_request={number}")
+            ovs.ofport(name)
+            give_room(name)
         with netns.inside(f"{bridge}s"):
             sender = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
         sender.bind(("e0", 0))

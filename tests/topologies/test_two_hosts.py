@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def test_the_script_alone_has_lego_score_a_replay(tmp_path):
     )
     before = traces()
     command = [sys.executable, str(SCRIPT), str(capture), "--config", str(config), "--bridge", "t2h", "--pps", "1000"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    wide = os.environ | {"COLUMNS": "160"}  # the table of instances has all its words
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=wide)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("sent 1,500 packets")
     assert "instance" in done.stdout
