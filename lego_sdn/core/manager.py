@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lego_sdn.core import changes, hosting, regrow, watching
-from lego_sdn.core.brick_actions import WORDS, BrickAction, StartReplica
+from lego_sdn.core.brick_actions import WORDS, StartReplica
 from lego_sdn.core.events import Loads
 from lego_sdn.core.plan import Owners, balance, carried, moves
 from lego_sdn.core.policies import policy
@@ -28,16 +28,15 @@ def observe(turn: Turn, event: Loads) -> None:
         turn.set(memory=Memory())
         return
     memory, suggestion = policy(state.config.scaling).suggest(state.memory, _seen(state, turn.now))
+    if suggestion.kind == "none" or state.paused:
+        turn.set(advice="")
     if state.change is not None or state.paused or state.switch is None or not state.agent:
         turn.set(memory=Memory(trend=memory.trend))
         return
     turn.set(memory=memory)
-    if turn.now < state.quiet_until and not suggestion.urgent:
+    if suggestion.kind == "none" or (turn.now < state.quiet_until and not suggestion.urgent):
         return
-    if state.config.scaling.mode == "advise":
-        _advise(turn, suggestion)
-    else:
-        _decide(turn, suggestion)
+    _decide(turn, suggestion)
     if turn.state.change is not None:  # what was seen before it counts for nothing after it, however soon that is
         turn.set(memory=Memory(trend=memory.trend))
 
@@ -62,69 +61,72 @@ def _seen(state: State, now: float) -> Observation:
     )
 
 
-def _advise(turn: Turn, suggestion: Suggestion) -> None:
-    """Say once what would be done, and then no more often than it could be done."""
-    if suggestion.kind == "none":
+def _decide(turn: Turn, suggestion: Suggestion) -> None:
+    """Carry out what the suggestion comes to, or say what would be done, or why it is not."""
+    wanted, reason = _comes_to(turn.state, suggestion, turn.now)
+    if reason is not None:
+        refuse(turn, _word(wanted or suggestion), reason, suggestion.evidence)
+    advised = turn.state.config.scaling.mode == "advise"
+    if advised and (reason is not None or wanted is None):
         turn.set(advice="")
+    if reason is not None or wanted is None:
         return
-    what = str(suggestion.action) if suggestion.action else f"{suggestion.kind} (instance {suggestion.instance})"
+    if advised:
+        _advise(turn, wanted)
+    else:
+        _act(turn, wanted)
+
+
+def _comes_to(state: State, suggestion: Suggestion, now: float) -> tuple[Suggestion | None, str | None]:
+    """What is to be done about a suggestion: this or, where no further instance can be had, dividing the load better among those that there
+    are; None: nothing now. And why it is refused, or None.
+    """
+    if suggestion.kind in ("merge", "shrink") and now < state.regret.until:
+        return None, None
+    if suggestion.action is not None:
+        reason = regrow.cannot(state, suggestion.action) or cannot_regrow(state, now)
+        if reason is None and isinstance(suggestion.action, StartReplica):
+            reason = dying(state, now).get((suggestion.action.instance, suggestion.action.kind))
+        return suggestion, reason
+    if suggestion.kind == "replicate":
+        reason = cannot_replicate(state, now)
+        even = balance(state.owners, changes.load_of_buckets(state), state.running)
+        if reason is None or not _worth(state, even):
+            return suggestion, reason
+        evidence = f"{suggestion.evidence}; no further instance, since {reason}"
+        suggestion = Suggestion("rebalance", evidence, suggestion.instance, owners=even)
+    if suggestion.kind == "rebalance" and suggestion.owners is not None:
+        return suggestion, lacking_room(state, moves(state.owners, suggestion.owners))
+    if suggestion.kind == "merge" and suggestion.instance is not None and len(state.running) > state.config.scaling.min_instances:
+        return suggestion, leave(state, changes.load_of_buckets(state), suggestion.instance)[1]
+    return None, None
+
+
+def _advise(turn: Turn, wanted: Suggestion) -> None:
+    """Say once what would be done, and then no more often than it could be done."""
+    what = str(wanted.action) if wanted.action else f"{wanted.kind} (instance {wanted.instance})"
     if what != turn.state.advice:
         turn.set(advice=what, quiet_until=turn.now + turn.state.config.scaling.cooldown_s)
-        turn.note("advice", f"{what}: {suggestion.evidence}", suggestion.instance)
+        turn.note("advice", f"{what}: {wanted.evidence}", wanted.instance)
 
 
-def _decide(turn: Turn, suggestion: Suggestion) -> None:
-    state = turn.state
-    if suggestion.action is not None:
-        _decide_within(turn, suggestion.action, suggestion)
-    elif suggestion.kind == "replicate":
-        reason = cannot_replicate(state, turn.now)
-        if reason is None:
-            _regret(turn)
-            changes.replicate(turn, suggestion.evidence)
-        elif _worth(state, even := balance(state.owners, changes.load_of_buckets(state), state.running)):
-            _rebalance(turn, even, f"{suggestion.evidence}; no further instance, since {reason}")
-        else:
-            refuse(turn, "replicate", reason, suggestion.evidence)
-    elif suggestion.kind == "rebalance" and suggestion.owners is not None:
-        _rebalance(turn, suggestion.owners, suggestion.evidence)
-    elif suggestion.kind == "merge" and suggestion.instance is not None and _may_merge(state, turn.now):
-        _merge(turn, suggestion.instance, suggestion.evidence)
-
-
-def _rebalance(turn: Turn, owners: Owners, evidence: str) -> None:
-    reason = lacking_room(turn.state, moves(turn.state.owners, owners))
-    if reason is not None:
-        refuse(turn, "rebalance", reason, evidence)
-    else:
-        changes.reassign(turn, "rebalance", owners, evidence)
-
-
-def _merge(turn: Turn, leaving: int, evidence: str) -> None:
-    _, reason = leave(turn.state, changes.load_of_buckets(turn.state), leaving)
-    if reason is not None:
-        refuse(turn, "merge", reason, evidence)
-    else:
-        turn.set(regret=replace(turn.state.regret, merged_at=turn.now))
-        changes.merge(turn, leaving, evidence)
-
-
-def _decide_within(turn: Turn, action: BrickAction, suggestion: Suggestion) -> None:
-    reason = regrow.cannot(turn.state, action) or cannot_regrow(turn.state, turn.now)
-    if reason is None and isinstance(action, StartReplica):
-        reason = dying(turn.state, turn.now).get((action.instance, action.kind))
-    if reason is not None:
-        refuse(turn, WORDS[type(action)], reason, suggestion.evidence)
-    elif suggestion.kind == "grow":
+def _act(turn: Turn, wanted: Suggestion) -> None:
+    if wanted.kind in ("grow", "replicate"):
         _regret(turn)
-        regrow.begin(turn, action, suggestion.evidence)
-    elif turn.now >= turn.state.regret.until:
+    elif wanted.kind in ("shrink", "merge"):
         turn.set(regret=replace(turn.state.regret, merged_at=turn.now))
-        regrow.begin(turn, action, suggestion.evidence)
+    if wanted.action is not None:
+        regrow.begin(turn, wanted.action, wanted.evidence)
+    elif wanted.kind == "replicate":
+        changes.replicate(turn, wanted.evidence)
+    elif wanted.kind == "rebalance" and wanted.owners is not None:
+        changes.reassign(turn, "rebalance", wanted.owners, wanted.evidence)
+    elif wanted.instance is not None:
+        changes.merge(turn, wanted.instance, wanted.evidence)
 
 
-def _may_merge(state: State, now: float) -> bool:
-    return len(state.running) > state.config.scaling.min_instances and now >= state.regret.until
+def _word(suggestion: Suggestion) -> str:
+    return WORDS[type(suggestion.action)] if suggestion.action is not None else suggestion.kind
 
 
 def _regret(turn: Turn) -> None:

@@ -1,4 +1,4 @@
-"""The policies that a configuration may name (`scaling.policy`)."""
+"""The policies that a configuration may name (`scaling.policy`); `adapters/plugins.py` adds those of a user's own."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ POLICIES: dict[str, type[Policy]] = {policy.name: policy for policy in (WaterMar
 def policy(scaling: Scaling) -> Policy:
     """The policy that the configuration names. Raises KeyProblem if there is none of that name."""
     if scaling.policy not in POLICIES:
-        raise KeyProblem("scaling.policy", f"one of {', '.join(sorted(POLICIES))}", scaling.policy)
+        raise KeyProblem("scaling.policy", f"one of {', '.join(sorted(POLICIES))}, or a package.module:Class", scaling.policy)
     return POLICIES[scaling.policy](scaling)

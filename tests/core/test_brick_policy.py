@@ -183,7 +183,7 @@ def test_an_answer_that_never_comes_is_not_waited_for_for_ever():
     made.run(110)
     assert "no answer in 95 s" in made.notes("failed")[0].text
     made.mute = set()
-    made.run(60)
+    made.run(110)
     assert len(made.state.members[1].arrangement.processes) == 6
 
 
@@ -224,6 +224,25 @@ def test_to_advise_is_to_say_and_not_to_do():
     made.happen(Command("replicate", 1, brick=LEARNING))
     made.run(2.0)
     assert done(made) == [StartReplica(1, LEARNING)]
+
+
+def test_what_would_be_refused_is_no_advice():
+    full = world(offered=300.0, mode="advise", policy="water-marks", max_instances=1).run(30)
+    assert (full.notes("advice"), full.state.advice) == ([], "")
+    assert full.notes("refused")[0].text.startswith("replicate refused: 1 instances are the maximum (")
+    least = world(offered=0.0, mode="advise", policy="water-marks", min_instances=2, max_instances=2, cores=4.0).run(60)
+    assert len(least.state.running) == 2
+    assert (least.notes("advice"), least.state.advice) == ([], "")
+
+
+def test_advice_ends_with_its_reason_and_with_a_pause():
+    made = world(offered=lambda time: 300.0 if time < 1020 else 10.0, mode="advise").run(15)
+    assert made.state.advice == f"one more replica of {LEARNING} in instance 1"
+    made.happen(Command("pause"))
+    assert made.run(1.0).state.advice == ""
+    made.happen(Command("resume"))
+    assert made.run(3.0).state.advice == f"one more replica of {LEARNING} in instance 1"
+    assert made.run(30).state.advice == ""
 
 
 def test_a_pause_holds_bricks_too():
