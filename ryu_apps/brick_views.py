@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lego_sdn.core import hosting
@@ -110,3 +110,10 @@ def _deadline(part: Deadline | None, one: BrickFigures, tolerance: float) -> dic
     rows, late, lost = (round(rate * one.seconds) for rate in (one.packets, one.late, one.lost + one.overrun))
     how = kept(part, Done(rows, late, lost, one.wait_us / 1e3), tolerance)
     return {"ms": round(part.ms, 4), "late": round(how.late, 4), "wait_ms": round(how.wait_ms, 4), "kept": how.kept}
+
+
+def memory(costs: Costs | None, kinds: Collection[str]) -> int | None:
+    """Bytes that a process with these bricks was estimated to take; null where nothing was profiled."""
+    if costs is None or not costs.process_bytes or not kinds or not set(kinds) <= set(costs.kinds):
+        return None
+    return round(costs.profiled.memory_bytes(kinds))

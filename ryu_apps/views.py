@@ -7,6 +7,7 @@ from typing import Any
 
 from lego_sdn import __version__
 from lego_sdn.core.audit import TWIN, sampled
+from lego_sdn.core.cost import Costs
 from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.headers import within
 from ryu_apps import brick_views
@@ -132,7 +133,8 @@ def bricks(shared: Shared) -> dict[str, Any]:
         for process in shared.observed.processes.values()
         for row in _bricks_of(process, now)
     ]
-    processes = [_process(process, now) for process in shared.observed.processes.values()]
+    costs = shared.state.costs
+    processes = [_process(process, now, costs) for process in shared.observed.processes.values()]
     return {"bricks": rows, "processes": processes}
 
 
@@ -178,8 +180,9 @@ def _bricks_of(process: Process, now: float) -> list[dict[str, Any]]:
     return [where | brick | {"packets_per_s": round(process.rates.get(brick["id"], 0.0), 3)} for brick in process.report["bricks"]]
 
 
-def _process(process: Process, now: float) -> dict[str, Any]:
+def _process(process: Process, now: float, costs: Costs | None) -> dict[str, Any]:
     report = process.report or {}
+    kinds = [brick["kind"] for brick in report.get("bricks", ())]
     return {
         "instance": process.instance,
         "process": process.process,
@@ -188,6 +191,7 @@ def _process(process: Process, now: float) -> dict[str, Any]:
         "cpu": round(process.cpu, 4),
         "cpu_s": report.get("cpu_s"),
         **{name: report.get(name) for name in ("rss_bytes", "pss_bytes", "throttled_s", "disk")},
+        "estimate_memory_bytes": brick_views.memory(costs, kinds),
         "uptime_s": report.get("uptime_s"),
         "capture": report.get("capture"),
         "age_s": round(now - process.at, 3) if process.report else None,

@@ -48,7 +48,7 @@ class Growth:
     before: float
     after: float
     cores: float
-    memory_bytes: int
+    memory_bytes: float
 
     @property
     def times(self) -> float:
@@ -116,9 +116,9 @@ def shadow_share(costs: Costs, batch: float | None = None) -> float:
     return both / packet - 1
 
 
-def memory(costs: Costs, layout: Layout) -> int:
+def memory(costs: Costs, layout: Layout) -> float:
     """Bytes of all processes of a layout, and of the replicas in them."""
-    return sum(costs.process_bytes + sum(costs.of(kind).memory_bytes for kind in process.kinds) for process in layout)
+    return sum(costs.memory_bytes(process.kinds) for process in layout)
 
 
 def _homes(layout: Layout, kind: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -21,6 +21,7 @@ from lego_sdn.core.load import BrickLoad
 from lego_sdn.core.measured import CostError, Measured, built, listed, require, require_numbers
 
 HALF_LIFE = 2000  # packets after which what was known before counts half
+MEMORY_SHARE = 0.1  # of what is known of memory, that the reports of one round make
 VERSION = 1  # of the plain form
 BATCH = 256  # packets: the limit of a batch, where nobody says another
 
@@ -143,6 +144,7 @@ class Costs:
     ring, wire  carriage of a batch between processes of a host, and between hosts
     shadows     copies of a packet that the split wants (`SplitPlan.shadows`; none where it need not be exact)
     process_bytes  memory of a process by itself, which bricks in one process share
+    memory_scale   what processes and bricks take while running, against the profile
     machine     where it was measured, in words and figures, for whoever reads it
     batch       its limit where the bricks run (`instance.batch`): batches are full where a brick is at its limit
     """
@@ -156,12 +158,13 @@ class Costs:
     process_bytes: int = 0
     machine: Mapping[str, Any] = field(default_factory=dict)
     batch: int = BATCH
+    memory_scale: float = 1.0
 
     def __post_init__(self) -> None:
         kinds = [brick.kind for brick in self.bricks]
         if not kinds or len(set(kinds)) != len(kinds):
             raise CostError(f"costs of {self.nf}: wanted bricks, one of each kind, found {kinds}")
-        require_numbers(self, "shadows", "process_bytes", "batch")
+        require_numbers(self, "shadows", "process_bytes", "batch", "memory_scale")
         require(self, self.batch >= 1, "batch", "at least 1 packet")
 
     @property
@@ -176,7 +179,7 @@ class Costs:
     @property
     def profiled(self) -> Costs:
         """As estimated before anything ran."""
-        return replace(self, bricks=tuple(brick.profiled for brick in self.bricks))
+        return replace(self, bricks=tuple(brick.profiled for brick in self.bricks), memory_scale=1.0)
 
     def of(self, kind: str) -> BrickCost:
         for brick in self.bricks:
@@ -209,6 +212,19 @@ class Costs:
                 brick = brick.updated(work)
             bricks.append(brick)
         return replace(self, bricks=tuple(bricks))
+
+    def memory_bytes(self, kinds: Iterable[str]) -> float:
+        """Of a process with these bricks, as processes are now."""
+        return self.memory_scale * (self.process_bytes + sum(self.of(kind).memory_bytes for kind in kinds))
+
+    def weighed(self, processes: Iterable[tuple[Collection[str], float]]) -> Costs:
+        """Memory moved towards what processes use: (kinds in it, bytes) of each. Nothing is learned where none was profiled."""
+        there = [(kinds, size) for kinds, size in processes if kinds and size > 0 and set(kinds) <= set(self.kinds)]
+        expected = sum(self.profiled.memory_bytes(kinds) for kinds, _ in there)
+        if not self.process_bytes or not expected:
+            return self
+        ratio = sum(size for _, size in there) / expected
+        return replace(self, memory_scale=self.memory_scale + (ratio - self.memory_scale) * MEMORY_SHARE)
 
     def slowed(self, slow_us: Mapping[str, float]) -> Costs:
         """With CPU that is burnt per packet on top, for experiments with the paper's costs. CostError for an unknown kind."""

@@ -27,8 +27,8 @@ def free_cores(state: State) -> float | None:
 
 
 def used_memory(state: State) -> int:
-    """Bytes in use by instances and the twin, as they last reported; pages that they share count for each."""
-    return sum(report.rss_bytes for report in state.reports.values())
+    """Bytes in use by instances and the twin, as they last reported, pages that they share divided among them."""
+    return sum(report.memory_bytes for report in state.reports.values())
 
 
 def free_memory(state: State) -> float | None:
@@ -71,7 +71,7 @@ def replica_bytes(state: State, action: BrickAction) -> float:
 
 
 def _sizes(state: State, instance: int) -> list[float]:
-    return [report.rss_bytes for (owner, _), report in state.reports.items() if owner == instance]
+    return [report.memory_bytes for (owner, _), report in state.reports.items() if owner == instance]
 
 
 def _quota(state: State, cores: float | None = None) -> float:

@@ -91,7 +91,7 @@ def needs_of(costs: Costs, packets: float, deliveries: float = 1.0) -> tuple[Nee
 def parted(costs: Costs, kind: str, cores: float) -> list[Need]:
     """Replicas of a kind with so many cores together: as few as can be, of up to a core each, alike."""
     count = max(1, math.ceil(cores - ENOUGH))
-    return [Need(kind, cores / count, costs.process_bytes + costs.of(kind).memory_bytes)] * count
+    return [Need(kind, cores / count, costs.memory_bytes([kind]))] * count
 
 
 def initial(costs: Costs, packets: float, needs: Sequence[Need], hosts: Sequence[Host], frame_bytes: float = 500.0) -> Placement:

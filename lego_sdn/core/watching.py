@@ -128,7 +128,8 @@ def _follow_costs(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
             work = Work.between(earlier[brick.id], brick)
             if work is not None:
                 seen.setdefault(brick.kind, []).append(work)
-    turn.set(costs=costs.updated(seen))
+    memory = [([brick.kind for brick in report.bricks], report.memory_bytes) for one in rounds.values() for report in one.after.values()]
+    turn.set(costs=costs.updated(seen).weighed(memory))
 
 
 def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds]) -> None:

@@ -170,3 +170,16 @@ def test_what_is_wrong_is_named(change, message):
 def test_something_else_is_no_cost_model(data):
     with pytest.raises(CostError, match="wanted a cost model of version 1"):
         Costs.parse(data)
+
+
+def test_memory_follows_what_processes_take_and_the_estimate_stays():
+    costs = kitsune(process_bytes=40 << 20)
+    alone = costs.memory_bytes(["feature-mapping"])
+    assert alone == costs.process_bytes + costs.of("feature-mapping").memory_bytes
+    once = costs.weighed([(["feature-mapping"], 3.0 * alone)])
+    assert once.memory_bytes(["feature-mapping"]) == pytest.approx(1.2 * alone)
+    for _ in range(60):
+        once = once.weighed([(["feature-mapping"], 3.0 * alone)])
+    assert once.memory_bytes(costs.kinds) == pytest.approx(3.0 * costs.memory_bytes(costs.kinds), rel=0.01)
+    assert once.profiled == costs.profiled
+    assert costs.weighed([([], 1.0), (["feature-mapping"], 0.0), (["unknown"], 5.0)]) == costs

@@ -31,6 +31,7 @@ def world(costs=None, free_bytes: float | None = None, offered: float = 0.0, **s
     }
     config = Config.parse(given | settings)
     host = BrickHost(cost_us=dict.fromkeys(GRAPH, 250.0) | {LEARNING: 1000.0}, cores=2.0, free_bytes=free_bytes)
+    host.memory_of = costs.memory_bytes if costs else host.memory_of  # they take what was profiled
     made = World(config, lambda bucket, time: offered / 64, host=host, state=replace(fresh(config), costs=costs))
     return made.up().run(3.5)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lego_sdn.core.brick_actions import (
@@ -32,6 +32,7 @@ class BrickHost(Host):
     """`cost_us` by kind, the same everywhere; `refuse`: so many changes within instances to come will fail."""
 
     cost_us: Mapping[str, float] = field(default_factory=dict)
+    memory_of: Callable[[Sequence[str]], float] = lambda kinds: 1 << 20
     placement: str = "separate"
     quota: float = QUOTA
     refuse: int = 0
@@ -44,7 +45,7 @@ class BrickHost(Host):
         event = super().start(instance)
         if isinstance(event, InstanceStarted):
             arrangement = (chained if self.placement == "chained" else apart)(self.quota)
-            self.pipelines[instance] = Pipeline(arrangement, self.cost_us, instance)
+            self.pipelines[instance] = Pipeline(arrangement, self.cost_us, instance, self.memory_of)
             return replace(event, arrangement=arrangement)
         return event
 

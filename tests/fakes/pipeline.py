@@ -6,7 +6,7 @@ A clock turned by hand in steps of 50 ms. What is not modelled: batches, noise, 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lego_sdn.core.brick_actions import Arrangement, Placed, kind_of
@@ -30,11 +30,13 @@ class Brick:
 
 @dataclass
 class Pipeline:
-    """`cost_us` of a row by kind; `granted`: share of its quota that a process really gets (a busy host gives less)."""
+    """`cost_us` of a row by kind; `granted`: share of its quota that a process really gets (a busy host gives less); `memory_of`: bytes
+    of a process, by the kinds in it."""
 
     arrangement: Arrangement
     cost_us: Mapping[str, float]
     instance: int = 1
+    memory_of: Callable[[Sequence[str]], float] = lambda kinds: 1 << 20
     granted: Mapping[str, float] = field(default_factory=dict)
     bricks: dict[str, Brick] = field(default_factory=dict)
     received: float = 0.0
@@ -129,7 +131,8 @@ class Pipeline:
         first = self.bricks[self.arrangement.bricks[0]]
         capture = CaptureLoad(round(self.received), round(self.drops), min(1.0, first.queue / CAPTURE)) if at_interface else None
         bricks = tuple(self._load(brick, one) for brick in one.bricks)
-        return Report(self.instance, one.process, 4000, now, now, self.cpu_s[one.process], 1 << 20, capture, bricks)
+        memory = round(self.memory_of([kind_of(brick) for brick in one.bricks]))
+        return Report(self.instance, one.process, 4000, now, now, self.cpu_s[one.process], memory, capture, bricks)
 
     def _load(self, brick: str, one: Placed) -> BrickLoad:
         here, kind = self.bricks[brick], kind_of(brick)
