@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from lego_sdn.adapters import policy_class
 from lego_sdn.core.config import Config, KeyProblem
 from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.policies import policy
@@ -45,6 +46,7 @@ def parse(text: str, name: str = "configuration") -> Config:
         raise ConfigError(f"{where}: {getattr(error, 'problem', None) or 'holds a character that YAML does not allow'}") from error
     try:
         config = Config.parse(data)
+        policy_class.provide(config.scaling)
         policy(config.scaling)
         return config
     except KeyProblem as problem:

@@ -18,10 +18,11 @@ MOST_MISSES, MOST_TIMES = 0.01, 1.25  # that the default policy may have
 
 @click.command("policies", short_help="Scaling policies in simulation, against an oracle.")
 @click.option("--seeds", default="11,12,13,14,15", show_default=True, help="Seeds of the loads.")
+@click.option("--policy", "own", metavar="MODULE:CLASS", help="One more: a class of your own (docs/policies.md).")
 @click.option("--placement", type=click.Choice(["separate", "chained"]), default="separate", show_default=True, help="Of bricks.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of the table.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def policies(seeds: str, placement: str, plot: Path | None, as_json: bool) -> None:
+def policies(seeds: str, own: str | None, placement: str, plot: Path | None, as_json: bool) -> None:
     """Ten minutes of square, saw, bursty and Mirai load for every policy, in simulation: the decision core with a turned clock, on a host
     that follows a recorded cost model. The default's marks were chosen on seeds 1, 2 and 3.
 
@@ -30,6 +31,7 @@ def policies(seeds: str, placement: str, plot: Path | None, as_json: bool) -> No
     chosen = [int(part) for part in seeds.split(",") if part.strip().isdecimal()]
     if not chosen or len(chosen) != len(seeds.split(",")):
         raise click.BadParameter(f"{seeds!r} is no list of whole numbers, as in 11,12.", param_hint="--seeds")
+    _provide(own)
     rows = summary(_evaluate(chosen, placement))
     if plot is not None:
         _plot(rows, plot)
@@ -38,6 +40,19 @@ def policies(seeds: str, placement: str, plot: Path | None, as_json: bool) -> No
     else:
         _show(rows, placement)
     raise click.exceptions.Exit(0 if all(row["kept"] for row in rows if row["default"]) else 1)
+
+
+def _provide(own: str | None) -> None:
+    from lego_sdn.adapters.policy_class import provide
+    from lego_sdn.core.config import KeyProblem, Scaling
+    from lego_sdn.core.policies import policy
+
+    try:
+        if own is not None:
+            provide(Scaling(policy=own))
+            policy(Scaling(policy=own))
+    except KeyProblem as problem:
+        raise click.BadParameter(str(problem), param_hint="--policy") from problem
 
 
 def _evaluate(seeds: list[int], placement: str) -> list[Outcome]:

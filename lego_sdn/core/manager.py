@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from lego_sdn.core import changes, hosting, regrow, watching
 from lego_sdn.core.brick_actions import WORDS, BrickAction, StartReplica
 from lego_sdn.core.events import Loads
 from lego_sdn.core.plan import Owners, balance, carried, moves
 from lego_sdn.core.policies import policy
-from lego_sdn.core.regrow import cannot_regrow, dying
+from lego_sdn.core.regrow import at_limit, cannot_regrow, dying
 from lego_sdn.core.room import lacking_room, leave
-from lego_sdn.core.scaling import Memory, Observation, Suggestion
+from lego_sdn.core.scaling import NOTHING, Memory, Observation, Suggestion
 from lego_sdn.core.state import State, Turn
 
 WORTH = 0.9  # a rebalance must bring the heaviest instance to less than this share of its load
@@ -25,19 +25,25 @@ def observe(turn: Turn, event: Loads) -> None:
     watching.take_in(turn, event)
     state = turn.state
     if not state.running:
-        turn.set(memory=Memory())
+        turn.set(memory=Memory(), advice="")
         return
     memory, suggestion = policy(state.config.scaling).suggest(state.memory, _seen(state, turn.now))
     if state.change is not None or state.paused or state.switch is None or not state.agent:
-        turn.set(memory=Memory(trend=memory.trend))
+        turn.set(memory=Memory(trend=memory.trend), advice="")
         return
     turn.set(memory=memory)
-    if turn.now < state.quiet_until and not suggestion.urgent:
+    coming = outcome(state, suggestion, turn.now)
+    if state.advice != coming.words:
+        turn.set(advice="")  # it is no longer what would be done
+    if coming.do.kind == "none" or (turn.now < state.quiet_until and not suggestion.urgent):
         return
-    if state.config.scaling.mode == "advise":
-        _advise(turn, suggestion)
+    if coming.reason is not None:
+        if coming.told:
+            refuse(turn, coming.what, coming.reason, suggestion.evidence)
+    elif state.config.scaling.mode == "advise":
+        _advise(turn, coming)
     else:
-        _decide(turn, suggestion)
+        _carry_out(turn, coming.do)
     if turn.state.change is not None:  # what was seen before it counts for nothing after it, however soon that is
         turn.set(memory=Memory(trend=memory.trend))
 
@@ -57,73 +63,97 @@ def _seen(state: State, now: float) -> Observation:
         violated=frozenset(state.sla.broken),
         no_instance=cannot_replicate(state, now),
         no_brick=cannot_regrow(state, now),
-        dying=frozenset(dying(state, now)),
+        dying=frozenset(dying(state, now)) | at_limit(state),
     )
 
 
-def _advise(turn: Turn, suggestion: Suggestion) -> None:
-    """Say once what would be done, and then no more often than it could be done."""
-    if suggestion.kind == "none":
-        turn.set(advice="")
-        return
-    what = str(suggestion.action) if suggestion.action else f"{suggestion.kind} (instance {suggestion.instance})"
-    if what != turn.state.advice:
-        turn.set(advice=what, quiet_until=turn.now + turn.state.config.scaling.cooldown_s)
-        turn.note("advice", f"{what}: {suggestion.evidence}", suggestion.instance)
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a suggestion comes to, whether it is then carried out or only said.
+
+    do      what is done, which may be another way than what was suggested; words: the same for a reader, "" if nothing is
+    what    in a word; reason: why it is refused, or None
+    told    whether a refusal is an event: that less would do, and is kept all the same, is none
+    """
+
+    do: Suggestion
+    what: str = ""
+    words: str = ""
+    reason: str | None = None
+    told: bool = True
 
 
-def _decide(turn: Turn, suggestion: Suggestion) -> None:
-    state = turn.state
+def outcome(state: State, suggestion: Suggestion, now: float) -> Outcome:
+    """Every limit that there is, applied to what a policy suggests."""
+    what = suggestion.kind
     if suggestion.action is not None:
-        _decide_within(turn, suggestion.action, suggestion)
-    elif suggestion.kind == "replicate":
-        reason = cannot_replicate(state, turn.now)
-        if reason is None:
-            _regret(turn)
-            changes.replicate(turn, suggestion.evidence)
-        elif _worth(state, even := balance(state.owners, changes.load_of_buckets(state), state.running)):
-            _rebalance(turn, even, f"{suggestion.evidence}; no further instance, since {reason}")
-        else:
-            refuse(turn, "replicate", reason, suggestion.evidence)
-    elif suggestion.kind == "rebalance" and suggestion.owners is not None:
-        _rebalance(turn, suggestion.owners, suggestion.evidence)
-    elif suggestion.kind == "merge" and suggestion.instance is not None and _may_merge(state, turn.now):
-        _merge(turn, suggestion.instance, suggestion.evidence)
+        return _within(state, suggestion, suggestion.action, now)
+    if what == "replicate":
+        return _replicating(state, suggestion, now)
+    if what == "rebalance" and suggestion.owners is not None:
+        return _come(suggestion, what, lacking_room(state, moves(state.owners, suggestion.owners)))
+    if what == "merge" and suggestion.instance is not None:
+        reason = _cannot_merge(state, now)
+        if reason is not None:
+            return _come(suggestion, what, reason, told=False)
+        return _come(suggestion, what, leave(state, changes.load_of_buckets(state), suggestion.instance)[1])
+    return Outcome(NOTHING)
 
 
-def _rebalance(turn: Turn, owners: Owners, evidence: str) -> None:
-    reason = lacking_room(turn.state, moves(turn.state.owners, owners))
-    if reason is not None:
-        refuse(turn, "rebalance", reason, evidence)
-    else:
-        changes.reassign(turn, "rebalance", owners, evidence)
+def _come(do: Suggestion, what: str, reason: str | None, told: bool = True) -> Outcome:
+    words = str(do.action) if do.action else f"{do.kind} (instance {do.instance})"
+    return Outcome(do, what, "" if reason is not None else words, reason, told)
 
 
-def _merge(turn: Turn, leaving: int, evidence: str) -> None:
-    _, reason = leave(turn.state, changes.load_of_buckets(turn.state), leaving)
-    if reason is not None:
-        refuse(turn, "merge", reason, evidence)
-    else:
-        turn.set(regret=replace(turn.state.regret, merged_at=turn.now))
-        changes.merge(turn, leaving, evidence)
+def _replicating(state: State, suggestion: Suggestion, now: float) -> Outcome:
+    reason = cannot_replicate(state, now)
+    if reason is None or not _worth(state, even := balance(state.owners, changes.load_of_buckets(state), state.running)):
+        return _come(suggestion, "replicate", reason)
+    evidence = f"{suggestion.evidence}; no further instance, since {reason}"
+    instead = replace(suggestion, kind="rebalance", owners=even, evidence=evidence)
+    return _come(instead, "rebalance", lacking_room(state, moves(state.owners, even)))
 
 
-def _decide_within(turn: Turn, action: BrickAction, suggestion: Suggestion) -> None:
-    reason = regrow.cannot(turn.state, action) or cannot_regrow(turn.state, turn.now)
+def _within(state: State, suggestion: Suggestion, action: BrickAction, now: float) -> Outcome:
+    what, reason = WORDS[type(action)], regrow.cannot(state, action) or cannot_regrow(state, now)
     if reason is None and isinstance(action, StartReplica):
-        reason = dying(turn.state, turn.now).get((action.instance, action.kind))
-    if reason is not None:
-        refuse(turn, WORDS[type(action)], reason, suggestion.evidence)
-    elif suggestion.kind == "grow":
+        reason = dying(state, now).get((action.instance, action.kind))
+    if reason is None and suggestion.kind != "grow" and now < state.regret.until:
+        return _come(suggestion, what, _regretted(state, now), told=False)
+    return _come(suggestion, what, reason)
+
+
+def _cannot_merge(state: State, now: float) -> str | None:
+    least = state.config.scaling.min_instances
+    if len(state.running) <= least:
+        return f"{least} instances are the minimum"
+    return _regretted(state, now) if now < state.regret.until else None
+
+
+def _regretted(state: State, now: float) -> str:
+    return f"the last merge was regretted; the next one waits {state.regret.until - now:.0f} s"
+
+
+def _advise(turn: Turn, coming: Outcome) -> None:
+    """Say once what would be done, and then no more often than it could be done."""
+    if coming.words != turn.state.advice:
+        turn.set(advice=coming.words, quiet_until=turn.now + turn.state.config.scaling.cooldown_s)
+        turn.note("advice", f"{coming.words}: {coming.do.evidence}", coming.do.instance)
+
+
+def _carry_out(turn: Turn, do: Suggestion) -> None:
+    if do.kind in ("replicate", "grow"):
         _regret(turn)
-        regrow.begin(turn, action, suggestion.evidence)
-    elif turn.now >= turn.state.regret.until:
+    elif do.kind in ("merge", "shrink"):
         turn.set(regret=replace(turn.state.regret, merged_at=turn.now))
-        regrow.begin(turn, action, suggestion.evidence)
-
-
-def _may_merge(state: State, now: float) -> bool:
-    return len(state.running) > state.config.scaling.min_instances and now >= state.regret.until
+    if do.action is not None:
+        regrow.begin(turn, do.action, do.evidence)
+    elif do.kind == "replicate":
+        changes.replicate(turn, do.evidence)
+    elif do.kind == "rebalance" and do.owners is not None:
+        changes.reassign(turn, "rebalance", do.owners, do.evidence)
+    elif do.kind == "merge" and do.instance is not None:
+        changes.merge(turn, do.instance, do.evidence)
 
 
 def _regret(turn: Turn) -> None:
