@@ -14,8 +14,8 @@ from bricks.base import Batch
 from bricks.packets import SHADOW, bucket_of
 from bricks.ticket import UNCOUNTED, Ticket
 from lego_sdn.core.plan import Owners, balance, place, weights
+from lego_sdn.core.whatif import EXTRACTION_SHARE
 
-SHADOW_COST = 0.6  # of a packet that is also scored
 EVERY = 16  # batches: of these one is looked at
 REMEMBERED = 1 << 16  # packets looked at, after which the older half counts half
 
@@ -34,7 +34,7 @@ class Traffic:
         if self._batches % EVERY == 1:
             if self._work.sum() > REMEMBERED:
                 self._work /= 2
-            for side, work in (("src", 1.0), ("dst", SHADOW_COST)):
+            for side, work in (("src", 1.0), ("dst", EXTRACTION_SHARE)):
                 found = bucket_of(rows, self.buckets, side).astype(np.int64)
                 self._work += work * np.bincount(found, minlength=self.buckets)
 

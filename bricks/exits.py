@@ -12,6 +12,7 @@ from lego_sdn.core.errors import BrickError, LegoError
 
 End = TypeVar("End", RingReader, RingWriter)
 Given = tuple[Batch, Ticket]
+AHEAD = 2  # batches in the ring of a next hop beside which this process does the same work
 
 
 class Exits:
@@ -54,11 +55,12 @@ class Exits:
         return None
 
     def _hop(self, here_now: bool) -> RingWriter | None:
-        """The next hop with the least to do: a ring where nothing waits, else (None) this process's next brick, else the emptiest ring."""
+        """The next hop with the least to do: a ring where no more waits than the batch at hand and the next one, so that its reader never
+        waits for this process; else (None) this process's next brick, else the emptiest ring."""
         if not self.rings:
             return None
         ring = min(self.rings, key=_waiting)
-        if not self.here or (ring.has_room and not ring.queued):
+        if not self.here or (ring.has_room and ring.queued < AHEAD):
             return ring
         return None if here_now else ring
 

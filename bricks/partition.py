@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from lego_sdn.core.whatif import EXTRACTION_SHARE
+
 CLASSES = 1 << 16
 NOBODY = 255
-SHADOW_COST = 0.6  # of a packet that is also scored, to extract
 SLACK = 2.5  # of its fair share may fall to one worker: extraction is less than half of the work, and the rest evens it out
 
 
@@ -105,7 +106,7 @@ def _assign(new, sent, talks, loads, owner):
                 best = worker
             if load[worker] < load[idle]:
                 idle = worker
-        relief = sent[address] - SHADOW_COST * (talk[best] - talk[idle])
+        relief = sent[address] - EXTRACTION_SHARE * (talk[best] - talk[idle])
         if load[best] + sent[address] > most and relief > 0.0:
             best = idle
         owner[address] = best

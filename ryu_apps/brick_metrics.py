@@ -19,14 +19,13 @@ LABELS = ["instance", "brick"]
 def families(shared: Shared) -> Iterator[Metric]:
     yield from _reported(shared)
     yield from _assessed(shared)
-    yield from _of_the_host(shared)
     violations = CounterMetricFamily("lego_sla_violations", "Windows in which the promise was broken, by what was.", labels=["promise"])
     for what, count in shared.state.sla.violations.items():
         violations.add_metric([what], count)
     yield violations
 
 
-def _of_the_host(shared: Shared) -> Iterator[Metric]:
+def of_the_host(shared: Shared) -> Iterator[Metric]:
     for what, text in (
         ("cores", "Cores of the host: all, given to instances, free."),
         ("memory_bytes", "Its memory: all, used by instances, free."),

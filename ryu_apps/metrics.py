@@ -38,6 +38,7 @@ class Page:
         yield from _processes(seen.processes.values())
         yield from _bricks(seen.processes.values())
         yield from brick_metrics.families(self.shared)
+        yield from brick_metrics.of_the_host(self.shared)
         yield from _switches(self.shared)
         yield from _audit(self.shared)
         yield _by("lego_alerts", "Alerts by source.", "source", seen.alerts.by_source)

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ryu.cfg import CONF
@@ -27,10 +27,12 @@ from lego_sdn.core.config import Config
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import HostError, LegoError
 from lego_sdn.core.events import Action, Command, Event, Note, Steer
+from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.measured import CostError
 from lego_sdn.core.state import State, fresh
 from ryu_apps.observed import Observed
 from ryu_apps.openflow import Flow
+from ryu_apps.promises import extractor_of
 
 LOG = logging.getLogger("lego")
 ECHO_S, ECHOES = 5.0, 2  # between two questions whether a switch lives; how many it may leave unanswered
@@ -84,7 +86,8 @@ class Shared:
         stored = self.store.load()
         usable = stored is not None and stored.buckets == self.config.buckets
         kept = stored.assignment if stored and usable else None
-        self.state = fresh(self.config, kept, profiled_costs(self.config), self.store.paused())
+        known = fresh(self.config, kept, profiled_costs(self.config), shadows_of(self.config))
+        self.state = replace(known, paused=self.store.paused())
 
     # ---- to the core ----
     def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:
@@ -183,6 +186,16 @@ def profiled_costs(config: Config) -> Costs | None:
     except CostError as error:
         LOG.warning("costs are learned while it runs: %s", error)
         return None
+
+
+def shadows_of(config: Config) -> int:
+    """Copies of a packet in an exact split of the configured NF; 0, and a warning, if it is not declared."""
+    try:
+        extractor = extractor_of(config.nf, config.layout)
+        return len(split_plan(extractor, algorithm_1(extractor.groups)[0]).shadows)
+    except LegoError as error:
+        LOG.warning("shadows are taken to cost nothing: %s", error)
+        return 0
 
 
 def store_path(run_dir: str) -> str:

@@ -51,7 +51,7 @@ class Groups:
 
 
 def says_yes(timeout: float = 5.0):
-    client = SimpleNamespace(call=lambda method, *params, timeout=None: {"bricks": []} if method == "load" else True)
+    client = SimpleNamespace(call=lambda method, *params, timeout=None: {"bricks": []} if method in ("load", "drain") else True)
     return contextlib.nullcontext(client)
 
 

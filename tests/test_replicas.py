@@ -106,7 +106,7 @@ def test_replicas_and_chains_and_a_move_between_instances(run):
         ask("chain", NETWORK),
         ask("chain", MAPPING),
         merge(2),
-        pps=800.0,
+        pps=500.0,  # time for all these steps also on a busy machine
     )
     check_all_equal(proof)
     assert notes(proof, "failed") == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lego_sdn.adapters import policy_class
+from lego_sdn.adapters.plugins import make_known
 from lego_sdn.core.config import Config, KeyProblem
 from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.policies import policy
@@ -33,11 +33,11 @@ def load(path: str | Path) -> Config:
         raise ConfigError(f"configuration {path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"configuration {path}: is no text in UTF-8 (byte {error.start})") from error
-    return parse(text, str(path))
+    return parse(text, str(path), Path(path).resolve().parent)
 
 
-def parse(text: str, name: str = "configuration") -> Config:
-    """The configuration in YAML `text`; `name` is the file's, for messages."""
+def parse(text: str, name: str = "configuration", folder: Path = Path()) -> Config:
+    """The configuration in YAML `text`; `name` is the file's, for messages, and a policy of the user's own may lie in `folder`."""
     try:
         root, data = _read(text)
     except yaml.YAMLError as error:
@@ -46,7 +46,7 @@ def parse(text: str, name: str = "configuration") -> Config:
         raise ConfigError(f"{where}: {getattr(error, 'problem', None) or 'holds a character that YAML does not allow'}") from error
     try:
         config = Config.parse(data)
-        policy_class.provide(config.scaling)
+        make_known(config.scaling.policy, folder)
         policy(config.scaling)
         return config
     except KeyProblem as problem:

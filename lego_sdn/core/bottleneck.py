@@ -73,6 +73,14 @@ class Diagnosis:
         return sinks or any(one.ring > RING_FILLED / 4 or one.queue > BEHIND_S * max(one.packets, 1.0) for one in self.bricks)
 
     @property
+    def wait_s(self) -> float:
+        """How long a packet waits before all bricks together."""
+        waits: dict[str, float] = {}
+        for one in self.bricks:
+            waits[one.kind] = max(waits.get(one.kind, 0.0), one.wait_us)
+        return sum(waits.values()) / 1e6
+
+    @property
     def slow(self) -> BrickFigures | None:
         """The brick that has too little CPU."""
         return next((one for one in self.bricks if self.cause == "brick" and one.id == self.brick), None)

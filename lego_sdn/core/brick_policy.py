@@ -7,19 +7,25 @@ from typing import ClassVar
 
 from lego_sdn.core import capacity, relief
 from lego_sdn.core.bottleneck import Diagnosis
-from lego_sdn.core.brick_actions import Arrangement, BrickAction, Chain, StartReplica, StopReplica, kind_of
+from lego_sdn.core.brick_actions import Arrangement, BrickAction, StartReplica, StopReplica
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.load import usable
-from lego_sdn.core.quotas import without
+from lego_sdn.core.plan import Owners, balance, carried, place
 from lego_sdn.core.scaling import NOTHING, Memory, Observation, Suggestion, WaterMarks
+
+FULL = 0.97  # share of what the costs say that an instance can take, to which it is grown
+TOLERATED_S = 0.5  # that packets may wait, now and `horizon_s` later, before an instance that is busy all the time counts as overloaded
+HALF = 0.5  # of the promised latency: more is not tolerated in any case
 
 
 class Bricks(WaterMarks):
     """Overload is met, in this order, by: evening out the instances' buckets; CPU from bricks of the instance that have too much; whatever
-    brings the load below the high-water mark at the least CPU, be it a process of its own for a chained brick that is the bottleneck, a
-    replica of it, or one more instance. With CPU to spare, replicas go first, then separated bricks are chained again, then instances go.
+    brings the load to what can be taken at the least CPU, be it a process of its own for a chained brick that is the bottleneck, a
+    replica of it, or one more instance. With CPU to spare, replicas and separated bricks go first, then instances.
 
-    Overloaded is what `water-marks` calls so, and an instance that breaks the promise (`sla`) because of one of its bricks.
+    Overloaded is what `water-marks` calls so, and an instance that breaks the promise (`sla`) because of one of its bricks; but not one
+    that, by the costs, can take what comes, or catches up. What may go is judged by the costs, too: what is left must not be fuller than
+    `merge_target`.
     """
 
     name: ClassVar[str] = "bricks"
@@ -45,44 +51,56 @@ class Bricks(WaterMarks):
         over = super().overloaded(memory, seen)
         broken = [i for i in seen.violated if i in seen.loads and i in seen.diagnoses and seen.diagnoses[i].cause == "brick"]
         found = {**{i: memory.over.get(i, 0) + 1 for i in broken}, **over}
-        return {i: count for i, count in sorted(found.items()) if not self._catches_up(i, seen)}
+        return {i: count for i, count in sorted(found.items()) if not self._copes(i, seen)}
 
-    def _catches_up(self, instance: int, seen: Observation) -> bool:
-        """It is busy with what was left waiting when it was too slow; as it is now, it can take what comes."""
-        return seen.costs is not None and self._suffices(instance, seen, seen.costs.deliveries(len(seen.running)))
+    def _copes(self, instance: int, seen: Observation) -> bool:
+        """It can take what comes, or nearly so; or it works off what was left waiting when it was too slow."""
+        full, diagnosis = _fullness(instance, seen), seen.diagnoses.get(instance)
+        if full is None or diagnosis is None or diagnosis.growing:
+            return False
+        if diagnosis.behind and full <= self.scaling.high_water:
+            return True
+        waits = diagnosis.wait_s + max(0.0, full - 1) * self.scaling.horizon_s
+        filled = any(one.ring > self.scaling.queue_high for one in diagnosis.bricks)
+        tolerated = TOLERATED_S if seen.latency_ms is None else min(TOLERATED_S, HALF * seen.latency_ms / 1e3)
+        return waits <= tolerated and not filled and instance not in seen.violated
 
     def _may_wait(self, instance: int, seen: Observation) -> bool:
         """Shadows left aside, it could take what comes: perhaps it catches up."""
-        return self._suffices(instance, seen, 1.0)
-
-    def _suffices(self, instance: int, seen: Observation, deliveries: float) -> bool:
-        diagnosis, arrangement = seen.diagnoses.get(instance), seen.arrangements.get(instance)
-        if diagnosis is None or diagnosis.counted is None or not arrangement or seen.costs is None:
-            return False
-        if diagnosis.growing or not diagnosis.behind:
-            return False
-        can = capacity.capacity(seen.costs, relief.processes(arrangement), deliveries=deliveries).packets
-        return diagnosis.counted <= self.scaling.high_water * can
+        full, diagnosis = _fullness(instance, seen, shadows=False), seen.diagnoses.get(instance)
+        return full is not None and diagnosis is not None and not diagnosis.growing and full <= FULL
 
     # ---- growing ----
     def _grow(self, hot: int, seen: Observation) -> Suggestion:
         whole = self.relieve(hot, seen)
-        diagnosis, arrangement = seen.diagnoses.get(hot), seen.arrangements.get(hot)
-        if whole.kind == "rebalance" or diagnosis is None or diagnosis.slow is None or arrangement is None or seen.costs is None:
+        diagnosis, arrangement, costs = seen.diagnoses.get(hot), seen.arrangements.get(hot), seen.costs
+        if whole.kind == "rebalance" or diagnosis is None or diagnosis.slow is None or arrangement is None or costs is None:
             return whole
         if self.scaling.reallocate and seen.no_brick is None:
-            quotas = relief.reallocation(diagnosis, arrangement, (self.scaling.high_water + self.scaling.merge_target) / 2)
+            own, deliveries = _own(hot, seen, costs)
+            rows = {kind: own * visits for kind, visits in costs.visits(deliveries).items()}
+            quotas = relief.reallocation(diagnosis, arrangement, rows, (self.scaling.high_water + self.scaling.merge_target) / 2)
             if quotas is not None:
                 return Suggestion(
                     "grow", f"{diagnosis.evidence}; the CPU that others of its bricks have to spare is enough", hot, action=quotas
                 )
-        return self._cheapest(diagnosis, arrangement, seen.costs, seen) or whole
+        found = self._cheapest(diagnosis, arrangement, costs, seen)
+        if found is None and seen.like.cpu_quota is None and seen.free is not None and seen.free < relief.LEAST_FREE:
+            return NOTHING  # all CPU of the host is in use: one more instance would only divide it
+        return found or whole
 
     def _cheapest(self, diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, seen: Observation) -> Suggestion | None:
-        found = relief.ways(diagnosis, arrangement, costs, seen.like, len(seen.running))
-        possible = [way for way in found if _possible(way.action, seen)]
-        has = capacity.capacity(costs, relief.processes(arrangement)).packets
-        way = relief.cheapest(possible, diagnosis.offered / self.scaling.high_water - has, seen.free)
+        own, deliveries = _own(diagnosis.instance, seen, costs)
+        layout = relief.processes(arrangement)
+        has = capacity.capacity(costs, layout, deliveries=deliveries).packets
+        found = [] if seen.no_brick else relief.within(diagnosis.instance, layout, costs, seen.like, deliveries)
+        if seen.free is not None and seen.like.cpu_quota is not None and seen.free < usable(seen.like.cpu_quota) and not seen.no_brick:
+            part = relief.leftover(diagnosis.instance, layout, costs, seen.free, deliveries)
+            found = [part] if part is not None else []
+        dying = {StartReplica(*which) for which in seen.dying}
+        found = [one for one in found if not (isinstance(one.action, StartReplica) and replace(one.action, cores=None) in dying)]
+        possible = found if seen.no_instance else [*found, _one_more(diagnosis.instance, seen, costs)]
+        way = relief.cheapest(possible, own / FULL - has, seen.free)
         if way is None:
             return None
         others = [other for other in possible if other.action != way.action]
@@ -92,55 +110,84 @@ class Bricks(WaterMarks):
 
     # ---- shrinking ----
     def _spare(self, seen: Observation) -> dict[BrickAction, Suggestion]:
-        """What could go within instances: of the first instance where something can."""
-        if set(seen.loads) != set(seen.running) or seen.no_brick is not None:
+        """What could go within instances: of the first instance where something can, whatever leaves most."""
+        if seen.costs is None or set(seen.loads) != set(seen.running) or seen.no_brick is not None:
             return {}
         for instance in seen.running:
             diagnosis, arrangement = seen.diagnoses.get(instance), seen.arrangements.get(instance)
-            if diagnosis is None or arrangement is None or diagnosis.cause is not None:
+            if diagnosis is None or arrangement is None or (diagnosis.cause is not None and not self._copes(instance, seen)):
                 continue
-            found = self._replica_to_spare(diagnosis, arrangement) or self._brick_to_chain(diagnosis, arrangement, seen)
-            if found is not None and found.action is not None:
-                return {found.action: found}
+            own, deliveries = _own(instance, seen, seen.costs)
+            left = [
+                (capacity.capacity(seen.costs, layout, deliveries=deliveries).packets, action)
+                for action, layout in relief.smaller(instance, arrangement, seen.like)
+            ]
+            can, action = max(left, key=lambda one: one[0], default=(0.0, None))
+            if action is not None and own <= self.scaling.merge_target * can:
+                what = "without it" if isinstance(action, StopReplica) else "together with its neighbours"
+                evidence = f"{what} the instance would be {own / can:.0%} full: {own:.0f} of {can:.0f} packets/s"
+                return {action: Suggestion("shrink", evidence, instance, action=action)}
         return {}
 
-    def _replica_to_spare(self, diagnosis: Diagnosis, arrangement: Arrangement) -> Suggestion | None:
-        """The youngest replica of a kind whose others could carry its load with ease."""
-        for kind in arrangement.graph:
-            bricks = arrangement.of_kind(kind)
-            homes = [arrangement.process_of(brick) for brick in bricks]
-            last = homes[-1] if len(bricks) > 1 else None
-            if last is None or len(last.bricks) > 1:
-                continue
-            cores = sum(one.cores for one in diagnosis.of_kind(kind))
-            quotas = without(arrangement, last.process)
-            share = cores / sum(usable(quotas[home.process]) for home in homes[:-1] if home is not None)
-            if share <= self.scaling.merge_target:
-                evidence = f"without it no {kind} would use more than {share:.0%} of its CPU quota"
-                return Suggestion("shrink", evidence, diagnosis.instance, action=StopReplica(diagnosis.instance, bricks[-1]))
-        return None
-
-    def _brick_to_chain(self, diagnosis: Diagnosis, arrangement: Arrangement, seen: Observation) -> Suggestion | None:
-        """A brick that was separated, and that would fit into its neighbours' process again."""
-        if seen.like.placement != "chained":
+    def could_leave(self, seen: Observation) -> Suggestion | None:
+        """The instance without which the rest is least full, if that is below the target. Without costs: as `water-marks` has it."""
+        if seen.costs is None:
+            return super().could_leave(seen)
+        if len(seen.running) < 2 or set(seen.loads) != set(seen.running):
             return None
-        home = max(arrangement.processes, key=lambda one: len(one.bricks), default=None)
-        if home is None:
+        found = []
+        for leaving in seen.running:
+            rest = [i for i in seen.running if i != leaving]
+            found.append((_fullest(place(seen.owners, seen.weights, rest), rest, seen, seen.costs), leaving))
+        worst, leaving = min(found, key=lambda one: (one[0], -one[1]))
+        if worst > self.scaling.merge_target:
             return None
-        for one in arrangement.processes:
-            kind = kind_of(one.bricks[0])
-            if one is home or len(one.bricks) > 1 or len(arrangement.of_kind(kind)) > 1:
-                continue
-            cores = sum(figures.cores for figures in diagnosis.bricks if figures.process in (one.process, home.process))
-            share = cores / usable(without(arrangement, one.process)[home.process])
-            if share <= self.scaling.merge_target:
-                evidence = f"together with its neighbours it would use {share:.0%} of their CPU quota"
-                return Suggestion("shrink", evidence, diagnosis.instance, action=Chain(diagnosis.instance, kind))
+        return Suggestion("merge", f"without instance {leaving} none would be more than {worst:.0%} full", leaving)
+
+
+def _own(instance: int, seen: Observation, costs: Costs) -> tuple[float, float]:
+    """Packets/s of the instance's own sources, and packets and shadows for each of these."""
+    counted = {i: one.counted for i, one in seen.diagnoses.items() if one.counted is not None}
+    own, whole = counted.get(instance), sum(counted.values())
+    if own is not None and own > 0 and set(counted) >= set(seen.running):
+        return own, costs.deliveries_to(own / whole)
+    deliveries = costs.deliveries(max(1, len(seen.running)))
+    return seen.diagnoses[instance].offered / deliveries if own is None else own, deliveries
+
+
+def _fullness(instance: int, seen: Observation, shadows: bool = True) -> float | None:
+    """What comes, as the switch counts it, as a share of what the instance can take; None: not known."""
+    diagnosis, arrangement, costs = seen.diagnoses.get(instance), seen.arrangements.get(instance), seen.costs
+    if diagnosis is None or diagnosis.counted is None or not arrangement or costs is None:
         return None
+    own, deliveries = _own(instance, seen, costs)
+    return own / capacity.capacity(costs, relief.processes(arrangement), deliveries=deliveries if shadows else 1.0).packets
 
 
-def _possible(action: BrickAction | None, seen: Observation) -> bool:
-    """None: a further instance."""
-    if action is None or seen.no_brick is not None:
-        return action is None and seen.no_instance is None
-    return not (isinstance(action, StartReplica) and (action.instance, action.kind) in seen.dying)
+def _fullest(owners: Owners, instances: list[int], seen: Observation, costs: Costs, fresh: capacity.Layout = ()) -> float:
+    """How full the fullest of these instances would be if ownership were `owners`; `fresh`: how one that does not run yet is laid out."""
+    whole = sum(_own(i, seen, costs)[0] for i in seen.running if i in seen.diagnoses)
+    worst, total = 0.0, sum(seen.weights)
+    for i, weight in carried(owners, seen.weights, instances).items():
+        arrangement, share = seen.arrangements.get(i), weight / total
+        layout = relief.processes(arrangement) if arrangement else fresh
+        worst = max(worst, share * whole / capacity.capacity(costs, layout, deliveries=costs.deliveries_to(share)).packets)
+    return worst
+
+
+def _one_more(hot: int, seen: Observation, costs: Costs) -> relief.Way:
+    """A further instance that takes buckets from the others, as far as buckets can be divided."""
+    kinds, cores = costs.kinds, usable(seen.like.cpu_quota)
+    fresh = capacity.chained(kinds, cores) if seen.like.placement == "chained" else capacity.separate(kinds, cores)
+    new = max(seen.running) + 1
+    then = [*seen.running, new]
+    now, after = (
+        _fullest(owners, running, seen, costs, fresh)
+        for owners, running in ((seen.owners, list(seen.running)), (balance(seen.owners, seen.weights, then, into=new), then))
+    )
+    own = _own(hot, seen, costs)[0]
+    gain = own / after - own / now if after > 0 and now > 0 else 0.0
+    takes = (
+        sum(one.cores for one in fresh) if seen.like.cpu_quota is not None else gain * sum(capacity.kind_us(costs, fresh).values()) / 1e6
+    )
+    return relief.Way(None, gain, takes)

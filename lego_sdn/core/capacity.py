@@ -12,8 +12,6 @@ from itertools import combinations
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.measured import CostError
 
-BATCH = 256  # packets: full batches, as they are where a brick is at its limit
-
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -67,9 +65,10 @@ def separate(kinds: Iterable[str], cores: float = 1.0) -> Layout:
     return tuple(Process((kind,), cores) for kind in kinds)
 
 
-def kind_us(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: float = 1.0) -> dict[str, float]:
-    """CPU of each kind for a packet of the instance's own, carriage to other processes included."""
+def kind_us(costs: Costs, layout: Layout, batch: float | None = None, deliveries: float = 1.0) -> dict[str, float]:
+    """CPU of each kind for a packet of the instance's own, carriage to other processes included; in full batches (None) or others."""
     visits, out = costs.visits(deliveries), {}
+    batch = costs.batch if batch is None else batch
     for at, brick in enumerate(costs.bricks):
         per_row, homes = brick.per_packet_us(batch), _homes(layout, brick.kind)
         if at + 1 < len(costs.bricks) and homes != _homes(layout, costs.bricks[at + 1].kind):
@@ -79,7 +78,7 @@ def kind_us(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: floa
     return out
 
 
-def capacity(costs: Costs, layout: Layout, batch: float = BATCH, deliveries: float = 1.0) -> Capacity:
+def capacity(costs: Costs, layout: Layout, batch: float | None = None, deliveries: float = 1.0) -> Capacity:
     """How much the layout can take, if each kind's rows are divided among its replicas as suits best.
 
     Any set of kinds has only the processes in which one of them is: the set with the least CPU for its cost decides, exactly (max-flow,
@@ -110,7 +109,7 @@ def further_instance(costs: Costs, layout: Layout, instances: int, deliveries: S
     return Growth(layout, now, then, sum(process.cores for process in layout), memory(costs, layout))
 
 
-def shadow_share(costs: Costs, batch: float = BATCH) -> float:
+def shadow_share(costs: Costs, batch: float | None = None) -> float:
     """CPU for a shadow by that for a packet that is scored: a shadow goes no further than the brick with the streams' state."""
     layout = chained(costs.kinds)
     packet, both = (sum(kind_us(costs, layout, batch, deliveries).values()) for deliveries in (1.0, 2.0))

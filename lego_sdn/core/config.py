@@ -110,7 +110,7 @@ class Scaling(Section):
     reallocate    CPU quotas may go from bricks with little to do to the bottleneck, before anything is started
     period_s      between load reports
     queue_high    share of a ring that may wait before an instance counts as overloaded
-    merge_target  share of the CPU quota that the rest may reach if an instance goes
+    merge_target  share of the CPU quota, or of what costs say can be taken, that the rest may reach if something goes
     cooldown_s    rest after a change, before the next one; what is known not to suffice does not wait
     horizon_s     how far a predictive policy looks ahead: about the time until a new instance takes packets
     """

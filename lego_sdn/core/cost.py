@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+from lego_sdn.core.config import Config
 from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.keys import check_keys
 from lego_sdn.core.load import BrickLoad
@@ -21,6 +22,7 @@ from lego_sdn.core.measured import CostError, Measured, built, listed, require, 
 
 HALF_LIFE = 2000  # packets after which what was known before counts half
 VERSION = 1  # of the plain form
+BATCH = 256  # packets: the limit of a batch, where nobody says another
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,10 @@ class Costs:
     """The cost model of an NF: its bricks in the order of the graph.
 
     ring, wire  carriage of a batch between processes of a host, and between hosts
-    shadows     copies of a packet that an exact split wants (`SplitPlan.shadows`)
+    shadows     copies of a packet that the split wants (`SplitPlan.shadows`; none where it need not be exact)
     process_bytes  memory of a process by itself, which bricks in one process share
     machine     where it was measured, in words and figures, for whoever reads it
+    batch       its limit where the bricks run (`instance.batch`): batches are full where a brick is at its limit
     """
 
     nf: str
@@ -152,12 +155,14 @@ class Costs:
     shadows: int = 0
     process_bytes: int = 0
     machine: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = BATCH
 
     def __post_init__(self) -> None:
         kinds = [brick.kind for brick in self.bricks]
         if not kinds or len(set(kinds)) != len(kinds):
             raise CostError(f"costs of {self.nf}: wanted bricks, one of each kind, found {kinds}")
-        require_numbers(self, "shadows", "process_bytes")
+        require_numbers(self, "shadows", "process_bytes", "batch")
+        require(self, self.batch >= 1, "batch", "at least 1 packet")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -183,6 +188,10 @@ class Costs:
         """Packets and shadows for each packet where the traffic is split into so many parts, destinations spread evenly."""
         return 1 + self.shadows * (1 - 1 / parts)
 
+    def deliveries_to(self, share: float) -> float:
+        """The same for an instance with this share of the traffic."""
+        return 1 + self.shadows * (1 - share)
+
     def visits(self, deliveries: float = 1.0) -> dict[str, float]:
         """Rows that each kind takes in for every packet that is the instance's own; `deliveries`: packets and shadows for each of these."""
         rows, left = {}, deliveries
@@ -206,6 +215,10 @@ class Costs:
         for kind in slow_us:
             self.of(kind)
         return replace(self, bricks=tuple(brick.slowed(slow_us.get(brick.kind, 0.0)) for brick in self.bricks))
+
+    def configured(self, config: Config) -> Costs:
+        """As they are where this configuration runs: its batches, and no shadows where the split need not be exact."""
+        return replace(self, batch=config.instance.batch, shadows=self.shadows if config.exact else 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `parse` of it gives the same costs."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lego_sdn.core.capacity import BATCH
 from lego_sdn.core.config import KeyProblem
 from lego_sdn.core.cost import Costs
 
@@ -78,9 +77,9 @@ class Kept:
 
 
 def divide(
-    promise: Promise, costs: Costs, cores: Mapping[str, float] | None = None, paths: Sequence[Sequence[str]] = (), batch: int = BATCH
+    promise: Promise, costs: Costs, cores: Mapping[str, float] | None = None, paths: Sequence[Sequence[str]] = ()
 ) -> dict[str, Deadline]:
-    """Each kind's part, in proportion to what a full batch of it (`batch` packets) takes.
+    """Each kind's part, in proportion to what a full batch of it takes.
 
     cores  by kind: the share of a core that its process may use, where that is less than one
     paths  kinds along each path of the graph; none: one path through all bricks
@@ -89,14 +88,14 @@ def divide(
     """
     parts: dict[str, Deadline] = {}
     for path in paths or (costs.kinds,):
-        for part in _along(promise, costs, cores or {}, (path, batch)):
+        for part in _along(promise, costs, cores or {}, path):
             there = parts.get(part.kind)
             parts[part.kind] = part if there is None else part.tighter(there)
     return parts
 
 
-def _along(promise: Promise, costs: Costs, cores: Mapping[str, float], way: tuple[Sequence[str], int]) -> list[Deadline]:
-    path, batch = way
+def _along(promise: Promise, costs: Costs, cores: Mapping[str, float], path: Sequence[str]) -> list[Deadline]:
+    batch = costs.batch
     bare = {kind: costs.of(kind).us(batch) / 1e3 / min(1.0, cores.get(kind, 1.0)) for kind in path}
     whole = sum(bare.values())
     shares = {kind: ms / whole for kind, ms in bare.items()}

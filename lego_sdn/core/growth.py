@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from lego_sdn.core.capacity import BATCH, kind_us, separate
+from lego_sdn.core.capacity import kind_us, separate
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.placement import MB, Host, Need, carriage, needs_of, parted, room
 from lego_sdn.core.whatif import Talk, deliveries
@@ -188,7 +188,7 @@ def _crossing(demand: Demand, kind: str) -> tuple[float, float]:
 
 def _way_ms(demand: Demand, kind: str, link_bytes: float) -> float:
     """Of a full batch: handing it on and over the link, there and back."""
-    sizes = [BATCH * size for size in _row_bytes(demand.costs, kind)]
+    sizes = [demand.costs.batch * size for size in _row_bytes(demand.costs, kind)]
     return sum(demand.costs.wire.us(size) / 1e3 + 1e3 * size / link_bytes for size in sizes)
 
 

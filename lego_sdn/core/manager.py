@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lego_sdn.core import changes, hosting, regrow, watching
-from lego_sdn.core.brick_actions import WORDS, BrickAction, StartReplica
+from lego_sdn.core.brick_actions import WORDS, StartReplica
 from lego_sdn.core.events import Loads
 from lego_sdn.core.plan import Owners, balance, carried, moves
 from lego_sdn.core.policies import policy
 from lego_sdn.core.regrow import at_limit, cannot_regrow, dying
 from lego_sdn.core.room import lacking_room, leave
-from lego_sdn.core.scaling import NOTHING, Memory, Observation, Suggestion
+from lego_sdn.core.scaling import Memory, Observation, Suggestion
 from lego_sdn.core.state import State, Turn
 
 WORTH = 0.9  # a rebalance must bring the heaviest instance to less than this share of its load
@@ -25,25 +25,18 @@ def observe(turn: Turn, event: Loads) -> None:
     watching.take_in(turn, event)
     state = turn.state
     if not state.running:
-        turn.set(memory=Memory(), advice="")
+        turn.set(memory=Memory())
         return
     memory, suggestion = policy(state.config.scaling).suggest(state.memory, _seen(state, turn.now))
+    if suggestion.kind == "none" or state.paused:
+        turn.set(advice="")
     if state.change is not None or state.paused or state.switch is None or not state.agent:
-        turn.set(memory=Memory(trend=memory.trend), advice="")
+        turn.set(memory=Memory(trend=memory.trend))
         return
     turn.set(memory=memory)
-    coming = outcome(state, suggestion, turn.now)
-    if state.advice != coming.words:
-        turn.set(advice="")  # it is no longer what would be done
-    if coming.do.kind == "none" or (turn.now < state.quiet_until and not suggestion.urgent):
+    if suggestion.kind == "none" or (turn.now < state.quiet_until and not suggestion.urgent):
         return
-    if coming.reason is not None:
-        if coming.told:
-            refuse(turn, coming.what, coming.reason, suggestion.evidence)
-    elif state.config.scaling.mode == "advise":
-        _advise(turn, coming)
-    else:
-        _carry_out(turn, coming.do)
+    _decide(turn, suggestion)
     if turn.state.change is not None:  # what was seen before it counts for nothing after it, however soon that is
         turn.set(memory=Memory(trend=memory.trend))
 
@@ -61,99 +54,79 @@ def _seen(state: State, now: float) -> Observation:
         free=hosting.free_cores(state),
         free_bytes=hosting.free_memory(state),
         violated=frozenset(state.sla.broken),
+        latency_ms=state.config.sla.latency_ms,
         no_instance=cannot_replicate(state, now),
         no_brick=cannot_regrow(state, now),
         dying=frozenset(dying(state, now)) | at_limit(state),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a suggestion comes to, whether it is then carried out or only said.
+def _decide(turn: Turn, suggestion: Suggestion) -> None:
+    """Carry out what the suggestion comes to, or say what would be done, or why it is not."""
+    wanted, reason = _comes_to(turn.state, suggestion, turn.now)
+    if reason is not None:
+        refuse(turn, _word(wanted or suggestion), reason, suggestion.evidence)
+    advised = turn.state.config.scaling.mode == "advise"
+    if advised and (reason is not None or wanted is None):
+        turn.set(advice="")
+    if reason is not None or wanted is None:
+        return
+    if advised:
+        _advise(turn, wanted)
+    else:
+        _act(turn, wanted)
 
-    do      what is done, which may be another way than what was suggested; words: the same for a reader, "" if nothing is
-    what    in a word; reason: why it is refused, or None
-    told    whether a refusal is an event: that less would do, and is kept all the same, is none
+
+def _comes_to(state: State, suggestion: Suggestion, now: float) -> tuple[Suggestion | None, str | None]:
+    """What is to be done about a suggestion: this or, where no further instance can be had, dividing the load better among those that there
+    are; None: nothing now. And why it is refused, or None.
     """
-
-    do: Suggestion
-    what: str = ""
-    words: str = ""
-    reason: str | None = None
-    told: bool = True
-
-
-def outcome(state: State, suggestion: Suggestion, now: float) -> Outcome:
-    """Every limit that there is, applied to what a policy suggests."""
-    what = suggestion.kind
+    if suggestion.kind in ("merge", "shrink") and now < state.regret.until:
+        return None, None
     if suggestion.action is not None:
-        return _within(state, suggestion, suggestion.action, now)
-    if what == "replicate":
-        return _replicating(state, suggestion, now)
-    if what == "rebalance" and suggestion.owners is not None:
-        return _come(suggestion, what, lacking_room(state, moves(state.owners, suggestion.owners)))
-    if what == "merge" and suggestion.instance is not None:
-        reason = _cannot_merge(state, now)
-        if reason is not None:
-            return _come(suggestion, what, reason, told=False)
-        return _come(suggestion, what, leave(state, changes.load_of_buckets(state), suggestion.instance)[1])
-    return Outcome(NOTHING)
+        reason = regrow.cannot(state, suggestion.action) or cannot_regrow(state, now)
+        if reason is None and isinstance(suggestion.action, StartReplica):
+            reason = dying(state, now).get((suggestion.action.instance, suggestion.action.kind))
+        return suggestion, reason
+    if suggestion.kind == "replicate":
+        reason = cannot_replicate(state, now)
+        even = balance(state.owners, changes.load_of_buckets(state), state.running)
+        if reason is None or not _worth(state, even):
+            return suggestion, reason
+        evidence = f"{suggestion.evidence}; no further instance, since {reason}"
+        suggestion = Suggestion("rebalance", evidence, suggestion.instance, owners=even)
+    if suggestion.kind == "rebalance" and suggestion.owners is not None:
+        return suggestion, lacking_room(state, moves(state.owners, suggestion.owners))
+    if suggestion.kind == "merge" and suggestion.instance is not None and len(state.running) > state.config.scaling.min_instances:
+        return suggestion, leave(state, changes.load_of_buckets(state), suggestion.instance)[1]
+    return None, None
 
 
-def _come(do: Suggestion, what: str, reason: str | None, told: bool = True) -> Outcome:
-    words = str(do.action) if do.action else f"{do.kind} (instance {do.instance})"
-    return Outcome(do, what, "" if reason is not None else words, reason, told)
-
-
-def _replicating(state: State, suggestion: Suggestion, now: float) -> Outcome:
-    reason = cannot_replicate(state, now)
-    if reason is None or not _worth(state, even := balance(state.owners, changes.load_of_buckets(state), state.running)):
-        return _come(suggestion, "replicate", reason)
-    evidence = f"{suggestion.evidence}; no further instance, since {reason}"
-    instead = replace(suggestion, kind="rebalance", owners=even, evidence=evidence)
-    return _come(instead, "rebalance", lacking_room(state, moves(state.owners, even)))
-
-
-def _within(state: State, suggestion: Suggestion, action: BrickAction, now: float) -> Outcome:
-    what, reason = WORDS[type(action)], regrow.cannot(state, action) or cannot_regrow(state, now)
-    if reason is None and isinstance(action, StartReplica):
-        reason = dying(state, now).get((action.instance, action.kind))
-    if reason is None and suggestion.kind != "grow" and now < state.regret.until:
-        return _come(suggestion, what, _regretted(state, now), told=False)
-    return _come(suggestion, what, reason)
-
-
-def _cannot_merge(state: State, now: float) -> str | None:
-    least = state.config.scaling.min_instances
-    if len(state.running) <= least:
-        return f"{least} instances are the minimum"
-    return _regretted(state, now) if now < state.regret.until else None
-
-
-def _regretted(state: State, now: float) -> str:
-    return f"the last merge was regretted; the next one waits {state.regret.until - now:.0f} s"
-
-
-def _advise(turn: Turn, coming: Outcome) -> None:
+def _advise(turn: Turn, wanted: Suggestion) -> None:
     """Say once what would be done, and then no more often than it could be done."""
-    if coming.words != turn.state.advice:
-        turn.set(advice=coming.words, quiet_until=turn.now + turn.state.config.scaling.cooldown_s)
-        turn.note("advice", f"{coming.words}: {coming.do.evidence}", coming.do.instance)
+    what = str(wanted.action) if wanted.action else f"{wanted.kind} (instance {wanted.instance})"
+    if what != turn.state.advice:
+        turn.set(advice=what, quiet_until=turn.now + turn.state.config.scaling.cooldown_s)
+        turn.note("advice", f"{what}: {wanted.evidence}", wanted.instance)
 
 
-def _carry_out(turn: Turn, do: Suggestion) -> None:
-    if do.kind in ("replicate", "grow"):
+def _act(turn: Turn, wanted: Suggestion) -> None:
+    if wanted.kind in ("grow", "replicate"):
         _regret(turn)
-    elif do.kind in ("merge", "shrink"):
+    elif wanted.kind in ("shrink", "merge"):
         turn.set(regret=replace(turn.state.regret, merged_at=turn.now))
-    if do.action is not None:
-        regrow.begin(turn, do.action, do.evidence)
-    elif do.kind == "replicate":
-        changes.replicate(turn, do.evidence)
-    elif do.kind == "rebalance" and do.owners is not None:
-        changes.reassign(turn, "rebalance", do.owners, do.evidence)
-    elif do.kind == "merge" and do.instance is not None:
-        changes.merge(turn, do.instance, do.evidence)
+    if wanted.action is not None:
+        regrow.begin(turn, wanted.action, wanted.evidence)
+    elif wanted.kind == "replicate":
+        changes.replicate(turn, wanted.evidence)
+    elif wanted.kind == "rebalance" and wanted.owners is not None:
+        changes.reassign(turn, "rebalance", wanted.owners, wanted.evidence)
+    elif wanted.instance is not None:
+        changes.merge(turn, wanted.instance, wanted.evidence)
+
+
+def _word(suggestion: Suggestion) -> str:
+    return WORDS[type(suggestion.action)] if suggestion.action is not None else suggestion.kind
 
 
 def _regret(turn: Turn) -> None:

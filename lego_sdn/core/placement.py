@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lego_sdn.core.capacity import BATCH, kind_us, separate
+from lego_sdn.core.capacity import kind_us, separate
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import LegoError
 
@@ -191,7 +191,7 @@ def _bytes_after(costs: Costs, kind: str, frame_bytes: float) -> float:
 
 def carriage(costs: Costs, packets: float, size: float) -> float:
     """Cores for carrying so many bytes/s between hosts, in full batches."""
-    return (costs.wire.batch_us * packets / BATCH + costs.wire.byte_us * size) / 1e6
+    return (costs.wire.batch_us * packets / costs.batch + costs.wire.byte_us * size) / 1e6
 
 
 def _no_room(needs: Sequence[Need], hosts: Sequence[Host]) -> str:

@@ -28,7 +28,7 @@ class Observation:
     diagnoses    by instance: what holds it up; arrangements: how its bricks lie in processes
     costs        of the bricks, as they are now (None: not known yet); like: what a further instance gets
     free         cores of the host that nobody has, however few; free_bytes: memory (None: unknown)
-    violated     instances that do not keep the promised latency or loss
+    violated     instances that do not keep the promised latency or loss; latency_ms: that is promised (None: nothing is)
     no_instance  why there can be no further instance; no_brick: why nothing within instances can be changed
     dying        (instance, kind) of which no replica is started now: they died young, or there are as many as there may be
     """
@@ -44,6 +44,7 @@ class Observation:
     free: float | None = None
     free_bytes: float | None = None
     violated: frozenset[int] = frozenset()
+    latency_ms: float | None = None
     no_instance: str | None = None
     no_brick: str | None = None
     dying: frozenset[tuple[int, str]] = frozenset()

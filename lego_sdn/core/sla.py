@@ -154,20 +154,20 @@ def basis_of(config: configuration.Config, costs: Costs, laid: Iterable[Arrangem
 
 def divided(kept: Promised, config: configuration.Config, basis: Basis) -> Promised:
     """With deadlines of this basis, if there are none yet, a cost has changed by more than a quarter, or how bricks lie has changed."""
-    told, batch = config.sla, config.instance.batch
-    if (told.latency_ms is None and told.loss is None) or (kept.basis is not None and not _changed(kept.basis, basis, batch)):
+    told = config.sla
+    if (told.latency_ms is None and told.loss is None) or (kept.basis is not None and not _changed(kept.basis, basis)):
         return kept
-    parts = divide(Promise(told.latency_ms, told.loss), basis.costs, basis.cores, basis.paths, batch)
+    parts = divide(Promise(told.latency_ms, told.loss), basis.costs, basis.cores, basis.paths)
     ways = basis.paths or (tuple(parts),)
     bare = max(sum(parts[kind].bare_ms for kind in way) for way in ways)
-    work = f"a full batch ({batch} packets) takes {bare:.3g} ms by what bricks cost, without any waiting"
+    work = f"a full batch ({basis.costs.batch} packets) takes {bare:.3g} ms by what bricks cost, without any waiting"
     return replace(kept, basis=basis, deadlines=parts, problem=work if bare > (told.latency_ms or bare) else "")
 
 
-def _changed(basis: Basis, now: Basis, batch: int) -> bool:
+def _changed(basis: Basis, now: Basis) -> bool:
     if (basis.cores, basis.paths, basis.costs.kinds) != (now.cores, now.paths, now.costs.kinds):
         return True
-    before, after = ([brick.per_packet_us(batch) for brick in one.costs.bricks] for one in (basis, now))
+    before, after = ([brick.per_packet_us(one.costs.batch) for brick in one.costs.bricks] for one in (basis, now))
     return any(abs(b - a) > CHANGED * a for a, b in zip(before, after, strict=True))
 
 

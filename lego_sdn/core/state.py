@@ -108,6 +108,7 @@ class State:
     diagnoses    by instance, of the last round of reports; full: instances whose memory is at the mark
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
+    shadows      copies of a packet that the split wants
     """
 
     config: Config
@@ -138,6 +139,7 @@ class State:
     full: frozenset[int] = frozenset()
     advice: str = ""
     costs: Costs | None = None
+    shadows: int = 0
     sla: Promised = field(default_factory=Promised)
     twin: Twin = field(default_factory=Twin)
 
@@ -157,11 +159,14 @@ class State:
         return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None} | twin
 
 
-def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None, paused: bool = False) -> State:
-    """The state at the controller's start. `stored`: the last assignment that was sent, if there is a record; `costs`: as profiled;
-    `paused`: as an operator left it."""
+def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None, shadows: int = 0) -> State:
+    """The state at the controller's start. `stored`: the last assignment that was sent, if there is a record; `costs`: as profiled.
+
+    shadows  copies of a packet that an exact split of the NF wants: for costs that are learned while it runs
+    """
     kept = stored or {}
-    return State(config, tuple(kept.get(bucket) for bucket in range(config.buckets)), costs=costs, paused=paused)
+    known = costs.configured(config) if costs is not None else None
+    return State(config, tuple(kept.get(bucket) for bucket in range(config.buckets)), costs=known, shadows=shadows if config.exact else 0)
 
 
 @dataclass(slots=True)

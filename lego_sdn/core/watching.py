@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lego_sdn.core import holds, relief, sla
+from lego_sdn.core import holds, sla
 from lego_sdn.core.audit import TWIN
 from lego_sdn.core.bottleneck import Diagnosis, Outside, Rounds, diagnose
 from lego_sdn.core.brick_actions import SetDeadlines
-from lego_sdn.core.cost import Work
+from lego_sdn.core.cost import BrickCost, Costs, Work
 from lego_sdn.core.events import Loads
 from lego_sdn.core.load import InstanceLoad, Report, instance_load
 from lego_sdn.core.state import Member, State, Turn
@@ -97,11 +97,28 @@ def _last(member: Member) -> str:
     return member.arrangement.graph[-1] if member.arrangement.graph else ""
 
 
+def _learned(state: State, instance: int, found: Diagnosis) -> Costs | None:
+    """A cost model from what an instance's bricks report, where there is none from a profile; None before every brick has had work.
+
+    The brick that counts shadows is the one that keeps streams.
+    """
+    reported = [brick for (one, _), report in state.reports.items() if one == instance for brick in report.bricks]
+    keyed = {brick.kind for brick in reported if "shadows" in brick.counters}
+    costs = []
+    for kind in state.members[instance].arrangement.graph:
+        seen = [one.service_us for one in found.of_kind(kind) if one.service_us > 0]
+        if not seen:
+            return None
+        costs.append(BrickCost(kind, 0.0, sum(seen) / len(seen), keyed=kind in keyed))
+    shadows = state.shadows if keyed else 0
+    return Costs(state.config.nf, "as it runs", tuple(costs), shadows=shadows).configured(state.config) if costs else None
+
+
 def _follow_costs(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
     """What bricks use moves the costs; where nothing is known of them, what is first seen of an instance's bricks begins."""
     state, costs = turn.state, turn.state.costs
     if costs is None:
-        first = (relief.learned(state.config.nf, state.members[i].arrangement, found) for i, found in state.diagnoses.items())
+        first = (_learned(state, i, found) for i, found in state.diagnoses.items())
         turn.set(costs=next((one for one in first if one is not None), None))
         return
     seen: dict[str, list[Work]] = {}

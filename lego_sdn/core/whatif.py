@@ -16,6 +16,7 @@ from lego_sdn.core.steering import Options, compile_rules, diff
 
 WORTH = 0.5  # a split pays if it brings at least this share of what it would bring if load could be divided at will and copies cost nothing
 SHADOW_SHARE = 0.25  # cost of a shadow by that of a packet: it is parsed and followed, but not scored (docs/moves.md has the measurement)
+EXTRACTION_SHARE = 0.6  # the same within feature quantization alone, all that a shadow meets: where only that brick's work is shared out
 
 Pair = tuple[int, int]  # (bucket of the source, bucket of the destination)
 

@@ -13,8 +13,8 @@ from functools import cache
 from itertools import pairwise
 
 from lego_sdn.core.brick_actions import Arrangement, kind_of
-from lego_sdn.core.capacity import BATCH, Layout, Process, capacity, kind_us
-from lego_sdn.core.cost import Costs
+from lego_sdn.core.capacity import Layout, Process, capacity, kind_us
+from lego_sdn.core.cost import BATCH, Costs
 from lego_sdn.core.load import BrickLoad, CaptureLoad, Report, usable
 
 RING_ROWS = 32 * BATCH  # between two processes
@@ -96,14 +96,15 @@ class Fluid:
 
     def _work(self, rows: float, seconds: float, deliveries: float, slowest: str) -> None:
         """CPU and totals of every brick."""
-        batch = float(BATCH) if self.backlog > BATCH else 2.0 ** round(math.log2(max(1.0, min(BATCH, rows / seconds * WAKE_S))))
+        most = self.costs.batch
+        batch = float(most) if self.backlog > most else 2.0 ** round(math.log2(max(1.0, min(most, rows / seconds * WAKE_S))))
         key = self.arrangement, batch, round(deliveries, 2)
         if key not in self._us:
             self._us[key] = kind_us(self.costs, self.layout(), *key[1:])
         us, shape = self._us[key], _shape(self.arrangement)
         held_up = shape.before[slowest] if self.backlog > RING_ROWS * shape.hops[slowest] else frozenset()
         for one in self.arrangement.processes:
-            wanted, most = 0.0, usable(one.quota) * seconds
+            wanted, given = 0.0, usable(one.quota) * seconds
             for brick in one.bricks:
                 kind, total = shape.kinds[brick], self.totals.setdefault(brick, Totals())
                 part = rows * shape.parts[brick]
@@ -111,26 +112,28 @@ class Fluid:
                 wanted += cpu
                 total.rows, total.batches, total.cpu_s = total.rows + part, total.batches + part / batch, total.cpu_s + cpu
                 if kind in held_up:
-                    total.blocked_s += seconds * max(0.0, 1 - cpu / most)
-            self.process_cpu[one.process] = self.process_cpu.get(one.process, 0.0) + min(wanted, most)
+                    total.blocked_s += seconds * max(0.0, 1 - cpu / given)
+            self.process_cpu[one.process] = self.process_cpu.get(one.process, 0.0) + min(wanted, given)
 
     # ---- what it says of itself ----
     def reports(self, now: float, deliveries: float) -> tuple[Report, ...]:
-        slowest = self.limit(deliveries)[1]
-        return tuple(self._report(at, now, slowest, deliveries) for at in range(len(self.arrangement.processes)))
+        limit = self.limit(deliveries)
+        return tuple(self._report(at, now, limit, deliveries) for at in range(len(self.arrangement.processes)))
 
-    def _report(self, at: int, now: float, slowest: str, deliveries: float) -> Report:
+    def _report(self, at: int, now: float, limit: tuple[float, str], deliveries: float) -> Report:
+        most, slowest = limit
         one, first = self.arrangement.processes[at], self.arrangement.graph[0]
-        waiting = self.backlog if self.backlog > BATCH else 0.0
+        waiting = self.backlog if self.backlog > self.costs.batch else 0.0
         in_rings = min(waiting, RING_ROWS * self._hops(slowest))
         bricks = []
         for brick in one.bricks:
             kind, total = kind_of(brick), self.totals.get(brick, Totals())
             queue = in_rings * _shape(self.arrangement).parts[brick] if kind == slowest else 0.0
+            wait = 1e6 * self.backlog / most if kind == slowest else 0.0
             service = 1e6 * total.cpu_s / total.rows if total.rows else 0.0
             counts = round(total.rows), round(total.rows), round(total.batches)
             serial = int(brick.rpartition("-")[2])
-            load = BrickLoad(brick, kind, serial, *counts, total.cpu_s, service, round(queue), 0, {}, {}, blocked_s=total.blocked_s)
+            load = BrickLoad(brick, kind, serial, *counts, total.cpu_s, service, round(queue), 0, {}, {}, wait, blocked_s=total.blocked_s)
             bricks.append(load)
         capture = None
         if any(kind_of(brick) == first for brick in one.bricks):

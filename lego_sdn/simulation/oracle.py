@@ -1,15 +1,20 @@
-"""An oracle that knows the future: the fewest bricks for every second that keep the promise, started so early that they are in time."""
+"""An oracle that knows the future: for every second the fewest bricks that take what comes in it, started so early that they are in time.
+
+It keeps pace: it leaves nothing for the next second, and has no reserve. Buckets divide at will for it, and what is not wanted any more is
+gone at once. A policy that lets packets wait may need a little less; `least` has the bound that holds for every one.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
-from lego_sdn.core.capacity import Layout, capacity, further_replica
+from lego_sdn.core.capacity import Layout, Process, capacity
 from lego_sdn.core.cost import Costs
 from lego_sdn.simulation.loads import Load
 from lego_sdn.simulation.world import DT
 
-MOST_INSTANCES, MOST_REPLICAS = 4, 8
+MOST_INSTANCES, MOST_MORE = 4, 6  # bricks more in an instance than it is started with
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +29,13 @@ class Setting:
 def settings(costs: Costs, layout: Layout, cores: float) -> list[Setting]:
     """All that are worth having, least bricks first: no other one takes more with as few. Traffic is divided as suits best."""
     found = []
+    reachable = _reachable(costs, layout, cores)
     for instances in range(1, MOST_INSTANCES + 1):
         deliveries = costs.deliveries(instances)
-        one, grown = [(_bricks(layout, cores), capacity(costs, layout, deliveries=deliveries).packets)], layout
-        for _ in range(MOST_REPLICAS):
-            grown = _apart(costs, grown, deliveries, cores)
-            one.append((_bricks(grown, cores), capacity(costs, grown, deliveries=deliveries).packets))
+        one: dict[float, float] = {}
+        for there in reachable:
+            bricks = _bricks(there, cores)
+            one[bricks] = max(one.get(bricks, 0.0), capacity(costs, there, deliveries=deliveries).packets)
         many = {0.0: 0.0}
         for _ in range(instances):  # each instance may have another number of replicas
             many = _together(many, one)
@@ -41,25 +47,30 @@ def settings(costs: Costs, layout: Layout, cores: float) -> list[Setting]:
     return worth
 
 
-def _together(many: dict[float, float], one: list[tuple[float, float]]) -> dict[float, float]:
+def _together(many: dict[float, float], one: dict[float, float]) -> dict[float, float]:
     """Most packets by bricks, with one more instance."""
     found: dict[float, float] = {}
     for bricks, packets in many.items():
-        for more, takes in one:
+        for more, takes in one.items():
             found[bricks + more] = max(found.get(bricks + more, 0.0), packets + takes)
     return found
 
 
-def _apart(costs: Costs, layout: Layout, deliveries: float, cores: float) -> Layout:
-    """With a process for the kind that decides: by itself if it was chained, else one more."""
-    slowest = capacity(costs, layout, deliveries=deliveries).slowest
-    if slowest in (costs.kinds[0], costs.kinds[-1]):
-        return layout
-    home = next(process for process in layout if slowest in process.kinds)
-    if len(home.kinds) > 1:
-        rest = type(home)(tuple(kind for kind in home.kinds if kind != slowest), home.cores)
-        return (*(rest if process is home else process for process in layout), type(home)((slowest,), cores))
-    return further_replica(costs, layout, slowest, cores).layout
+def _reachable(costs: Costs, layout: Layout, cores: float) -> list[Layout]:
+    """Everything that separating, chaining and replicating single bricks makes of it."""
+    middle = costs.kinds[1:-1]
+    apart = [kind for kind in middle if any(kind in one.kinds and len(one.kinds) > 1 for one in layout)]
+    found = []
+    for more in product(range(MOST_MORE + 1), repeat=len(middle)):
+        if sum(more) > MOST_MORE:
+            continue
+        added = tuple(Process((kind,), cores) for kind, count in zip(middle, more, strict=True) for _ in range(count))
+        could = [kind for kind, count in zip(middle, more, strict=True) if count and kind in apart]
+        for gone in product((False, True), repeat=len(could)):
+            left = {kind for kind, goes in zip(could, gone, strict=True) if goes}
+            rest = (Process(tuple(k for k in one.kinds if k not in left or len(one.kinds) == 1), one.cores) for one in layout)
+            found.append((*rest, *added))
+    return found
 
 
 def _bricks(layout: Layout, cores: float) -> float:

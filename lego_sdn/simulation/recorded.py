@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lego_sdn.core.capacity import BATCH
-from lego_sdn.core.cost import BrickCost, Carriage, Costs
+from lego_sdn.core.cost import BATCH, BrickCost, Carriage, Costs
 from lego_sdn.core.measured import Measured
 
 MACHINE = {"cpu": "AMD EPYC", "cores": 2, "capture": "mirai-benign-20000.pcap", "packets": 20000, "runs": 5}

@@ -90,6 +90,7 @@ class World:
     notes: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.costs = self.costs.configured(self.config)
         self.state = fresh(self.config, costs=self.costs)
         self.quota = usable(self.config.instance.cpu_quota)
         one = Fluid(0, self._laid_out(0), self.costs, 0.0)
@@ -195,7 +196,7 @@ class World:
 
     def _deliveries(self, share: float) -> float:
         """Packets and shadows for each own packet of an instance with this share of the traffic."""
-        return 1.0 + self.costs.shadows * (1.0 - share)
+        return self.costs.deliveries_to(share)
 
     def _pass_time(self, at: int) -> None:
         second = int(self.now)

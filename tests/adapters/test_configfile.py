@@ -62,7 +62,7 @@ def test_what_is_wrong_is_named_with_its_line(text, says):
 @pytest.mark.parametrize(
     ("section", "line", "wanted"),
     [
-        ("scaling", "policy: fast", "one of bricks, predictive, water-marks, or package.module:Class, found 'fast'"),
+        ("scaling", "policy: fast", "one of bricks, predictive, water-marks, or a package.module:Class, found 'fast'"),
         ("scaling", "mode: pause", "one of act, advise, found 'pause'"),
         ("scaling", "max_instances: 65", "a whole number from 1 to 64, found 65"),
         ("scaling", "period_s: 0", "seconds, above 0 and at most 3600, found 0"),

@@ -16,7 +16,7 @@ GOOD = Outcome(Scaling().policy, "saw", 1, 0.0, 3300.0, 3000.0, 4)
 
 
 def run(monkeypatch, outcomes, *words):
-    monkeypatch.setattr(paper_policies, "_evaluate", lambda seeds, placement: outcomes)
+    monkeypatch.setattr(paper_policies, "_evaluate", lambda named, seeds, placement: outcomes)
     return CliRunner().invoke(paper_policies.policies, [*map(str, words)])
 
 

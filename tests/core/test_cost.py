@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lego_sdn.core.capacity import Process, capacity, chained, kind_us
+from lego_sdn.core.config import Config, Instance
 from lego_sdn.core.cost import HALF_LIFE, BrickCost, Carriage, Costs, Work
 from lego_sdn.core.load import BrickLoad
 from lego_sdn.core.measured import CostError, Measured, fit
+from lego_sdn.core.state import fresh
 from tests.core.costs import kitsune
 
 BRICK = BrickCost("feature-mapping", 50.0, 2.0)
@@ -112,6 +115,21 @@ def test_between_measured_sizes_costs_lie_on_the_lines_between_them():
     assert [brick.slowed(5.0).us(n) for n in (2, 64)] == [40.0, 722.0]
 
 
+def test_costs_in_use_have_the_configured_batches_and_shadows():
+    """Batches of 16 cost more by the packet; where nothing need be exact nothing is shadowed, between instances and between replicas."""
+    costs = kitsune(shadows=1)
+    used = costs.configured(Config(instance=Instance(batch=16)))
+    assert (used.batch, used.shadows) == (16, 1)
+    both = (Process(costs.kinds), Process(("feature-quantization",)))
+    assert capacity(used, chained(costs.kinds)).packets == pytest.approx(1e6 / (495 + 5 * 256 / 16))
+    loose = used.configured(Config(exact=False, instance=Instance(batch=16)))
+    assert loose.deliveries(4) == 1.0
+    assert kind_us(loose, both)["feature-quantization"] == pytest.approx(99 + 16)
+    assert kind_us(used, both)["feature-quantization"] == pytest.approx(1.5 * (99 + 16))
+    state = fresh(Config(exact=False, instance=Instance(batch=64)), costs=costs, shadows=1)
+    assert (state.costs.batch, state.costs.shadows, state.shadows) == (64, 0, 0)
+
+
 def test_what_is_written_is_read_again():
     measured = (Measured(1, 50.0, 0.1, 4096), Measured(256, 560.0))
     costs = Costs("kitsune", "kitsune115", (replace(BRICK, measured=measured, scale=1.5),), Carriage(1.0, 2.0), machine={"cores": 2})
@@ -137,6 +155,7 @@ def test_what_is_written_is_read_again():
         (lambda d: d["bricks"][0].update(measured=[{"batch": 0, "us": 1.0}]), "brick 0: measured 0: batch: wanted at least 1 packet"),
         (lambda d: d["bricks"][0].update(measured=[{"batch": 4, "us": 1.0}] * 2), "brick 0: measured: wanted each batch size once"),
         (lambda d: d.update(ring={"batch_us": float("nan")}), "ring: batch_us"),
+        (lambda d: d.update(batch=0), "batch: wanted at least 1 packet, found 0"),
     ],
 )
 def test_what_is_wrong_is_named(change, message):

@@ -80,7 +80,7 @@ class BrickHost(Host):
         if isinstance(action, StartReplica):
             serials = [int(brick.rpartition("-")[2]) for brick in now.of_kind(action.kind)]
             brick = f"{action.kind}-{max(serials) + 1}"
-            return self._with(now, brick), brick
+            return self._with(now, brick, action.cores), brick
         if isinstance(action, SetQuota):
             given = dict(action.cores)
             return replace(now, processes=tuple(replace(p, quota=given.get(p.process, p.quota)) for p in now.processes)), None
@@ -95,10 +95,10 @@ class BrickHost(Host):
         order = sorted((*rest[0].bricks, brick), key=lambda b: now.graph.index(kind_of(b)))
         return resettled(replace(now, processes=(replace(rest[0], bricks=tuple(order)), *rest[1:]))), None
 
-    def _with(self, now: Arrangement, brick: str) -> Arrangement:
+    def _with(self, now: Arrangement, brick: str, cores: float | None = None) -> Arrangement:
         """With a brick in a process of its own."""
         self.processes_made += 1
-        return replace(now, processes=(*now.processes, Placed(f"p{self.processes_made}", (brick,), self.quota)))
+        return replace(now, processes=(*now.processes, Placed(f"p{self.processes_made}", (brick,), cores or self.quota)))
 
     def work(self, instance: int, offered: float, seconds: float) -> None:
         pipeline = self.pipelines[instance]

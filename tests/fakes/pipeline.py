@@ -17,6 +17,7 @@ RING = 512.0  # rows before a brick in another process
 CHAIN = 16.0  # rows between chained bricks: they are passed on at once
 CAPTURE = 20_000.0  # packets in the ring of the interface
 GRAPH = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
+KEYED = "feature-quantization"
 
 
 @dataclass
@@ -138,10 +139,12 @@ class Pipeline:
         queue = 0 if chained or at_interface else round(here.queue)
         ahead = sum(round(self.bricks[t].queue) for t in self._next(brick) if self.arrangement.process_of(t) != one)
         counters = {"late_total": round(self.late)} if kind == self.arrangement.graph[-1] else {}
+        counters |= {"shadows": 0} if kind == KEYED else {}
         serial = int(brick.rpartition("-")[2])
         cost = self.cost_us[kind]
         loads = (taken, taken, taken, here.cpu_s, cost, queue, ahead, {}, counters)
-        return BrickLoad(brick, kind, serial, *loads, blocked_s=here.blocked_s)
+        wait_us = here.queue * cost / usable(one.quota)
+        return BrickLoad(brick, kind, serial, *loads, wait_us, blocked_s=here.blocked_s)
 
 
 def apart(quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:

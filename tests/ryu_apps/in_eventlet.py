@@ -113,8 +113,8 @@ def test_a_command_that_nobody_takes_up_in_time_is_withdrawn(monkeypatch):
 def test_a_change_that_was_not_wholly_done_is_an_event():
     action, told, notes = StopReplica(1, "unsupervised-network-1"), [], []
     answer = {"instance": 1, "ofport": 7, "graph": ["sample-result"], "processes": [], "undone": ["1-f did not answer drain"]}
-    lego = SimpleNamespace(observed=Observed(), put=told.append, note=notes.append)
-    app = SimpleNamespace(host=SimpleNamespace(regrow=lambda *_: answer), shared=lego, known=None)
+    lego = SimpleNamespace(observed=Observed(), put=told.append, note=notes.append, host=SimpleNamespace(regrow=lambda *_: answer))
+    app = SimpleNamespace(shared=lego, known=None)
     app._watch_processes, app._knows_of = (lambda _: set()), (lambda *_: None)
     Instances._regrow(app, action)
     assert [(note.kind, note.instance, note.text) for note in notes] == [

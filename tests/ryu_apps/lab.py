@@ -67,7 +67,7 @@ class Lab:
 
     @property
     def agent_socket(self) -> str:
-        return self.settings.get("agent", str(self.folder / "agent.sock"))
+        return self.settings.get("agent_socket", str(self.folder / "agent.sock"))
 
     def write_config(self) -> Path:
         base = {

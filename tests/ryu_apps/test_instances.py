@@ -18,7 +18,7 @@ SCALING = {"min_instances": 1, "max_instances": 3, "cooldown_s": 0.1, "period_s"
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     """A controller, a bridge, and an agent whose instances are port numbers, on a host that shares nothing with the controller but TCP."""
-    settings = {"scaling": SCALING, "buckets": 16, "agent": f"tcp:127.0.0.1:{free_port()}"}
+    settings = {"scaling": SCALING, "buckets": 16, "agent_socket": f"tcp:127.0.0.1:{free_port()}"}
     with ExitStack() as stack:
         made = stack.enter_context(lab(tmp_path_factory.mktemp("instances"), settings=settings))
         made.start_agent()
