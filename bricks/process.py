@@ -114,8 +114,8 @@ class Process:
 
     @property
     def idle(self) -> bool:
-        """Nothing waits in this process or before it."""
-        return all(stage.idle for stage in self.stages)
+        """Nothing waits in this process or before it; packets at an interface do as long as they cannot be taken."""
+        return all(stage.idle for stage in self.stages) and (self.source is None or self.stages[0].has_exit(self.next_row))
 
     def wait_no_more(self) -> None:
         """Packets that wait for a move to end go on now."""

@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from lego_sdn.simulation.evaluation import Outcome
 
-WIDTH = 120  # of a table that does not go to a terminal
+WIDTH = 140  # of a table that does not go to a terminal
 MOST_MISSES, MOST_TIMES = 0.01, 1.25  # that the default policy may have
 
 

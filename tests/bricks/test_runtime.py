@@ -178,7 +178,6 @@ def test_a_killed_replica_costs_no_packet_if_its_ring_is_given_to_others(instanc
         assert time.monotonic() < deadline
     instance.call("a", "routes", {mapping: [instance.ring("r3")]})
     instance.start("n2", [f"{network}-2"], ["r3"], {f"{network}-2": ["r4"]})
-    instance.call("n2", "load")  # it takes in what comes: "a" is not drained while its ring stands full
     instance.feed.let(PACKETS)
     del instance.started["n1"]
     instance.drain("a", "n2", "c")
@@ -212,6 +211,9 @@ def test_back_pressure_reaches_the_source_and_calls_are_answered_meanwhile(insta
     while instance.brick("a", CHAIN[3])["queue_out"] < rings.SLOTS * 64:
         assert time.monotonic() < deadline
     assert instance.call("a", "load")["capture"]["received"] == rings.SLOTS * 64, "packets were taken that have nowhere to go"
+    began = time.monotonic()
+    instance.call("a", "drain", 500)
+    assert time.monotonic() - began >= 0.5, "it was said to be drained, with packets at its interface"
     instance.start("b", CHAIN[4:], ["r"])
     instance.drain()
     check(instance, offline)
