@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from itertools import pairwise
 from types import ModuleType
 
 from lego_sdn.core.errors import BrickError
@@ -12,6 +13,11 @@ from lego_sdn.core.errors import BrickError
 def kinds_of(nf: str) -> tuple[str, ...]:
     """Kinds of the bricks of an NF, in the order of the graph. BrickError, with the known ones, if there is no such NF."""
     return tuple(_module(nf).GRAPH)
+
+
+def links_of(nf: str) -> tuple[tuple[str, str], ...]:
+    """The links (from, to) between the kinds of an NF's bricks; where it declares none, one after the other."""
+    return tuple(getattr(_module(nf), "LINKS", pairwise(kinds_of(nf))))
 
 
 def keyed_of(nf: str) -> str | None:

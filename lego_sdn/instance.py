@@ -10,7 +10,7 @@ from typing import Any
 from lego_sdn.adapters import netns
 from lego_sdn.brick_processes import INTERFACE, BrickProcesses, Host
 from lego_sdn.core.errors import BrickError, LegoError
-from lego_sdn.graphs import keyed_of
+from lego_sdn.graphs import keyed_of, links_of
 from lego_sdn.instance_spec import InstanceSpec, require_deadlines
 from lego_sdn.leftovers import Belongings
 from lego_sdn.made_up import write_down
@@ -186,6 +186,7 @@ class Instance:
             "cpu_quota": self.processes.quota,
             "deadlines": self.processes.deadlines,
             "graph": list(self.wiring.kinds),
+            "links": [list(link) for link in links_of(self.spec.nf)],
             "processes": [self.processes.as_dict(name, self.wiring.working(name)) for name in self.wiring.in_graph_order],
             "spec": asdict(self.spec),
         }

@@ -63,6 +63,14 @@ def _assessed(shared: Shared) -> Iterator[Metric]:
             holds = found.cause == cause
             bottleneck.add_metric([str(instance), cause, found.brick or "" if holds else ""], holds)
     deadline = GaugeMetricFamily("lego_brick_deadline_milliseconds", "A kind of brick's part of the promised latency.", labels=["kind"])
+    may_lose = GaugeMetricFamily("lego_brick_loss_allowed_share", "A kind of brick's part of the promised loss.", labels=["kind"])
     for kind, part in shared.state.sla.deadlines.items():
-        deadline.add_metric([kind], part.ms)
-    yield from (bottleneck, deadline)
+        if part.ms is not None:
+            deadline.add_metric([kind], part.ms)
+        if part.loss is not None:
+            may_lose.add_metric([kind], part.loss)
+    lost = GaugeMetricFamily("lego_brick_loss_share", "Share of its rows that a brick lost between the last two reports.", labels=LABELS)
+    for (instance, brick), row in brick_views.assessed(shared.state).items():
+        if row["deadline"] is not None:
+            lost.add_metric([str(instance), brick], row["deadline"]["lost"])
+    yield from (bottleneck, deadline, may_lose, lost)

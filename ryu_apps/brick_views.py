@@ -93,7 +93,7 @@ def promise(state: State) -> dict[str, Any] | None:
         "tolerance": told.tolerance,
         "window_s": told.window_s,
         "problem": now.problem or None,
-        "deadlines": {kind: {"ms": round(part.ms, 4), "loss": part.loss} for kind, part in now.deadlines.items()},
+        "deadlines": {kind: {"ms": _rounded(part.ms), "loss": _rounded(part.loss, 6)} for kind, part in now.deadlines.items()},
         "windows": {str(instance): _window(one) for instance, one in now.last.items()},
         "broken": {str(instance): list(what) for instance, what in now.broken.items()},
         "violations": dict(now.violations),
@@ -109,7 +109,19 @@ def _deadline(part: Deadline | None, one: BrickFigures, tolerance: float) -> dic
         return None
     rows, late, lost = (round(rate * one.seconds) for rate in (one.packets, one.late, one.lost + one.overrun))
     how = kept(part, Done(rows, late, lost, one.wait_us / 1e3), tolerance)
-    return {"ms": round(part.ms, 4), "late": round(how.late, 4), "wait_ms": round(how.wait_ms, 4), "kept": how.kept}
+    return {
+        "ms": _rounded(part.ms),
+        "late": round(how.late, 4),
+        "wait_ms": round(how.wait_ms, 4),
+        "may_wait_ms": _rounded(part.waiting_ms),
+        "lost": round(how.loss, 6),
+        "may_lose": _rounded(part.loss, 6),
+        "kept": how.kept,
+    }
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def memory(costs: Costs | None, kinds: Collection[str]) -> int | None:

@@ -46,7 +46,7 @@ def configuration(folder: Path, model: Path, placement: str) -> Config:
         "rest": {"port": free_port()},
         "instance": {"cpu_quota": 0.1, "placement": placement, "batch": 16, "slow_us": slow},
         "scaling": scaling,
-        "sla": {"latency_ms": 10_000.0, "loss": 0.01, "window_s": 2.0},
+        "sla": {"latency_ms": 200.0 if placement == "separate" else 10_000.0, "loss": 0.01, "window_s": 1.0},
     }
     return Config.parse(sections)
 
@@ -116,7 +116,11 @@ def test_the_learning_network_is_replicated_and_merged_by_itself(captures, tmp_p
     shown = [row for seen in joint for row in of_kind(seen, LEARNING) if row["cost_us"]]
     assert all(row["cost_us"] > 400 for row in shown)
     assert all(row["estimate_us"] is None for row in shown), "nothing was profiled"
-    assert any(row["deadline"] for row in shown)
+    parts = [row["deadline"] for row in shown if row.get("deadline")]
+    assert parts
+    assert all(0 < part["may_lose"] < 0.01 and part["lost"] == 0 for part in parts)
+    assert done.at("sla: instance 1 breaks the promise of latency: ") < done.at("sla: instance 1 keeps the promise again")
+    assert not any("the promise of loss" in text or "latency and loss" in text for text in done.events)
     done.assert_exact()
 
 

@@ -119,6 +119,7 @@ def bricks(rows: Sequence[dict[str, Any]]) -> Table:
         "wait ms",
         "deadline ms",
         "late",
+        "lost",
     )
     table = columns(*names, "state")
     for row in rows:
@@ -143,8 +144,10 @@ def _deadline(row: dict[str, Any]) -> tuple[str, ...]:
     part = row.get("deadline")
     wait = _number(row.get("wait_us"), "{:.2f}", 1e-3)
     if not part:
-        return wait, "", ""
-    return wait, f"{part['ms']:.2f}", f"{part['late']:.1%}" + ("" if part["kept"] else " !")
+        return wait, "", "", ""
+    allowed = _number(part.get("may_lose"), " of {:.2%}")
+    lost = _number(part.get("lost"), "{:.2%}") + allowed + ("" if part["kept"] else " !")
+    return wait, _number(part["ms"], "{:.2f}"), "" if part["ms"] is None else f"{part['late']:.1%}", lost
 
 
 def _state(row: dict[str, Any]) -> str:

@@ -31,13 +31,14 @@ class Placed:
 class Arrangement:
     """How an instance's bricks lie in processes.
 
-    graph  the kinds in the order of the packets' way
+    graph  the kinds in the order of the packets' way; links: (from, to), by kind, as the NF declares them
     died   last words of replicas that the agent took out since they were dead
     """
 
     processes: tuple[Placed, ...] = ()
     graph: tuple[str, ...] = ()
     died: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, instance: Mapping[str, Any]) -> Arrangement:
@@ -45,7 +46,8 @@ class Arrangement:
         told = instance["processes"]
         processes = tuple(Placed(one["process"], tuple(one["bricks"]), one["cpu_quota"], one.get("cpu_given")) for one in told)
         kinds = instance.get("graph") or dict.fromkeys(kind_of(brick) for one in processes for brick in one.bricks)
-        return cls(processes, tuple(kinds), tuple(instance.get("buried", ())))
+        links = tuple((start, end) for start, end in instance.get("links", ()))
+        return cls(processes, tuple(kinds), tuple(instance.get("buried", ())), links)
 
     @property
     def bricks(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ BY_OPERATOR = "asked by the operator"
 def command(turn: Turn, event: Command) -> None:
     """pause and resume at once; replicate, merge (of instances or bricks) and move if nothing is in flight and it can be done."""
     if event.name in ("pause", "resume"):
-        turn.set(paused=event.name == "pause")
+        turn.set(paused=event.name == "pause", advice="")
         if event.name == "resume":
             healed = {i: replace(member, dying={}) for i, member in turn.state.members.items()}
             turn.set(backoff=Backoff(), regrowing=Backoff(), members=healed)

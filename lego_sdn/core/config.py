@@ -105,6 +105,8 @@ class Scaling(Section):
     """When to replicate and merge. Water marks are shares of the CPU quota; `up_after`, `down_after` count load reports in a row.
 
     mode          act, or advise: say what would be done, and do nothing but keep min_instances running
+    policy        bricks, water-marks, predictive, or a class of your own as package.module:Class (docs/policies.md)
+    max_replicas  of one kind of brick within an instance, whoever asks
     reallocate    CPU quotas may go from bricks with little to do to the bottleneck, before anything is started
     period_s      between load reports
     queue_high    share of a ring that may wait before an instance counts as overloaded
@@ -118,6 +120,7 @@ class Scaling(Section):
     reallocate: bool = flag(True)
     min_instances: int = count(1, 1, 64)
     max_instances: int = count(4, 1, 64)
+    max_replicas: int = count(16, 1, 64)
     high_water: float = share(0.85)
     low_water: float = share(0.3)
     merge_target: float = share(0.65)

@@ -12,26 +12,24 @@ from dataclasses import dataclass
 from lego_sdn.core.config import KeyProblem
 from lego_sdn.core.cost import Costs
 
-LATE = 0.01  # share of rows that may be late before a deadline counts as missed: one in a hundred
-
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """End to end, for a packet: milliseconds from the interface to its result; the share of packets that may be lost."""
+    """End to end, for a packet: milliseconds from the interface to its result; the share that may be lost. None: not promised."""
 
-    latency_ms: float
-    loss: float = 0.0
+    latency_ms: float | None = None
+    loss: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.latency_ms < float("inf"):
+        if self.latency_ms is not None and not 0 < self.latency_ms < float("inf"):
             raise KeyProblem("sla.latency_ms", "milliseconds above 0", self.latency_ms)
-        if not 0 <= self.loss < 1:
+        if self.loss is not None and not 0 <= self.loss < 1:
             raise KeyProblem("sla.loss", "a share from 0, below 1", self.loss)
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A brick's part of the promise.
+    """A brick's part of the promise; None where that is not promised.
 
     ms       from a row's arrival before the brick to its result
     bare_ms  of which the work itself takes: a whole batch, since a row's result comes with those of its batch
@@ -39,14 +37,22 @@ class Deadline:
     """
 
     kind: str
-    ms: float
+    ms: float | None
     bare_ms: float
-    loss: float
+    loss: float | None
 
     @property
-    def waiting_ms(self) -> float:
+    def waiting_ms(self) -> float | None:
         """How long a row may wait."""
-        return self.ms - self.bare_ms
+        return None if self.ms is None else self.ms - self.bare_ms
+
+    def tighter(self, other: Deadline) -> Deadline:
+        """Both kept, of the same kind on two paths."""
+        return Deadline(self.kind, _least(self.ms, other.ms), max(self.bare_ms, other.bare_ms), _least(self.loss, other.loss))
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else min(one, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +75,6 @@ class Kept:
     wait_ms: float
     kept: bool
 
-    @property
-    def evidence(self) -> str:
-        """In words, for the log."""
-        part = self.deadline
-        return (
-            f"{part.kind}: {self.late:.1%} of its rows later than {part.ms:.3g} ms and {self.loss:.2%} lost ({part.loss:.2%} allowed); "
-            f"a row waits {self.wait_ms:.3g} ms, {part.waiting_ms:.3g} ms are left for that"
-        )
-
 
 def divide(
     promise: Promise, costs: Costs, cores: Mapping[str, float] | None = None, paths: Sequence[Sequence[str]] = ()
@@ -93,9 +90,7 @@ def divide(
     for path in paths or (costs.kinds,):
         for part in _along(promise, costs, cores or {}, path):
             there = parts.get(part.kind)
-            parts[part.kind] = (
-                part if there is None else Deadline(part.kind, min(part.ms, there.ms), part.bare_ms, min(part.loss, there.loss))
-            )
+            parts[part.kind] = part if there is None else part.tighter(there)
     return parts
 
 
@@ -104,11 +99,35 @@ def _along(promise: Promise, costs: Costs, cores: Mapping[str, float], path: Seq
     bare = {kind: costs.of(kind).us(batch) / 1e3 / min(1.0, cores.get(kind, 1.0)) for kind in path}
     whole = sum(bare.values())
     shares = {kind: ms / whole for kind, ms in bare.items()}
-    return [Deadline(k, promise.latency_ms * shares[k], bare[k], 1.0 - (1.0 - promise.loss) ** shares[k]) for k in path]
+    ms, loss = promise.latency_ms, promise.loss
+    return [
+        Deadline(k, None if ms is None else ms * share, bare[k], None if loss is None else 1.0 - (1.0 - loss) ** share)
+        for k, share in shares.items()
+    ]
 
 
-def kept(deadline: Deadline, done: Done, late: float = LATE) -> Kept:
-    """Whether a brick kept its part in this time; `late`: the share of rows that may be. A brick that did nothing kept it."""
+def paths(links: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """Every way from a first kind to a last one along the links (from, to) of a graph. A graph has no circles: KeyProblem if it has."""
+    after: dict[str, list[str]] = {}
+    for start, end in links:
+        after.setdefault(start, []).append(end)
+    ways: list[tuple[str, ...]] = [(kind,) for kind in after if kind not in {end for _, end in links}]
+    if links and not ways:
+        raise KeyProblem("links", "a graph without circles", list(links))
+    whole = []
+    while ways:
+        way = ways.pop(0)
+        onward = after.get(way[-1], [])
+        if any(kind in way for kind in onward):
+            raise KeyProblem("links", "a graph without circles", list(links))
+        ways += [(*way, kind) for kind in onward]
+        whole += [] if onward else [way]
+    return tuple(whole)
+
+
+def kept(deadline: Deadline, done: Done, late: float) -> Kept:
+    """Whether a brick kept its part in this time; `late`: the share of rows that may be (`sla.tolerance`). Who did nothing kept it."""
     all_rows = done.rows + done.lost
     share, loss = (done.late / done.rows if done.rows else 0.0), (done.lost / all_rows if all_rows else 0.0)
-    return Kept(deadline, share, loss, done.wait_ms, share <= late and loss <= deadline.loss)
+    in_time = deadline.ms is None or share <= late
+    return Kept(deadline, share, loss, done.wait_ms, in_time and (deadline.loss is None or loss <= deadline.loss))

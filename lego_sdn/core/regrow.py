@@ -45,6 +45,8 @@ def cannot(state: State, action: BrickAction) -> str | None:
             return f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {' -> '.join(arrangement.graph)}"
         if action.kind not in arrangement.graph[1:-1]:
             return f"{action.kind} is at an end of the graph and stays single in an instance; replicate the instance instead"
+        if isinstance(action, StartReplica) and (action.instance, action.kind) in at_limit(state):
+            return f"{state.config.scaling.max_replicas} replicas of {action.kind} in an instance are the maximum (scaling.max_replicas)"
         return hosting.lacking_memory(state, hosting.replica_bytes(state, action))
     if isinstance(action, StopReplica):
         if action.brick not in arrangement.bricks:
@@ -52,6 +54,12 @@ def cannot(state: State, action: BrickAction) -> str | None:
         if len(arrangement.of_kind(action.kind)) < 2:
             return f"{action.brick} is the only {action.kind} of instance {action.instance}"
     return None
+
+
+def at_limit(state: State) -> frozenset[tuple[int, str]]:
+    """Instance and kind of which there are as many replicas as there may be."""
+    most, laid = state.config.scaling.max_replicas, {i: state.members[i].arrangement for i in state.running}
+    return frozenset((i, kind) for i, one in laid.items() for kind in one.graph if len(one.of_kind(kind)) >= most)
 
 
 def begin(turn: Turn, action: BrickAction, evidence: str) -> None:

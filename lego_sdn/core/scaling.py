@@ -30,7 +30,7 @@ class Observation:
     free         cores of the host that nobody has, however few; free_bytes: memory (None: unknown)
     violated     instances that do not keep the promised latency or loss; latency_ms: that is promised (None: nothing is)
     no_instance  why there can be no further instance; no_brick: why nothing within instances can be changed
-    dying        (instance, kind) whose replicas died young: none of these is started now
+    dying        (instance, kind) of which no replica is started now: they died young, or there are as many as there may be
     """
 
     running: tuple[int, ...]

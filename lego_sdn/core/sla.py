@@ -5,14 +5,14 @@ Paper, Section III-C: an end-to-end promise becomes a deadline of every brick, i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lego_sdn.core import config as configuration
-from lego_sdn.core.brick_actions import SetDeadlines
+from lego_sdn.core.brick_actions import Arrangement, SetDeadlines, kind_of
 from lego_sdn.core.cost import Costs
-from lego_sdn.core.deadlines import Deadline, Promise, divide
+from lego_sdn.core.deadlines import Deadline, Promise, divide, paths
 from lego_sdn.core.load import Report, pairs_of, usable
 
 AGAIN_S = 10.0
@@ -40,17 +40,26 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Basis:
+    """What a promise is divided by: costs, the cores that each kind's slowest replica can use, and the paths through the graph."""
+
+    costs: Costs
+    cores: Mapping[str, float]
+    paths: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
     """How the promise is kept.
 
-    deadlines  by kind; basis: the costs that they were divided by; told: what each instance was told, again_at: and not before may
+    deadlines  by kind; basis: what they were divided by; told: what each instance was told, again_at: and not before may
                it be told again what it did not take; problem: why it can hardly be kept
     window     by instance, since `since`; last: the same of the window before
     broken     by instance, what was not kept in the last window; violations: windows in which it was not kept so far, by what was not
     """
 
     deadlines: Mapping[str, Deadline] = field(default_factory=dict)
-    basis: Costs | None = None
+    basis: Basis | None = None
     told: Mapping[int, SetDeadlines] = field(default_factory=dict)
     again_at: float = 0.0
     problem: str = ""
@@ -60,7 +69,7 @@ class Kept:
     broken: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     violations: Mapping[str, int] = field(default_factory=dict)
 
-    def without(self, instance: int) -> Kept:
+    def without(self, instance: int) -> Promised:
         """An instance is gone: whoever gets its number knows nothing of this."""
         names = ("told", "window", "last", "broken")
         rest: dict[str, Any] = {name: {i: one for i, one in getattr(self, name).items() if i != instance} for name in names}
@@ -70,11 +79,15 @@ class Kept:
 Notes = list[tuple[str, int | None]]  # what is to be told, of which instance
 
 
-def tally(before: Mapping[str, Report], after: Mapping[str, Report], last: str) -> Tally:
-    """What became of an instance's packets between two rounds. `last`: the last kind of the graph counts what is late on the whole way."""
+def tally(before: Mapping[str, Report], after: Mapping[str, Report], last: str, unsent: float = 0.0) -> Tally:
+    """What became of an instance's own packets between two rounds. `last`: the last kind of the graph counts what is late on the whole way;
+    `unsent`: packets/s that the switch could not put out to it.
+
+    Nobody looked into a packet that the switch or the kernel dropped: of these, as many were shadows as of those that came in.
+    """
     found = Tally()
     for then, now in pairs_of(before, after):
-        lost = max(0, now.dropped - then.dropped)
+        lost = _lost(then, now, unsent)
         earlier = {brick.id: brick for brick in then.bricks}
         for brick in now.bricks:
             old = earlier.get(brick.id)
@@ -85,7 +98,18 @@ def tally(before: Mapping[str, Report], after: Mapping[str, Report], last: str) 
     return found
 
 
-def watch(kept: Kept, promise: configuration.Sla, tallies: Mapping[int, Tally], now: float) -> tuple[Kept, Notes]:
+def _lost(then: Report, now: Report, unsent: float) -> int:
+    in_bricks = max(0, sum(brick.lost for brick in now.bricks) - sum(brick.lost for brick in then.bricks))
+    if now.capture is None or then.capture is None:
+        return in_bricks
+    old, new = then.capture, now.capture
+    came, shadows = max(0, new.received - old.received), max(0, new.shadows - old.shadows)
+    unseen = max(0, new.kernel_drops - old.kernel_drops) + unsent * (now.time - then.time)
+    own = 1.0 - min(1.0, shadows / came) if came else 1.0
+    return in_bricks + max(0, new.held_dropped - old.held_dropped) + round(unseen * own)
+
+
+def watch(kept: Promised, promise: configuration.Sla, tallies: Mapping[int, Tally], now: float) -> tuple[Promised, Notes]:
     """With another round; at the end of a window it is judged, by instance, and what began or ended to be broken is told."""
     window = {i: kept.window.get(i, Tally()) + tallies.get(i, Tally()) for i in sorted({*kept.window, *tallies})}
     since = now if kept.since is None else kept.since
@@ -115,32 +139,47 @@ def _in_words(promise: configuration.Sla, one: Tally, instance: int, what: tuple
     return f"instance {instance} breaks the promise of {' and '.join(what)}: {', '.join(parts)} in {promise.window_s:g} s"
 
 
-def divided(kept: Kept, config: configuration.Config, costs: Costs) -> Kept:
-    """With deadlines of these costs, if there are none yet or a cost has changed by more than a quarter."""
-    latency = config.sla.latency_ms
-    if latency is None or (kept.basis is not None and not _changed(kept.basis, costs)):
+def basis_of(config: configuration.Config, costs: Costs, laid: Iterable[Arrangement]) -> Basis:
+    """By how the bricks of the running instances lie, each with the CPU of its process; of a kind that nobody has yet, as configured."""
+    cores: dict[str, float] = {}
+    links: dict[tuple[str, str], None] = {}
+    for one in laid:
+        links |= dict.fromkeys(one.links)
+        for process in one.processes:
+            for kind in map(kind_of, process.bricks):
+                cores[kind] = min(cores.get(kind, 1.0), usable(process.quota))
+    known = all(kind in costs.kinds for link in links for kind in link)
+    return Basis(costs, dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota)) | cores, paths(tuple(links)) if known else ())
+
+
+def divided(kept: Promised, config: configuration.Config, basis: Basis) -> Promised:
+    """With deadlines of this basis, if there are none yet, a cost has changed by more than a quarter, or how bricks lie has changed."""
+    told = config.sla
+    if (told.latency_ms is None and told.loss is None) or (kept.basis is not None and not _changed(kept.basis, basis)):
         return kept
-    cores = dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota))
-    parts = divide(Promise(latency, config.sla.loss or 0.0), costs, cores)
-    bare = sum(part.bare_ms for part in parts.values())
-    work = f"a full batch ({config.instance.batch} packets) takes {bare:.3g} ms by what bricks cost, without any waiting"
-    return replace(kept, basis=costs, deadlines=parts, problem=work if bare > latency else "")
+    parts = divide(Promise(told.latency_ms, told.loss), basis.costs, basis.cores, basis.paths)
+    ways = basis.paths or (tuple(parts),)
+    bare = max(sum(parts[kind].bare_ms for kind in way) for way in ways)
+    work = f"a full batch ({basis.costs.batch} packets) takes {bare:.3g} ms by what bricks cost, without any waiting"
+    return replace(kept, basis=basis, deadlines=parts, problem=work if bare > (told.latency_ms or bare) else "")
 
 
-def _changed(basis: Costs, costs: Costs) -> bool:
-    before, after = ([brick.per_packet_us(one.batch) for brick in one.bricks] for one in (basis, costs))
-    return len(before) != len(after) or any(abs(b - a) > CHANGED * a for a, b in zip(before, after, strict=True))
+def _changed(basis: Basis, now: Basis) -> bool:
+    if (basis.cores, basis.paths, basis.costs.kinds) != (now.cores, now.paths, now.costs.kinds):
+        return True
+    before, after = ([brick.per_packet_us(one.costs.batch) for brick in one.costs.bricks] for one in (basis, now))
+    return any(abs(b - a) > CHANGED * a for a, b in zip(before, after, strict=True))
 
 
-def not_taken(kept: Kept, instance: int, now: float) -> Kept:
+def not_taken(kept: Promised, instance: int, now: float) -> Promised:
     """An instance was told its deadlines and did not take them: it is told again, after a while."""
     return replace(kept, told={i: one for i, one in kept.told.items() if i != instance}, again_at=now + AGAIN_S)
 
 
-def to_tell(kept: Kept, running: tuple[int, ...]) -> tuple[Kept, tuple[SetDeadlines, ...]]:
+def to_tell(kept: Promised, running: tuple[int, ...]) -> tuple[Promised, tuple[SetDeadlines, ...]]:
     """What each running instance must be told; those that know it already are left alone."""
-    if not kept.deadlines:
+    ms = tuple((kind, round(part.ms, 4)) for kind, part in kept.deadlines.items() if part.ms is not None)
+    if not ms:
         return kept, ()
-    ms = tuple((kind, round(part.ms, 4)) for kind, part in kept.deadlines.items())
     wanted = {i: SetDeadlines(i, ms) for i in running}
     return replace(kept, told=wanted), tuple(one for i, one in wanted.items() if kept.told.get(i) != one)

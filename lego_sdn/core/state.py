@@ -15,7 +15,7 @@ from lego_sdn.core.events import Action, Note, Steer
 from lego_sdn.core.load import InstanceLoad, Report
 from lego_sdn.core.plan import Owners
 from lego_sdn.core.scaling import Memory
-from lego_sdn.core.sla import Kept
+from lego_sdn.core.sla import Promised
 
 GIVE_UP_AFTER = 5  # failures in a row
 GIVE_UP_S = 300.0
@@ -140,7 +140,7 @@ class State:
     advice: str = ""
     costs: Costs | None = None
     shadows: int = 0
-    sla: Kept = field(default_factory=Kept)
+    sla: Promised = field(default_factory=Promised)
     twin: Twin = field(default_factory=Twin)
 
     @property

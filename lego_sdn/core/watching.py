@@ -37,7 +37,7 @@ def take_in(turn: Turn, event: Loads) -> None:
     for instance, one in rounds.items():
         holds.tell(turn, instance, one.before, one.after)
     _follow_costs(turn, rounds)
-    _keep_promise(turn, rounds)
+    _keep_promise(turn, rounds, event)
 
 
 def _tell_memory(turn: Turn, found: Diagnosis) -> None:
@@ -132,16 +132,18 @@ def _follow_costs(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
     turn.set(costs=costs.updated(seen).weighed(memory))
 
 
-def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
+def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds], event: Loads) -> None:
     state, promise = turn.state, turn.state.config.sla
     if promise.latency_ms is None and promise.loss is None:
         return
-    tallies = {i: sla.tally(one.before, one.after, _last(state.members[i])) for i, one in rounds.items()}
+    outside = {i: _outside(state, state.members[i], event).lost for i in rounds}
+    tallies = {i: sla.tally(one.before, one.after, _last(state.members[i]), outside[i]) for i, one in rounds.items()}
     kept, notes = sla.watch(state.sla, promise, tallies, turn.now)
     for text, instance in notes:
         turn.note("sla", text, instance)
     if state.costs is not None:
-        divided = sla.divided(kept, state.config, state.costs)
+        laid = [state.members[i].arrangement for i in state.running]
+        divided = sla.divided(kept, state.config, sla.basis_of(state.config, state.costs, laid))
         if divided.problem and not kept.problem:
             turn.note("sla", f"the promise of {promise.latency_ms:g} ms can hardly be kept under load: {divided.problem}")
         kept = divided

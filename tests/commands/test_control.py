@@ -40,7 +40,8 @@ STATUS = {
 BRICK = {
     "instance": 1, "id": "unsupervised-network-0", "kind": "unsupervised-network", "process": "1-a", "packets_per_s": 812.4,
     "queue_in": 4096, "service_us": 244.0, "cost_us": 245.5, "estimate_us": 201.0, "cpu_of_quota": 0.99, "wait_us": 5100.0,
-    "verdict": "slow", "deadline": {"ms": 12.5, "late": 0.031, "wait_ms": 5.1, "kept": False},
+    "verdict": "slow", "deadline": {"ms": 12.5, "late": 0.031, "wait_ms": 5.1, "may_wait_ms": 4.0, "lost": 0.0123, "may_lose": 0.006,
+        "kept": False},
 }  # fmt: skip
 FLOW = {
     "table": 1,
@@ -116,7 +117,7 @@ def test_status_shows_what_is_missing_instances_and_rules(controller):
     row = next(line for line in shown.splitlines() if "1234" in line)
     assert row.replace("│", " ").split() == ["1", "running", "7", "64", "1234", "46%", "2%", "0", "7.2", "5", "1", "12"]
     row = next(line for line in shown.splitlines() if "unsupervised-network-0" in line)
-    assert row.replace("│", " ").split()[5:] == ["4,096", "245.5", "201.0", "5.10", "12.50", "3.1%", "!", "slow"]
+    assert row.replace("│", " ").split()[5:] == ["4,096", "245.5", "201.0", "5.10", "12.50", "3.1%", "1.23%", "of", "0.60%", "!", "slow"]
 
 
 def test_status_as_json_is_what_rest_says(controller):

@@ -294,3 +294,43 @@ def test_no_instance_drains_for_a_brick():
     made = world(offered=lambda time: 300.0 if time < 1030 else 60.0).run(80)
     assert made.actions(Drain) == []
     assert made.actions(StartInstance) == [StartInstance(1)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "offered", "scaling", "refused"),
+    [
+        ("water-marks", 900.0, {"max_instances": 1}, ["replicate refused: 1 instances are the maximum"]),
+        ("water-marks", 20.0, {"min_instances": 2, "max_instances": 2}, []),
+        ("bricks", 300.0, {"max_replicas": 1, "max_instances": 1}, None),
+    ],
+)
+def test_what_would_be_refused_is_not_advised(policy, offered, scaling, refused):
+    """The same limits as in mode act: neither says what it would not do."""
+    for mode in ("act", "advise"):
+        made = world(policy=policy, offered=offered, mode=mode, **scaling).run(40)
+        assert (made.notes("advice"), made.state.advice, done(made)) == ([], "", [])
+        assert len(made.actions(StartInstance)) == scaling.get("min_instances", 1)
+        if refused is not None:
+            assert [note.text.partition(" (")[0] for note in made.notes("refused")] == refused
+
+
+def test_advice_goes_when_nothing_is_wanted_and_with_a_pause():
+    made = world(mode="advise", offered=lambda time: 300.0 if time < 1030 else 120.0).run(20)
+    assert made.state.advice
+    made.happen(Command("pause"))
+    assert made.state.advice == ""
+    made.happen(Command("resume"))
+    made.run(5)
+    assert made.state.advice
+    made.run(30)
+    assert (made.state.advice, done(made)) == ("", [])
+
+
+def test_replicas_of_a_kind_have_a_limit_for_operators_too():
+    made = world(offered=300.0, max_replicas=2, max_instances=1).run(30)
+    assert done(made) == [StartReplica(1, LEARNING)]
+    made.happen(Command("replicate", 1, brick=LEARNING))
+    said = f"2 replicas of {LEARNING} in an instance are the maximum (scaling.max_replicas)"
+    assert made.notes("refused")[-1].text == f"replicate refused: {said}"
+    made.run(5)
+    assert done(made) == [StartReplica(1, LEARNING)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
-from lego_sdn.core.brick_actions import SetDeadlines
+from lego_sdn.core.brick_actions import Arrangement, Placed, SetDeadlines, SetQuota
 from lego_sdn.core.config import Config, Instance, Scaling, Sla
 from lego_sdn.core.cost import BrickCost, Costs
-from lego_sdn.core.sla import Kept, Tally, divided, to_tell, watch
+from lego_sdn.core.load import Report
+from lego_sdn.core.sla import Promised, Tally, basis_of, tally, to_tell, watch
+from lego_sdn.core.sla import divided as by_basis
 from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH
 from tests.fakes.world import QUOTA, World
@@ -33,8 +36,12 @@ def world(offered=300.0, **promise) -> World:
     return World(config, lambda bucket, time: offered / 64, host=BrickHost(cost_us=dict(COST))).up()
 
 
-def broken(rounds: list[Tally]) -> tuple[Kept, list[str]]:
-    kept, said = Kept(), []
+def divided(kept: Promised, config: Config, costs: Costs, *laid: Arrangement) -> Promised:
+    return by_basis(kept, config, basis_of(config, costs, laid))
+
+
+def broken(rounds: list[Tally]) -> tuple[Promised, list[str]]:
+    kept, said = Promised(), []
     for at, one in enumerate(rounds):
         kept, notes = watch(kept, PROMISE, {1: one}, float(at))
         said += [text for text, _ in notes]
@@ -60,18 +67,18 @@ def test_a_breach_is_told_once_counted_each_window_and_its_end_is_told():
 
 
 def test_what_is_not_promised_is_not_broken():
-    kept, notes = watch(Kept(since=0.0), Sla(loss=0.5, window_s=1.0), {1: Tally(100, 100)}, 5.0)
+    kept, notes = watch(Promised(since=0.0), Sla(loss=0.5, window_s=1.0), {1: Tally(100, 100)}, 5.0)
     assert (kept.broken, notes) == ({}, [])
 
 
 def test_an_instance_that_is_gone_is_forgotten():
-    kept = Kept(broken={1: ("loss",), 2: ("loss",)}, window={1: Tally(1)}, told={1: SetDeadlines(1, ())})
-    assert kept.without(1) == Kept(broken={2: ("loss",)})
+    kept = Promised(broken={1: ("loss",), 2: ("loss",)}, window={1: Tally(1)}, told={1: SetDeadlines(1, ())})
+    assert kept.without(1) == Promised(broken={2: ("loss",)})
 
 
 def test_deadlines_are_divided_anew_when_a_cost_changes_by_more_than_a_quarter():
     config = Config(sla=Sla(latency_ms=1000.0))
-    first = divided(Kept(), config, costs())
+    first = divided(Promised(), config, costs())
     assert sum(part.ms for part in first.deadlines.values()) == pytest.approx(1000.0)
     assert first.deadlines["unsupervised-network"].ms == pytest.approx(500.0)
     assert divided(first, config, costs(unsupervised_network=490.0)) is first
@@ -82,21 +89,91 @@ def test_deadlines_are_divided_anew_when_a_cost_changes_by_more_than_a_quarter()
 def test_a_promise_that_can_hardly_be_kept_is_told_and_divided_all_the_same():
     """The costs speak of full batches, and may be wrong: the packets decide."""
     tight = Config(sla=Sla(latency_ms=1.0))
-    kept = divided(Kept(), tight, costs())
+    kept = divided(Promised(), tight, costs())
     assert sum(part.ms for part in kept.deadlines.values()) == pytest.approx(1.0)
     assert kept.problem.startswith("a full batch (256 packets) takes ")
     assert divided(replace(kept, basis=None), replace(tight, sla=Sla(latency_ms=1000.0)), costs()).problem == ""
 
 
 def test_only_who_does_not_know_is_told():
-    kept = divided(Kept(), Config(sla=Sla(latency_ms=1000.0)), costs())
+    kept = divided(Promised(), Config(sla=Sla(latency_ms=1000.0)), costs())
     kept, actions = to_tell(kept, (1, 2))
     assert [action.instance for action in actions] == [1, 2]
     kept, actions = to_tell(kept, (1, 2, 3))
     assert [action.instance for action in actions] == [3]
 
 
+def test_a_loss_is_divided_without_a_latency_and_nobody_is_told_deadlines():
+    kept = divided(Promised(), Config(sla=Sla(loss=0.01)), costs())
+    assert math.prod(1 - part.loss for part in kept.deadlines.values()) == pytest.approx(0.99)
+    assert {part.ms for part in kept.deadlines.values()} == {None}
+    assert (kept.problem, to_tell(kept, (1,))) == ("", (kept, ()))
+
+
+def test_parts_follow_the_cores_that_bricks_have():
+    """The learning network on a fifth of a core takes five times as long as on a whole one; its smaller replica decides."""
+    config = Config(sla=Sla(latency_ms=1000.0))
+    whole = Arrangement((Placed("a", tuple(f"{kind}-0" for kind in GRAPH), 1.0),), GRAPH)
+    first = divided(Promised(), config, costs(), whole)
+    assert divided(first, config, costs(), whole) is first
+    smaller = replace(whole, processes=(*whole.processes, Placed("b", ("unsupervised-network-1",), 0.2)))
+    again = divided(first, config, costs(), smaller)
+    assert again.deadlines["unsupervised-network"].ms == pytest.approx(1000 * 2000 / 2400)
+    assert first.deadlines["unsupervised-network"].ms == pytest.approx(500)
+
+
+def test_a_graph_that_branches_keeps_the_promise_along_each_path():
+    """Two networks side by side: a packet goes through one of them."""
+    links = (
+        ("feature-quantization", "fast"),
+        ("feature-quantization", "thorough"),
+        ("fast", "sample-result"),
+        ("thorough", "sample-result"),
+    )
+    us = {"feature-quantization": 100.0, "fast": 100.0, "thorough": 700.0, "sample-result": 200.0}
+    known = Costs("branching", "kitsune115", tuple(BrickCost(kind, 0.0, cost) for kind, cost in us.items()))
+    told = {"processes": [{"process": "1-a", "bricks": [f"{kind}-0" for kind in us], "cpu_quota": 1.0}], "graph": list(us)}
+    laid = Arrangement.of(told | {"links": [list(link) for link in links]})
+    parts = divided(Promised(), Config(sla=Sla(latency_ms=1000.0, loss=0.1)), known, laid).deadlines
+    assert {kind: round(part.ms) for kind, part in parts.items()} == {
+        "feature-quantization": 100, "fast": 250, "thorough": 700, "sample-result": 200,
+    }  # fmt: skip
+
+
+def _report(time: float, capture: dict, dropped: int = 0) -> Report:
+    totals = dict.fromkeys(("received", "kernel_drops", "shadows", "gaps", "repeats", "reordered"), 0) | {"queue": 0.0}
+    numbers = ("serial", "packets_in", "packets_out", "batches", "queue_in", "queue_out", "cpu_s", "service_us")
+    brick = dict.fromkeys(numbers, 0) | {"id": "x-0", "kind": "x", "dropped": {"lost": dropped}, "counters": {}}
+    plain = dict.fromkeys(("instance", "pid", "uptime_s", "cpu_s", "rss_bytes"), 1)
+    return Report.parse(plain | {"process": "1-a", "time": time, "capture": totals | capture, "bricks": [brick]})
+
+
+@pytest.mark.parametrize(
+    ("capture", "dropped", "unsent", "lost"),
+    [
+        ({"held_dropped": 7, "held_shadows_dropped": 50}, 0, 0.0, 7),
+        ({"kernel_drops": 40}, 0, 0.0, 40),
+        ({"kernel_drops": 40, "received": 100, "shadows": 75}, 0, 0.0, 10),  # three of four that come are shadows
+        ({"received": 100, "shadows": 50}, 3, 6.0, 3 + 6),  # 12 in 2 s
+    ],
+)
+def test_what_is_lost_on_the_whole_way_counts_and_shadows_do_not(capture, dropped, unsent, lost):
+    before, after = _report(1.0, {"held_dropped": 0}), _report(3.0, capture, dropped)
+    assert tally({"1-a": before}, {"1-a": after}, "x", unsent).lost == lost
+
+
 # ---- in the running system ----
+def test_deadlines_follow_a_quota():
+    made = world().run(10)
+    (process,) = [one.process for one in made.state.members[1].arrangement.processes if "unsupervised-network-0" in one.bricks]
+    before = made.host.deadlines[1]["unsupervised-network"]
+    answer = made.host.regrow(SetQuota(1, ((process, QUOTA / 2),)))
+    made.happen(answer)
+    made.run(3)
+    assert before == pytest.approx(10_000, rel=0.05)
+    assert made.host.deadlines[1]["unsupervised-network"] == pytest.approx(20_000 * 800 / 1200, rel=0.05)
+
+
 def test_instances_are_told_when_they_run_and_when_costs_change():
     made = world().run(10)
     told = made.host.deadlines[1]

@@ -8,11 +8,14 @@ from typing import get_args
 import pytest
 
 from lego_sdn.core.bottleneck import Cause, Diagnosis
-from lego_sdn.core.config import Config
+from lego_sdn.core.config import Config, Instance, Sla
 from lego_sdn.core.cost import BrickCost, Costs
 from lego_sdn.core.measured import Measured
 from lego_sdn.core.state import fresh
 from ryu_apps import brick_metrics, brick_views
+from tests.fakes.brick_host import BrickHost
+from tests.fakes.pipeline import GRAPH
+from tests.fakes.world import QUOTA, World
 
 ROW = {"id": "router-0", "kind": "router", "packets_in": 640, "batches": 10}
 SEEN = BrickCost("router", 100.0, 2.0, scale=1.5)
@@ -49,3 +52,19 @@ def test_metrics_name_what_holds_an_instance_up(cause):
     (metric,) = [one for one in brick_metrics.families(shared) if one.name == "lego_bottleneck"]
     told = {sample.labels["cause"]: (sample.labels["brick"], sample.value) for sample in metric.samples}
     assert told == {one: ("router-0" if one == cause == "brick" else "", float(one == cause)) for one in get_args(Cause)}
+
+
+@pytest.mark.parametrize("promised", [{"loss": 0.01}, {"latency_ms": 20_000.0}, {"loss": 0.01, "latency_ms": 20_000.0}])
+def test_a_brick_shows_its_part_of_what_is_promised_and_only_of_that(promised):
+    host = BrickHost(cost_us=dict.fromkeys(GRAPH, 100.0))
+    config = Config(model="m", instance=Instance(cpu_quota=QUOTA, placement="separate"), sla=Sla(**promised))
+    state = World(config, lambda bucket, time: 2.0, host=host).up().run(10).state
+    row = brick_views.assessed(state)[1, "feature-mapping-0"]["deadline"]
+    assert (row["ms"] is not None, row["may_wait_ms"] is not None) == ("latency_ms" in promised,) * 2
+    assert row["may_lose"] == (pytest.approx(1 - 0.99 ** (1 / len(GRAPH)), rel=0.05) if "loss" in promised else None)
+    assert (row["lost"], row["kept"]) == (0.0, True)
+    shared = SimpleNamespace(state=state, observed=SimpleNamespace(processes={}))
+    told = {one.name: {sample.labels.get("kind") for sample in one.samples} for one in brick_metrics.families(shared)}
+    assert ("feature-mapping" in told["lego_brick_loss_allowed_share"]) == ("loss" in promised)
+    assert ("feature-mapping" in told["lego_brick_deadline_milliseconds"]) == ("latency_ms" in promised)
+    assert told["lego_brick_loss_share"]
