@@ -88,5 +88,5 @@ def test_what_leaves_is_the_least_loaded_and_the_evidence_says_so():
 
 
 def test_an_unknown_policy_is_refused_by_name():
-    with pytest.raises(ConfigError, match="wanted one of bricks, predictive, water-marks, or a package.module:Class, found 'magic'"):
+    with pytest.raises(ConfigError, match=r"wanted one of bricks, predictive, water-marks, or a package\.module:Class, found 'magic'"):
         policy(Scaling(policy="magic"))
