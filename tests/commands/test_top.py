@@ -67,7 +67,24 @@ def run(address, *words: str):
 def test_one_look_shows_all_of_it(controller):
     shown = run(controller, "--once").output
     rows = [line.replace("│", " ").split() for line in shown.splitlines()]
-    slow = "1 unsupervised-network-0 1-a 812 99% 4,096 245.5 201.0 5.10 12.50 3.1% 1.23% of 0.60% ! slow".split()
+    slow = [
+        "1",
+        "unsupervised-network-0",
+        "1-a",
+        "812",
+        "99%",
+        "4,096",
+        "245.5",
+        "201.0",
+        "5.10",
+        "12.50",
+        "3.1%",
+        "1.23%",
+        "of",
+        "0.60%",
+        "!",
+        "slow",
+    ]
     assert slow in rows
     assert ["1", "sample-result-0", "1-e", "1", "0", "3.0"] in rows
     assert "missing: no model is configured" in shown
