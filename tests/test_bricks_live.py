@@ -19,7 +19,7 @@ from topologies.traffic import traffic, write_pcap
 
 pytestmark = pytest.mark.root
 
-LEARNING = "unsupervised-network"
+LEARNING, KEYED = "unsupervised-network", "feature-quantization"
 PACKETS = 3200
 BRIDGE = f"lb{os.getpid()}"
 PATIENCE_S = 60.0
@@ -36,8 +36,9 @@ def captures(tmp_path_factory) -> tuple[Path, ...]:
 
 
 def configuration(folder: Path, model: Path, placement: str) -> Config:
-    """A learning network that takes some 200 packets/s with its quota, and other bricks that take several times that."""
-    slow = {LEARNING: 450.0, "feature-quantization": 20.0}
+    """One brick takes some 200 packets/s with its quota, and the others several times that: the learning network; or, chained, the brick
+    with the streams, which is the one that leaves its chain (a learning network gets a replica beside it)."""
+    slow = {LEARNING: 450.0, KEYED: 20.0} if placement == "separate" else {KEYED: 450.0}
     scaling = {"policy": "bricks", "reallocate": False, "max_instances": 1, "period_s": 0.4, "cooldown_s": 1.0, "down_after": 5}
     sections = {
         "run_dir": str(folder / "run"),
@@ -124,10 +125,8 @@ def test_the_learning_network_is_replicated_and_merged_by_itself(captures, tmp_p
     done.assert_exact()
 
 
-def test_a_chained_learning_network_is_separated_and_chained_again_by_itself(captures, tmp_path):
+def test_a_chained_brick_is_separated_and_chained_again_by_itself(captures, tmp_path):
     done = run(captures, tmp_path, "chained", "chain: chain done")
-    separated = done.at(
-        "separate: a process of its own for unsupervised-network of instance 1: unsupervised-network-0: its process 1-a uses"
-    )
-    assert separated < done.at("separate: separate done") < done.at("chain: unsupervised-network of instance 1 back into the chain")
+    separated = done.at(f"separate: a process of its own for {KEYED} of instance 1: {KEYED}-0: its process 1-a uses")
+    assert separated < done.at("separate: separate done") < done.at(f"chain: {KEYED} of instance 1 back into the chain")
     done.assert_exact()
