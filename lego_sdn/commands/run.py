@@ -15,7 +15,7 @@ from lego_sdn.commands.playing import plays
 if TYPE_CHECKING:
     from lego_sdn.core.config import Config
 
-QUOTA, INSTANCES = 0.04, 4  # without a configuration file: what shows something within a minute
+QUOTA, INSTANCES, POLICY = 0.04, 4, "water-marks"  # without a configuration file: what shows steering within a minute
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Wanted:
     rounds: int
     quota: float | None
     instances: int | None
+    policy: str | None
     settle_s: float
     keep: Path | None
     as_json: bool
@@ -48,6 +49,7 @@ class Wanted:
 @click.option(
     "--instances", type=click.IntRange(1, 64), help=f"Instances at the most.  [default: as configured; without a file {INSTANCES}]"
 )
+@click.option("--policy", help=f"How to scale; bricks: brick by brick.  [default: as configured; without a file {POLICY}: whole instances]")
 @click.option("--settle", "settle_s", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for the merge.")
 def run(**given: Any) -> None:
     """Play CAPTURES (default: synthetic traffic) through an Open vSwitch that LEGO steers, scaling as the load asks.
@@ -103,7 +105,7 @@ def _base(path: str | None) -> Config:
 
     if path:
         return configfile.load(path)
-    lively = Scaling(period_s=0.25, cooldown_s=1.0, down_after=8, max_instances=INSTANCES)
+    lively = Scaling(policy=POLICY, period_s=0.25, cooldown_s=1.0, down_after=8, max_instances=INSTANCES)
     return on_free_ports(Config(scaling=lively, instance=Instance(cpu_quota=QUOTA)))
 
 
@@ -111,11 +113,18 @@ def asked(wanted: Wanted, base: Config) -> Config:
     """The configuration, with what the command line asks for explicitly."""
     from dataclasses import replace
 
+    from lego_sdn.adapters.plugins import make_known
+    from lego_sdn.core.policies import policy
+
     config = base if wanted.model is None else replace(base, model=str(wanted.model))
     if wanted.quota is not None:
         config = replace(config, instance=replace(config.instance, cpu_quota=wanted.quota))
     if wanted.instances is not None:
         config = replace(config, scaling=replace(config.scaling, max_instances=wanted.instances))
+    if wanted.policy is not None:
+        make_known(wanted.policy, Path())
+        config = replace(config, scaling=replace(config.scaling, policy=wanted.policy))
+        policy(config.scaling)
     return config
 
 
@@ -125,6 +134,7 @@ def overridden(file: Config, now: Config) -> Iterator[str]:
         ("--model", "model", now.model, file.model),
         ("--quota", "instance.cpu_quota", now.instance.cpu_quota, file.instance.cpu_quota),
         ("--instances", "scaling.max_instances", now.scaling.max_instances, file.scaling.max_instances),
+        ("--policy", "scaling.policy", now.scaling.policy, file.scaling.policy),
     ):
         if value != before:
             yield f"{option} goes before the configuration: {key} is {value}, not {'null' if before is None else before}"

@@ -94,7 +94,7 @@ def test_one_instance_scores_every_packet_as_the_unsplit_run(captures, config, t
 def test_load_rises_a_second_instance_starts_load_falls_and_they_merge(captures, config, tmp_path):
     """The whole loop: flows are rewritten under traffic, no packet is lost or scored twice, and no score differs in a bit."""
     files, infected = captures
-    summary = run_to_the_end(files, config, tmp_path, "--pps", "1500", "--quota", "0.03", "--instances", "2")
+    summary = run_to_the_end(files, config, tmp_path, "--pps", "1500", "--quota", "0.03", "--instances", "2", "--policy", "water-marks")
     kinds = [action["kind"] for action in summary["actions"]]
     assert kinds.index("replicate") < kinds.index("merge") < kinds.index("stopped")
     assert sum("runs behind port" in action["text"] for action in summary["actions"]) == 2

@@ -12,13 +12,13 @@ from lego_sdn.commands.run import Wanted, asked, overridden, run
 from lego_sdn.core.config import Config, Instance, KeyProblem, Scaling
 
 FILE = Config(model="/m.model", instance=Instance(cpu_quota=0.5), scaling=Scaling(min_instances=2, max_instances=3))
-NOTHING = Wanted((), None, "lego.yaml", 3000.0, 1, None, None, 60.0, None, False)
+NOTHING = Wanted((), None, "lego.yaml", 3000.0, 1, None, None, None, 60.0, None, False)
 
 
 def test_what_is_not_given_leaves_the_file_alone():
     """Also defaults: none of the options has one that would replace what the file says."""
     given = run.make_context("run", []).params
-    assert (given["quota"], given["instances"], given["model"]) == (None, None, None)
+    assert (given["quota"], given["instances"], given["policy"], given["model"]) == (None, None, None, None)
     assert asked(NOTHING, FILE) == FILE
     assert list(overridden(FILE, FILE)) == []
 
@@ -35,6 +35,13 @@ def test_an_option_that_is_given_goes_before_the_file_and_says_so(given, now, sa
     config = asked(replace(NOTHING, **given), FILE)
     assert (config.instance.cpu_quota, config.scaling.max_instances, config.model) == now
     assert list(overridden(FILE, config)) == [says]
+
+
+def test_a_policy_may_be_named():
+    config = asked(replace(NOTHING, policy="water-marks"), FILE)
+    assert list(overridden(FILE, config)) == ["--policy goes before the configuration: scaling.policy is water-marks, not bricks"]
+    with pytest.raises(KeyProblem, match=r"scaling\.policy: wanted one of bricks"):
+        asked(replace(NOTHING, policy="magic"), FILE)
 
 
 def test_an_option_that_the_file_does_not_allow_is_refused():
