@@ -50,7 +50,7 @@ def test_the_pages_are_walked_over_now_and_then_only(monkeypatch):
     monkeypatch.setattr(usage, "proportional_bytes", lambda pid: walks.append(pid) or len(walks))
     used = Usage(clock=lambda: now[0])
     told = []
-    for now[0] in (100.0, 104.0, 105.0, 109.0, 111.0):
+    for now[0] in (100.0, 129.0, 130.0, 159.0, 161.0):
         told.append(used.report()["pss_bytes"])
     assert told == [1, 1, 2, 2, 3]
 
