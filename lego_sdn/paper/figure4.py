@@ -88,10 +88,11 @@ class Phase:
 
 @dataclass(frozen=True)
 class Run:
-    """A system from its start to its end: every look, and the phases."""
+    """A system from its start to its end: every look, and the phases, the first of which began at `since`: costs were measured before."""
 
     samples: tuple[Sample, ...]
     phases: tuple[Phase, ...]
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Outcome:
         """Plain values, for JSON."""
         runs = {
             name: {
+                "since_s": round(run.since, 2),
                 "samples": [[round(s.at, 3), round(s.scored, 1)] for s in run.samples],
                 "phases": [{"name": p.name, "cores": p.cores, "packets_per_s": round(p.packets, 1)} for p in run.phases],
             }
@@ -203,12 +205,13 @@ def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
         meter = _await_scores(lab, replay)
         plan.say("measuring the cost of each brick in its place")
         in_place_us = in_place(lab, meter, setting.quota, (plan.settle_s, plan.seconds / 2))
+        since = meter.samples[-1].at
         phases = [_phase(meter, plan, SEPARATE, len(kinds) * setting.quota)]
         replicated, said, at = _let_it_grow(lab, meter)
         plan.say(f"LEGO replicated {replicated}: {said}")
         phases.append(_phase(meter, plan, GROWN, (len(kinds) + 1) * setting.quota))
         require_running(replay)
-        run = Run(tuple(meter.samples), tuple(phases))
+        run = Run(tuple(meter.samples), tuple(phases), since)
     costs = plan.costs.slowed(setting.slow_us)
     layout = separate(kinds, setting.quota)
     layouts = layout, (*layout, Process((replicated,), setting.quota))

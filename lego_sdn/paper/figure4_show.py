@@ -16,7 +16,7 @@ ENOUGH = 0.95  # of what is offered: whoever takes more could perhaps take still
 
 
 def draw(outcomes: Sequence[Outcome], path: Path, traffic: str) -> None:
-    """A panel for each outcome: packets/s over time of both runs, beginning with the first packet."""
+    """A panel for each outcome: packets/s over time of both runs, from where their first phases begin."""
     from lego_sdn.paper.plots import panels
 
     panels(path, [lambda axes, one=one: _panel(axes, one) for one in outcomes], rests_on(outcomes, traffic))
@@ -32,10 +32,11 @@ def _panel(axes: Any, outcome: Outcome) -> None:
     setting = outcome.setting
     axes.set_title(f"{setting.name} costs, every emulated core {setting.quota:g} of one", fontsize="medium")
     for run, label, color in ((outcome.monolith, MONOLITH, "tab:gray"), (outcome.lego, SEPARATE, "tab:blue")):
-        axes.plot([s.at for s in run.samples], [s.scored for s in run.samples], label=label, color=color)
+        shown = [s for s in run.samples if s.at >= run.since]
+        axes.plot([s.at - run.since for s in shown], [s.scored for s in shown], label=label, color=color)
     changed = _begins(outcome.monolith, POOLED)
     axes.axvline(changed, color="tab:gray", linestyle=":", label="monolith: one thread gets all five quotas")
-    axes.axvline(outcome.at, color="tab:blue", linestyle=":", label=f"LEGO replicates {outcome.replicated}")
+    axes.axvline(outcome.at - outcome.lego.since, color="tab:blue", linestyle=":", label=f"LEGO replicates {outcome.replicated}")
     axes.axhline(outcome.expected[1], color="tab:green", linestyle="--", linewidth=1, label="predicted with the replica")
     axes.set_xlabel("seconds")
     axes.set_ylabel("packets/s scored")
