@@ -104,7 +104,7 @@ class Bricks(WaterMarks):
         if way is None:
             return None
         others = [other for other in possible if other.action != way.action]
-        compared = f"; or {max(others, key=lambda other: other.gain / other.cores).words}" if others else ""
+        compared = f"; or {max(others, key=lambda other: other.per_core).words}" if others else ""
         evidence = f"{diagnosis.evidence}; predicted: {way.words}{compared}"
         return Suggestion("replicate" if way.action is None else "grow", evidence, diagnosis.instance, action=way.action)
 

@@ -39,6 +39,11 @@ class Way:
     steps: int = 1
 
     @property
+    def per_core(self) -> float:
+        """Packets/s more for each core."""
+        return self.gain / max(self.cores, 1e-9)
+
+    @property
     def words(self) -> str:
         what = "one more instance" if self.action is None else str(self.action)
         what += f" and {self.steps - 1} more step{'s' * (self.steps > 2)}" if self.steps > 1 else ""
@@ -46,7 +51,7 @@ class Way:
 
 
 def processes(arrangement: Arrangement) -> capacity.Layout:
-    """A arrangement as the cost model sees it."""
+    """An arrangement as the cost model sees it."""
     return tuple(capacity.Process(tuple(map(kind_of, one.bricks)), usable(one.quota)) for one in arrangement.processes)
 
 
@@ -179,4 +184,4 @@ def cheapest(found: Sequence[Way], needed: float, free: float | None) -> Way | N
     enough = [way for way in fitting if way.gain >= needed]
     if enough:
         return min(enough, key=lambda way: (round(way.cores, 6), -round(way.gain, 3)))
-    return max(fitting, key=lambda way: way.gain / max(way.cores, 1e-9), default=None)
+    return max(fitting, key=lambda way: way.per_core, default=None)
