@@ -125,7 +125,7 @@ class System:
         """Start the agent or the controller anew after it has ended."""
         assert self._journal is not None
         end(self._journal, role)
-        self._children.pop(role).wait()
+        await_end(self._children.pop(role))
         self._launch(self._journal, role, "ab")
         self._await(f"{role} answers", {AGENT: self._agent_answers, CONTROLLER: self._controller_is_ready}[role])
 
@@ -133,7 +133,7 @@ class System:
         """End the controller alone: the traffic, the rules and the instances go on without it."""
         assert self._journal is not None
         end(self._journal, CONTROLLER)
-        self._children.pop(CONTROLLER).wait()
+        await_end(self._children.pop(CONTROLLER))
 
     def stop(self) -> None:
         """End the controller, then the agent, and remove what they left. No further signal that ends processes stops this."""
@@ -144,7 +144,7 @@ class System:
             self.agent.close()
             end_all(self._journal)
             for child in self._children.values():
-                child.wait()
+                await_end(child)
         finally:
             self._let_go()
 
@@ -284,3 +284,12 @@ def _leave(number: int, _frame: object) -> None:
 def _ignore() -> dict[int, Any]:
     """From now on no signal ends this process; what was done on each of them before."""
     return {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+
+
+def await_end(child: subprocess.Popen) -> None:
+    """Wait for a child. `Popen.wait` would wait for ever for its own lock, if a signal's exception came just when `poll` had taken it."""
+    if child.returncode is None:
+        try:
+            child.returncode = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        except ChildProcessError:  # it was waited for already, and how it ended got lost with the exception
+            child.returncode = 0

@@ -20,7 +20,7 @@ from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
-from lego_sdn.system import System
+from lego_sdn.system import System, await_end
 from lego_sdn.take_down import take_down
 from tests.fakes.host import PATIENCE_S, ROOT, fake_host
 
@@ -223,3 +223,13 @@ def test_an_agent_that_was_started_by_hand_is_left_alone(place):
     assert take_down(configuration(place)) == []
     assert Process.of(place.child.pid)
     assert os.path.exists(Path(place.folder, "agent.sock"))
+
+
+def test_a_child_is_waited_for_also_if_a_signal_came_while_it_was_looked_at():
+    """The exception of a signal's handler leaves the lock of `Popen` taken, if it comes at the wrong moment."""
+    child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    child._waitpid_lock.acquire()
+    await_end(child)
+    assert child.returncode == 3
+    child._waitpid_lock.release()
+    await_end(child)
