@@ -5,7 +5,7 @@ A layout says which bricks share a process and which CPU each process has; a kin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -42,7 +42,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A further replica or instance: the layout with it, what it can then take, and what that costs."""
+    """A further replica: the layout with it, what it can then take, and what that costs."""
 
     layout: Layout
     before: float
@@ -97,16 +97,6 @@ def further_replica(costs: Costs, layout: Layout, kind: str, cores: float = 1.0)
     """One more replica of a kind, in a process of its own with so many cores."""
     grown = (*layout, Process((kind,), cores))
     return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, memory(costs, grown[-1:]))
-
-
-def further_instance(costs: Costs, layout: Layout, instances: int, deliveries: Sequence[float] | None = None) -> Growth:
-    """One more instance of the same layout beside so many; each packet is then delivered to more of them, as a shadow.
-
-    deliveries  now, and with one more, where they are not those of the costs' exact split
-    """
-    each = deliveries or [costs.deliveries(n) for n in (instances, instances + 1)]
-    now, then = (n * capacity(costs, layout, deliveries=d).packets for n, d in zip((instances, instances + 1), each, strict=True))
-    return Growth(layout, now, then, sum(process.cores for process in layout), memory(costs, layout))
 
 
 def shadow_share(costs: Costs, batch: float | None = None) -> float:
