@@ -87,6 +87,7 @@ class Journal:
             if self._lines.is_lost() or self._lines.size > LONGEST + 2 * sum(map(self._length, self._things.values())):
                 self._rewrite()
             self._strike()
+            self._lines.refill()
         except OSError as error:
             return f"the journal {self.path} cannot be kept: {error.strerror}"
         return None

@@ -84,6 +84,8 @@ class Lines:
             data = b"".join(line + b"\n" for line in lines)
             _write(file, data, 0)
             os.fsync(file)
+            if not _allocated(file, len(data) + RESERVE) and not self.is_lost():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # the old file has space set aside: it is worth more
             os.replace(fresh, self.path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -131,10 +133,17 @@ class Lines:
         except OSError as error:
             raise HostError(f"cannot open the journal {self.path}: {error.strerror}") from error
 
-    def _set_aside(self, end: int) -> None:
-        """Take space beyond `end`, if there is any; without it a line may still fit."""
-        if LIBC.fallocate(self._file, KEEP_SIZE, ctypes.c_longlong(0), ctypes.c_longlong(end + RESERVE)) == 0:
+    def refill(self) -> None:
+        """Set space aside again, once half of it is used up. OSError if there is none."""
+        if self._end + RESERVE // 2 > self._reserved and not self._set_aside(self._end):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _set_aside(self, end: int) -> bool:
+        """Take space beyond `end`; whether there was any. Without it a line may still fit."""
+        done = _allocated(self._file, end + RESERVE)
+        if done:
             self._reserved = end + RESERVE
+        return done
 
 
 def read_lines(path: Path) -> list[bytes]:
@@ -161,6 +170,12 @@ def _own(file: int, path: Path) -> int:
         return file
     os.close(file)
     raise HostError(f"the journal {path} may be another user's work (user {found.st_uid} owns it), so it is not believed: remove it")
+
+
+def _allocated(file: int, size: int) -> bool:
+    """Take space for so many bytes; whether there is so much. Where a file system cannot do this, lines go where they go."""
+    done = LIBC.fallocate(file, KEEP_SIZE, ctypes.c_longlong(0), ctypes.c_longlong(size)) == 0
+    return done or ctypes.get_errno() in (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def _write(file: int, data: bytes, at: int) -> None:
