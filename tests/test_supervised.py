@@ -40,7 +40,7 @@ class Up:
     def __init__(self, host) -> None:
         self.host, self.name = host, f"w{os.getpid() % 100000}"
         self.config = configuration(host)
-        self.path, self.log = host.folder / "lego.yaml", Path(f"/tmp/{self.name}.up.log")
+        self.path, self.log = host.folder / "lego.yaml", Path(f"{host.folder}.log")  # not on a disk that gets full
         self.ports = [f"{self.name}{side}" for side in "ab"]
         switch = {"bridge": host.bridge, "openflow_port": self.config.switch.openflow_port}
         written = {"run_dir": str(host.folder), "switch": switch, "rest": {"port": self.config.rest.port}}
