@@ -196,7 +196,7 @@ def test_a_full_disk_ends_nothing_and_hinders_no_end(up):
         up.role("agent").send(signal.SIGKILL)
         until(lambda: up.said().count("it is started anew") >= 2, up.said)
         until(up.is_well, up.said)
-        assert up.forwards()
+        until(up.forwards, up.said, 10)
         until(lambda: any("not kept over a restart" in one for one in up.status()["missing"]), lambda: str(up.status()))
         filler.unlink()
         until(lambda: not any("not kept over a restart" in one for one in up.status()["missing"]), lambda: str(up.status()))
