@@ -61,17 +61,18 @@ class Found:
 
 
 def look_for(journal: Journal, bridge: str) -> Found:
-    """Instances of a killed agent that are whole and behind a port of this bridge."""
-    records = [thing for thing in journal.things if thing.kind == KIND]
-    runs = {thing.run for thing in records}
-    shared = [thing for thing in journal.things if thing.kind in (*BRIDGES, "marked") and thing.run in runs]
-    if len(runs) != 1 or not any(thing.kind in BRIDGES and thing.name == bridge for thing in shared):
+    """The bridge of a killed agent, for traffic goes over it also where no instance runs, and the instances behind it that are whole."""
+    runs = [thing.run for thing in journal.things if thing.kind in BRIDGES and thing.name == bridge]
+    if not runs:
         return Found()
-    run = runs.pop()
+    run = runs[-1]
     ovs = Ovs(run)
-    ports = set(ovs.marked("Port")) if ovs.is_running() and ovs.bridge_exists(bridge) else set()
-    survivors = [one for one in (_survivor(journal, record, ports) for record in records) if one is not None]
-    return Found(run, survivors, shared) if survivors else Found()
+    if not (ovs.is_running() and ovs.bridge_exists(bridge)):
+        return Found()
+    ports = set(ovs.marked("Port"))
+    shared = [thing for thing in journal.things if thing.kind in (*BRIDGES, "marked") and thing.run == run]
+    records = [thing for thing in journal.things if thing.kind == KIND and thing.run == run]
+    return Found(run, [one for one in (_survivor(journal, record, ports) for record in records) if one is not None], shared)
 
 
 def _survivor(journal: Journal, record: Thing, ports: set[str]) -> Survivor | None:

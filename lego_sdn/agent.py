@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
 import signal
 import socket
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lego_sdn import adoption
 from lego_sdn.adapters import machine
+from lego_sdn.adapters.busy import BusyMark
 from lego_sdn.adapters.cgroups import Cgroups
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher
@@ -41,11 +44,13 @@ CALLS = (
     "set_deadlines",
     "flush_cache",
 )
+LONGEST_S = 240.0  # of a call: starting, growing or shrinking an instance wait for its processes
 LOOK_S = 0.25  # between two looks at whether every brick process lives
 
 
 class Agent:
-    """A context manager: inside it the bridge is there, the warm process starts up, and `serve` answers; after it nothing is left.
+    """A context manager: inside it the bridge is there, the warm process starts up, and `serve` answers; after it nothing is left,
+    unless an error ended it.
 
     Instances that run since an agent that was killed go on, under its mark (`lego_sdn.adoption`).
     """
@@ -54,6 +59,9 @@ class Agent:
         self.options, self.run = options, secrets.token_hex(4)
         self.instances: dict[int, Instance] = {}
         self.ending = False
+        self.trouble: str | None = None  # with the journal, as last logged
+        self._busy = BusyMark.inherited()
+        self._keeps = False  # what runs is left to the agent after this one
         self._to_preload = options.model
         self._rest = contextlib.ExitStack()
 
@@ -70,28 +78,43 @@ class Agent:
             self.belongings = Belongings(journal, self.run)
             self.belongings.things = list(found.things)
             self.host = self._host(journal)
-            self._take_over(found)
-            stack.callback(self._remove_all)
+            with self._busy.lasting(LONGEST_S):
+                self._take_over(found)
+            self._keeps = bool(self.instances)  # until it is up: a start that fails takes nothing down
+            stack.callback(self._leave)
             self.server = stack.enter_context(self._serve())
             self._start_warm()
             self._ensure_bridge()
-            self._rest = stack.pop_all()
+            self._rest, self._keeps = stack.pop_all(), False
         LOG.info("agent of run %s is ready on %s, bridge %s", self.run, options.address, options.bridge.name)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """An error that nobody foresaw is like a kill: what runs goes on, and the agent after this one takes it over."""
+        self._keeps = kind is not None and issubclass(kind, Exception)
         self._rest.close()
+
+    def _leave(self) -> None:
+        if self._keeps:
+            self.host.launcher.stop()
+        else:
+            self._remove_all()
 
     def serve(self) -> None:
         """Answer calls and watch the brick processes until `ending`."""
         while not self.ending:
             self.server.serve_once(LOOK_S)
-            self._look()
-            self._preload()
+            with self._busy.lasting(LONGEST_S):
+                self._look()
+                self._keep_journal()
+                self._preload()
 
     # ---- what it answers ----
     def hello(self) -> dict[str, Any]:
-        """Who this is, and everything that runs. `warm`: an instance would start at once; `error`: why none would start at all."""
+        """Who this is, and everything that runs. `warm`: an instance would start at once; `error`: why none would start at all.
+
+        `problems`: what is wrong with this host, a sentence each.
+        """
         bridge = self.options.bridge.name
         return {
             "host": socket.gethostname(),
@@ -104,6 +127,7 @@ class Agent:
             "datapath": self.datapath,
             "warm": self._to_preload is None and self.host.launcher.is_ready(),
             "error": self.host.launcher.problem(),
+            "problems": [problem for problem in (self.trouble, self.host.ovs.problem()) if problem],
             "instances": self.list_instances(),
         }
 
@@ -118,15 +142,19 @@ class Agent:
             raise HostError(f"instance {wanted.instance} exists already ({there.error or 'with another spec'}); stop it first")
         instance = Instance(self.host, wanted, self.options.graph(wanted.nf))
         instance.start()
-        write_down(instance)
         self.instances[wanted.instance] = instance
+        self._write_down(instance)
         return instance.as_dict()
 
-    def stop_instance(self, n: int, drain_ms: int = 0) -> dict[str, Any]:
-        """Stop an instance; its final load reports. None if it is not there: whoever wants it gone has what they want."""
+    def stop_instance(self, n: int, drain_ms: int = 0, silent: Sequence[str] = ()) -> dict[str, Any]:
+        """Stop an instance; its final load reports. None if it is not there: whoever wants it gone has what they want.
+
+        silent  its processes of which it is known that they do not answer: they are killed, and nobody waits for them
+        """
         if n not in self.instances:
             return {"reports": []}
-        reports = self.instances[n].stop(drain_ms)
+        with self._busy.lasting(LONGEST_S + drain_ms / 1e3):
+            reports = self.instances[n].stop(drain_ms, frozenset(silent))
         del self.instances[n]
         return {"reports": reports}
 
@@ -187,7 +215,17 @@ class Agent:
         if Path(options.address).parent == options.run_dir:
             self.belongings.note("file", options.address)
         handlers = {"instances": self.list_instances, "shutdown": self.shutdown} | {name: getattr(self, name) for name in CALLS}
-        return Server(options.address, handlers, owner=options.owner)
+        return Server(options.address, {name: self._announced(work) for name, work in handlers.items()}, owner=options.owner)
+
+    def _announced(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """While it is done nobody else is answered: whoever watches this process is told."""
+
+        @functools.wraps(work)
+        def announced(*parameters: Any) -> Any:
+            with self._busy.lasting(LONGEST_S):
+                return work(*parameters)
+
+        return announced
 
     def _start_warm(self) -> None:
         """It gets ready while the bridge is made; whatever it forks carries the run's mark and is found by it."""
@@ -238,7 +276,23 @@ class Agent:
     def _look(self) -> None:
         for instance in self.instances.values():
             instance.check()
+            self._write_down(instance)
+
+    def _write_down(self, instance: Instance) -> None:
+        """How it is made up; where the disk does not take that, the next look tries again."""
+        with contextlib.suppress(HostError):
             write_down(instance)
+
+    def _keep_journal(self) -> None:
+        """A run_dir that was lost is made again; trouble with the journal is logged when it comes and when it goes."""
+        try:
+            make_run_dir(self.options.run_dir, self.options.owner)
+            trouble = self.host.journal.keep()
+        except HostError as error:
+            trouble = str(error)
+        if trouble != self.trouble:
+            LOG.warning("%s", f"{trouble}; the agent goes on" if trouble else "the journal is kept again")
+        self.trouble = trouble
 
 
 def run(options: Options) -> None:

@@ -18,6 +18,7 @@ from ryu_apps.promises import warning
 from ryu_apps.shared import Item, Shared, every, spawn
 
 LOG = logging.getLogger("lego")
+KEEP_S = 1.0  # between two looks at whether decisions are kept
 
 # Ryu's way of saying which apps it must load along with this one.
 _REQUIRED_APP = [
@@ -49,6 +50,7 @@ class Lego(app_manager.RyuApp):
         if self.shared.state.paused:
             self.shared.note(Note("pause", "scaling is paused, as it was before this controller started; lego resume lets it go on"))
         spawn(self._step_for_ever)
+        every(KEEP_S, self.shared.keep_store)
         every(min(self.shared.config.scaling.period_s, 0.5), lambda: self.shared.put(Tick()))
 
     def _step_for_ever(self) -> None:

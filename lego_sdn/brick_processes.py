@@ -119,7 +119,7 @@ class BrickProcesses:
         replica = self.replicas.pop(name, None)
         for kept in (self.groups, self.quotas, self.given):
             kept.pop(name, None)
-        if replica is None:  # it was never started
+        if replica is None or not replica.process.is_alive():  # it was never started, or nobody is there to be asked
             return
         try:
             with replica.client(STOP_S) as client:
@@ -171,6 +171,11 @@ class BrickProcesses:
     def dead(self) -> list[str]:
         """Names of the processes that died."""
         return [name for name, replica in self.replicas.items() if not replica.process.is_alive()]
+
+    def kill(self, name: str) -> None:
+        """Kill a process that does not answer, if there is one of that name."""
+        if name in self.replicas:
+            self.replicas[name].process.send(signal.SIGKILL)
 
     def end(self, name: str) -> None:
         """Kill a process. BrickError if it does not go."""

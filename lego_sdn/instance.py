@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from lego_sdn.adapters import netns
+from lego_sdn.adapters.rpc import Unreachable
 from lego_sdn.brick_processes import INTERFACE, BrickProcesses, Host
 from lego_sdn.core.errors import BrickError, LegoError
 from lego_sdn.graphs import keyed_of, links_of
@@ -18,6 +19,7 @@ from lego_sdn.rewiring import Rewiring
 from lego_sdn.wiring import Wiring, lay_out
 
 LOG = logging.getLogger(__name__)
+ANSWER_S = 2.0  # on top of what a process has to drain in
 
 
 class Instance:
@@ -60,14 +62,23 @@ class Instance:
             raise
         laps.log()
 
-    def stop(self, drain_ms: int) -> list[dict[str, Any]]:
-        """Drain in graph order, all within `drain_ms`, then end everything; returns the final load reports of living processes."""
+    def stop(self, drain_ms: int, silent: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
+        """Drain in graph order, all within `drain_ms`, then end everything; returns the final load reports of those who answer.
+
+        silent  processes of which it is known that they do not: they are killed first, so that nobody waits for them
+        """
         reports: dict[str, dict[str, Any]] = {}
+        silent |= frozenset(name for name, replica in self.processes.replicas.items() if replica.process.is_stopped())
+        for name in silent:
+            self.processes.kill(name)
         deadline = time.monotonic() + drain_ms / 1e3
         for name in self.wiring.in_draining_order:
             left_s = max(0.0, deadline - time.monotonic())
             try:
-                reports[name] = self.processes.call(name, "drain", round(left_s * 1e3), timeout=left_s + 2)
+                reports[name] = self.processes.call(name, "drain", round(left_s * 1e3), timeout=left_s + ANSWER_S)
+            except Unreachable as error:
+                LOG.warning("instance %d: no final report of %s: %s", self.spec.instance, name, error)
+                self.processes.kill(name)  # it had its time
             except LegoError as error:
                 LOG.warning("instance %d: no final report of %s: %s", self.spec.instance, name, error)
         for name in self.wiring.processes:

@@ -25,9 +25,9 @@ def write_down(instance: Instance, wiring: Wiring | None = None, to: Wiring | No
     name, things = str(instance.spec.instance), instance.belongings.things
     there = next((thing for thing in things if thing.kind == KIND), None)
     if there is None or any(there.detail.get(key) != value for key, value in record.items()):
-        if there is not None:
-            things.remove(there)
         instance.belongings.note(KIND, name, **record)
+        if there is not None:
+            things.remove(there)  # the first that is equal: not the new one
 
 
 def _plain(wiring: Wiring) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import secrets
 import signal
@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lego_sdn.adapters import processes, rest
+from lego_sdn.adapters import configfile, processes, rest
+from lego_sdn.adapters.busy import BusyMark
 from lego_sdn.adapters.journal import Journal, Thing
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
@@ -21,13 +22,15 @@ from lego_sdn.adapters.rpc import Client, Unreachable
 from lego_sdn.adapters.wire import is_free
 from lego_sdn.agent_options import make_run_dir, require_root
 from lego_sdn.core.config import Config
-from lego_sdn.core.errors import HostError
+from lego_sdn.core.errors import HostError, RpcError
 from lego_sdn.graphs import kinds_of
+from lego_sdn.supervisor import Supervisor
 from lego_sdn.take_down import AGENT, CONTROLLER, JOURNAL, end, end_all, process_of
 
 START_S = 600.0  # the first start on a machine compiles every kernel
 TELL_S = 10.0
-REVIVALS, REVIVALS_S = 3, 60.0  # so many of the agent and the controller in that time; more do not help
+ASK_S = 2.0  # for a part to answer whether it lives
+SWITCH = "Open vSwitch"
 QUICKLY = {"EVENTLET_NO_GREENDNS": "yes"}  # no names are looked up; what eventlet does that with takes 0.4 s to import
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -51,7 +54,10 @@ class System:
         self._handlers: dict[int, Any] = {}
         self._ended_by: int | None = None
         self._unraisable: Callable[[Any], object] | None = None
-        self._revived: list[float] = []
+        self._supervisor: Supervisor | None = None
+        self._has_switch = False  # it was started here
+        self._busy = BusyMark(None)
+        self._trouble: str | None = None  # with the folder or the journal, as last told
 
     def __enter__(self) -> System:
         require_root()
@@ -100,8 +106,11 @@ class System:
             _leave(self._ended_by, None)
         for role, child in self._children.items():
             if child.poll() is not None:
-                words = processes.last_line(self.log(role)).removeprefix("lego: ")
-                raise HostError(f"the {role} ended{': ' + words if words else ''} (see {self.log(role)})")
+                raise HostError(self._last_words(role))
+
+    def _last_words(self, role: str) -> str:
+        words = processes.last_line(self.log(role)).removeprefix("lego: ")
+        return f"the {role} ended{': ' + words if words else ''} (see {self.log(role)})"
 
     def detach(self) -> None:
         """Leave everything running; `take_down` ends it."""
@@ -112,22 +121,60 @@ class System:
         self._let_go()
 
     def keep_up(self) -> None:
-        """Start anew what has ended: traffic, rules and instances have gone on without it. HostError where that does not help."""
-        for role in [role for role, child in self._children.items() if child.poll() is not None]:
-            now = time.monotonic()
-            self._revived = [at for at in self._revived if now - at < REVIVALS_S] + [now]
-            if len(self._revived) > REVIVALS:
-                self.check()
-            self.say(f"the {role} ended and is started anew; see {self.log(role)}")
-            self.revive(role)
+        """Start anew what has ended or does not answer: traffic, rules and instances have gone on without it. To be called often."""
+        assert self._journal is not None
+        if self._ended_by is not None:
+            _leave(self._ended_by, None)
+        if self._supervisor is None:
+            self._supervisor = Supervisor(self, self._tell, time.monotonic())
+        self._keep_folder(self._journal)
+        self._supervisor.look(time.monotonic())
 
     def revive(self, role: str) -> None:
-        """Start the agent or the controller anew after it has ended."""
-        assert self._journal is not None
-        end(self._journal, role)
-        await_end(self._children.pop(role))
-        self._launch(self._journal, role, "ab")
+        """Start the agent or the controller anew after it has ended, and wait until it answers."""
+        self.start(role)
         self._await(f"{role} answers", {AGENT: self._agent_answers, CONTROLLER: self._controller_is_ready}[role])
+
+    # ---- for the supervisor ----
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Open vSwitch first, if it was started here: the others need it."""
+        return (*((SWITCH,) if self._has_switch else ()), AGENT, CONTROLLER)
+
+    def ended(self, part: str) -> str | None:
+        """One sentence on a part that does not run, or None."""
+        if part == SWITCH:
+            return Ovs(self.run).problem()
+        child = self._children.get(part)
+        return self._last_words(part) if child is None or child.poll() is not None else None
+
+    def start(self, part: str) -> None:
+        """Start a part anew after it has ended."""
+        assert self._journal is not None
+        if part == SWITCH:
+            Ovs(self.run).start()
+            return
+        end(self._journal, part)
+        if part in self._children:
+            await_end(self._children.pop(part))
+        make_run_dir(self.run_dir)
+        configfile.write(self.config, self._written)
+        self._launch(self._journal, part, "ab")
+
+    def answers(self, part: str) -> bool:
+        """Whether it does, within seconds. Open vSwitch is only looked at (`ended`)."""
+        return {SWITCH: lambda: True, AGENT: self._agent_answers, CONTROLLER: self._controller_answers}[part]()
+
+    def is_busy(self, part: str) -> bool:
+        """Whether the agent is at something that takes long; one that is stopped is not."""
+        process = Process.of(self._children[part].pid) if part in self._children else None
+        return part == AGENT and process is not None and not process.is_stopped() and self._busy.is_busy(time.monotonic())
+
+    def kill(self, part: str) -> None:
+        """End it at once."""
+        child = self._children[part]
+        child.kill()
+        await_end(child)
 
     def end_controller(self) -> None:
         """End the controller alone: the traffic, the rules and the instances go on without it."""
@@ -152,7 +199,8 @@ class System:
         """Nothing is this process's any more: not the journal, the children, the signals."""
         if self._journal is not None:
             self._journal.close()
-        self._journal, self._children = None, {}
+        self._journal, self._children, self._supervisor = None, {}, None
+        self._busy.close()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
@@ -166,7 +214,7 @@ class System:
         assert me is not None
         journal.made(Thing("holder", str(me.pid), self.run, {"start": me.start}))
         self._start_switch(journal)
-        self._written.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")  # JSON is YAML
+        configfile.write(self.config, self._written)
         journal.made(Thing("marked", self.run, self.run))
         self._launch(journal, AGENT)
         self._await("bridge ready", self._agent_answers)
@@ -183,6 +231,7 @@ class System:
             return
         journal.made(Thing("switch", "openvswitch", self.run))
         ovs.start()
+        self._has_switch = True
         self.say("Open vSwitch started")
 
     def _require_ports(self) -> None:
@@ -207,19 +256,25 @@ class System:
         return [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(self._written)]
 
     def _launch(self, journal: Journal, role: str, log_mode: str = "wb") -> None:
+        mark = BusyMark.made() if role == AGENT else BusyMark(None)
         with open(self.log(role), log_mode) as log:
             child = subprocess.Popen(
                 self._command(role),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **QUICKLY, processes.MARK: self.run},
+                env={**os.environ, **QUICKLY, processes.MARK: self.run, **mark.environment},
+                pass_fds=[] if mark.file is None else [mark.file],
                 start_new_session=True,  # Ctrl-C is for this process, which ends them in order
             )
         self._children[role] = child
+        if role == AGENT:
+            self._busy.close()
+            self._busy = mark
         process = Process.of(child.pid)
         if process is not None:
-            journal.made(Thing("process", str(child.pid), self.run, {"start": process.start, "role": role}))
+            with contextlib.suppress(HostError):  # a disk that is full: whoever clears up finds it by its mark
+                journal.made(Thing("process", str(child.pid), self.run, {"start": process.start, "role": role}))
 
     def _await(self, line: str, is_ready: Callable[[], bool]) -> None:
         began, told = time.monotonic(), False
@@ -235,10 +290,37 @@ class System:
             time.sleep(0.05)
         self.say(line)
 
+    def _keep_folder(self, journal: Journal) -> None:
+        """A run_dir that was lost is made again, with what is known; trouble with it is told when it comes and when it goes."""
+        try:
+            make_run_dir(self.run_dir)
+            trouble = journal.keep()
+        except HostError as error:
+            trouble = str(error)
+        if trouble != self._trouble:
+            self._tell(f"{trouble}; LEGO goes on" if trouble else f"the journal in {self.run_dir} is kept again")
+        self._trouble = trouble
+
+    def _tell(self, line: str) -> None:
+        """To where `lego up` writes, as long as that takes it: a full disk, or a terminal that is gone, ends nothing."""
+        with contextlib.suppress(OSError):
+            self.say(line)
+
     def _agent_answers(self) -> bool:
         try:
-            self.agent.call("hello")
+            self.agent.call("hello", timeout=ASK_S)
         except Unreachable:
+            return False
+        except RpcError:  # it answered, whatever
+            return True
+        return True
+
+    def _controller_answers(self) -> bool:
+        try:
+            self.status(timeout_s=ASK_S)
+        except rest.Refused:
+            return True
+        except HostError:
             return False
         return True
 

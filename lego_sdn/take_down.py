@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lego_sdn import leftovers
 from lego_sdn.adapters.journal import Journal, Thing, peek
+from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.agent import JOURNAL as AGENT_JOURNAL
@@ -39,15 +40,23 @@ def take_down(config: Config) -> list[str]:
 
 
 def end_all(journal: Journal) -> None:
-    """End controller and agent, in this order and with time to clean up, and remove what is left of either."""
-    run_dir = journal.path.parent
-    for role in (CONTROLLER, AGENT):
-        end(journal, role)
-    for thing in journal.things:
-        if thing.kind == "holder":
-            journal.gone(thing)
-    leftovers.clear(journal, PATIENCE_S)
-    clear_agent(run_dir)
+    """End controller and agent, in this order and with time to clean up, and remove what is left of either: each step even if one before
+    it fails. Then the last error."""
+    things = journal.things
+    with contextlib.ExitStack() as last_first:
+        last_first.callback(leftovers.clear, journal, PATIENCE_S)  # Open vSwitch goes here, when no bridge needs it any more
+        last_first.callback(clear_agent, journal.path.parent)
+        marked = [thing for thing in things if thing.kind == "marked"]  # also what a full disk kept out of the journal
+        last_first.callback(leftovers.remove, journal, marked, PATIENCE_S)
+        for thing in things:
+            if thing.kind == "holder":
+                last_first.callback(journal.gone, thing)
+        last_first.callback(end, journal, AGENT)
+        last_first.callback(end, journal, CONTROLLER)
+        for thing in things:
+            if thing.kind == "switch":  # it may have died: without it no port can be removed
+                with contextlib.suppress(HostError):
+                    Ovs(thing.run).start()
 
 
 def end(journal: Journal, role: str) -> None:

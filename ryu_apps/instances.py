@@ -84,6 +84,7 @@ class Instances(app_manager.RyuApp):
         self.generation = 0  # of starts and stops
         self.known: frozenset[Running] | None = None  # as the core was last told; None: it must be told
         self.failed: dict[int, str] = {}
+        self.problems: set[str] = set()
         for action, work in ((StartInstance, self._start), (StopInstance, self._stop), *((one, self._regrow) for one in METHODS)):
             lego.performers[action] = self._counted(work)
         lego.performers[Drain] = lambda action: spawn(self._drain, action)
@@ -117,6 +118,7 @@ class Instances(app_manager.RyuApp):
     def _take_in(self, hello: dict[str, Any], generation: int) -> None:
         seen = self.shared.observed
         seen.agent = hello
+        self._tell_problems(hello.get("problems", []))
         if self.busy or generation != self.generation or _warms_up(hello):
             return
         instances = hello["instances"]
@@ -129,6 +131,15 @@ class Instances(app_manager.RyuApp):
             self.known = told
             up = AgentUp(tuple(running(one) for one in instances if one["state"] == "running"), hello["cores"], hello.get("memory_bytes"))
             self.shared.put(up, still=lambda: self._still(generation))
+
+    def _tell_problems(self, problems: list[str]) -> None:
+        """Of the host, each when it comes and when it goes."""
+        now = {str(problem) for problem in problems}
+        for problem in sorted(now - self.problems):
+            self.shared.note(Note("host", problem))
+        for problem in sorted(self.problems - now):
+            self.shared.note(Note("host", f"that is over: {problem}"))
+        self.problems = now
 
     def _still(self, generation: int) -> bool:
         """Whether the core may still believe it: it has asked for no start or stop since. If not, it is told again later."""
@@ -187,7 +198,7 @@ class Instances(app_manager.RyuApp):
     def _stop(self, action: StopInstance) -> None:
         self.shared.before_stop(action.instance)
         try:
-            told = self.shared.host.stop_instance(action.instance, action.drain_ms)
+            told = self.shared.host.stop_instance(action.instance, action.drain_ms, action.silent)
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return

@@ -98,6 +98,7 @@ class Monitor(app_manager.RyuApp):
             process.rates = {brick.id: (brick.packets_in - earlier.get(brick.id, 0)) / seconds for brick in report.bricks}
             process.cpu = (report.cpu_s - before["cpu_s"]) / seconds
         process.report, process.at, process.silent_since, process.error = data, now, None, None
+        process.given_up = False
 
     def _raises_alerts(self, process: Process) -> bool:
         """The last brick of the graph does; as long as the graph is not known, it may be any."""

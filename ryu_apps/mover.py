@@ -93,7 +93,10 @@ class Mover:
             self._journal(lambda store, token=intent.token: store.end_move(token))
 
     def _alive(self, steer: Steer) -> frozenset[int]:
-        return frozenset(process.instance for process in self.shared.observed.processes.values()) & set(steer.ports)
+        """Instances that are asked for their streams: not one of which it is known that it does not answer."""
+        processes = list(self.shared.observed.processes.values())
+        silent = {process.instance for process in processes if process.given_up}
+        return (frozenset(process.instance for process in processes) - silent) & set(steer.ports)
 
     def _steer(self, steer: Steer, before: Mapping[int, int]) -> Steered:
         self._ports = steer.ports

@@ -31,6 +31,7 @@ class Process:
     cpu: float = 0.0  # cores in use
     at: float = 0.0
     silent_since: float | None = None
+    given_up: bool = False  # it was silent for so long that nobody waits for it any more
     error: str | None = None
 
     def stays_silent(self, error: str, now: float) -> bool:
@@ -38,6 +39,7 @@ class Process:
         since, self.error = self.silent_since, error
         given_up = since is not None and now - since > GIVEN_UP_S
         self.silent_since = now if since is None or given_up else since
+        self.given_up = self.given_up or given_up
         return given_up
 
 

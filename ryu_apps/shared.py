@@ -21,7 +21,8 @@ from ryu.lib import hub
 
 from lego_sdn.adapters import configfile, costfile
 from lego_sdn.adapters.hosts import AgentHost, Host
-from lego_sdn.adapters.store import MEMORY, Entry, Store, Stored, StoreError
+from lego_sdn.adapters.kept_store import KeptStore
+from lego_sdn.adapters.store import Entry, Stored, StoreError
 from lego_sdn.core.audit import Ledger
 from lego_sdn.core.config import Config
 from lego_sdn.core.cost import Costs
@@ -58,14 +59,14 @@ class Shared:
 
     config: Config = field(init=False)
     config_path: str | None = field(init=False)
-    store: Store = field(init=False)
+    store: KeptStore = field(init=False)
     state: State = field(init=False)
     observed: Observed = field(default_factory=Observed)
     host: Host = field(init=False)
     inbox: queue.Queue[Item] = field(default_factory=queue.Queue)
     performers: dict[type[Any], Callable[[Any], None]] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
-    missing_store: str | None = None
+    unkept: bool = False  # decisions are in memory alone, and that was told
     last_failure: str | None = field(default=None, init=False)
     wake_agent: hub.Event = field(default_factory=hub.Event)
     agent_to_be_told: bool = False  # the core wants to hear again what runs
@@ -142,29 +143,35 @@ class Shared:
         """What keeps the system from working, each with what to do."""
         config, seen = self.config, self.observed
         bridge, listen = config.switch.bridge, f"tcp:{CONF.ofp_listen_host}:{CONF.ofp_tcp_listen_port}"
+        problems = list(seen.agent.get("problems", ())) if seen.agent is not None else []
         lacks = [
             (self.config_path is None, "no configuration file: defaults are used; give one with --lego-config FILE or LEGO_CONFIG"),
-            (self.missing_store is not None, f"decisions are not kept over a restart: {self.missing_store}"),
+            (self.store.problem is not None, f"decisions are not kept over a restart: {self.store.problem}"),
             (
-                not any(known.steered for known in seen.bridges.values()),
+                not any(known.steered for known in seen.bridges.values()) and not problems,
                 f"the bridge {bridge} is not connected: run 'lego up', or 'ovs-vsctl set-controller {bridge} {listen}'",
             ),
             (seen.agent is None, f"no agent answers on {config.agent} ({seen.agent_error}): run 'lego agent' as root"),
             (self.last_failure is not None and not self.state.running, f"no instance runs: {self.last_failure}"),
             (config.model is None, "no model is configured, so no instance is started: set 'model' to a file made by 'lego train'"),
         ]
-        return [sentence for lacking, sentence in lacks if lacking]
+        return [*(sentence for lacking, sentence in lacks if lacking), *problems]
 
-    def _open_store(self) -> Store:
+    def _open_store(self) -> KeptStore:
         try:
-            store = Store(store_path(self.config.run_dir))
-            store.load()
-            store.paused()
-            return store
-        except (StoreError, OSError) as error:
-            self.missing_store = str(error)
-            LOG.warning("decisions are not kept over a restart: %s", error)
-            return Store(MEMORY)
+            return KeptStore(store_path(self.config.run_dir))
+        except OSError as error:
+            return KeptStore(None, str(error))
+
+    def keep_store(self) -> None:
+        """What could not be written is tried again; that decisions are in memory alone is told once, and so is that they are kept again."""
+        was = self.unkept
+        self.store.keep()
+        self.unkept = self.store.problem is not None
+        if self.unkept and not was:
+            self.note(Note("store", f"decisions and events are in memory alone, and end with the controller: {self.store.problem}"))
+        elif was and not self.unkept:
+            self.note(Note("store", f"decisions and events are kept in {self.store.path} again"))
 
     def __repr__(self) -> str:
         return f"<Shared {self.config_path or 'defaults'} version={self.state.version} waiting={self.inbox.qsize()}>"

@@ -44,7 +44,7 @@ def status(shared: Shared) -> dict[str, Any]:
         "alerts": sum(seen.alerts.by_source.values()),
         "audit": audit(shared),
         "finished": list(seen.finished),
-        "stored": shared.store.path if shared.missing_store is None else None,
+        "stored": shared.store.path if shared.store.problem is None else None,
     }
 
 

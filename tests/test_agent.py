@@ -128,6 +128,39 @@ def test_bricks_in_processes_of_their_own_and_replicas(host):
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("known", [True, False])
+def test_nobody_waits_for_a_process_that_is_known_not_to_answer(host, known):
+    """Told of by the controller, or stopped by a signal, as the agent sees for itself; the others give their last reports."""
+    agent = host.start()
+    one = agent.call("start_instance", {"instance": 1, "model": host.model(), "placement": "separate"})
+    hung = one["processes"][2]
+    if not known:
+        os.kill(hung["pid"], signal.SIGSTOP)
+    began = time.monotonic()
+    reports = agent.call("stop_instance", 1, 0, *([[hung["process"]]] if known else []))["reports"]
+    assert time.monotonic() - began < 3.0, "the agent is there for others"
+    assert len(reports) == 4
+    assert Process.of(hung["pid"]) is None
+    assert agent.call("instances") == []
+
+
+@pytest.mark.root
+def test_an_agent_that_ends_by_an_error_takes_nothing_down(host):
+    """It comes back with its socket's name taken: its start fails, and what runs is left to the one after it."""
+    agent = host.start()
+    one = agent.call("start_instance", {"instance": 1, "model": host.model()})
+    host.end(signal.SIGKILL)
+    (host.folder / "agent.sock").unlink()
+    (host.folder / "agent.sock").mkdir()
+    host.begin()
+    assert host.child.wait(60) != 0
+    assert Process.of(one["processes"][0]["pid"]) is not None
+    assert netns.exists(one["namespace"])
+    (host.folder / "agent.sock").rmdir()
+    assert host.start().call("instances")[0]["processes"] == one["processes"]
+
+
+@pytest.mark.root
 def test_a_process_that_dies(host):
     """Killed, it makes the instance `failed` with a sentence; dying at its start, nothing of the instance is left."""
     agent = host.start()

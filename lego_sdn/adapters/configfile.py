@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import yaml
 
 from lego_sdn.adapters.plugins import make_known
 from lego_sdn.core.config import Config, KeyProblem
-from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.errors import ConfigError, HostError
 from lego_sdn.core.policies import policy
 
 
@@ -51,6 +53,32 @@ def parse(text: str, name: str = "configuration", folder: Path = Path()) -> Conf
         return config
     except KeyProblem as problem:
         raise ConfigError(f"{name}:{_line(root, problem.key)}: {problem}") from problem
+
+
+def dump(config: Config) -> str:
+    """The configuration as YAML that `parse` reads as the same one, whatever its numbers are."""
+    return yaml.dump(config.to_dict(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def write(config: Config, path: Path) -> None:
+    """Write it to a file, unless the file says so already. HostError if that fails; then the file is as it was."""
+    text, fresh = dump(config), path.with_name(path.name + ".new")
+    try:
+        if path.exists() and path.read_bytes() == text.encode():
+            return
+        fresh.write_text(text, encoding="utf-8")
+        os.replace(fresh, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise HostError(f"cannot write {path}: {error.strerror}; free space there, or make it writable") from error
+
+
+class _Dumper(yaml.SafeDumper):
+    """Every value is written out where it stands: a reader that refuses references reads it, too."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _read(text: str) -> tuple[yaml.Node | None, Any]:

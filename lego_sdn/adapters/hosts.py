@@ -22,8 +22,8 @@ class Host(Protocol):
     def start_instance(self, spec: dict[str, Any]) -> dict[str, Any]:
         """A whole graph; the instance."""
 
-    def stop_instance(self, instance: int, drain_ms: int) -> dict[str, Any]:
-        """Its final load reports."""
+    def stop_instance(self, instance: int, drain_ms: int, silent: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Its final load reports; of the silent processes there are none, and nobody waits for them."""
 
     def regrow(self, method: str, *params: Any) -> dict[str, Any]:
         """A change within an instance, by the agent's call for it (start_replica, separate, set_quota...); the instance as it is then."""
@@ -44,8 +44,8 @@ class AgentHost:
     def start_instance(self, spec: dict[str, Any]) -> dict[str, Any]:
         return self._call("start_instance", spec, timeout=START_S)
 
-    def stop_instance(self, instance: int, drain_ms: int) -> dict[str, Any]:
-        return self._call("stop_instance", instance, drain_ms, timeout=STOP_S + drain_ms / 1000)
+    def stop_instance(self, instance: int, drain_ms: int, silent: tuple[str, ...] = ()) -> dict[str, Any]:
+        return self._call("stop_instance", instance, drain_ms, *([list(silent)] if silent else []), timeout=STOP_S + drain_ms / 1000)
 
     def regrow(self, method: str, *params: Any) -> dict[str, Any]:
         return self._call(method, *params, timeout=REGROW_S)

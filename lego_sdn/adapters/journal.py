@@ -1,24 +1,25 @@
 """What a process made outside itself, written down before it is made, so that whoever comes after a crash removes exactly that.
 
 One file of JSON lines, each synced to the disk before the call returns. A line cut off by a crash is ignored: what it announced was not
-made yet. Only one process at a time has a journal open; a journal of an earlier boot remembers only what survives a boot.
+made yet. The line of what is gone is struck out in place, which a full disk allows. Only one process at a time has a journal open;
+a journal of an earlier boot remembers only what survives a boot.
 What a journal names is removed with root's rights, so one that somebody else may have written is not read.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
-import os
-import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lego_sdn.adapters.lines import Lines, read_lines
 from lego_sdn.core.errors import HostError
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # nor wait for the writer of a pipe
+LONGEST = 1 << 18  # bytes of a journal, before what is gone is left out of it
+Key = tuple[str, str, str]
 SURVIVES_A_BOOT = frozenset({"bridge", "bridge-settings", "port"})  # the rest lives in the kernel or below /run
 
 
@@ -45,25 +46,51 @@ class Journal:
     def __init__(self, path: Path, boot_id: str | None = None) -> None:
         self.path = Path(path)
         self.boot_id = boot_id or BOOT_ID.read_text().strip()
-        self._things: dict[tuple[str, str, str], Thing] = {}
-        self._file = self._open()
+        self._lines = Lines(self.path)
+        self._to_strike: list[int] = []  # lines of what is gone, which could not be struck out yet
+        found, dropped = _parse(self._lines.read(), self.boot_id)
+        self._things = {key: one.thing for key, one in found.items()}
+        self._starts = {key: one.starts for key, one in found.items()}
         try:
-            self._read()
             self._rewrite()
+        except OSError:  # no space for another file: this one goes on
+            self._go_on(dropped)
         except BaseException:
             self.close()
             raise
 
     def made(self, thing: Thing) -> Thing:
-        """Write down what is about to be made (or more detail of what was); call it before making."""
+        """Write down what is about to be made (or more detail of what was); call it before making. HostError if it cannot be written."""
+        try:
+            if self._lines.is_lost():
+                self._rewrite()
+            start = self._lines.add(_line({"made": asdict(thing)}))
+        except OSError as error:
+            raise HostError(
+                f"cannot write down {thing.kind} {thing.name} in the journal {self.path} ({error.strerror}), so it is not made: "
+                "free space there, or make it writable"
+            ) from error
+        self._starts.setdefault(_key(thing), []).append(start)
         self._things[_key(thing)] = thing
-        self._append({"made": asdict(thing)})
         return thing
 
     def gone(self, thing: Thing) -> None:
-        """Write down that it is not there any more."""
+        """Write down that it is not there any more. If the disk does not take it, `keep` tries again: to remove it twice does no harm."""
         if self._things.pop(_key(thing), None) is not None:
-            self._append({"gone": _key(thing)})
+            self._to_strike += self._starts.pop(_key(thing), [])
+            with contextlib.suppress(OSError):
+                self._strike()
+
+    def keep(self) -> str | None:
+        """Make the file what it should be, if it was lost or could not be written; why it cannot be had, or None. To be called often."""
+        try:
+            if self._lines.is_lost() or self._lines.size > LONGEST + 2 * sum(map(self._length, self._things.values())):
+                self._rewrite()
+            self._strike()
+            self._lines.refill()
+        except OSError as error:
+            return f"the journal {self.path} cannot be kept: {error.strerror}"
+        return None
 
     @property
     def things(self) -> list[Thing]:
@@ -72,12 +99,7 @@ class Journal:
 
     def close(self) -> None:
         """Give the journal up; the file goes when nothing is left in it."""
-        if self._file < 0:
-            return
-        if not self._things and _same_file(self._file, self.path):
-            self.path.unlink()
-        os.close(self._file)
-        self._file = -1
+        self._lines.close(remove=not self._things)
 
     def __enter__(self) -> Journal:
         return self
@@ -88,92 +110,74 @@ class Journal:
     def __repr__(self) -> str:
         return f"<Journal {self.path} {len(self._things)} things>"
 
-    def _open(self) -> int:
-        try:
-            while True:
-                file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | FLAGS, 0o600)
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _same_file(file, self.path):  # not one that its owner has just removed
-                    return _own(file, self.path)
-                os.close(file)
-        except BlockingIOError:
-            os.close(file)
-            raise HostError(
-                f"{self.path} is in use: another LEGO process runs with this run_dir; stop it or choose another run_dir"
-            ) from None
-        except OSError as error:
-            raise HostError(f"cannot open the journal {self.path}: {error.strerror}") from error
-
-    def _read(self) -> None:
-        self._things = _parse(os.pread(self._file, os.fstat(self._file).st_size, 0), self.boot_id)
-
     def _rewrite(self) -> None:
-        """Shorten the file to what is there; the new file is locked and on the disk before it takes the place of the old one."""
-        lines = [{"boot": self.boot_id}, *({"made": asdict(thing)} for thing in self._things.values())]
-        fresh = self.path.with_name(self.path.name + ".new")
-        data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        fresh.unlink(missing_ok=True)  # of a process that was killed here
-        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | FLAGS, 0o600)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        os.write(file, data)
-        os.fsync(file)
-        os.replace(fresh, self.path)
-        os.close(self._file)
-        self._file = file
+        """Shorten the file to what is there."""
+        lines = [_line({"boot": self.boot_id}), *(_line({"made": asdict(thing)}) for thing in self._things.values())]
+        starts = self._lines.rewrite(lines)
+        self._to_strike = []
+        self._starts = {key: [start] for key, start in zip(self._things, starts[1:], strict=True)}
 
-    def _append(self, entry: dict) -> None:
-        os.write(self._file, json.dumps(entry).encode() + b"\n")
-        os.fsync(self._file)
+    def _go_on(self, dropped: list[int]) -> None:
+        """With the file as it was found: what an earlier boot left in it is struck out before this boot's lines come."""
+        self._to_strike = dropped
+        with contextlib.suppress(OSError):
+            self._strike()
+            self._lines.add(_line({"boot": self.boot_id}))
+
+    def _strike(self) -> None:
+        while self._to_strike:
+            self._lines.strike(self._to_strike[-1])
+            self._to_strike.pop()
+
+    @staticmethod
+    def _length(thing: Thing) -> int:
+        return len(_line({"made": asdict(thing)}))
 
 
 def peek(path: Path) -> list[Thing]:
     """What a journal says, without opening it: another process may hold it. Empty if there is none."""
     try:
-        with open(_own(os.open(path, os.O_RDONLY | FLAGS), path), "rb") as file:
-            return list(_parse(file.read(), BOOT_ID.read_text().strip()).values())
+        lines = [(0, line) for line in read_lines(path)]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise HostError(f"cannot read the journal {path}: {error.strerror}") from error
+    return [one.thing for one in _parse(lines, BOOT_ID.read_text().strip())[0].values()]
 
 
-def _own(file: int, path: Path) -> int:
-    """An open journal, if nobody but this user can have written it; else it is closed, and HostError."""
-    found = os.fstat(file)
-    if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
-        return file
-    os.close(file)
-    raise HostError(f"the journal {path} may be another user's work (user {found.st_uid} owns it), so it is not believed: remove it")
+@dataclass
+class _Found:
+    """A thing, and where the lines that tell of it begin."""
+
+    thing: Thing
+    starts: list[int]
 
 
-def _parse(data: bytes, boot_id: str) -> dict[tuple[str, str, str], Thing]:
-    things: dict[tuple[str, str, str], Thing] = {}
+def _parse(lines: list[tuple[int, bytes]], boot_id: str) -> tuple[dict[Key, _Found], list[int]]:
+    """What is there; and where the lines begin of what did not survive a boot."""
+    found: dict[Key, _Found] = {}
     written_in = boot_id
-    for line in data.split(b"\n"):
+    for start, line in lines:
         try:
             entry = json.loads(line)
             if "boot" in entry:
                 written_in = entry["boot"]
             elif "made" in entry:
                 thing = Thing(**entry["made"])
-                things[_key(thing)] = thing
-            else:
+                earlier = found[_key(thing)].starts if _key(thing) in found else []
+                found[_key(thing)] = _Found(thing, [*earlier, start])
+            else:  # as versions before wrote it
                 kind, name, run = entry["gone"]
-                things.pop((kind, name, run), None)
+                found.pop((kind, name, run), None)
         except (ValueError, TypeError, KeyError):
-            continue  # cut off by a crash
-    if written_in == boot_id:
-        return things
-    return {key: thing for key, thing in things.items() if thing.kind in SURVIVES_A_BOOT}
+            continue  # struck out, or cut off by a crash
+    there = {key: one for key, one in found.items() if written_in == boot_id or one.thing.kind in SURVIVES_A_BOOT}
+    return there, [start for key, one in found.items() if key not in there for start in one.starts]
 
 
-def _key(thing: Thing) -> tuple[str, str, str]:
+def _line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry).encode()
+
+
+def _key(thing: Thing) -> Key:
     return thing.kind, thing.name, thing.run
-
-
-def _same_file(file: int, path: Path) -> bool:
-    try:
-        there = os.stat(path)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(os.fstat(file), there)

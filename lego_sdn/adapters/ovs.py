@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lego_sdn.adapters import unixctl
+from lego_sdn.adapters.processes import Process
 from lego_sdn.core.errors import HostError
 
 CONTROL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
+DAEMONS = ("ovs-vswitchd", "ovsdb-server")
 MARK = "lego"
 BACKOFF_MS = 1000  # the switch looks for its controller once a second, also one that was away for long
 INSTANCE_TAG = 4094  # the access VLAN of instance ports: NORMAL forwarding floods nothing into them
@@ -33,6 +35,13 @@ class Bridge:
     def dpid(self) -> int:
         """48 bits from the names of host and bridge: the same after every start, whatever ports come and go."""
         return int.from_bytes(hashlib.sha256(f"{socket.gethostname()}/{self.name}".encode()).digest()[:6]) or 1
+
+
+def _is_alive(daemon: str) -> bool:
+    try:
+        return Process.of(unixctl.pid(daemon)) is not None
+    except HostError:
+        return False
 
 
 class Ovs:
@@ -67,9 +76,20 @@ class Ovs:
         self.require()
         return True
 
+    def problem(self) -> str | None:
+        """One sentence on what of it does not run, or None. It is asked only where its process ids say so: they may be of a container."""
+        dead = [daemon for daemon in DAEMONS if not _is_alive(daemon)]
+        if not dead or self.is_running():
+            return None
+        lost = "nothing is forwarded on its bridges" if DAEMONS[0] in dead else "no port can be made or removed"
+        return f"Open vSwitch does not run on this host ({' and '.join(dead)} ended), so {lost}"
+
     def stop(self) -> None:
         """Stop it, unless it serves somebody: a bridge that is not this run's."""
-        if self.is_running() and not set(self._vsctl("list-br").split()) - set(self.marked("Bridge")):
+        if not any(map(_is_alive, DAEMONS)):
+            return
+        self.start()  # one of its two processes may have died
+        if not set(self._vsctl("list-br").split()) - set(self.marked("Bridge")):
             self._tool(str(CONTROL), "stop", timeout_s=60)
 
     def datapath_type(self) -> str:

@@ -19,7 +19,7 @@ from lego_sdn.core.errors import HostError
 
 PROC = Path("/proc")
 MARK = "LEGO_RUN"
-DEAD = frozenset("ZX")
+DEAD, STOPPED = frozenset("ZX"), frozenset("Tt")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ class Process:
     def is_alive(self) -> bool:
         """Whether it still runs (a zombie does not)."""
         return Process.of(self.pid) == self
+
+    def is_stopped(self) -> bool:
+        """Whether a signal or a debugger has stopped it."""
+        state, start = _stat(self.pid)
+        return state in STOPPED and start == self.start
 
     def send(self, number: int) -> bool:
         """Send a signal to exactly this process; False if it is gone."""

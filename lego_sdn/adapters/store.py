@@ -13,6 +13,7 @@ from lego_sdn.core.errors import LegoError
 
 FORMAT = 1
 KEPT_EVENTS = 10_000
+BUSY_S = 1.0  # somebody else may have the file locked; the controller waits meanwhile
 MEMORY = ":memory:"
 
 SCHEMA = """
@@ -24,6 +25,10 @@ CREATE TABLE IF NOT EXISTS streams (bucket INTEGER PRIMARY KEY, instance INTEGER
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
                                    instance INTEGER);
 """
+
+
+# What SQLite and its Python say of files and of values: numbers beyond 64 bits, text that is none, rows that are not as they were written.
+NOT_KEPT = (sqlite3.Error, OSError, OverflowError, ValueError, TypeError, LookupError)
 
 
 class StoreError(LegoError):
@@ -67,10 +72,11 @@ class Store:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._inode: tuple[int, int] | None = None
         with self._explained():
             if path != MEMORY:
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._base = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+                self._inode = _make(path)
+            self._base = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
         try:
             with self._explained():
                 self._prepare()
@@ -102,7 +108,7 @@ class Store:
         with self._explained():
             facts = dict(self._base.execute("SELECT name, value FROM facts"))
             rows = dict(self._base.execute("SELECT bucket, instance FROM assignment"))
-        return Stored(rows, facts["version"], facts["buckets"]) if "version" in facts else None
+            return Stored(rows, facts["version"], facts["buckets"]) if "version" in facts else None
 
     def save_paused(self, paused: bool) -> None:
         """Whether an operator paused scaling."""
@@ -140,7 +146,7 @@ class Store:
         """Moves that a controller began and did not end, in their order; more than one only if it died again while it finished one."""
         with self._explained():
             rows = self._base.execute("SELECT token, before, after FROM moves ORDER BY number").fetchall()
-        return [Intent(token, dict(json.loads(before)), dict(json.loads(after))) for token, before, after in rows]
+            return [Intent(token, dict(json.loads(before)), dict(json.loads(after))) for token, before, after in rows]
 
     def note(self, entry: Entry) -> int:
         """Add an event; returns its number. The oldest beyond `KEPT_EVENTS` go."""
@@ -156,8 +162,24 @@ class Store:
         with self._explained():
             return [Entry(*row) for row in self._base.execute(query, (after, limit))][::-1]
 
+    def copy_to(self, other: Store) -> None:
+        """Everything, instead of all that the other one has: at once, or, if that fails, nothing."""
+        with other._explained():
+            self._base.backup(other._base)
+
+    def is_lost(self) -> bool:
+        """Whether the file that was opened is not there any more under its name."""
+        if self._inode is None:
+            return False
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            return True
+        return (there.st_dev, there.st_ino) != self._inode
+
     def close(self) -> None:
-        self._base.close()
+        with self._explained():
+            self._base.close()
 
     def __repr__(self) -> str:
         return f"<Store {self.path}>"
@@ -168,14 +190,25 @@ class Store:
             self._base.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._base.execute("COMMIT")
             except BaseException:
-                self._base.execute("ROLLBACK")
+                if self._base.in_transaction:  # a disk that is full ends some transactions by itself
+                    self._base.execute("ROLLBACK")
                 raise
-            self._base.execute("COMMIT")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except NOT_KEPT as error:
             raise StoreError(f"cannot use {self.path}: {error}; make it writable, move it away, or choose another run_dir") from error
+
+
+def _make(path: str) -> tuple[int, int]:
+    """The file, if it is not there; its device and inode."""
+    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        found = os.fstat(file)
+        return found.st_dev, found.st_ino
+    finally:
+        os.close(file)

@@ -33,12 +33,12 @@ def ask(command: str, *parameters: str, timeout_s: float = 10.0) -> str:
     return str(answer["result"])
 
 
-def pid() -> int:
-    """Of the ovs-vswitchd that would be asked. HostError if there is none."""
+def pid(daemon: str = DAEMON) -> int:
+    """Of the ovs-vswitchd that would be asked, or of its database server. HostError if there is none."""
     try:
-        return int((_folder() / f"{DAEMON}.pid").read_text())
+        return int((_folder() / f"{daemon}.pid").read_text())
     except (OSError, ValueError) as error:
-        raise HostError(f"{DAEMON} has no process id ({error}): is Open vSwitch running, and is this root?") from error
+        raise HostError(f"{daemon} has no process id ({error}): is Open vSwitch running, and is this root?") from error
 
 
 def _folder() -> Path:

@@ -44,7 +44,8 @@ def agent(path: str | None, run_dir: str | None, owner: str | None, scores: str 
 def up(path: str | None, run_dir: str | None, daemon: bool) -> None:
     """Start Open vSwitch if it does not run, the agent and the controller; Ctrl-C ends them and removes all that they made.
 
-    Until then, an agent or a controller that ends is started anew, and instances go on meanwhile.
+    Until then, an agent or a controller that ends or hangs is started anew, and so is an Open vSwitch that was started here; instances go
+    on meanwhile.
     """
     from lego_sdn.system import System
 

@@ -72,8 +72,11 @@ def gone(turn: Turn, instance: int) -> None:
         finish(turn, "done" if change.kind == "merge" and change.action is None else "given up")
 
 
-def died(turn: Turn, instance: int, error: str) -> None:
-    """A running or leaving instance failed: others take over at once, and the agent clears away what is left of it."""
+def died(turn: Turn, instance: int, error: str, silent: tuple[str, ...] = ()) -> None:
+    """A running or leaving instance failed: others take over at once, and the agent clears away what is left of it.
+
+    silent  its processes that do not answer
+    """
     member = turn.state.members[instance]
     lived_s = turn.now - member.since
     young = member.phase == "running" and lived_s < SETTLED_S
@@ -84,7 +87,7 @@ def died(turn: Turn, instance: int, error: str) -> None:
         change = turn.state.change
         if change is not None and change.instance == instance and (change.kind == "replicate" or change.action is not None):
             turn.set(change=None)
-    stop(turn, instance)
+    stop(turn, instance, silent)
     _spread(turn)
 
 
@@ -95,9 +98,9 @@ def start_failed(turn: Turn, instance: int, error: str) -> None:
     stop(turn, instance)
 
 
-def stop(turn: Turn, instance: int) -> None:
+def stop(turn: Turn, instance: int, silent: tuple[str, ...] = ()) -> None:
     turn.enter(instance, "stopping")
-    turn.do(StopInstance(instance))
+    turn.do(StopInstance(instance, silent=silent))
 
 
 def _spread(turn: Turn) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lego_sdn.core import changes, regrow
+from lego_sdn.core.audit import TWIN
 from lego_sdn.core.brick_actions import BrickAction, StartReplica, StopReplica
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Command
 from lego_sdn.core.manager import cannot_replicate
 from lego_sdn.core.room import lacking_room, leave
 from lego_sdn.core.state import Backoff, State, Turn
+from lego_sdn.core.words import REQUESTED, shown, shown_number
 
 BY_OPERATOR = "asked by the operator"
 
@@ -41,6 +43,9 @@ def command(turn: Turn, event: Command) -> None:
 
 def refusal(state: State, event: Command, now: float) -> str | None:
     """Why a command cannot be carried out now, or None."""
+    impossible = _impossible(state, event)
+    if impossible is not None:
+        return impossible
     if state.switch is None:
         return "no switch is connected"
     if not state.agent:
@@ -49,6 +54,21 @@ def refusal(state: State, event: Command, now: float) -> str | None:
         return f"a change is in flight ({state.change.kind})"
     check = {"replicate": _replicate, "merge": _merge, "move": _move}[event.name]
     return check(state, event, now)
+
+
+def _impossible(state: State, event: Command) -> str | None:
+    """What no system of this configuration can have, in words of bounded length; or None."""
+    instances = [*(() if event.instance is None else (event.instance,)), *(owner for _, owner in event.assignment)]
+    for owner in instances:
+        if not 0 < owner <= TWIN:
+            return f"wanted an instance from 1 to {TWIN}, found {shown_number(owner)}"
+    buckets = {*event.buckets, *(bucket for bucket, _ in event.assignment)}
+    wrong = sorted(bucket for bucket in buckets if not 0 <= bucket < state.config.buckets)
+    if wrong:
+        return f"wanted buckets from 0 to {state.config.buckets - 1}, found [{', '.join(map(shown_number, wrong[:8]))}]"
+    if event.brick is not None and (len(event.brick) > REQUESTED or not event.brick.isprintable()):
+        return f"there is no brick {shown(event.brick, REQUESTED)}"
+    return None
 
 
 def _replicate(state: State, event: Command, now: float) -> str | None:
@@ -95,9 +115,8 @@ def _move(state: State, event: Command, now: float) -> str | None:
     for owner in sorted(set(targets.values())):
         if owner not in state.running:
             return f"instance {owner} does not run; there are {list(state.running)}"
-    wrong = sorted(bucket for bucket in targets if not 0 <= bucket < state.config.buckets)
-    if wrong or not targets:
-        return f"wanted buckets from 0 to {state.config.buckets - 1}, found {wrong}"
+    if not targets:
+        return f"wanted buckets from 0 to {state.config.buckets - 1}, found none"
     return lacking_room(state, targets)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 from lego_sdn.core.brick_actions import Arrangement, BrickAction, RegrowFailed, Regrown
 from lego_sdn.core.load import Report
 from lego_sdn.core.moves import Moved
+from lego_sdn.core.words import LARGEST, shown
 
 
 # ---- events: what happened ----
@@ -182,10 +183,14 @@ class StartInstance:
 
 @dataclass(frozen=True, slots=True)
 class StopInstance:
-    """Stop it and take its port away. Answer: `InstanceStopped` (also if there was none) or `InstanceFailed`."""
+    """Stop it and take its port away. Answer: `InstanceStopped` (also if there was none) or `InstanceFailed`.
+
+    silent  its processes that do not answer: nobody waits for them
+    """
 
     instance: int
     drain_ms: int = 0
+    silent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +225,16 @@ class Note:
     """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
 
     # replicate, merge, separate, chain, quota, deadlines, rebalance, move, moved, inexact, audit, start, started, stop, stopped, failed,
-    # adopted, refused, advice, sla, pause, switch, agent, memory, unfinished
+    # adopted, refused, advice, sla, pause, switch, agent, host, store, memory, unfinished
     kind: str
     text: str
     instance: int | None = None
+
+    def __post_init__(self) -> None:
+        """Whatever it tells of, it can be kept and shown: text of others on one line and bounded, no number that is no instance's."""
+        object.__setattr__(self, "text", shown(self.text))
+        if self.instance is not None and not 0 <= self.instance <= LARGEST:
+            object.__setattr__(self, "instance", None)
 
 
 Action = StartInstance | StopInstance | Drain | Steer | Note | BrickAction

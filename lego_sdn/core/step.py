@@ -74,7 +74,7 @@ def _switch_up(turn: Turn, event: SwitchUp) -> None:
 def _switch_down(turn: Turn, event: SwitchDown) -> None:
     if turn.state.switch == event.dpid:
         turn.set(switch=None, sent=None)
-        turn.note("switch", f"switch {event.dpid:#x} disconnected; it goes on with the rules it has")
+        turn.note("switch", f"switch {event.dpid:#x} disconnected; as long as it runs it goes on with the rules it has")
 
 
 def _steered(turn: Turn, event: Steered) -> None:
@@ -169,7 +169,7 @@ def _instance_started(turn: Turn, event: InstanceStarted) -> None:
         changes.started(turn, event.instance, event.ofport, event.arrangement)
 
 
-def _instance_failed(turn: Turn, event: InstanceFailed) -> None:
+def _instance_failed(turn: Turn, event: InstanceFailed, silent: tuple[str, ...] = ()) -> None:
     member = turn.state.members.get(event.instance)
     if member is None:
         return
@@ -178,14 +178,14 @@ def _instance_failed(turn: Turn, event: InstanceFailed) -> None:
     elif member.phase == "stopping":
         turn.note("failed", f"instance {event.instance} did not stop: {event.error}", event.instance)  # a tick tries again
     else:
-        changes.died(turn, event.instance, event.error)
+        changes.died(turn, event.instance, event.error, silent)
 
 
 def _silent(turn: Turn, event: Silent) -> None:
     """A replica that does not answer is taken out like one that died, and others do its work; without another process nothing goes on."""
     member = turn.state.members.get(event.instance)
     if member is None or not member.arrangement.is_spare(event.process):
-        _instance_failed(turn, InstanceFailed(event.instance, event.error))
+        _instance_failed(turn, InstanceFailed(event.instance, event.error), (event.process,))
         return
     turn.note("failed", f"{event.error}; other replicas do its work", event.instance)
     turn.do(TakeOut(event.instance, event.process))

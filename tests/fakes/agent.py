@@ -113,7 +113,7 @@ class Agent:
         self.instances[number] = one, process, kept
         return one
 
-    def stop_instance(self, number: int, drain_ms: int) -> dict[str, Any]:
+    def stop_instance(self, number: int, drain_ms: int, silent: tuple[str, ...] = ()) -> dict[str, Any]:
         self.calls.append("stop_instance")
         if number not in self.instances:
             return {"reports": []}
