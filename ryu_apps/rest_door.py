@@ -28,6 +28,17 @@ REFUSED = "lego.refused"  # in WSGI's environment: why a request is answered bef
 Problem = tuple[int, str, str]  # HTTP's status, error, detail
 
 
+class Lines:
+    """A file whose lines are read, and which line was the last."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.last = file, b"?"
+
+    def readline(self, *size: int) -> bytes:
+        self.last = self.file.readline(*size)
+        return self.last
+
+
 class Reader(eventlet.wsgi.HttpProtocol):
     """Reads a request and its body before anything is done about it."""
 
@@ -42,6 +53,15 @@ class Reader(eventlet.wsgi.HttpProtocol):
             super().handle_one_request()
         finally:
             self.clock.cancel()
+
+    def parse_request(self) -> bool:
+        """Whether there is a request. One whose connection ends within its headers is none: Python takes the end for an empty line."""
+        lines = self.rfile = Lines(self.rfile)
+        there = super().parse_request()
+        if there and not lines.last:
+            self.close_connection = True
+            return False
+        return there
 
     def get_environ(self) -> dict[str, Any]:
         environ = super().get_environ()
@@ -59,7 +79,12 @@ class Reader(eventlet.wsgi.HttpProtocol):
 
     def finish(self) -> None:
         self.door.leaves(self.client_address)
-        super().finish()
+        try:
+            super().finish()
+        except OSError:  # what was still to be written is not taken: nothing may keep the connection then
+            self.rfile.close()
+            self.wfile.detach().close()
+            self.request.close()
 
     def log_message(self, *_: Any) -> None:
         """Who sends nonsense does not fill the log."""

@@ -158,7 +158,9 @@ def _experiment(data: bytes, at: int, end: int) -> None:
         raise MalformedError(f"an experimenter's statistics have {end - at} bytes; at most {LONGEST_EXPERIMENT} are read")
 
 
-_TABLE_FEATURES: dict[int, Check] = dict.fromkeys((2, 3, 16), _next_tables) | dict.fromkeys((0, 1, 4, 5, 6, 7), _ids) | dict.fromkeys((8, 10, 12, 13, 14, 15), _oxm_ids)
+_TABLE_FEATURES: dict[int, Check] = (
+    dict.fromkeys((2, 3, 16), _next_tables) | dict.fromkeys((0, 1, 4, 5, 6, 7), _ids) | dict.fromkeys((8, 10, 12, 13, 14, 15), _oxm_ids)
+)
 STATISTICS: dict[int, Check] = {
     0: one("a description", 1056),
     1: chain("a flow", 56, then(48, _match_and(_instructions))),

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from ryu.ofproto import ofproto_protocol
+
     from ryu_apps import openflow_door
 from lego_sdn.core.lengths import MalformedError
 from tests.ryu_apps.openflow_messages import SOUND

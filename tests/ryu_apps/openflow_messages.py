@@ -105,8 +105,6 @@ SOUND: dict[str, bytes] = {
     "ports": statistics(13, PORT, PORT),
     "table descriptions": statistics(14, TABLE, TABLE),
     "queues": statistics(15, struct.pack("!IIH6x", 1, 2, 32) + element(1, b"\0\1\0\0") + element(2, b"\0\1\0\0")),
-    "flow updates": statistics(
-        16, sized("HBBHHH4xQ", 0, 1, 0, 0, 0, 5, 9, tail=MATCH + INSTRUCTIONS), sized("HI", 4, 1), sized("H4x", 5)
-    ),
+    "flow updates": statistics(16, sized("HBBHHH4xQ", 0, 1, 0, 0, 0, 5, 9, tail=MATCH + INSTRUCTIONS), sized("HI", 4, 1), sized("H4x", 5)),
     "experimenter statistics": statistics(0xFFFF, struct.pack("!II", 0x1234, 1) + b"data"),
 }
