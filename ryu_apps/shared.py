@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import queue
+import resource
 import socket
 import sys
 import time
@@ -22,6 +23,7 @@ from ryu.lib import hub
 from lego_sdn.adapters import configfile, costfile
 from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.kept_store import KeptStore
+from lego_sdn.adapters.peers import Peers
 from lego_sdn.adapters.store import Entry, Stored, StoreError
 from lego_sdn.core.audit import Ledger
 from lego_sdn.core.config import Config
@@ -31,8 +33,11 @@ from lego_sdn.core.events import Action, Command, Event, Note, Steer
 from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.measured import CostError
 from lego_sdn.core.state import State, fresh
+from ryu_apps import rest_door
+from ryu_apps.door import Complaints
 from ryu_apps.observed import Observed
 from ryu_apps.openflow import Flow
+from ryu_apps.openflow_door import OpenFlowDoor
 from ryu_apps.promises import extractor_of
 
 LOG = logging.getLogger("lego")
@@ -63,6 +68,7 @@ class Shared:
     state: State = field(init=False)
     observed: Observed = field(default_factory=Observed)
     host: Host = field(init=False)
+    commanders: Peers = field(init=False)  # whose commands REST takes
     inbox: queue.Queue[Item] = field(default_factory=queue.Queue)
     performers: dict[type[Any], Callable[[Any], None]] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
@@ -80,6 +86,7 @@ class Shared:
             self.config_path, self.config = read_config()
             listen_where_told(self.config)
             self.host = AgentHost(self.config.agent)
+            self._guard_doors()
         except LegoError as error:
             _leave(str(error))
         logging.getLogger("ryu.lib.hub").setLevel(logging.WARNING)  # it logs every HTTP request
@@ -89,6 +96,18 @@ class Shared:
         kept = stored.assignment if stored and usable else None
         known = fresh(self.config, kept, profiled_costs(self.config), shadows_of(self.config))
         self.state = replace(known, paused=self.store.paused())
+
+    def _guard_doors(self) -> None:
+        """Ryu's servers have not started yet: what they accept, and from whom, is decided here."""
+        switch = self.config.switch
+        self.commanders = Peers("rest", self.config.rest.users)
+        OpenFlowDoor(Peers("switch", switch.users, switch.peers), Complaints(self._tell_of_the_door)).install()
+        rest_door.install(Complaints(self._tell_of_the_door))
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    def _tell_of_the_door(self, text: str) -> None:
+        self.note(Note("refused", text))
 
     # ---- to the core ----
     def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:

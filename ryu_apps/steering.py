@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from typing import Any
 
 from ryu.base import app_manager
 from ryu.controller import ofp_event
@@ -22,6 +23,7 @@ from lego_sdn.core.rules import Rule
 from lego_sdn.core.steering import OWN, Change, Options, compile_rules, diff
 from ryu_apps import openflow
 from ryu_apps.ahead import Ahead
+from ryu_apps.door import Complaints
 from ryu_apps.hurry import Hurry
 from ryu_apps.mover import Mover, Rules
 from ryu_apps.observed import Bridge, BucketRates, PortLosses
@@ -30,6 +32,7 @@ from ryu_apps.switch import Switch, SwitchError
 
 LOG = logging.getLogger("lego.steering")
 REPAIR = "repair"
+ANSWER_S = 3.0  # for a switch to show that it lives when another comes in its name
 AGENT_S, AGENT_LOOK_S = 10.0, 0.1  # for an agent to come back while packets wait for it; between two looks
 
 
@@ -54,6 +57,7 @@ class Steering(app_manager.RyuApp):
         self.ahead: Ahead | None = None
         self.mover = Mover(lego, Rules(self._prepare, self._carry_out, self._send_frames, lambda: self.switch is not None))
         self.losses = PortLosses()
+        self.complaints = Complaints(lambda text: lego.note(Note("refused", text)))
         lego.performers[Steer] = self.work.put
         lego.read_flows, lego.audit_anew = self.flows, self._audit_anew
 
@@ -69,14 +73,40 @@ class Steering(app_manager.RyuApp):
         datapath = event.datapath
         if event.state == MAIN_DISPATCHER:
             self._connected(Switch(datapath))
-        elif datapath.id in self.switches and self.switches[datapath.id].datapath is datapath:
-            self._gone(self.switches[datapath.id])
+        elif (switch := self._sender(datapath)) is not None:
+            self._gone(switch)
 
     def _connected(self, switch: Switch) -> None:
-        old = self.switches.get(switch.dpid)
-        if old is not None:
-            self._gone(old)
-        ours = switch.name == self.shared.config.switch.bridge
+        rival = (self.switch if self._is_ours(switch) else None) or self.switches.get(switch.dpid)
+        if rival is None:
+            self._take_up(switch)
+        elif self._is_ours(switch) and rival is not self.switch:  # what is left alone does not keep out what is to be steered
+            self._close(rival, f"switch {switch.name} has its datapath id, and is the one to be steered")
+            self._take_up(switch)
+        else:
+            spawn(self._one_of_two, rival, switch)
+
+    def _one_of_two(self, first: Switch, second: Switch) -> None:
+        """They claim the same datapath id or the steered bridge's name: the first stays, unless it does not answer any more."""
+        if first.answers(ANSWER_S):
+            self._close(second, f"{first.name} ({first.dpid:016x}) is connected already")
+            return
+        if self.switches.get(first.dpid) is first:
+            self._close(first, f"it does not answer, and {second.name} ({second.dpid:016x}) has come in its place")
+        if second.datapath.state == MAIN_DISPATCHER:
+            self._connected(second)
+
+    def _close(self, switch: Switch, why: str) -> None:
+        switch.datapath.close()
+        if self.switches.get(switch.dpid) is switch:
+            self._gone(switch)
+        self.complaints.say(f"the connection of switch {switch.name} ({switch.dpid:016x}) is closed: {why}")
+
+    def _is_ours(self, switch: Switch) -> bool:
+        return switch.name == self.shared.config.switch.bridge
+
+    def _take_up(self, switch: Switch) -> None:
+        ours = self._is_ours(switch)
         self.switches[switch.dpid] = switch
         self.shared.observed.bridges[switch.dpid] = Bridge(switch.dpid, switch.name, ours, time.monotonic(), switch.port_numbers())
         if not ours:
@@ -98,6 +128,11 @@ class Steering(app_manager.RyuApp):
             self.switch, self.installed = None, None
             self.shared.put(SwitchDown(switch.dpid))
 
+    def _sender(self, datapath: Any) -> Switch | None:
+        """The switch of this very connection: another may claim the same datapath id."""
+        switch = self.switches.get(datapath.id)
+        return switch if switch is not None and switch.datapath is datapath else None
+
     # ---- answers of a switch ----
     @set_ev_cls(
         [
@@ -111,7 +146,7 @@ class Steering(app_manager.RyuApp):
         [CONFIG_DISPATCHER, MAIN_DISPATCHER],
     )
     def _answered(self, event) -> None:
-        switch = self.switches.get(event.msg.datapath.id)
+        switch = self._sender(event.msg.datapath)
         taken = switch is not None and switch.answer(event.msg)
         if not taken and openflow.is_error(event.msg):
             LOG.warning(
@@ -120,7 +155,7 @@ class Steering(app_manager.RyuApp):
 
     @set_ev_cls(ofp_event.EventOFPPortStateChange, MAIN_DISPATCHER)
     def _ports_changed(self, event) -> None:
-        switch = self.switches.get(event.datapath.id)
+        switch = self._sender(event.datapath)
         if switch is not None:
             self.shared.observed.bridges[switch.dpid].ports = switch.port_numbers()
             self.work.put(REPAIR)  # a wire's port may have come, or be another one now

@@ -56,6 +56,14 @@ class Switch:
     def ports(self) -> list[openflow.Port]:
         return openflow.ports_of(self._ask(openflow.ports_request(self.datapath), "its port counters"))
 
+    def answers(self, seconds: float) -> bool:
+        """Whether it lives: a switch whose machine lost its power says no word, and its connection stays open."""
+        try:
+            self._ask(openflow.barrier(self.datapath), "whether it lives", seconds)
+        except SwitchError:
+            return False
+        return True
+
     def port_numbers(self) -> dict[str, int]:
         """Port name -> OpenFlow number, of the ports that it has told of."""
         return {port.name.decode(errors="replace"): number for number, port in self.datapath.ports.items()}
@@ -113,11 +121,11 @@ class Switch:
     def __repr__(self) -> str:
         return f"<Switch {self.name} {self.dpid:016x} waiting={len(self._waiting)}>"
 
-    def _ask(self, request: Any, what: str) -> list[Any]:
+    def _ask(self, request: Any, what: str, seconds: float | None = None) -> list[Any]:
         data, numbers = openflow.wire(self.datapath, [request])
         with self._box(numbers) as box:
             self._send(data)
-            replies = list(self._until(box, lambda message: not openflow.more(message), what))
+            replies = list(self._until(box, lambda message: not openflow.more(message), what, seconds))
         for reply in replies:
             if openflow.is_error(reply):
                 raise SwitchError(f"switch {self.name} refused to tell {what}: {openflow.error_text(reply)}")
@@ -147,14 +155,15 @@ class Switch:
         about = f" ({rule})" if rule else ""
         return f"switch {self.name} refused {count} rule changes: {openflow.error_text(error)}{about}"
 
-    def _until(self, box: queue.Queue, is_last: Callable[[Any], bool], what: str) -> Iterator[Any]:
+    def _until(self, box: queue.Queue, is_last: Callable[[Any], bool], what: str, seconds: float | None = None) -> Iterator[Any]:
         """Answers as they come, up to the last one."""
-        deadline = time.monotonic() + self.timeout
+        seconds = self.timeout if seconds is None else seconds
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 message = box.get(timeout=max(0.001, deadline - time.monotonic()))
             except queue.Empty:
-                raise SwitchError(f"switch {self.name} did not tell {what} within {self.timeout:g} s") from None
+                raise SwitchError(f"switch {self.name} did not tell {what} within {seconds:g} s") from None
             if message is GONE:
                 raise SwitchError(f"switch {self.name} went away before it told {what}")
             yield message

@@ -13,17 +13,23 @@ from typing import Any
 
 from lego_sdn.core.keys import are_amounts
 from lego_sdn.core.section import KeyProblem as KeyProblem
-from lego_sdn.core.section import Section, checked, choice, count, flag, maybe, number, seconds, share, text, whole
+from lego_sdn.core.section import Section, checked, choice, count, flag, maybe, networks, number, seconds, share, text, users, whole
 
 
 @dataclass(frozen=True, slots=True)
 class Switch(Section):
-    """The Open vSwitch bridge and where it finds the controller."""
+    """The Open vSwitch bridge and where it finds the controller.
+
+    users  who may run a switch on the controller's machine, besides root and the controller's own user
+    peers  addresses, or networks, of other machines whose switches may connect
+    """
 
     bridge: str = checked("lego0", "an interface name of at most 15 characters", lambda v: isinstance(v, str) and 0 < len(v) <= 15)
     datapath: str = choice("auto", "auto", "netdev", "system")
     openflow_host: str = text("127.0.0.1", "an address")
     openflow_port: int = count(6653, 1, 65535)
+    users: tuple[str | int, ...] = users()
+    peers: tuple[str, ...] = networks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +157,11 @@ class Audit(Section):
 
 @dataclass(frozen=True, slots=True)
 class Rest(Section):
+    """Where REST is answered, and `users`: who on this machine may give commands, besides root and the controller's own user."""
+
     host: str = text("127.0.0.1", "an address")
     port: int = count(8080, 1, 65535)
+    users: tuple[str | int, ...] = users()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import math
 from collections.abc import Callable
 from dataclasses import field
@@ -60,6 +61,28 @@ def flag(default: bool) -> Any:
 
 def maybe(default: Any, wanted: str, check: Check) -> Any:
     return checked(default, f"{wanted} or null", lambda v: v is None or check(v))
+
+
+def users() -> Any:
+    """Users of the controller's machine; none unless told otherwise."""
+
+    def check(value: Any) -> bool:
+        return isinstance(value, tuple) and all((isinstance(user, str) and user != "") or whole(0, 0xFFFFFFFE)(user) for user in value)
+
+    return checked((), "names or numbers of users", check)
+
+
+def networks() -> Any:
+    """Addresses of other machines; none unless told otherwise."""
+    return checked((), "addresses or networks, as 192.0.2.7 or 192.0.2.0/24", lambda v: isinstance(v, tuple) and all(map(_is_network, v)))
+
+
+def _is_network(value: object) -> bool:
+    try:
+        ipaddress.ip_network(value if isinstance(value, str) else "", strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 class Section:

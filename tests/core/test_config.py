@@ -59,3 +59,27 @@ def test_what_is_wrong_is_named(data, key, says):
 def test_a_section_made_by_hand_is_checked_too():
     with pytest.raises(KeyProblem, match="up_after: wanted a whole number"):
         Scaling(up_after=0)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("switch", "users", "openvswitch"),
+        ("switch", "users", [""]),
+        ("switch", "users", [-1]),
+        ("switch", "users", [True]),
+        ("switch", "peers", ["somewhere"]),
+        ("switch", "peers", [7]),
+        ("switch", "peers", "192.0.2.1"),
+        ("rest", "users", [None]),
+    ],
+)
+def test_who_may_ask_is_named_or_refused(section, key, value):
+    with pytest.raises(KeyProblem, match=f"^{section}.{key}: wanted "):
+        Config.parse({section: {key: value}})
+
+
+def test_who_may_ask_is_nobody_else_unless_told():
+    told = Config.parse({"switch": {"users": ["openvswitch", 7], "peers": ["192.0.2.7", "2001:db8::/64"]}, "rest": {"users": ["me"]}})
+    assert (told.switch.users, told.switch.peers, told.rest.users) == (("openvswitch", 7), ("192.0.2.7", "2001:db8::/64"), ("me",))
+    assert (Config().switch.users, Config().switch.peers, Config().rest.users) == ((), (), ())
