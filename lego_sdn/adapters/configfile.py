@@ -13,7 +13,6 @@ from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.policies import policy
 from lego_sdn.core.text import printable, shown
 
-
 BYTES_MOST = 1 << 20  # of a file
 NODES_MOST = 20_000  # values of a file, with those that an alias repeats
 DEPTH_MOST = 32

@@ -15,7 +15,6 @@ from lego_sdn.core.keys import are_amounts
 from lego_sdn.core.section import KeyProblem as KeyProblem
 from lego_sdn.core.section import Section, checked, choice, count, flag, maybe, number, seconds, share, text, whole
 
-
 CAPTURE_BYTES_MOST = 1 << 30  # of the capture ring of one instance, which is pinned memory
 STREAMS_LEAST, STREAMS_MOST = 1024, 100_000_000
 BUCKETS_MOST, BATCH_MOST, INSTANCES_MOST, REPLICAS_MOST = 4096, 65536, 64, 64

@@ -76,7 +76,7 @@ def test_a_missing_file_is_said(tmp_path):
     ("content", "says"),
     [
         (b"", "is no LEGO model: it is empty"),
-        (b"PK\3\4 some zip", r"is no LEGO model: it begins with b'PK"),
+        (b"PK\3\4 some zip", "is no LEGO model: it does not begin as one"),
         (b"\x80\x04\x95 a pickle", "is no LEGO model"),
         (FORMAT + b"2\nabc\n", "format version '2', this LEGO reads version 1; train again"),
         (FORMAT + b"\n", "format version ''"),
