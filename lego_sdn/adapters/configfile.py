@@ -27,7 +27,7 @@ NO_VALUE = (
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, where YAML would silently take the last one, and what grows without bound when it is read."""
+    """Safe YAML that refuses a key given twice, where YAML would silently take the last one, and what grows without bound when read."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

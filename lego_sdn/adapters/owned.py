@@ -7,6 +7,7 @@ not root's is not asked whose its folders are: it can do no more there than its 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -67,10 +68,8 @@ def replace_file(path: str | Path, mode: int = 0o640) -> int:
     path = Path(path)
     folder = open_folder(path.parent)
     try:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path.name, dir_fd=folder)
-        except FileNotFoundError:
-            pass
         return os.open(path.name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | _FILE, mode, dir_fd=folder)
     except (OSError, ValueError) as error:
         raise HostError(f"{printable(str(path))} cannot be written: {_reason(error)}") from error

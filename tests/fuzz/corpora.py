@@ -45,10 +45,12 @@ def captures() -> list[bytes]:
 
 def configurations() -> list[bytes]:
     return [
-        b"nf: kitsune\nmodel: m.lego\nbuckets: 64\nswitch: {bridge: lego0, openflow_port: 6653}\nscaling:\n  policy: bricks\n  high_water: 0.85\n",
+        b"nf: kitsune\nmodel: m.lego\nbuckets: 64\nswitch: {bridge: lego0, openflow_port: 1}\n"
+        b"scaling:\n  policy: bricks\n  high_water: 0.85\n",
         b"forward:\n  mode: wires\n  wires: [[a, b], [1, 2]]\ncapture: {stamps: trailer, blocks: 2048, block_bytes: 32768}\n",
         b"a: &x [1, 2]\nb: *x\nc: {<<: {d: 2026-11-30, e: 0x1F, f: 1e3, g: 12:30:45}, h: ~, i: !!str 7}\n",
-        b"instance:\n  cpu_quota: 0.5\n  slow_us: {unsupervised-network: 3.5}\nsla: {latency_ms: 5, loss: 1.0e-05}\nrest: {host: '::1', port: 8080}\n",
+        b"instance:\n  cpu_quota: 0.5\n  slow_us: {unsupervised-network: 3.5}\nsla: {latency_ms: 5, loss: 1.0e-05}\n"
+        b"rest: {host: '::1', port: 8080}\n",
     ]
 
 

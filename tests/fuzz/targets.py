@@ -38,7 +38,8 @@ class Target:
                 self.read(data)
             except LegoError as error:
                 refused += 1
-                assert str(error).isprintable(), f"no printable sentence: {str(error)!r} at {data!r}"
+                if not str(error).isprintable():
+                    raise AssertionError(f"no printable sentence: {str(error)!r} at {data!r}") from error
             except Exception as error:
                 raise AssertionError(f"{type(error).__name__}: {error} at {data!r}") from error
         return refused
