@@ -79,11 +79,11 @@ def replace_file(path: str | Path, mode: int = 0o640) -> int:
 
 def require_file(path: str | Path) -> None:
     """HostError if the file, or its folder, is not ours."""
-    real = Path(os.path.realpath(path))
-    require_folder(real.parent)
     try:
+        real = Path(os.path.realpath(path))
+        require_folder(real.parent)
         _require_ours(os.stat(real, follow_symlinks=False), str(real), last=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise HostError(f"{printable(str(path))} cannot be read: {_reason(error)}") from error
 
 
