@@ -180,7 +180,7 @@ def test_memory_is_in_proportion_to_the_file(trained, tmp_path):
     plain = archive_of(trained)
     start = plain.index(b"\n", len(FORMAT) + 2) + 1
     count = str(len(trained.weights)).encode()
-    promising = plain[start:].replace(b"(" + count + b",)" + b" " * (11 - len(count)), b"(99999999999,)", 1)
+    promising = plain[start:].replace(b"(" + count + b",), }" + b" " * (11 - len(count)), b"(99999999999,), }", 1)
     assert promising != plain[start:]
     promising = FORMAT + b"1\n" + hashlib.sha256(promising).hexdigest().encode() + b"\n" + promising
     for content in (packed, promising):
