@@ -150,9 +150,10 @@ def _content(path: str | Path) -> bytes:
     """A regular file's; a device or a pipe might never end."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ModelError(f"model {printable(str(path))} is no regular file; copy the model into one")
-            return file.read(BYTES_MOST)
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size > BYTES_MOST:
+                raise ModelError(f"model {printable(str(path))} is no regular file of at most {BYTES_MOST} bytes; copy the model into one")
+            return file.read(found.st_size)
     except OSError as error:
         reason = f"cannot be read: {error.strerror}; make one with `lego train CAPTURE --out {printable(str(path))}`"
         raise ModelError(f"model {printable(str(path))} {reason}") from None
