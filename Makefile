@@ -5,7 +5,7 @@ PYTHON ?= python3
 APT := openvswitch-switch tshark mininet
 STAMP := $(VENV)/.installed
 
-.PHONY: install run test check clean
+.PHONY: install run test check fuzz clean
 
 install: $(STAMP)
 
@@ -23,6 +23,9 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q -m "not root"
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

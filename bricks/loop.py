@@ -21,6 +21,7 @@ from bricks.process import Process
 from bricks.spec import Spec
 from lego_sdn.adapters.rpc import Server
 from lego_sdn.core.errors import HostError
+from lego_sdn.core.messages import BRICK
 
 LOG = logging.getLogger(__name__)
 CALLS_S = 0.003  # between two looks for calls while there is work
@@ -37,7 +38,7 @@ class Loop:
         self.process, self._waker = process, waker
         self.ending = self.leaving = False
         northbound = Northbound(process, self.drain, self._stop)
-        self.server = Server(process.spec.socket, northbound.handlers())
+        self.server = Server(process.spec.socket, northbound.handlers(), takes=BRICK)
         self._served = 0.0
 
     def run(self) -> None:

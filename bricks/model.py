@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import os
-import zipfile
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from bricks.archive import UNFIT, read_fields
 from lego_sdn.core.errors import ModelError
+from lego_sdn.core.text import printable, shown
 
 FORMAT = b"LEGO model "
 VERSION = 1
+BYTES_MOST = 1 << 30  # of a file
 _REAL = ("low", "span", "weights", "hidden_bias", "visible_bias", "error_low", "error_span", "threshold")
 _WHOLE = ("order", "sizes")
 
@@ -68,7 +71,7 @@ class Model:
         object.__setattr__(self, "threshold", float(self.threshold))
         fault = _fault(self)
         if fault:
-            raise ModelError(f"model of layout {self.layout!r}: {fault}; train again")
+            raise ModelError(f"model of layout {shown(self.layout)}: {fault}; train again")
 
     @property
     def width(self) -> int:
@@ -90,8 +93,8 @@ class Model:
 def _fault(model: Model) -> str | None:
     """What makes the arrays no model, or None."""
     sizes, width = model.sizes, model.width
-    if sizes.ndim != 1 or len(sizes) == 0 or sizes.min() < 1 or sizes.sum() != width:
-        return f"clusters of {sizes.tolist()} features do not make up {width} features"
+    if model.order.ndim != 1 or sizes.ndim != 1 or len(sizes) == 0 or sizes.min() < 1 or sizes.max() > width or sizes.sum() != width:
+        return f"clusters of {shown(sizes.tolist())} features do not make up {width} features"
     if sorted(model.order.tolist()) != list(range(width)):
         return f"the feature map is not a permutation of {width} features"
     visible = np.append(sizes, len(sizes))
@@ -130,41 +133,45 @@ def save_model(model: Model, path: str | Path) -> None:
 
 
 def load_model(path: str | Path, layout: str | None = None) -> Model:
-    """Read a model; with `layout`, refuse a model of another one."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ModelError(f"model {path} cannot be read: {error.strerror}; make one with `lego train CAPTURE --out {path}`") from None
-    fields = _arrays(_checked(content, path), path)
+    """Read a model; with `layout`, refuse a model of another one. Takes memory in proportion to the file; ModelError whatever is in it."""
+    named = printable(str(path))
+    fields = read_fields(_checked(_content(path), named), named)
     try:
         model = Model(**fields)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+    except (ModelError, *UNFIT) as error:
+        raise ModelError(f"{named}: {printable(str(error), 300)}") from None
     if layout is not None and model.layout != layout:
-        raise ModelError(f"model {path} is of layout {model.layout}, not {layout}; train one with `lego train --layout {layout}`")
+        found = shown(model.layout)[1:-1]
+        raise ModelError(f"model {named} is of layout {found}, not {layout}; train one with `lego train --layout {layout}`")
     return model
 
 
-def _checked(content: bytes, path: str | Path) -> bytes:
-    """The archive within a file whose name, version and digest are right."""
+def _content(path: str | Path) -> bytes:
+    """A regular file's; a device or a pipe might never end."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size > BYTES_MOST:
+                raise ModelError(f"model {printable(str(path))} is no regular file of at most {BYTES_MOST} bytes; copy the model into one")
+            return file.read(found.st_size)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}; make one with `lego train CAPTURE --out {printable(str(path))}`"
+        raise ModelError(f"model {printable(str(path))} {reason}") from None
+    except ValueError as error:
+        raise ModelError(f"model {shown(str(path))} cannot be read: {error}") from None
+
+
+def _checked(content: bytes, path: str) -> bytes:
+    """The archive within a file whose name, version and digest are right. What else is in it is not said: it may be anything."""
     if not content.startswith(FORMAT):
-        found = "is empty" if not content else f"begins with {content[:12]!r}"
+        found = "is empty" if not content else "does not begin as one"
         raise ModelError(f"{path} is no LEGO model: it {found}; make one with `lego train CAPTURE --out MODEL`")
     head, _, rest = content.partition(b"\n")
     if head != FORMAT + str(VERSION).encode():
-        found = head[len(FORMAT) :][:12].decode("ascii", "replace")
+        version = head[len(FORMAT) :]
+        found = version.decode() if version.isdigit() and len(version) <= 4 else ""
         raise ModelError(f"model {path} has format version {found!r}, this LEGO reads version {VERSION}; train again with this LEGO")
     digest, _, archive = rest.partition(b"\n")
     if hashlib.sha256(archive).hexdigest().encode() != digest:
         raise ModelError(f"model {path} is damaged: its content does not match its checksum; copy it again or train again")
     return archive
-
-
-def _arrays(archive: bytes, path: str | Path) -> dict[str, Any]:
-    """The fields of a model; the checksum was right, so what is wrong here was written by something else."""
-    try:
-        with np.load(io.BytesIO(archive), allow_pickle=False) as found:
-            fields: dict[str, Any] = {name: found[name] for name in (*_WHOLE, *_REAL)}
-            return fields | {"layout": str(found["layout"]), "about": json.loads(str(found["about"]))}
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"model {path} lacks a part of a model ({error}); train again with this LEGO") from None

@@ -16,6 +16,7 @@ MAGIC = bytes.fromhex("0a0d0d0a")
 _SECTION, _INTERFACE = 0x0A0D0D0A, 1
 _BYTE_ORDERS = {bytes.fromhex("1a2b3c4d"): ">", bytes.fromhex("4d3c2b1a"): "<"}
 _DESCRIPTION_BYTES_MAX = 1 << 16  # of a section or interface; other blocks are passed over, whatever their size
+_LINKS = np.array(sorted(LINKS), np.int64)
 _END, _RESOLUTION, _OFFSET = 0, 9, 14  # options of an interface
 
 
@@ -25,19 +26,20 @@ class PcapngReader(FrameReader):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self._order, self._time = "<", 0
-        self._interfaces = np.zeros(0, INTERFACE)
+        self._room, self._known = np.zeros(8, INTERFACE), 0  # of the section: the first `_known` are described
+        self._has_unread = False  # some are of a link type that nothing here parses
         source.fill(12)
         if source.peek(12)[8:] not in _BYTE_ORDERS:
             raise CaptureError(f"capture {source.path} begins like pcapng, but its first block holds no byte order: the file is damaged")
 
     def walk(self, limit: int) -> tuple[int, int, int]:
         source = self.source
-        form = (self._order == ">", self._interfaces, self._time)
+        form = (self._order == ">", self._room[: self._known], self._time)
         at, rows, why = walk_pcapng(source.buffer, source.start, source.stop, form, self.index, limit)
         if rows:
             self._time = int(self.index.times[rows - 1])
-            for link in set(self._interfaces["link"].tolist()) - LINKS:
-                if (self.index.links[:rows] == link).any():
+            if self._has_unread:
+                for link in self.index.links[:rows][~np.isin(self.index.links[:rows], _LINKS)][:1].tolist():
                     check_link(source.path, link)
         return at, rows, why
 
@@ -51,17 +53,26 @@ class PcapngReader(FrameReader):
         if head[:4] == MAGIC:
             if head[8:] not in _BYTE_ORDERS:
                 return super().proceed(DAMAGED)
-            self._order, self._interfaces = _BYTE_ORDERS[head[8:]], np.zeros(0, INTERFACE)
+            self._order, self._known = _BYTE_ORDERS[head[8:]], 0
+            self._has_unread = False
         kind, size = struct.unpack(self._order + "II", head[:8])
         if size < 12 or size % 4 or (kind in (_SECTION, _INTERFACE) and size > _DESCRIPTION_BYTES_MAX):
             return super().proceed(DAMAGED)
         if kind == _INTERFACE:
             if not source.fill(size):
                 return super().proceed(0)
-            self._interfaces = np.append(self._interfaces, self._interface(source.peek(size)))
+            self._add(self._interface(source.peek(size)))
         if not source.skip(size):
             self.stop("the file stops within a block")
         return True
+
+    def _add(self, described: np.ndarray) -> None:
+        """One more interface: a file may describe as many as it has room for."""
+        if self._known == len(self._room):
+            self._room = np.concatenate([self._room, np.zeros_like(self._room)])
+        self._room[self._known] = described[0]
+        self._known += 1
+        self._has_unread |= int(described["link"][0]) not in LINKS
 
     def _interface(self, block: bytes) -> np.ndarray:
         """An INTERFACE of an interface description block."""

@@ -1,6 +1,6 @@
 """Rings: batches from one process to one other through shared memory, with a doorbell for each side's sleep.
 
-A ring is a folder under /dev/shm with the ring itself and two FIFOs. Whoever of its two users comes first makes it, so
+A ring is a folder (`ring_place`) with the ring itself and two FIFOs. Whoever of its two users comes first makes it, so
 that neither has to wait for the other to start; its reader removes it when it ends in order, and what a killed process
 leaves is removed by name. A lock that the system drops with its holder keeps a second reader or writer out, and tells
 whether the peer lives. A process that is started anew goes on where the ring stands.
@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import mmap
 import os
-import re
 import shutil
 import struct
 import time
@@ -23,14 +22,14 @@ import numpy as np
 from bricks.base import Batch
 from bricks.kernels import ring as kernel
 from bricks.packets import PACKET
+from bricks.ring_place import ATTEMPTS, make_parent, names, place_of, remove
 from bricks.ticket import Ticket
 from lego_sdn.core.errors import BrickError
 
-FOLDER = Path("/dev/shm")
+__all__ = ["RingReader", "RingWriter", "make", "names", "remove"]
 SLOTS, WIDEST = 32, 128  # slots of a ring, and columns that its slots have room for
 MAGIC = 0x4C45474F52494E33  # "LEGORIN3"
 WRITER, READER = 0, 1  # the byte of the file that each side locks
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LOCK = "hhqqi4x"  # struct flock of 64-bit Linux
 _WORD_COLUMNS = PACKET.itemsize // 8
 _NOTHING = np.empty((0, 0))
@@ -40,7 +39,7 @@ class _End:
     """One side of a ring: its memory, its lock, and the doorbells `bell` (rung for the reader) and `room` (for the writer)."""
 
     def __init__(self, name: str, rows: int, slots: int, side: int) -> None:
-        self.name, self.path = name, FOLDER / _checked(name)
+        self.name, self.path = name, place_of(name)
         make(name, rows, slots)
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
         self._files = [os.open(self.path / part, flags) for part in ("ring", "bell", "room")]
@@ -198,7 +197,8 @@ class RingReader(_End):
         """Close the ring for good and remove it: nothing more is taken from it."""
         kernel.announce(self.words, kernel.CLOSED, 1)
         self.close()
-        remove(self.name)
+        with contextlib.suppress(OSError):
+            remove(self.name)
 
 
 def _stamped(ticket: Ticket) -> tuple[int, ...]:
@@ -208,10 +208,18 @@ def _stamped(ticket: Ticket) -> tuple[int, ...]:
 
 def make(name: str, rows: int, slots: int = SLOTS, width: int = WIDEST) -> None:
     """Make the ring if it does not exist: `slots` batches of up to `rows` rows and `width` values each. Memory is taken on use."""
-    path = FOLDER / _checked(name)
+    for _ in range(ATTEMPTS):
+        make_parent(name)
+        with contextlib.suppress(FileNotFoundError):  # the folder of the run went with what was its last ring
+            return _make(place_of(name), (rows, slots, width))
+    raise BrickError(f"ring {name} cannot be made: its folder is removed again and again")
+
+
+def _make(path: Path, form: tuple[int, int, int]) -> None:
     if path.is_dir():
         return
-    unborn = path.with_name(f"{name}.new.{os.getpid()}")
+    rows, slots, width = form
+    unborn = path.with_name(f"{path.name}.new.{os.getpid()}")
     shutil.rmtree(unborn, ignore_errors=True)
     os.mkdir(unborn, 0o700)
     words = np.zeros(kernel.WORDS, np.int64)
@@ -227,22 +235,6 @@ def make(name: str, rows: int, slots: int = SLOTS, width: int = WIDEST) -> None:
         shutil.rmtree(unborn)
         if not path.is_dir():
             raise
-
-
-def remove(name: str) -> None:
-    """Remove a ring, if it is there. Who has it open keeps its memory, but nobody else finds it."""
-    shutil.rmtree(FOLDER / _checked(name), ignore_errors=True)
-
-
-def names(prefix: str) -> list[str]:
-    """Rings whose names begin so: what a killed process may have left."""
-    return sorted(path.name for path in FOLDER.glob(f"{_checked(prefix)}*") if (path / "ring").is_file())
-
-
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise BrickError(f"{name!r} is no name for a ring: use letters, digits, dot, dash and underscore, at most 100")
-    return name
 
 
 def _ring(bell: int) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lego_sdn.adapters.logs import log_printable
 from lego_sdn.core.errors import LegoError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
     """Entry point of `python -m bricks.runtime`."""
     for name in ONE_THREAD:  # before numpy is imported: forking is safe only from a single thread
         os.environ.setdefault(name, "1")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_printable(logging.WARNING)
     if len(arguments) == 2 and arguments[0] == "--warm":
         from bricks.warm import serve_forks
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from bricks.base import Batch
-from lego_sdn.core.errors import BrickError, CaptureError
+from lego_sdn.adapters import owned
+from lego_sdn.core.errors import BrickError, CaptureError, HostError
 
 SCORE = np.dtype([("seq", "<u8"), ("time_ns", "<i8"), ("score", "<f8"), ("src_hi", "<u8"), ("src_lo", "<u8"), ("flags", "<u4")])
 _FROM_HEAD = ("seq", "time_ns", "src_hi", "src_lo", "flags")
@@ -31,9 +32,9 @@ class ScoreFile:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         try:
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise BrickError(f"scores cannot be written to {path}: {error.strerror}; name another file, or none") from error
+            self._file = owned.append_to(path)
+        except HostError as error:
+            raise BrickError(f"scores cannot be written to {path}: {error}; name another file, or none") from error
 
     def append(self, batch: Batch) -> None:
         """Write the scores of a batch: values float64 [n, 1] with their rows. BrickError if the disk does not take them."""

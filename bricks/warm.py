@@ -20,8 +20,10 @@ from bricks.assembly import Models
 from bricks.runtime import run
 from bricks.spec import Spec
 from bricks.warm_up import warm_up
+from lego_sdn.adapters import owned
 from lego_sdn.adapters.rpc import Server
 from lego_sdn.core.errors import BrickError, LegoError
+from lego_sdn.core.messages import WARM
 
 LOG = logging.getLogger(__name__)
 KEPT = 256  # exits
@@ -36,7 +38,7 @@ class Warm:
         self.models = Models()
         self.exited: list[dict[str, int | None]] = []
         self.ending = False
-        self.server = Server(address, {"preload": self.preload, "fork": self.fork, "exits": self.exits})
+        self.server = Server(address, {"preload": self.preload, "fork": self.fork, "exits": self.exits}, takes=WARM)
 
     def preload(self, model: str) -> bool:
         """Read a model, and make its first batch quick."""
@@ -88,7 +90,7 @@ class Warm:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             self.server.forget()
-            log = os.open(told.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            log = owned.append_to(told.log_path)
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.close(log)

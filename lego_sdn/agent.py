@@ -21,9 +21,12 @@ from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.rpc import Server
-from lego_sdn.agent_options import Options, make_run_dir, require_root, require_scores_below
+from lego_sdn.adapters.wire import FOREIGN_LIMIT
+from lego_sdn.agent_options import Options, make_run_dir, require_model, require_root, require_scores_below
 from lego_sdn.brick_processes import Host
+from lego_sdn.core.config import INSTANCES_MOST
 from lego_sdn.core.errors import HostError, RpcError
+from lego_sdn.core.messages import AGENT
 from lego_sdn.instance import Instance
 from lego_sdn.instance_spec import InstanceSpec
 from lego_sdn.leftovers import Belongings
@@ -134,12 +137,15 @@ class Agent:
     def start_instance(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Start an instance; one that runs already with the same spec is shown as it is."""
         wanted = InstanceSpec.parse(spec)
+        require_model(wanted.model, self.options)
         require_scores_below(wanted.scores, self.options)
         there = self.instances.get(wanted.instance)
         if there is not None:
             if there.spec == wanted and not there.error:
                 return there.as_dict()
             raise HostError(f"instance {wanted.instance} exists already ({there.error or 'with another spec'}); stop it first")
+        if len(self.instances) >= INSTANCES_MOST + 1:  # and the auditor's
+            raise HostError(f"{len(self.instances)} instances run here, and no more can: stop one first")
         instance = Instance(self.host, wanted, self.options.graph(wanted.nf))
         instance.start()
         self.instances[wanted.instance] = instance
@@ -215,7 +221,8 @@ class Agent:
         if Path(options.address).parent == options.run_dir:
             self.belongings.note("file", options.address)
         handlers = {"instances": self.list_instances, "shutdown": self.shutdown} | {name: getattr(self, name) for name in CALLS}
-        return Server(options.address, {name: self._announced(work) for name, work in handlers.items()}, owner=options.owner)
+        announced = {name: self._announced(work) for name, work in handlers.items()}
+        return Server(options.address, announced, owner=options.owner, limit=FOREIGN_LIMIT, takes=AGENT)
 
     def _announced(self, work: Callable[..., Any]) -> Callable[..., Any]:
         """While it is done nobody else is answered: whoever watches this process is told."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lego_sdn.adapters import launcher
+from lego_sdn.adapters import launcher, owned
 from lego_sdn.adapters.ovs import Bridge
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
+from lego_sdn.core.text import shown
 from lego_sdn.graphs import kinds_of
 
 NEEDED = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # bits of linux/capability.h
@@ -23,7 +24,7 @@ class Options:
 
     address  its socket
     period_ms  over which CPU quotas are reckoned
-    model    to have in memory before the first instance wants it
+    model    the one that instances may use, besides any in the run_dir; in memory before the first instance wants it
     owner    user id that may talk to it besides root
     scores   folder for the scores of instances that are not told another one
     warm     command of the warm process, to which the path of its socket is added
@@ -85,6 +86,7 @@ def make_run_dir(run_dir: Path, owner: int | None = None) -> None:
             raise HostError(f"run_dir {run_dir} belongs to user {found.st_uid}: choose a folder of LEGO's own, or remove it")
         if found.st_mode & 0o022:
             raise HostError(f"run_dir {run_dir} is writable by others: choose a folder of LEGO's own, or 'chmod go-w {run_dir}'")
+        owned.require_folder(run_dir)
         if owner is not None:
             os.chmod(run_dir, mode)
     except OSError as error:
@@ -95,4 +97,22 @@ def require_scores_below(scores: str | None, options: Options) -> None:
     """HostError if an instance is to write scores, with root's rights, anywhere but below `options.scores` or the run_dir."""
     allowed = [Path(folder).resolve() for folder in (options.scores, options.run_dir) if folder is not None]
     if scores is not None and not any(Path(scores).resolve().is_relative_to(folder) for folder in allowed):
-        raise HostError(f"scores: wanted a folder below {' or '.join(map(str, allowed))}, found {scores!r}; --scores names another one")
+        raise HostError(
+            f"scores: wanted a folder below {' or '.join(map(str, allowed))}, found {shown(scores)}; --scores names another one"
+        )
+
+
+def require_model(model: str, options: Options) -> None:
+    """HostError if an instance is to read, with root's rights, another model than the agent's own, or one in the run_dir.
+
+    Of a file that is neither nothing is said, not even whether it exists.
+    """
+    own = None if options.model is None else Path(options.model).resolve()
+    wanted = Path(model).resolve()
+    if wanted != own and wanted.parent != options.run_dir.resolve():
+        allowed = f"a file in {options.run_dir}" if own is None else f"{own}, or a file in {options.run_dir}"
+        raise HostError(
+            f"model: wanted what this agent is configured with ({allowed}), found {shown(model)}; set `model` in its configuration"
+        )
+    if not wanted.is_file():
+        raise HostError(f"model: wanted the path of a model file that exists, found {shown(model)}; learn one with 'lego train'")

@@ -91,7 +91,7 @@ class BrickProcesses:
         if name in self.groups:
             self.groups[name].set_quota(self.quotas[name])
         if self.host.owner is not None:
-            os.chown(replica.socket, self.host.owner, -1)
+            os.chown(replica.socket, self.host.owner, -1, follow_symlinks=False)
 
     def call(self, name: str, method: str, *params: Any, timeout: float = 5.0) -> Any:
         """Call a process. BrickError with its last words if it is dead, RpcError if it does not answer or refuses."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from lego_sdn.core.config import BATCH_MOST, BUCKETS_MOST, STREAMS_MOST, Capture, KeyProblem
 from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.keys import are_amounts, check_keys
+from lego_sdn.core.messages import NAME_CHARACTERS, PATH_CHARACTERS, text
+from lego_sdn.core.section import number, whole
+from lego_sdn.core.text import shown
 from lego_sdn.wiring import PLACEMENTS
 
 
@@ -37,28 +41,41 @@ class InstanceSpec:
     def parse(cls, data: Any) -> InstanceSpec:
         """ConfigError names the key that is unknown, missing or impossible."""
         if not isinstance(data, dict):
-            raise ConfigError(f"start_instance: wanted a map, found {data!r}")
+            raise ConfigError(f"start_instance: wanted a map, found {shown(data)}")
         check_keys(cls, data, "start_instance")
         return cls(**data)
 
     def __post_init__(self) -> None:
-        _check("instance", "a whole number from 1 to 999", self.instance, _whole(self.instance) and 1 <= self.instance <= 999)
-        _check("model", "the path of a model file that exists; learn one with 'lego train'", self.model, _is_file(self.model))
+        _check("instance", "a whole number from 1 to 999", self.instance, whole(1, 999)(self.instance))
+        _check("model", "the path of a model file", self.model, text(PATH_CHARACTERS)(self.model))
+        _check("nf", "the name of an NF", self.nf, text(NAME_CHARACTERS)(self.nf))
+        _check("layout", "the name of a layout", self.layout, text(NAME_CHARACTERS)(self.layout))
         _check("exact", "true or false", self.exact, isinstance(self.exact, bool))
         _check("placement", f"one of {', '.join(PLACEMENTS)}", self.placement, self.placement in PLACEMENTS)
         _check("stamps", "kernel or trailer", self.stamps, self.stamps in ("kernel", "trailer"))
         _check("cpu_quota", "cores above 0, or null", self.cpu_quota, _are_cores(self.cpu_quota))
-        power = _whole(self.buckets) and self.buckets > 0 and self.buckets & (self.buckets - 1) == 0
-        _check("buckets", "a power of two", self.buckets, power)
-        _check("batch", "a whole number above 0", self.batch, _whole(self.batch) and self.batch > 0)
+        power = whole(1, BUCKETS_MOST)(self.buckets) and self.buckets & (self.buckets - 1) == 0
+        _check("buckets", f"a power of two from 1 to {BUCKETS_MOST}", self.buckets, power)
+        _check("batch", f"a whole number above 0, up to {BATCH_MOST}", self.batch, whole(1, BATCH_MOST)(self.batch))
         _check("slow_us", "kinds of bricks with microseconds from 0 to 1000000", self.slow_us, are_amounts(self.slow_us))
-        scores = self.scores
-        _check("scores", "a folder, or null", scores, scores is None or (isinstance(scores, str) and "\0" not in scores))
+        _check("threshold", "a number, or null", self.threshold, self.threshold is None or _is_number(self.threshold))
+        _check("scores", "a folder, or null", self.scores, self.scores is None or text(PATH_CHARACTERS)(self.scores))
         sampled = self.sampled
-        fits = isinstance(sampled, list) and all(_whole(bucket) and 0 <= bucket < self.buckets for bucket in sampled)
+        fits = isinstance(sampled, list) and len(sampled) <= self.buckets and all(whole(0, self.buckets - 1)(one) for one in sampled)
         _check("sampled", "a list of buckets", sampled, fits)
-        for name in ("limits", "capture"):
-            _check(name, "a map", getattr(self, name), isinstance(getattr(self, name), dict))
+        self._check_bounds()
+
+    def _check_bounds(self) -> None:
+        """What the bricks may take of this host, as a configuration file bounds it."""
+        for name, known in (("limits", ("streams",)), ("capture", ("blocks", "block_bytes", "timeout_ms"))):
+            given = getattr(self, name)
+            _check(name, f"a map, with no other keys than {', '.join(known)}", given, isinstance(given, dict) and set(given) <= set(known))
+        streams = self.limits.get("streams", STREAMS_MOST)
+        _check("limits.streams", f"a whole number from 1 to {STREAMS_MOST}", streams, whole(1, STREAMS_MOST)(streams))
+        try:
+            Capture(stamps=self.stamps, **self.capture)
+        except KeyProblem as problem:
+            raise ConfigError(f"start_instance: capture.{problem}") from None
 
     def require_kinds(self, kinds: Iterable[str]) -> None:
         """ConfigError if a brick is to be slow that the graph does not have."""
@@ -69,29 +86,26 @@ class InstanceSpec:
 def require_cores(cores: object) -> Any:
     """The number of cores, or None. ConfigError if it is no quota."""
     if not _are_cores(cores):
-        raise ConfigError(f"cpu_quota: wanted cores, from 0.01 to 1024, or null, found {cores!r}")
+        raise ConfigError(f"cpu_quota: wanted cores, from 0.01 to 1024, or null, found {shown(cores)}")
     return cores
 
 
 def require_deadlines(ms: object, kinds: Iterable[str]) -> Any:
     """The deadlines. ConfigError if they are not milliseconds by kind of brick."""
     if not are_amounts(ms) or not set(ms) <= set(kinds):  # type: ignore[call-overload]
-        raise ConfigError(f"deadlines: wanted milliseconds for kinds of bricks ({', '.join(kinds)}), found {ms!r}")
+        raise ConfigError(f"deadlines: wanted milliseconds for kinds of bricks ({', '.join(kinds)}), found {shown(ms)}")
     return ms
 
 
 def _are_cores(value: object) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0.01 <= value <= 1024)
+    return value is None or (number(value) and 0.01 <= value <= 1024)  # type: ignore[operator]
+
+
+def _is_number(value: object) -> bool:
+    """A number that may be infinite: a threshold that nothing is above."""
+    return number(value) or value == math.inf
 
 
 def _check(key: str, wanted: str, found: object, fits: bool) -> None:
     if not fits:
-        raise ConfigError(f"start_instance: {key}: wanted {wanted}, found {found!r}")
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_file(value: object) -> bool:
-    return isinstance(value, str) and Path(value).is_file()
+        raise ConfigError(f"start_instance: {key}: wanted {wanted}, found {shown(found)}")

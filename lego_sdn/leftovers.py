@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bricks import ring_place
 from lego_sdn.adapters import netns, processes
 from lego_sdn.adapters.cgroups import Cgroups
 from lego_sdn.adapters.journal import Journal, Thing
@@ -17,22 +17,16 @@ from lego_sdn.adapters.processes import Process
 from lego_sdn.core.errors import HostError, LegoError
 
 LOG = logging.getLogger(__name__)
-SHARED_MEMORY = Path("/dev/shm")
 RING = re.compile(r"lego-[A-Za-z0-9_.-]+")
 PATIENCE_S = 3.0
 Result = TypeVar("Result")
 
 
-def _unless_gone(_function: object, _path: str, error: tuple) -> None:
-    if not issubclass(error[0], FileNotFoundError):
-        raise error[1]
-
-
 def _remove_ring(thing: Thing) -> None:
-    """A ring is a folder right in the shared memory and has a name of LEGO's: nothing else is ever removed with all that is in it."""
+    """A ring has a name of LEGO's and lies in the folder of its run: nothing else is ever removed with all that is in it."""
     if not RING.fullmatch(thing.name):
         raise HostError("that is no name of a ring of LEGO's")
-    shutil.rmtree(SHARED_MEMORY / thing.name, onerror=_unless_gone)
+    ring_place.remove(thing.name)
 
 
 REMOVERS = {

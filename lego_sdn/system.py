@@ -251,9 +251,9 @@ class System:
     def _command(self, role: str) -> list[str]:
         if role == AGENT:
             scores = ["--scores", str(self.scores)] if self.scores else []
-            return [sys.executable, "-m", "lego_sdn", "agent", "--config", str(self._written), *scores]
+            return [*processes.PYTHON, "-m", "lego_sdn", "agent", "--config", str(self._written), *scores]
         manager = Path(sys.executable).with_name("ryu-manager")
-        return [sys.executable, str(manager), "lego_sdn.app", "--lego-config", str(self._written)]
+        return [*processes.PYTHON, str(manager), "lego_sdn.app", "--lego-config", str(self._written)]
 
     def _launch(self, journal: Journal, role: str, log_mode: str = "wb") -> None:
         mark = BusyMark.made() if role == AGENT else BusyMark(None)
@@ -263,8 +263,9 @@ class System:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **QUICKLY, processes.MARK: self.run, **mark.environment},
+                env={**processes.environment(), **QUICKLY, processes.MARK: self.run, **mark.environment},
                 pass_fds=[] if mark.file is None else [mark.file],
+                cwd="/",
                 start_new_session=True,  # Ctrl-C is for this process, which ends them in order
             )
         self._children[role] = child

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 
+from lego_sdn.core.config import REPLICAS_MOST
 from lego_sdn.core.errors import BrickError
 
 PLACEMENTS = ("chained", "separate")
@@ -99,6 +100,8 @@ class Wiring:
         BrickError if there is no such kind, or it is at an end of the graph.
         """
         before, after = self._between(kind, "stays single in an instance; replicate the instance instead")
+        if len(self.of_kind(kind)) >= REPLICAS_MOST:
+            raise BrickError(f"{kind} of instance {self.instance} has {REPLICAS_MOST} replicas, and no more can be had")
         brick = f"{kind}-{max(serial_of(one) for chain in self.processes.values() for one in chain if kind_of(one) == kind) + 1}"
         name = process_name(self.instance, self.made_processes)
         grown = replace(self, processes={**self.processes, name: (brick,)}, made_processes=self.made_processes + 1)

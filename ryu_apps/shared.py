@@ -23,6 +23,7 @@ from ryu.lib import hub
 from lego_sdn.adapters import configfile, costfile
 from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.kept_store import KeptStore
+from lego_sdn.adapters.logs import make_printable
 from lego_sdn.adapters.peers import Peers
 from lego_sdn.adapters.store import Entry, Stored, StoreError
 from lego_sdn.core.audit import Ledger
@@ -33,6 +34,7 @@ from lego_sdn.core.events import Action, Command, Event, Note, Steer
 from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.measured import CostError
 from lego_sdn.core.state import State, fresh
+from lego_sdn.core.text import printable
 from ryu_apps import rest_door
 from ryu_apps.door import Complaints
 from ryu_apps.observed import Observed
@@ -89,6 +91,7 @@ class Shared:
             self._guard_doors()
         except LegoError as error:
             _leave(str(error))
+        make_printable()
         logging.getLogger("ryu.lib.hub").setLevel(logging.WARNING)  # it logs every HTTP request
         self.store = self._open_store()
         stored = self.store.load()
@@ -134,6 +137,7 @@ class Shared:
 
     def note(self, note: Note) -> None:
         """Keep an event for the log and for `GET events`."""
+        note = replace(note, text=printable(note.text))  # it may quote what somebody asked for
         LOG.info("%s: %s", note.kind, note.text)
         if note.kind in ("failed", "started"):
             self.last_failure = note.text if note.kind == "failed" else None

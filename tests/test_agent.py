@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bricks.ring_place import make_parent, place_of
 from lego_sdn.adapters import netns
 from lego_sdn.adapters.ovs import Bridge
 from lego_sdn.adapters.processes import Process
@@ -253,7 +254,8 @@ def test_after_a_kill_the_next_start_removes_what_is_not_whole_and_nothing_of_th
         agent.call("start_instance", {"instance": 1, "model": host.model(), "cpu_quota": 0.5}),
         agent.call("start_instance", {"instance": 2, "model": host.model(), "placement": "separate"}),
     ]
-    ring = Path("/dev/shm") / f"lego-{run}-i2-r0"  # as the real bricks would
+    ring = place_of(f"lego-{run}-i2-r0")  # as the real bricks would
+    make_parent(ring.name)
     ring.mkdir()
     (ring / "ring").write_text("x")
     user = f"{host.prefix}user"  # a namespace of the user's, with a name like LEGO's
@@ -262,7 +264,7 @@ def test_after_a_kill_the_next_start_removes_what_is_not_whole_and_nothing_of_th
         assert host.end(signal.SIGKILL) == -signal.SIGKILL
         left = host.left(run)
         assert f"{host.prefix}1" in left
-        assert str(ring) in left
+        assert str(ring.parent) in left
         assert len([what for what in left if what.startswith("process")]) >= 6
         for one in ones:
             os.kill(one["processes"][-1]["pid"], signal.SIGKILL)

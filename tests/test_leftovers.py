@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from bricks import ring_place
 from lego_sdn import leftovers
 from lego_sdn.adapters.journal import Journal, Thing
 from lego_sdn.adapters.netns import NameTaken
@@ -48,15 +49,19 @@ def test_what_cannot_be_removed_stays_and_the_rest_goes(journal, belongings, tmp
 
 @pytest.mark.parametrize("name", ["../{0}", "lego-x/../{0}", "/{0}", "lego-x\n", "other", "", "."])
 def test_nothing_but_rings_of_lego_is_removed_from_the_shared_memory(journal, belongings, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(leftovers, "SHARED_MEMORY", tmp_path / "shm")
-    for folder in ("victim", "shm/lego-x", "shm/lego-x\n", "shm/other", "shm/lego-r1-i1-r0"):
+    monkeypatch.setattr(ring_place, "FOLDER", tmp_path / "shm")
+    ours = f"shm/lego-r1.{os.geteuid()}"
+    for folder in ("victim", "shm/lego-x", "shm/lego-x\n", "shm/other", f"{ours}/lego-r1-i1-r0", f"{ours}/lego-r1-i1-r1"):
         (tmp_path / folder).mkdir(parents=True)
+    os.chmod(tmp_path / ours, 0o700)
+    for folder in ("victim", "shm/lego-x", "shm/lego-x\n", "shm/other", f"{ours}/lego-r1-i1-r0", f"{ours}/lego-r1-i1-r1"):
         (tmp_path / folder / "ring").write_text("x")
     bad = belongings.note("ring", name.format("victim"))
     belongings.note("ring", "lego-r1-i1-r0")
     with pytest.raises(HostError, match="that is no name of a ring of LEGO's"):
         leftovers.clear(journal)
     assert sorted(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("ring")) == [
+        f"{ours}/lego-r1-i1-r1",
         "shm/lego-x",
         "shm/lego-x\n",
         "shm/other",

@@ -1,22 +1,21 @@
 """Brick processes: forked from a warm process that holds the compiled kernels and the model, and reaped by it.
 
-The warm process is `python -m bricks.runtime --warm SOCKET`. It answers `preload(model)`, `fork(spec) -> {"pid"}` and
+The warm process is `python -I -m bricks.runtime --warm SOCKET`, in the root folder: no module comes from a folder that somebody works in,
+or that an environment names. It answers `preload(model)`, `fork(spec) -> {"pid"}` and
 `exits() -> [{"pid", "status", "signal"}]`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lego_sdn.adapters import processes
+from lego_sdn.adapters import owned, processes
 from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.rpc import Client, Unreachable
 from lego_sdn.core.errors import BrickError, RpcError
@@ -24,7 +23,7 @@ from lego_sdn.core.errors import BrickError, RpcError
 START_S = 10.0  # of the warm process; its first start on a machine compiles every kernel and takes longer
 FORK_S = 20.0  # of a replica, until it answers
 STOP_S = 5.0  # of the warm process, before it is killed
-COMMAND = (sys.executable, "-m", "bricks.runtime", "--warm")
+COMMAND = (*processes.PYTHON, "-m", "bricks.runtime", "--warm")
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,14 @@ class Launcher:
         """Start the warm process, if it does not run; it is ready later (`wait_ready`)."""
         if self._warm is None or self._warm.poll() is not None:
             self._client.close()
-            with open(self.log, "wb") as log:
+            with open(owned.replace_file(self.log), "wb") as log:
                 self._warm = subprocess.Popen(
                     [*self.command, str(self.socket)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, processes.MARK: self.run},
+                    env={**processes.environment(), processes.MARK: self.run},
+                    cwd="/",
                     start_new_session=True,  # Ctrl-C is for the agent, which ends its processes in order
                 )
         found = Process.of(self._warm.pid)

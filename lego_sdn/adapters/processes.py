@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import select
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -20,6 +22,8 @@ from lego_sdn.core.errors import HostError
 PROC = Path("/proc")
 MARK = "LEGO_RUN"
 DEAD, STOPPED = frozenset("ZX"), frozenset("Tt")
+PYTHON = (sys.executable, "-I")  # for what root starts: without the current folder, PYTHONPATH and the user's packages
+UNSAFE = ("PYTHON", "LD_", "NUMBA_", "LLVM", "GCONV_")  # variables that make a process load what they name
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,14 @@ class Process:
             poll = select.poll()
             poll.register(handle, select.POLLIN)
             return bool(poll.poll(max(0, deadline - time.monotonic()) * 1e3))
+
+
+def environment() -> dict[str, str]:
+    """This process's environment for one that it starts; root's is without what names code to load, and with root's home."""
+    if os.geteuid() != 0:
+        return dict(os.environ)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(UNSAFE)}
+    return kept | {"HOME": pwd.getpwuid(0).pw_dir}
 
 
 def end(processes: Iterable[Process], patience_s: float = 3.0) -> None:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from lego_sdn.core.errors import HostError
+from lego_sdn.core.text import printable, printable_in
 
 TIMEOUT_S = 10.0
 
@@ -31,5 +32,5 @@ def request(address: tuple[str, int], method: str, name: str, body: Any = None, 
     finally:
         connection.close()
     if status_code >= 400:
-        raise Refused(f"{answer['error']}: {answer['detail']}")
-    return answer
+        raise Refused(printable(f"{answer['error']}: {answer['detail']}"))
+    return printable_in(answer)

@@ -14,14 +14,19 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lego_sdn.adapters import wire
 from lego_sdn.core.errors import LegoError, RpcError
+from lego_sdn.core.messages import Signature
+from lego_sdn.core.text import printable, shown
 
 LOG = logging.getLogger(__name__)
 PEERS = 128
+OF_ONE = 64  # connections of one other user, or from one other host
+LOGGED, LOGGED_S = 20, 60.0  # bad calls and bad peers in the log, in that time; the rest are counted
+HALF_S = 30.0  # for a message that has begun to be whole
 NOTHING = object()
 
 
@@ -92,7 +97,7 @@ class Client:
             self.close()
             raise RpcError(f"{self.address} answered {method} with something else than [1, {number}, error, result]")
         if answer[2] is not None:
-            raise PeerError(str(answer[2]))
+            raise PeerError(printable(str(answer[2])))
         return answer[3]
 
     def _connected(self, deadline: float) -> socket.socket:
@@ -128,16 +133,21 @@ class Server:
     A handler does not close the server it is called by.
     """
 
-    def __init__(
-        self, address: str, handlers: dict[str, Callable], mode: int = 0o600, owner: int | None = None, *, limit: int = wire.LIMIT
-    ) -> None:
-        self.address, self.handlers, self.limit = address, dict(handlers), limit
+    def __init__(self, address: str, handlers: dict[str, Callable], mode: int = 0o600, owner: int | None = None, **more: Any) -> None:
+        """`limit`: bytes of a message; `takes`: who may send what, with which arguments; a method that it lacks is not answered."""
+        self.address, self.handlers = address, dict(handlers)
+        self.limit: int = more.pop("limit", wire.LIMIT)
+        self.takes: Mapping[str, Signature] | None = more.pop("takes", None)
+        if more:
+            raise TypeError(f"a server has no option {', '.join(more)}")
         self._listener = wire.listen(address, mode, owner)
         self._listener.setblocking(False)
         self._inode = None if wire.is_tcp(address) else wire.inode(address)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._peers: set[_Peer] = set()
+        self._complaints = _Complaints(address)
+        self._swept = 0.0
 
     def fileno(self) -> int:
         """A descriptor that is readable when there is something to serve."""
@@ -156,6 +166,7 @@ class Server:
                 self._accept()
             elif key.data in self._peers:
                 answered += self._serve(key.data, events)
+        self._sweep(time.monotonic())
         return answered
 
     def close(self) -> None:
@@ -182,15 +193,41 @@ class Server:
         return f"<Server {self.address} peers={len(self._peers)} methods={sorted(self.handlers)}>"
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            connection, _ = self._listener.accept()
-            if len(self._peers) >= PEERS:
-                connection.close()
+        """Take every connection that waits, but for those above the bounds."""
+        for _ in range(wire.WAITING):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionError):
                 return
-            connection.setblocking(False)
+            except OSError as error:  # no descriptor is left: those who wait go on waiting
+                self._complaints.tell("a connection cannot be taken: %s", _reason(error))
+                return
             peer = _Peer(connection, self.limit)
+            alike = sum(other.who == peer.who for other in self._peers)
+            if len(self._peers) >= PEERS or (alike >= OF_ONE and not peer.is_own):
+                connection.close()
+                self._complaints.tell(
+                    "%s was turned away: there are %d connections, %d of them of its kind", peer.name, len(self._peers), alike
+                )
+                continue
+            connection.setblocking(False)
             self._peers.add(peer)
             self._selector.register(connection, selectors.EVENT_READ, peer)
+
+    def _sweep(self, now: float) -> None:
+        """Cut off whoever began a message long ago and does not end it."""
+        if now - self._swept < 1.0:
+            return
+        self._swept = now
+        for peer in [peer for peer in self._peers if peer.half_since is not None and now - peer.half_since > HALF_S]:
+            self._cut_off(peer, f"a message is not whole after {HALF_S:g} s")
+
+    def _cut_off(self, peer: _Peer, why: str | None) -> None:
+        if why is not None:
+            self._complaints.tell("%s was cut off: %s", peer.name, printable(why, 200))
+        self._peers.discard(peer)
+        self._selector.unregister(peer.socket)
+        peer.socket.close()
 
     def _serve(self, peer: _Peer, events: int) -> int:
         answered = 0
@@ -202,54 +239,106 @@ class Server:
                 message = next(peer.unpacker, NOTHING)
                 if message is NOTHING:
                     break
-                peer.outgoing = self._answer(message)
+                peer.outgoing = self._answer(message, peer)
                 answered += 1
                 peer.send()
         except (*wire.NOT_MESSAGEPACK, OSError) as error:
-            if not isinstance(error, ConnectionError):
-                LOG.warning("%s: a peer sent something that is no MessagePack-RPC and was cut off: %r", self.address, error)
-            self._peers.discard(peer)
-            self._selector.unregister(peer.socket)
-            peer.socket.close()
+            self._cut_off(peer, None if isinstance(error, ConnectionError) else f"it sent something that is no MessagePack-RPC: {error!r}")
             return answered
+        peer.look(time.monotonic())
         self._selector.modify(peer.socket, selectors.EVENT_WRITE if peer.outgoing else selectors.EVENT_READ, peer)
         return answered
 
-    def _answer(self, message: Any) -> bytes:
+    def _answer(self, message: Any, peer: _Peer) -> bytes:
         if not (isinstance(message, list) and len(message) == 4 and message[0] == wire.REQUEST and isinstance(message[1], int)):
             raise ValueError("a request is [0, id, method, params]")
         _, number, method, params = message
-        error, result = self._run(method, params)
+        error, result = self._run(method, params, peer)
         try:
             return wire.pack([wire.ANSWER, number, error, result])
         except (TypeError, ValueError, OverflowError) as wrong:
-            LOG.error("%s: the result of %s cannot be sent: %s", self.address, method, wrong)
+            self._complaints.tell("the result of %s cannot be sent: %s", method, wrong)
             return wire.pack([wire.ANSWER, number, f"the result of {method} cannot be sent: {wrong}", None])
 
-    def _run(self, method: Any, params: Any) -> tuple[str | None, Any]:
+    def _run(self, method: Any, params: Any, peer: _Peer) -> tuple[str | None, Any]:
         handler = self.handlers.get(method) if isinstance(method, str) else None
         if handler is None:
-            return f"{self.address} has no method {method!r}; it has {', '.join(sorted(self.handlers))}", None
-        if not isinstance(params, list):
-            return f"the parameters of {method} must be a list", None
-        try:
-            inspect.signature(handler).bind(*params)
-        except TypeError as error:
-            return f"{method} was called with {len(params)} parameters: {error}", None
+            return f"{self.address} has no method {shown(method)}; it has {', '.join(sorted(self.handlers))}", None
+        problem = self._problem(method, params, peer)
+        if problem is not None:
+            return problem, None
         try:
             return None, handler(*params)
         except LegoError as error:
-            return str(error) or type(error).__name__, None
+            return printable(str(error)) or type(error).__name__, None
         except Exception as error:  # whatever a peer asks for, the process goes on; the traceback is in its log
-            LOG.exception("%s: %s failed", self.address, method)
-            return f"{method} failed: {type(error).__name__}: {error}", None
+            self._complaints.tell("%s failed", method, traceback=True)
+            return printable(f"{method} failed: {type(error).__name__}: {error}"), None
+
+    def _problem(self, method: str, params: Any, peer: _Peer) -> str | None:
+        """Why a call is not made, or None: all that can be said before."""
+        if not isinstance(params, list):
+            return f"the parameters of {method} must be a list"
+        if self.takes is None:
+            return _unbound(self.handlers[method], method, params)
+        signature = self.takes.get(method)
+        if signature is None:
+            return f"{method} is not answered: nothing says which arguments it takes"
+        if signature.own and peer.is_foreign:
+            return f"{method} is answered only to processes of the user that runs this one"
+        return signature.problem(method, params)
+
+
+def _unbound(handler: Callable, method: str, params: list) -> str | None:
+    try:
+        inspect.signature(handler).bind(*params)
+    except TypeError as error:
+        return f"{method} was called with {len(params)} parameters: {error}"
+    return None
+
+
+class _Complaints:
+    """What peers do wrong, in the log: so much in a time, and the number of the rest."""
+
+    def __init__(self, address: str) -> None:
+        self.address, self.told, self.since, self.untold = address, 0, 0.0, 0
+
+    def tell(self, line: str, *details: object, traceback: bool = False) -> None:
+        """Log a line; `traceback`: with that of the exception being handled."""
+        now = time.monotonic()
+        if now - self.since > LOGGED_S:
+            if self.untold:
+                LOG.warning("%s: %d more such lines were left out", self.address, self.untold)
+            self.told, self.since, self.untold = 0, now, 0
+        if self.told >= LOGGED:
+            self.untold += 1
+            return
+        self.told += 1
+        LOG.warning(f"%s: {line}", self.address, *details, exc_info=traceback)
 
 
 class _Peer:
-    """One connection to the server: what came in and is not a whole message yet, what is to go out."""
+    """One connection to the server: what came in and is not a whole message yet, what is to go out.
+
+    who         its user, or its host; is_own: it is root, or the user that runs this process; is_foreign: another user of this host
+    half_since  monotonic seconds since when a message has been under way; None: none is
+    """
 
     def __init__(self, connection: socket.socket, limit: int) -> None:
-        self.socket, self.unpacker, self.outgoing = connection, wire.unpacker(limit), memoryview(b"")
+        user, self.name = wire.peer_of(connection)
+        self.who: object = self.name if user is None else user
+        self.is_own = user in (0, os.geteuid())
+        self.is_foreign = user is not None and not self.is_own
+        self.socket, self.outgoing = connection, memoryview(b"")
+        self.unpacker = wire.unpacker(min(limit, wire.FOREIGN_LIMIT) if self.is_foreign else limit)
+        self.half_since: float | None = None
+
+    def look(self, now: float) -> None:
+        """After it was served: whether a part of a message waits for the rest."""
+        if not self.unpacker.pending or self.outgoing:
+            self.half_since = None
+        elif self.half_since is None:
+            self.half_since = now
 
     def receive(self) -> None:
         with contextlib.suppress(BlockingIOError):

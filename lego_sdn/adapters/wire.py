@@ -10,17 +10,22 @@ import errno
 import os
 import socket
 import stat
+import struct
 import time
 from typing import Any
 
 import msgpack
 
+from lego_sdn.adapters.owned import require_folder
 from lego_sdn.core.errors import HostError, RpcError
 
 REQUEST, ANSWER = 0, 1
 LIMIT = 256 * 1024 * 1024  # bytes of one message: the state of some hundred thousand streams
-ITEMS = 1 << 18  # of one list or map: a header of five bytes must not make the reader allocate gigabytes
+FOREIGN_LIMIT = 1 << 20  # bytes of a message of another user's: it holds names and numbers, no state
+ITEMS = 1 << 17  # of all lists and maps of one message together, and their number: an empty map of one byte costs 64 in memory
+WAITING = 512  # connections that wait to be accepted
 CHUNK = 1 << 18  # bytes read at once
+FULL_S = 0.01  # between two attempts to connect where too many wait already
 LONGEST_PATH = 107  # bytes of a Unix socket's path
 NOT_MESSAGEPACK = (ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException)
 
@@ -30,11 +35,56 @@ def pack(message: list) -> bytes:
     return msgpack.packb(message, default=_plain)
 
 
-def unpacker(limit: int) -> msgpack.Unpacker:
+class Incoming:
+    """A stream of messages of at most `limit` bytes and ITEMS items each, as an iterator over those that are whole.
+
+    Errors are among NOT_MESSAGEPACK; nothing more comes after one. pending: bytes of a message that is not whole yet.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._items = self._fed = 0
+        bounds = {"max_array_len": ITEMS, "max_map_len": ITEMS, "max_bin_len": limit, "max_str_len": limit}
+        counting = {"list_hook": self._count, "object_hook": self._count}
+        self._unpacker = msgpack.Unpacker(max_buffer_size=limit, strict_map_key=False, **bounds, **counting)
+
+    def feed(self, data: bytes) -> None:
+        self._fed += len(data)
+        self._unpacker.feed(data)
+
+    @property
+    def pending(self) -> int:
+        return self._fed - self._unpacker.tell()
+
+    def __iter__(self) -> Incoming:
+        return self
+
+    def __next__(self) -> Any:
+        message = next(self._unpacker)
+        self._items = 0
+        return message
+
+    def _count(self, made: Any) -> Any:
+        """Called for each list and each map, as soon as it is whole."""
+        self._items += 1 + len(made)
+        if self._items > ITEMS:
+            raise ValueError(f"a message has more than {ITEMS} items")
+        return made
+
+
+def unpacker(limit: int) -> Incoming:
     """A stream of messages of at most `limit` bytes each; errors are among NOT_MESSAGEPACK."""
-    return msgpack.Unpacker(
-        max_buffer_size=limit, max_array_len=ITEMS, max_map_len=ITEMS, max_bin_len=limit, max_str_len=limit, strict_map_key=False
-    )
+    return Incoming(limit)
+
+
+def peer_of(connection: socket.socket) -> tuple[int | None, str]:
+    """Who is at the other end: (user id, name). Beyond this host there is no user id, and the name is the address."""
+    if connection.family == socket.AF_UNIX:
+        pid, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        return user, f"process {pid} of user {user}"
+    try:
+        return None, str(connection.getpeername()[0])
+    except OSError:
+        return None, "a peer that has gone"
 
 
 def _plain(value: Any) -> Any:
@@ -73,12 +123,21 @@ def connect(address: str, deadline: float) -> socket.socket:
         return connection
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(left(deadline))
-        connection.connect(_checked(address))
+        _connect_unix(connection, _checked(address), deadline)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _connect_unix(connection: socket.socket, path: str, deadline: float) -> None:
+    """Also where so many connections wait that the kernel takes no more for a moment."""
+    while True:
+        connection.settimeout(left(deadline))
+        try:
+            return connection.connect(path)
+        except BlockingIOError:
+            time.sleep(min(FULL_S, left(deadline)))
 
 
 def hung_up(connection: socket.socket) -> bool:
@@ -109,13 +168,15 @@ def inode(path: str) -> tuple[int, int] | None:
 
 def _listen_tcp(address: str) -> socket.socket:
     try:
-        return socket.create_server(tcp_target(address), backlog=64, reuse_port=False)
+        return socket.create_server(tcp_target(address), backlog=WAITING, reuse_port=False)
     except OSError as error:
         used = "is in use by another process; stop it or choose another port" if error.errno == errno.EADDRINUSE else error.strerror
         raise HostError(f"cannot listen on {address}: {used}") from error
 
 
 def _listen_unix(path: str, mode: int, owner: int | None) -> socket.socket:
+    if os.geteuid() == 0 and os.path.isdir(os.path.dirname(path)):
+        require_folder(os.path.dirname(path))  # another user could put a socket of their own in the place of this one
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -123,8 +184,8 @@ def _listen_unix(path: str, mode: int, owner: int | None) -> socket.socket:
         listener.bind(path)
         os.chmod(path, mode)  # the umask may have taken bits away
         if owner is not None:
-            os.chown(path, owner, -1)
-        listener.listen(64)
+            os.chown(path, owner, -1, follow_symlinks=False)
+        listener.listen(WAITING)
     except OSError as error:
         listener.close()
         raise HostError(f"cannot listen on {path}: {error.strerror}") from error

@@ -105,7 +105,7 @@ def where(rest: str | None, config: str | None) -> tuple[str, int]:
         from lego_sdn.adapters import configfile
         from lego_sdn.core.config import Config
 
-        found = (configfile.load(config) if config else Config()).rest
+        found = (configfile.load(config, follows_policy=False) if config else Config()).rest
         return found.host, found.port
     host, _, port = rest.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:

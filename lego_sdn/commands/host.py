@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -23,17 +24,15 @@ RUN_DIR = click.option("--run-dir", type=click.Path(file_okay=False), help="Fold
 @click.option("--verbose", is_flag=True, help="Log the stages of every start.")
 def agent(path: str | None, run_dir: str | None, owner: str | None, scores: str | None, verbose: bool) -> None:
     """Make namespaces, switch ports and brick processes as the controller asks, until Ctrl-C; then remove them all."""
-    from pathlib import Path
-
+    from lego_sdn.adapters.logs import log_printable
     from lego_sdn.agent import run
     from lego_sdn.agent_options import Options, require_root
 
     require_root()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    log_printable(logging.INFO)
     logging.getLogger("lego_sdn").setLevel(logging.DEBUG if verbose else logging.INFO)
     if scores:
-        Path(scores).mkdir(parents=True, exist_ok=True)
-        scores = str(Path(scores).resolve())
+        scores = _scores_folder(scores)
     run(Options.of(_config(path, run_dir), owner=_user_id(owner), scores=scores))
 
 
@@ -78,14 +77,39 @@ def down(path: str | None, run_dir: str | None) -> None:
         click.echo(f"nothing of LEGO runs with run_dir {config.run_dir}")
 
 
+def _scores_folder(scores: str) -> str:
+    """The folder, made if it is not there. HostError if another user can put anything into it."""
+    from pathlib import Path
+
+    from lego_sdn.adapters import owned
+
+    folder = Path(scores).resolve()
+    there = next(one for one in (folder, *folder.parents) if one.is_dir())
+    if there != folder:
+        owned.require_folder(there)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    owned.require_folder(folder)
+    return str(folder)
+
+
 def _config(path: str | None, run_dir: str | None) -> Config:
     from dataclasses import replace
 
     from lego_sdn.adapters import configfile
     from lego_sdn.core.config import Config
 
-    config = configfile.load(path) if path else Config()
-    return replace(config, run_dir=run_dir) if run_dir else config
+    config = configfile.load(path, follows_policy=False) if path else Config()  # only the controller imports a policy
+    config = replace(config, run_dir=run_dir) if run_dir else config
+    absolute = {
+        name: os.path.abspath(value) for name in ("model", "run_dir", "agent_socket") if (value := _local(config, name)) is not None
+    }
+    return replace(config, **absolute)  # what is started from here runs in the root folder
+
+
+def _local(config: Config, name: str) -> str | None:
+    """A path of the configuration, or None: there is none, or it is on another host."""
+    value = getattr(config, name)
+    return None if value is None or value.startswith("tcp:") else value
 
 
 def _user_id(name: str | None) -> int | None:

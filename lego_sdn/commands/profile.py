@@ -69,7 +69,7 @@ def _configured(path: str | None) -> Path | None:
     """The model that a configuration file names."""
     from lego_sdn.adapters import configfile
 
-    model = configfile.load(path).model if path else None
+    model = configfile.load(path, follows_policy=False).model if path else None
     return Path(model) if model else None
 
 

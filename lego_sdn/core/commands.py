@@ -10,9 +10,10 @@ from lego_sdn.core.brick_actions import BrickAction, StartReplica, StopReplica
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Command
 from lego_sdn.core.manager import cannot_replicate
+from lego_sdn.core.messages import NAME_CHARACTERS
 from lego_sdn.core.room import lacking_room, leave
 from lego_sdn.core.state import Backoff, State, Turn
-from lego_sdn.core.words import REQUESTED, shown, shown_number
+from lego_sdn.core.text import printable, shown
 
 BY_OPERATOR = "asked by the operator"
 
@@ -61,13 +62,13 @@ def _impossible(state: State, event: Command) -> str | None:
     instances = [*(() if event.instance is None else (event.instance,)), *(owner for _, owner in event.assignment)]
     for owner in instances:
         if not 0 < owner <= TWIN:
-            return f"wanted an instance from 1 to {TWIN}, found {shown_number(owner)}"
+            return f"wanted an instance from 1 to {TWIN}, found {shown(owner)}"
     buckets = {*event.buckets, *(bucket for bucket, _ in event.assignment)}
     wrong = sorted(bucket for bucket in buckets if not 0 <= bucket < state.config.buckets)
     if wrong:
         return f"wanted buckets from 0 to {state.config.buckets - 1}, found [{', '.join(map(shown_number, wrong[:8]))}]"
-    if event.brick is not None and (len(event.brick) > REQUESTED or not event.brick.isprintable()):
-        return f"there is no brick {shown(event.brick, REQUESTED)}"
+    if event.brick is not None and (len(event.brick) > NAME_CHARACTERS or not event.brick.isprintable()):
+        return f"there is no brick {printable(event.brick, NAME_CHARACTERS)}"
     return None
 
 

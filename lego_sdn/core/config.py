@@ -15,6 +15,10 @@ from lego_sdn.core.keys import are_amounts
 from lego_sdn.core.section import KeyProblem as KeyProblem
 from lego_sdn.core.section import Section, checked, choice, count, flag, maybe, networks, number, seconds, share, text, users, whole
 
+CAPTURE_BYTES_MOST = 1 << 30  # of the capture ring of one instance, which is pinned memory
+STREAMS_LEAST, STREAMS_MOST = 1024, 100_000_000
+BUCKETS_MOST, BATCH_MOST, INSTANCES_MOST, REPLICAS_MOST = 4096, 65536, 64, 64
+
 
 @dataclass(frozen=True, slots=True)
 class Switch(Section):
@@ -68,6 +72,12 @@ class Capture(Section):
     block_bytes: int = checked(1 << 15, "a power of two from 4096 to 16777216", lambda v: whole(4096, 1 << 24)(v) and v & (v - 1) == 0)
     timeout_ms: int = count(1, 1, 1000)
 
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if self.blocks * self.block_bytes > CAPTURE_BYTES_MOST:
+            wanted = f"at most {CAPTURE_BYTES_MOST // self.block_bytes} blocks of {self.block_bytes} bytes: the kernel keeps them in memory"
+            raise KeyProblem("blocks", wanted, self.blocks)
+
 
 @dataclass(frozen=True, slots=True)
 class Instance(Section):
@@ -83,8 +93,8 @@ class Instance(Section):
     cpu_quota: float | None = maybe(None, "cores, from 0.01 to 1024", lambda v: number(v) and 0.01 <= v <= 1024)
     cpu_period_ms: int = count(20, 1, 1000)
     placement: str = choice("chained", "chained", "separate")
-    batch: int = count(256, 1, 65536)
-    streams: int = count(200_000, 1024, 100_000_000)
+    batch: int = count(256, 1, BATCH_MOST)
+    streams: int = count(200_000, STREAMS_LEAST, STREAMS_MOST)
     threshold: float | None = maybe(None, "a score", number)
     memory_mb: float | None = maybe(None, "megabytes, above 0", lambda v: number(v) and v > 0)
     slow_us: Mapping[str, float] = field(
@@ -124,9 +134,9 @@ class Scaling(Section):
     policy: str = text("bricks")
     mode: str = choice("act", "act", "advise")
     reallocate: bool = flag(True)
-    min_instances: int = count(1, 1, 64)
-    max_instances: int = count(4, 1, 64)
-    max_replicas: int = count(16, 1, 64)
+    min_instances: int = count(1, 1, INSTANCES_MOST)
+    max_instances: int = count(4, 1, INSTANCES_MOST)
+    max_replicas: int = count(16, 1, REPLICAS_MOST)
     high_water: float = share(0.85)
     low_water: float = share(0.3)
     merge_target: float = share(0.65)
@@ -177,7 +187,7 @@ class Config(Section):
     model: str | None = maybe(None, "a file name", lambda v: isinstance(v, str) and v != "")
     layout: str = text("kitsune115")
     exact: bool = flag(True)
-    buckets: int = checked(64, "a power of two from 1 to 4096", lambda v: whole(1, 4096)(v) and v & (v - 1) == 0)
+    buckets: int = checked(64, "a power of two from 1 to 4096", lambda v: whole(1, BUCKETS_MOST)(v) and v & (v - 1) == 0)
     run_dir: str = text("/run/lego", "a folder")
     agent_socket: str | None = maybe(None, "a path", lambda v: isinstance(v, str) and v != "")
     switch: Switch = field(default_factory=Switch)

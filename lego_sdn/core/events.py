@@ -13,7 +13,7 @@ from typing import Literal
 from lego_sdn.core.brick_actions import Arrangement, BrickAction, RegrowFailed, Regrown
 from lego_sdn.core.load import Report
 from lego_sdn.core.moves import Moved
-from lego_sdn.core.words import LARGEST, shown
+from lego_sdn.core.text import printable
 
 
 # ---- events: what happened ----
@@ -232,8 +232,8 @@ class Note:
 
     def __post_init__(self) -> None:
         """Whatever it tells of, it can be kept and shown: text of others on one line and bounded, no number that is no instance's."""
-        object.__setattr__(self, "text", shown(self.text))
-        if self.instance is not None and not 0 <= self.instance <= LARGEST:
+        object.__setattr__(self, "text", printable(self.text))
+        if self.instance is not None and not 0 <= self.instance < 2**31:
             object.__setattr__(self, "instance", None)
 
 

@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.text import printable, shown
 
 
 def are_amounts(value: object) -> bool:
@@ -22,7 +23,7 @@ def check_keys(kind: type, data: Mapping[str, Any], where: str) -> None:
     known = {item.name: item for item in fields(kind)}
     for key in data:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")
+            raise ConfigError(f"{printable(where)}: unknown key {shown(key)}; the keys are {', '.join(sorted(known))}")
     for key, item in known.items():
         if key not in data and item.default is MISSING and item.default_factory is MISSING:
             raise ConfigError(f"{where}: {key} is missing")

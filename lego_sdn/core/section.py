@@ -10,6 +10,7 @@ from dataclasses import field
 from typing import Any
 
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.text import printable, shown
 
 Check = Callable[[Any], bool]
 
@@ -18,7 +19,7 @@ class KeyProblem(ConfigError):
     """A key of the configuration is wrong; `key` is its dotted path, so that whoever read the file can add the line."""
 
     def __init__(self, key: str, wanted: str, found: object) -> None:
-        super().__init__(f"{key}: wanted {wanted}, found {found!r}")
+        super().__init__(f"{printable(key)}: wanted {printable(wanted)}, found {shown(found)}")
         self.key = key
 
 
@@ -28,7 +29,11 @@ def checked(default: Any, wanted: str, check: Check) -> Any:
 
 
 def number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a finite number; a whole one that is no float (above 1e308) is none."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def whole(low: int, high: int) -> Check:
@@ -48,7 +53,7 @@ def seconds(default: float) -> Any:
 
 
 def choice(default: str, *choices: str) -> Any:
-    return checked(default, "one of " + ", ".join(choices), lambda v: v in choices)
+    return checked(default, "one of " + ", ".join(choices), lambda v: isinstance(v, str) and v in choices)
 
 
 def text(default: str, wanted: str = "a name") -> Any:

@@ -95,3 +95,60 @@ def test_a_file_that_is_no_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is no text in UTF-8"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 3000,
+        "{a: " * 3000,
+        "- " * 3000,
+        "a: 2026-99-99",
+        "a: 0x_",
+        "a: !!int x",
+        "a: !!float x",
+        "a: !!timestamp x",
+        "a: !!binary '\u00e9'",
+        "a: !!set [b]",
+        "a: !!pairs 3",
+        "a: " + "9" * 5000,
+        "buckets: 0x" + "f" * 5000,
+        "instance: {memory_mb: 0x" + "f" * 5000 + "}",
+        "? [a]\n: b",
+        "? {a: b}\n: c",
+        "&a [*a]",
+        "forward: {mode: wires, wires: &a [[x, *a]]}",
+        "forward: {mode: [], wires: 3}",
+        "<<: 3",
+        "<<: [3]",
+        "scaling: {policy: '\\x1b[2J:X'}",
+        "'\\n\\x1b[2J': 1",
+        "\x1b",
+        "a: b: c",
+        "%YAML 9.9\n---\na",
+        "--- a\n--- b",
+        "*a",
+        "!!python/object/apply:os.system [id]",
+    ],
+)
+def test_no_text_is_anything_but_one_printable_sentence(text):
+    with pytest.raises(ConfigError) as told:
+        parse(text)
+    assert str(told.value).isprintable()
+
+
+def test_aliases_that_multiply_are_refused_at_once():
+    """Nine lists of nine aliases each to the one before: nine to the ninth values."""
+    lines = ["a0: &a0 [x, y, z]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10))]
+    with pytest.raises(ConfigError, match="there are more than 20000 values"):
+        parse("\n".join(lines) + "\nforward: {mode: wires, wires: *a9}")
+    merged = ["a0: &a0 {x: 1}", *(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 10))]
+    with pytest.raises(ConfigError, match="there are more than 20000 values"):
+        parse("\n".join(merged))
+
+
+def test_a_file_without_an_end_is_refused():
+    with pytest.raises(ConfigError, match="is longer than 1048576 bytes"):
+        load("/dev/zero")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load("a\0b")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,45 @@ def test_what_is_no_policy_is_refused_with_file_line_and_reason(tmp_path, name, 
         configfile.load(file)
     assert str(told.value).startswith(f"{file}:4: scaling.policy: wanted ")
     assert why in str(told.value)
+
+
+THEIRS = 65534
+
+
+def as_their(what: str, folder: Path) -> None:
+    """Make one part of the place another user's, or open to others."""
+    if what == "folder":
+        os.chown(folder, THEIRS, -1)
+    elif what == "module":
+        os.chown(folder / "patient.py", THEIRS, -1)
+    elif what == "open":
+        os.chmod(folder, 0o777)
+    elif what == "above":
+        os.chown(folder.parent, THEIRS, -1)
+    else:
+        (folder / "beside.py").write_text("")
+        os.chown(folder / "beside.py", THEIRS, -1)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("what", ["folder", "module", "open", "above", "beside"])
+def test_root_does_not_run_what_another_user_may_have_written(tmp_path, what):
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    file = written(folder, f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Patient:\n    def suggest(self): pass")
+    as_their(what, folder)
+    with pytest.raises(ConfigError, match=r"scaling\.policy: wanted a module that only root can have written"):
+        configfile.load(file)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("command", ["agent", "up", "down", "status"])
+def test_a_command_that_does_not_scale_imports_no_policy(tmp_path, command):
+    """`sudo lego down --config ~user/lego.yaml` would run the user's module as root."""
+    file = written(tmp_path, f"open({str(tmp_path / 'ran')!r}, 'w')")
+    file.write_text(file.read_text() + f"run_dir: {tmp_path / 'file'}\nrest: {{port: 1}}\n")
+    (tmp_path / "file").write_text("a run_dir that cannot be: the command ends there")
+    done = subprocess.run([sys.executable, "-m", "lego_sdn", command, "--config", str(file)], capture_output=True, timeout=120, check=False)
+    assert done.returncode in (0, 2), done.stderr
+    assert not (tmp_path / "ran").exists()

@@ -330,3 +330,56 @@ order.sort(reverse=True)
 assert order == ["unreachable", "timeout"], order
 print("unreachable", client.call("add", 1, 2), "timeout", client.call("add", 1, 2))
 """
+
+
+def test_bad_calls_without_end_make_a_log_with_one(address, caplog):
+    with serving(address, HANDLERS | {"deep": lambda: {}["\x1b[2J\nnothing"]}), Client(address) as client:
+        for _ in range(300):
+            with pytest.raises(PeerError) as told:
+                client.call("deep")
+        assert str(told.value).isprintable()
+    assert 0 < len(caplog.records) <= 20
+
+
+def test_connections_of_one_peer_are_bounded_and_others_are_served(address):
+    with serving("tcp:127.0.0.1:0") as server, contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        time.sleep(0.3)
+        assert len(server._peers) <= 64
+    with serving(address), contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(100)]
+        for peer in crowd:
+            peer.connect(address)
+        with Client(address) as client:
+            assert client.call("add", 1, 2) == 3
+
+
+def test_many_connections_at_once_do_not_turn_a_client_away(address):
+    """The kernel refuses for a moment where more wait than it keeps: then the client tries again."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(0)
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    waiting.connect(address)
+            with pytest.raises(Unreachable, match=r"did not answer add within 0\.2 s"):
+                Client(address, timeout=0.2).call("add", 1, 2)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\xdd\x00\x01\x00\x00" + b"\x80" * 0x10000 + b"\xdd\x00\x01\x00\x00" + b"\x80" * 0x10000,
+        b"\xdc\xff\xff" + (b"\xdc\x00\x10" + b"\x80" * 16) * 0xFFFF,
+        b"\xdc\xff\xff" + (b"\xdc\x00\x10" + b"\x00" * 16) * 0xFFFF,
+    ],
+)
+def test_items_of_a_message_are_counted_however_they_are_nested(raw, bomb):
+    raw.settimeout(20)
+    with contextlib.suppress(ConnectionError):  # reset, or closed in order
+        raw.sendall(b"\x94\x00\x01\xa4echo\x91\x92" + bomb)
+        assert raw.recv(1) == b""

@@ -1,5 +1,6 @@
 """pcapng: interfaces, resolutions of time, every kind of packet block, blocks to pass over, sections."""
 
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -94,3 +95,20 @@ def test_a_resolution_that_cannot_be(tmp_path):
     path = files.save(tmp_path / "x.pcapng", section() + interface(options=[(9, b"\x7f")]) + enhanced(1, Packet(0, TCP)))
     with open_capture(path) as capture, pytest.raises(CaptureError, match=r"times in units of 10\^-127 s"):
         list(capture)
+
+
+def test_time_grows_with_the_number_of_interfaces_and_not_with_its_square(tmp_path):
+    """40,000 descriptions, of links that nothing reads but the first and the last, with packets in between."""
+    foreign = interface(link=147) * 200
+    blocks = [
+        section(),
+        interface(),
+        *([foreign, enhanced(1, Packet(0, TCP))] * 200),
+        interface(),
+        enhanced(2, Packet(0, TCP), number=40_001),
+    ]
+    read(tmp_path, *blocks[:4])
+    began = time.process_time()
+    packets, warnings = read(tmp_path, *blocks)
+    assert time.process_time() - began < 6
+    assert (len(packets), warnings) == (201, [])

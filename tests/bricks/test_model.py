@@ -76,7 +76,7 @@ def test_a_missing_file_is_said(tmp_path):
     ("content", "says"),
     [
         (b"", "is no LEGO model: it is empty"),
-        (b"PK\3\4 some zip", r"is no LEGO model: it begins with b'PK"),
+        (b"PK\3\4 some zip", "is no LEGO model: it does not begin as one"),
         (b"\x80\x04\x95 a pickle", "is no LEGO model"),
         (FORMAT + b"2\nabc\n", "format version '2', this LEGO reads version 1; train again"),
         (FORMAT + b"\n", "format version ''"),
@@ -157,3 +157,80 @@ def test_a_place_that_cannot_be_written_is_said_and_the_old_file_stays(trained, 
         save_model(trained, tmp_path)
     assert load_model(saved).threshold == trained.threshold
     assert os.listdir(tmp_path) == ["model"]
+
+
+def archive_of(trained, pack=np.savez, **changed) -> bytes:
+    """A model file with the right checksum and some arrays exchanged."""
+    import hashlib
+    import io
+
+    arrays = {name: getattr(trained, name) for name in ARRAYS} | {"threshold": np.array(1.0), "layout": np.array("made-up")}
+    buffer = io.BytesIO()
+    pack(buffer, about=np.array("{}"), **{key: value for key, value in (arrays | changed).items() if value is not None})
+    content = buffer.getvalue()
+    return FORMAT + b"1\n" + hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def test_memory_is_in_proportion_to_the_file(trained, tmp_path):
+    """Packed zeros, and a header that promises gigabytes: neither is made before it is known to be there."""
+    import hashlib
+    import tracemalloc
+
+    packed = archive_of(trained, np.savez_compressed, weights=np.zeros(30_000_000))
+    plain = archive_of(trained)
+    start = plain.index(b"\n", len(FORMAT) + 2) + 1
+    count = str(len(trained.weights)).encode()
+    promising = plain[start:].replace(b"(" + count + b",), }" + b" " * (11 - len(count)), b"(99999999999,), }", 1)
+    assert promising != plain[start:]
+    promising = FORMAT + b"1\n" + hashlib.sha256(promising).hexdigest().encode() + b"\n" + promising
+    for content in (packed, promising):
+        (tmp_path / "bomb").write_bytes(content)
+        tracemalloc.start()
+        with pytest.raises(ModelError, match="lacks a part of a model"):
+            load_model(tmp_path / "bomb")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10 * len(content) + 1_000_000
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"about": np.array("[" * 100_000)},
+        {"about": np.array("3")},
+        {"about": np.array("9" * 5000)},
+        {"layout": np.array(3)},
+        {"layout": np.array("\x1b[2J\n")},
+        {"order": np.zeros(9, np.int64)},
+        {"order": np.zeros((3, 3), np.int64)},
+        {"order": np.zeros(9)},
+        {"sizes": np.array([2**62, 2**62, 2**62, 2**62 + 9])},
+        {"sizes": np.array(9)},
+        {"sizes": np.zeros(0, np.int64)},
+        {"weights": np.array([np.nan])},
+        {"threshold": np.array([1.0])},
+        {"threshold": np.array(np.nan)},
+        {"extra": np.zeros(3)},
+    ],
+)
+def test_arrays_that_are_no_model_are_refused_in_a_printable_sentence(trained, tmp_path, changed):
+    about = (
+        {"pack": lambda buffer, about, **rest: np.savez(buffer, **{"about": about} | rest | changed)}
+        if changed.get("about") is not None
+        else {}
+    )
+    named = {} if about else changed
+    (tmp_path / "m").write_bytes(archive_of(trained, **about, **{k: v for k, v in named.items() if k != "about"}))
+    with pytest.raises(ModelError) as told:
+        load_model(tmp_path / "m", "other" if "layout" in changed else None)
+    assert str(told.value).isprintable()
+
+
+def test_what_is_in_a_file_that_is_no_model_is_not_said(tmp_path):
+    (tmp_path / "shadow").write_text("root:$y$secret:20228:0:99999:7:::\n")
+    with pytest.raises(ModelError) as told:
+        load_model(tmp_path / "shadow")
+    assert "root" not in str(told.value).replace(str(tmp_path), "")
+    for path in ("/dev/zero", "a\0b"):
+        with pytest.raises(ModelError):
+            load_model(path)

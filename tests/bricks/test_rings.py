@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hypothesis import strategies as some
 from bricks import rings
 from bricks.base import Batch
 from bricks.packets import PACKET
+from bricks.ring_place import place_of
 from bricks.rings import RingReader, RingWriter
 from bricks.ticket import Ticket
 from lego_sdn.core.errors import BrickError
@@ -180,7 +182,7 @@ def test_makers_may_race(name):
     makers = [subprocess.Popen([sys.executable, "-c", f"from bricks import rings; rings.make({name!r}, 64)"]) for _ in range(3)]
     assert [maker.wait(30) for maker in makers] == [0, 0, 0]
     assert rings.names(name) == [name]
-    assert list(rings.FOLDER.glob(f"{name}.new.*")) == []
+    assert list(place_of(name).parent.glob(f"{name}.new.*")) == []
 
 
 def test_what_does_not_fit_is_said(name, pair):
@@ -195,8 +197,60 @@ def test_what_does_not_fit_is_said(name, pair):
         rings.make("../etc", ROWS)
 
 
+NOBODY = 65534
+
+
+@pytest.mark.root
+def test_a_name_that_another_user_took_first_holds_nobody_up(name):
+    """Neither the folder of the run nor what lies in it is believed; theirs is moved out of the way, and stays theirs."""
+    parent, victim = place_of(name).parent, place_of(name)
+    before = set(parent.parent.glob("foreign-*"))
+    code = f"import os; os.setgid({NOBODY}); os.setuid({NOBODY}); os.mkdir({str(parent)!r}, 0o777); os.mkdir({str(victim)!r}); "
+    code += f"open({str(victim / 'ring')!r}, 'wb').write(bytes(9999))"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    writer, reader = RingWriter(name, ROWS), RingReader(name, ROWS)
+    assert writer.put(batch(0, 1, 1), Ticket(0, 1))
+    assert (parent.stat().st_uid, parent.stat().st_mode & 0o777) == (0, 0o700)
+    writer.close()
+    reader.end()
+    (moved,) = set(parent.parent.glob("foreign-*")) - before
+    assert moved.stat().st_uid == NOBODY
+    shutil.rmtree(moved)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("what", ["link", "file", "open"])
+def test_what_is_no_folder_of_ours_is_not_followed(name, what, tmp_path):
+    parent = place_of(name).parent
+    before = set(parent.parent.glob("foreign-*"))
+    if what == "link":
+        parent.symlink_to(tmp_path)
+    elif what == "file":
+        parent.write_text("")
+    else:
+        parent.mkdir()
+        os.chmod(parent, 0o777)
+    RingReader(name, ROWS).end()
+    assert list(tmp_path.iterdir()) == []
+    for moved in set(parent.parent.glob("foreign-*")) - before:
+        moved.rmdir() if moved.is_dir() and not moved.is_symlink() else moved.unlink()
+
+
+@pytest.mark.root
+def test_a_user_whose_name_is_taken_is_told(name):
+    """Who is not root cannot move another user's folder."""
+    code = (
+        f"import os; from bricks import rings, ring_place; os.mkdir(str(ring_place.place_of({name!r}).parent).replace('.0', '.{NOBODY}'))\n"
+    )
+    code += f"os.setgid({NOBODY}); os.setuid({NOBODY})\ntry: rings.make({name!r}, 9)\nexcept rings.BrickError as error: print(error)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    taken = str(place_of(name).parent).replace(".0", f".{NOBODY}")
+    os.rmdir(taken)
+    assert done.stdout == f"{taken} is another user's, or open to others: remove it\n", done.stderr
+
+
 def test_a_foreign_file_is_refused(name):
     rings.make(name, ROWS)
-    (rings.FOLDER / name / "ring").write_bytes(bytes(8192))
+    (place_of(name) / "ring").write_bytes(bytes(8192))
     with pytest.raises(BrickError, match="is no ring of this version"):
         RingReader(name, ROWS)

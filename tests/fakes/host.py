@@ -28,7 +28,7 @@ from lego_sdn.agent import run
 from lego_sdn.agent_options import Options
 logging.basicConfig(level=logging.INFO)
 folder, bridge, warm, owner = sys.argv[1:]
-command = launcher.COMMAND if warm == "real" else (sys.executable, "-m", "tests.fakes.warm")
+command = launcher.COMMAND if warm == "real" else (sys.executable, str(Path("tests/fakes/warm.py").resolve()))
 options = Options(Path(folder), folder + "/agent.sock", Bridge(bridge, "tcp:127.0.0.1:9"), owner=int(owner), warm=command)
 run(options)
 """
