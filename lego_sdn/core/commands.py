@@ -66,7 +66,7 @@ def _impossible(state: State, event: Command) -> str | None:
     buckets = {*event.buckets, *(bucket for bucket, _ in event.assignment)}
     wrong = sorted(bucket for bucket in buckets if not 0 <= bucket < state.config.buckets)
     if wrong:
-        return f"wanted buckets from 0 to {state.config.buckets - 1}, found [{', '.join(map(shown_number, wrong[:8]))}]"
+        return f"wanted buckets from 0 to {state.config.buckets - 1}, found [{', '.join(map(shown, wrong[:8]))}]"
     if event.brick is not None and (len(event.brick) > NAME_CHARACTERS or not event.brick.isprintable()):
         return f"there is no brick {printable(event.brick, NAME_CHARACTERS)}"
     return None
