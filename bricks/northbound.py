@@ -14,7 +14,7 @@ from lego_sdn.core.errors import BrickError
 from lego_sdn.core.keys import are_amounts
 
 CAPTURE = ("received", "kernel_drops", "queue", "shadows", "gaps", "repeats", "reordered")
-STAMPS = ("late", "implausible", "foreign")  # of a ring: what cannot be put in order, or is none of the switch's packets
+STAMPS = ("late", "implausible", "set_back", "foreign")  # of a ring: what cannot be put in order, or is none of the switch's packets
 HELD = ("holds_expired", "expired", "held_dropped", "held_shadows_dropped")  # of a source whose packets may have to wait
 
 

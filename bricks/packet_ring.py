@@ -190,6 +190,7 @@ class PacketRing:
         repeats                 stamps seen before, among the last 65,536
         reordered               stamps that came after a higher one, first seen then (each fills its gap); also any beyond that window
         late                    of these, those that came too late to be put in order: given out after a higher one
+        set_back                packets whose time is more than 5 s before the latest one: a clock was set back, or a time was forged
         first, last             the lowest and highest stamp, -1 before there is one
         """
         packed = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
@@ -205,6 +206,7 @@ class PacketRing:
             "gaps": counts[kernel.GAPS],
             "repeats": counts[kernel.REPEATS],
             "reordered": counts[kernel.REORDERED],
+            "set_back": counts[kernel.SET_BACK],
             "late": self._order.late if self._order is not None else 0,
             "first": counts[kernel.FIRST],
             "last": counts[kernel.LAST],

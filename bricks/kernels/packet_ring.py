@@ -24,7 +24,8 @@ FRAMES, OUTGOING, SHADOWS, UNSTAMPED, GAPS, REPEATS, REORDERED, FIRST, LAST, NEX
 CAME = 11  # when the kernel got the frame that was parsed last, nanoseconds since the epoch
 FOREIGN, IMPLAUSIBLE = 12, 13  # frames that are not given out: none that the switch sends; of a stamp that cannot be true
 STAMPED_AT, OTHER, AGREED = 14, 15, 16  # when the last stamp that was believed came; the last one that was not, and how many like it
-COUNTS = 17
+HIGHEST_NS, SET_BACK = 17, 18  # the latest time given out; rows given out whose time is well before it
+COUNTS = 19
 WINDOW = 65_536  # how far back, in stamps, a repeat is told from a reordering
 
 # A stamp is believed if it is near the highest so far, or if so many may have been given meanwhile. Many others that agree with each other
@@ -32,6 +33,7 @@ WINDOW = 65_536  # how far back, in stamps, a repeat is told from a reordering
 NEAR = 1 << 20
 NS_PER_STAMP = 4
 WITNESSES = 64
+BACK_NS = 5_000_000_000
 FARTHEST, LATEST_NS = 1 << 56, 1 << 62  # no sequence number is beyond (2,000 years at 1 million/s), no time (the year 2116)
 
 _KERNEL, _USER = 0, 1  # who may touch a block
@@ -151,6 +153,8 @@ def _take(ring, words, at, counts, seen, how, out, row):
         _note(seq, counts, seen)
     else:
         counts[NEXT] += 1
+    counts[SET_BACK] += time_ns < counts[HIGHEST_NS] - BACK_NS
+    counts[HIGHEST_NS] = max(counts[HIGHEST_NS], time_ns)
     parse_frame(ring, start, captured, length, out, row)
     counts[SHADOWS] += flags & SHADOW != 0
     record = out[row]

@@ -32,7 +32,7 @@ LATER = ("wait_us", "late", "blocked_s", "latency_us")  # what a brick may leave
 BRICK_TYPES: dict[str, Any] = {"id": str, "kind": str, "dropped": Mapping, "counters": Mapping}
 BRICK_TYPES |= dict.fromkeys(("cpu_s", "service_us", "wait_us", "blocked_s", "latency_us"), NUMBER)
 NEWER = frozenset(
-    {"late", "implausible", "foreign", "holds_expired", "expired", "held_dropped", "held_shadows_dropped"}
+    {"late", "implausible", "set_back", "foreign", "holds_expired", "expired", "held_dropped", "held_shadows_dropped"}
 )  # an older report lacks them
 
 
@@ -43,6 +43,7 @@ class CaptureLoad:
     holds_expired, expired              holds that ended without their mover, and the rows that waited in them
     held_dropped, held_shadows_dropped  packets and shadows that had to wait and for which there was no room
     late, implausible                   packets that came too late to be put in the order of their stamps; with a stamp that cannot be true
+    set_back                            packets whose time is more than 5 s before the latest one
     foreign                             frames besides `received` that are none of the switch's packets
     """
 
@@ -59,6 +60,7 @@ class CaptureLoad:
     held_shadows_dropped: int = 0
     late: int = 0
     implausible: int = 0
+    set_back: int = 0
     foreign: int = 0
 
     @classmethod

@@ -12,6 +12,7 @@ TOLD = {
     "implausible": "packets with a stamp that cannot be true: they were not scored",
     "late": "packets that came after others with a higher stamp, too late to be put in order: their scores may differ",
     "repeats": "packets with the stamp of another one: scores may differ",
+    "set_back": "packets with a time more than 5 s before that of an earlier one: until then their sources' statistics do not fade",
 }
 
 
@@ -24,6 +25,4 @@ def tell(turn: Turn, instance: int, before: Mapping[str, Report], after: Mapping
         for kind, words in TOLD.items():
             count = getattr(now, kind)
             if count.bit_length() > getattr(then, kind).bit_length():
-                turn.note(
-                    "inexact", f"instance {instance} got {count} {words} (capture.stamp_ports says whose stamps are believed)", instance
-                )
+                turn.note("inexact", f"instance {instance} got {count} {words}", instance)

@@ -149,6 +149,19 @@ def test_a_time_that_cannot_be_true_is_refused(time_ns):
     assert ring.counts[kernel.IMPLAUSIBLE] == 1
 
 
+@pytest.mark.parametrize("trailer", [False, True])
+def test_times_that_fall_back_are_counted(trailer):
+    """An NTP step, or a time that was forged and is possible."""
+    ring, year, hour = Blocks(trailer=trailer), 365 * 86_400 * 10**9, 3600 * 10**9
+    times = [year, year + 86_395 * 10**9, year + 86_394 * 10**9, year + hour, year + hour + 1]
+    if trailer:
+        stamps_read(ring, *((number, time_ns, 0) for number, time_ns in enumerate(times)))
+    else:
+        ring.fill(*(Arrived(udp(), time_ns=time_ns) for time_ns in times))
+        assert len(ring.read()) == 5
+    assert ring.counts[kernel.SET_BACK] == 2
+
+
 def test_numbers_go_on_after_a_silence_of_this_instance_s_sources():
     """Others got 10 million packets meanwhile, in a second."""
     ring = Blocks(trailer=True)

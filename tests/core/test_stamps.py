@@ -19,6 +19,7 @@ from tests.fakes.world import World
         ("implausible", "7 packets with a stamp that cannot be true: they were not scored"),
         ("late", "7 packets that came after others with a higher stamp, too late to be put in order"),
         ("repeats", "7 packets with the stamp of another one"),
+        ("set_back", "7 packets with a time more than 5 s before that of an earlier one"),
     ],
 )
 def test_each_kind_is_told_by_instance(kind, words):
