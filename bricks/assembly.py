@@ -85,7 +85,7 @@ def build(spec: Spec, models: Models) -> list[Brick]:
 def _brick(spec: Spec, kind: str, serial: int, model: Model | None) -> Brick:
     """The NF builds its bricks; only the one at the interface is built here."""
     if kind == PacketBatching.kind and spec.interface:
-        ring = PacketRing(spec.interface, stamps=spec.stamps, **spec.capture)
+        ring = PacketRing(spec.interface, stamps=spec.stamps, switch=spec.switch, **spec.capture)
         return PacketBatching(serial, Hold(ring, spec.buckets, stamped=spec.stamps == "trailer"), spec.batch)
     settings = {
         "limits": spec.limits,

@@ -22,6 +22,7 @@ MOST = 1 << 18  # rows that may wait
 LEASE_S = 15.0  # without a word from the mover: then the hold ends by itself
 COUNTERS = ("held", "held_dropped", "held_shadows_dropped", "holds_expired", "expired", "handed_on")
 _READS = 64  # of the source, between two looks for calls
+_BEHIND = 64  # rows passed on one after the other below the highest: it was none of theirs
 
 
 class Hold:
@@ -33,7 +34,8 @@ class Hold:
 
     def __init__(self, source: Source, buckets: int, stamped: bool = True, most: int = MOST) -> None:
         self.source, self.buckets, self.stamped, self.most = source, buckets, stamped, most
-        self.passed = -1  # highest stamp (or time) passed on
+        self.passed = -1  # highest stamp (or latest time) passed on
+        self._behind = 0  # rows passed on since then
         self.move: Held | None = None
         self.ended: deque[Held] = deque(maxlen=4)
         self.counters = dict.fromkeys(COUNTERS, 0)
@@ -56,8 +58,17 @@ class Hold:
         else:
             rows = self.source.read(out)
         if rows:
-            self.passed = max(self.passed, int(out[self._key][rows - 1]))
+            self._pass(int(out[self._key][rows - 1]), rows)
         return rows
+
+    def _pass(self, last: int, rows: int) -> None:
+        """`rows` went on, the last with this stamp or time.
+
+        A stamp or a clock that was far ahead of its time for a while must not make later moves hold nothing.
+        """
+        self._behind = 0 if last >= self.passed else self._behind + rows
+        if last >= self.passed or not self.stamped or self._behind >= _BEHIND:
+            self.passed = last
 
     def queue(self) -> float:
         return self.source.queue()

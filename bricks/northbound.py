@@ -14,6 +14,7 @@ from lego_sdn.core.errors import BrickError
 from lego_sdn.core.keys import are_amounts
 
 CAPTURE = ("received", "kernel_drops", "queue", "shadows", "gaps", "repeats", "reordered")
+STAMPS = ("late", "implausible", "set_back", "foreign")  # of a ring: what cannot be put in order, or is none of the switch's packets
 HELD = ("holds_expired", "expired", "held_dropped", "held_shadows_dropped")  # of a source whose packets may have to wait
 
 
@@ -40,7 +41,7 @@ class Northbound:
             "uptime_s": now - self._began,
             "cpu_s": time.process_time(),
             **self._usage.report(),
-            "capture": capture and {name: capture[name] for name in (*CAPTURE, *HELD) if name in capture or name in CAPTURE},
+            "capture": capture and {name: capture[name] for name in (*CAPTURE, *STAMPS, *HELD) if name in capture or name in CAPTURE},
             "bricks": [stage.report() for stage in process.stages],
         }
 

@@ -70,12 +70,15 @@ class PacketBatching(Brick, kind="packet-batching"):
     def report(self) -> dict[str, int | float] | None:
         """The `capture` part of a load report: the source's totals and its queue (0 to 1); None without a source.
 
-        Frames without a stamp, where stamps are required, become `dropped`; what the kernel dropped stays in that part, to be counted once.
+        Frames without a stamp, or with one that cannot be true, where stamps are required, become `dropped`; what the kernel dropped stays
+        in that part, to be counted once.
         """
         if self.source is None:
             return None
         totals = self.source.statistics()
         self.dropped["unstamped"] = totals["unstamped"]
+        if totals.get("implausible"):
+            self.dropped["implausible"] = totals["implausible"]
         self.counters |= {name: count for name, count in totals.items() if name in COUNTERS}
         if totals.get("held_dropped"):
             self.dropped["held_dropped"] = totals["held_dropped"]

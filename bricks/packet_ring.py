@@ -43,15 +43,26 @@ class PacketRing:
     stamps       "kernel": `time_ns` is the kernel's receive time, `seq` counts the packets of this ring;
                  "trailer": both come from the stamp at the end of the frame, which is stripped, and packets are given out in the order of
                  their stamps (see StampOrder). A frame without one is counted as `unstamped` and not given out, since a local time among
-                 those of the stamps would spoil every statistic
+                 those of the stamps would spoil every statistic; one whose stamp cannot be true (far from those before it) as `implausible`
+    switch       frames come from LEGO's switch: the outermost tag is the switch's own and says what each is. A frame under another tag or
+                 none is `foreign` and not given out. Without, every frame is a packet of its own, whatever tags it has
 
     HostError if the interface is missing, gone, or root is missing; BrickError for an impossible ring.
     """
 
-    def __init__(self, interface: str, blocks: int = 512, block_bytes: int = 1 << 17, timeout_ms: int = 1, stamps: str = "kernel") -> None:
+    def __init__(
+        self,
+        interface: str,
+        blocks: int = 512,
+        block_bytes: int = 1 << 17,
+        timeout_ms: int = 1,
+        stamps: str = "kernel",
+        switch: bool = False,
+    ) -> None:
         _check(blocks, block_bytes, timeout_ms, stamps)
         self.interface, self.blocks, self.block_bytes, self.timeout_ms = interface, blocks, block_bytes, timeout_ms
-        self.stamps = stamps
+        self.stamps, self.switch = stamps, switch
+        self._how = (kernel.TRAILER if stamps == "trailer" else 0) | (kernel.SWITCH if switch else 0)
         self._cursor = np.zeros(kernel.CURSOR, np.int64)
         self._cursor[kernel.LEFT] = -1
         self._counts = np.zeros(kernel.COUNTS, np.int64)
@@ -130,7 +141,7 @@ class PacketRing:
     def _walk(self, out: np.ndarray) -> int:
         where = self._ring, self._words, self.block_bytes, self.blocks
         while True:
-            rows = kernel.walk(*where, self._cursor, self._counts, self._seen, self._order is not None, out)
+            rows = kernel.walk(*where, self._cursor, self._counts, self._seen, self._how, out)
             token = int(self._counts[kernel.MARKER])
             if token == 0:
                 return rows
@@ -170,13 +181,16 @@ class PacketRing:
         """Totals since the ring was opened.
 
         received, kernel_drops  frames read from the ring; frames that the kernel had no room for
+        foreign                 frames besides that are none of the switch's (not given out)
         shadows, unstamped      of the received: marked as a copy for state; without a stamp although stamps="trailer" (not given out)
+        implausible             of the received: with a stamp that cannot be true (not given out)
         gaps                    stamps between the lowest and the highest seen that were not seen. One instance of several does not see
                                 every packet: there this is no loss. Loss over all instances is
-                                max(last) - min(first) + 1 - sum(received - shadows - unstamped - repeats)
+                                max(last) - min(first) + 1 - sum(received - shadows - unstamped - implausible - repeats)
         repeats                 stamps seen before, among the last 65,536
         reordered               stamps that came after a higher one, first seen then (each fills its gap); also any beyond that window
         late                    of these, those that came too late to be put in order: given out after a higher one
+        set_back                packets whose time is more than 5 s before the latest one: a clock was set back, or a time was forged
         first, last             the lowest and highest stamp, -1 before there is one
         """
         packed = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
@@ -186,10 +200,13 @@ class PacketRing:
             "received": counts[kernel.FRAMES],
             "kernel_drops": self._kernel_drops,
             "shadows": counts[kernel.SHADOWS],
+            "foreign": counts[kernel.FOREIGN],
             "unstamped": counts[kernel.UNSTAMPED],
+            "implausible": counts[kernel.IMPLAUSIBLE],
             "gaps": counts[kernel.GAPS],
             "repeats": counts[kernel.REPEATS],
             "reordered": counts[kernel.REORDERED],
+            "set_back": counts[kernel.SET_BACK],
             "late": self._order.late if self._order is not None else 0,
             "first": counts[kernel.FIRST],
             "last": counts[kernel.LAST],

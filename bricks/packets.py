@@ -37,12 +37,10 @@ VLAN = 1 << 8  # at least one VLAN tag of the traffic's own
 FRAGMENT = 1 << 9  # an IP fragment that is not the first
 MALFORMED = 1 << 10  # a header is cut short or contradicts itself; fields up to there are valid
 
-SHADOW_TPID, SHADOW_VID = 0x88A8, 4094  # the service tag by which the switch marks a shadow
-
 STAMP_MAGIC = 0x4C45474F  # "LEGO", big-endian, first of the trailer
 STAMP_BYTES = 20  # magic u32, sequence number u64, nanoseconds u64, all big-endian
 
-# A frame of the controller's that shows what went through the switch before it: Ethernet header, magic u32, token u64, big-endian
+# A frame of the controller's, under MARKER_VID, that shows what went through the switch before it: Ethernet header, magic u32, token u64
 MARKER_TYPE, MARKER_MAGIC, MARKER_BYTES = 0x88B5, 0x4C454D4B, 26
 
 

@@ -20,6 +20,7 @@ class Spec:
     socket      where it answers calls; run_dir: folder of its log, unless `log` names another file
     rings_in    rings that the first brick reads, or {brick: rings}; rings_out {brick: rings to its next hops}
     batch       rows that go through the bricks at once, at most
+    switch      the interface is a port of LEGO's switch, which says by its own tag what each frame is
     capture     settings of the packet ring; limits: bounds of the bricks' state; threshold: instead of the model's
     exact       shadows go to keyed replicas of this instance; replicas: of the process at the interface, the keyed bricks that run in
                 other processes, {brick: {"ring", "socket"}}
@@ -40,6 +41,7 @@ class Spec:
     precision: str = "float64"
     interface: str | None = None
     stamps: str = "kernel"
+    switch: bool = False
     buckets: int = 64
     batch: int = 256
     rings_in: Mapping[str, list[str]] = field(default_factory=dict)

@@ -226,6 +226,7 @@ class BrickProcesses:
             "model": spec.model,
             "interface": INTERFACE if first in bricks else None,
             "stamps": spec.stamps,
+            "switch": True,
             "buckets": spec.buckets,
             "batch": spec.batch,
             "socket": self._socket(name),

@@ -27,7 +27,7 @@ from lego_sdn.testbed import Load, Replay, Testbed
 
 LOOK_S = 0.25
 COUNT_S, STILL_S = 0.1, 3.0  # between two looks at counters; the switch brings those of its cached flows up to date twice a second
-ENTRANCE = (0, "base")  # table and role of the rule that every packet from outside meets first
+ENTRANCE = ((0, "base"), (0, "stamps"))  # table and role of the rules of which every packet from outside meets one first
 FM_GRACE, AD_GRACE = 5000, 50_000
 
 
@@ -105,7 +105,8 @@ class Experiment(Live):
     def __init__(self, config: Config, folder: Path, say: Callable[[str], None]) -> None:
         self.testbed = Testbed(config.switch.bridge)
         wire = self.testbed.source, self.testbed.sink
-        self.config = replace(config, forward=Forward("wires", (wire,)), capture=replace(config.capture, stamps="trailer"))
+        stamped = replace(config.capture, stamps="trailer", stamp_ports=(self.testbed.source,))
+        self.config = replace(config, forward=Forward("wires", (wire,)), capture=stamped)
         self.scores = folder / "scores"
         super().__init__(self.config, self.scores, say)
         self.paused = False
@@ -214,7 +215,7 @@ class Experiment(Live):
             time.sleep(COUNT_S)  # the pace of looking
 
     def _counted(self) -> tuple[int, int]:
-        (entered,) = [row["packets"] for row in self.get("flows")["flows"] if (row["table"], row["role"]) == ENTRANCE]
+        entered = sum(row["packets"] for row in self.get("flows")["flows"] if (row["table"], row["role"]) in ENTRANCE)
         ports = {port["name"]: port for switch in self.get("switches")["switches"] for port in switch["ports"]}
         return entered, ports[self.testbed.sink]["tx_packets"]
 

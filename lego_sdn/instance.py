@@ -45,7 +45,7 @@ class Instance:
             raise netns.NameTaken(f"an interface {self.name} exists that this agent did not make: remove it, or set another switch.bridge")
         try:
             self.belongings.make("namespace", self.name, lambda: netns.create(self.name))
-            self.belongings.make("veth", self.name, lambda: netns.add_veth(self.name, self.name, INTERFACE))
+            self.belongings.make("veth", self.name, lambda: netns.add_veth(self.name, self.name, INTERFACE, netns.MTU + netns.TAGS))
             laps.note("network")
             for ring in self.wiring.rings:
                 self.belongings.note("ring", ring.name)

@@ -51,7 +51,7 @@ class Testbed:
         for name in (self.source, self.sink):
             belongings.make("namespace", name, lambda name=name: netns.create(name))
             belongings.make("veth", name, lambda name=name: netns.add_veth(name, name, INSIDE))
-            belongings.make("port", name, lambda name=name: ovs.add_port(self.bridge, name, tag=None))
+            belongings.make("port", name, lambda name=name: ovs.add_port(self.bridge, name, instance=False))
         with contextlib.suppress(OSError):  # an old kernel: what is lost before the switch is counted all the same
             give_room(self.source)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import islice
 
 from ryu.lib import hub
 
@@ -20,7 +21,7 @@ class Hurry:
 
     def __init__(self, switch: Switch, rules: frozenset[Rule]) -> None:
         self.over = False
-        self.switch, self.rules = switch, tuple(rule for rule in rules if _meets_nothing(rule))
+        self.switch, self.rules = switch, tuple(islice((rule for rule in rules if _meets_nothing(rule)), 1))
         spawn(self._work)
 
     def _work(self) -> None:
@@ -35,4 +36,4 @@ class Hurry:
 
 def _meets_nothing(rule: Rule) -> bool:
     cookie = Cookie.decode(rule.cookie)
-    return cookie is not None and cookie.role == "reserved"
+    return cookie is not None and cookie.role == "port"  # instances send nothing

@@ -203,6 +203,7 @@ def _action(act: Act) -> Any:
         "normal": lambda _: parser.OFPActionOutput(ofp.OFPP_NORMAL),
         "push_vlan": parser.OFPActionPushVlan,
         "set_vlan_vid": lambda vid: parser.OFPActionSetField(vlan_vid=vid),
+        "set_vlan_pcp": lambda pcp: parser.OFPActionSetField(vlan_pcp=pcp),
         "pop_vlan": lambda _: parser.OFPActionPopVlan(),
     }
     return builders[act.name](act.value)
@@ -231,8 +232,8 @@ def _act(action: Any) -> Act:
         return Act("push_vlan", action.ethertype)
     if isinstance(action, parser.OFPActionPopVlan):
         return Act("pop_vlan")
-    if isinstance(action, parser.OFPActionSetField) and action.key == "vlan_vid":
-        return Act("set_vlan_vid", action.value)
+    if isinstance(action, parser.OFPActionSetField) and action.key in ("vlan_vid", "vlan_pcp"):
+        return Act(f"set_{action.key}", action.value)
     return Act(type(action).__name__)
 
 

@@ -309,7 +309,18 @@ class Steering(app_manager.RyuApp):
         config = self.shared.config
         numbers = switch.port_numbers()
         wires = tuple((_port(a, numbers, switch), _port(b, numbers, switch)) for a, b in config.forward.wires)
-        return Options(config.buckets, config.exact, config.forward.mode, wires, frozenset(sampled(config.audit.share, config.buckets)))
+        scored_again = frozenset(sampled(config.audit.share, config.buckets))
+        return Options(config.buckets, config.exact, config.forward.mode, wires, self._stamp_ports(numbers), scored_again)
+
+    def _stamp_ports(self, numbers: dict[str, int]) -> tuple[int, ...] | None:
+        """One that is not there sends nothing; the rules are put right when it comes."""
+        ports = self.shared.config.capture.stamp_ports
+        if ports is None:
+            return None
+        missing = [port for port in ports if isinstance(port, str) and port not in numbers]
+        if missing:
+            LOG.warning("capture.stamp_ports: the switch has no port %s", ", ".join(missing))
+        return tuple(port if isinstance(port, int) else numbers[port] for port in ports if port not in missing)
 
     def _record(self, steer: Steer, added: int, deleted: int, seconds: float) -> None:
         seen = self.shared.observed

@@ -6,8 +6,10 @@ from numba import njit
 from bricks.packets import PACKET
 
 WORDS = PACKET.itemsize // 8  # a row as uint64, of which the first is `seq`
-NEXT, HIGHEST, LATE = 0, 1, 2  # state: one more than the last stamp given out; the highest that came; rows given out of order
-STATE = 3
+# state: one more than the last stamp given out; the highest that came; rows given out of order; how many of these one after the other
+NEXT, HIGHEST, LATE, RUN = 0, 1, 2, 3
+STATE = 4
+RESTART = 64  # so many late rows in a row show that the highest stamp was none of theirs: the order begins anew with them
 
 
 @njit(cache=True)
@@ -29,7 +31,11 @@ def settle(rows, arrived, held, total, now_ns, limits, state, out):
         stamp = np.int64(rows[given, 0])
         if stamp > state[NEXT] and stamp > state[HIGHEST] - reach and now_ns - arrived[given] < patience_ns:
             break
-        state[LATE] += stamp < state[NEXT] - 1
+        late = stamp < state[NEXT] - 1
+        state[LATE] += late
+        state[RUN] = state[RUN] + 1 if late else 0
+        if state[RUN] >= RESTART:
+            state[NEXT], state[HIGHEST], state[RUN] = stamp, np.int64(rows[total - 1, 0]), 0
         state[NEXT] = max(state[NEXT], stamp + 1)
         out[given] = rows[given]
         given += 1

@@ -19,6 +19,7 @@ from lego_sdn.core.errors import HostError
 
 RUN = Path("/run/netns")
 MTU = 9000
+TAGS = 64  # bytes more that an instance's interface takes: the switch's own tag, and those of the traffic
 LONGEST_NAME = 15
 EEXIST, EPERM = errno.EEXIST, errno.EPERM
 
@@ -94,8 +95,8 @@ def inside(namespace: str) -> Iterator[None]:
             netns.setns(home.fileno())
 
 
-def add_veth(outside: str, namespace: str, within: str) -> None:
-    """A veth pair: `outside` here, `within` in the namespace. Both up, MTU 9000, offloads off, without IPv6 and addresses.
+def add_veth(outside: str, namespace: str, within: str, mtu: int = MTU) -> None:
+    """A veth pair: `outside` here, `within` in the namespace. Both up, offloads off, without IPv6 and addresses.
 
     HostError if a name is taken or too long, or the namespace is not there.
     """
@@ -106,7 +107,7 @@ def add_veth(outside: str, namespace: str, within: str) -> None:
     if not exists(namespace):
         raise HostError(f"cannot put {within} into the network namespace {namespace}: there is none of this name")
     with _mapped(f"create the interface {outside}"), IPRoute() as route:
-        route.link("add", ifname=outside, kind="veth", mtu=MTU, peer={"ifname": within, "mtu": MTU, "net_ns_fd": namespace})
+        route.link("add", ifname=outside, kind="veth", mtu=mtu, peer={"ifname": within, "mtu": mtu, "net_ns_fd": namespace})
     _bring_up(outside)
     with inside(namespace):
         _bring_up(within)

@@ -19,7 +19,7 @@ CONTROL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
 DAEMONS = ("ovs-vswitchd", "ovsdb-server")
 MARK = "lego"
 BACKOFF_MS = 1000  # the switch looks for its controller once a second, also one that was away for long
-INSTANCE_TAG = 4094  # the access VLAN of instance ports: NORMAL forwarding floods nothing into them
+NO_FLOOD = "trunks=4095"  # the only VLAN that NORMAL forwarding may put into instance ports: 802.1Q allows no frame to be in it
 START = f"start it with '{CONTROL} start --system-id=random' as root, or with 'lego up'"
 
 
@@ -110,7 +110,8 @@ class Ovs:
         self.adjust_bridge(bridge, bridge.dpid)
 
     def adjust_bridge(self, bridge: Bridge, dpid: int) -> None:
-        """Give an existing bridge what LEGO needs. HostError if another controller has it."""
+        """Give an existing bridge what LEGO needs. HostError if another controller has it, or the switch looks into two tags."""
+        self._require_one_tag()
         there = self._vsctl("get-controller", bridge.name).split()
         if there not in ([], [bridge.controller]):
             raise HostError(
@@ -120,6 +121,15 @@ class Ovs:
         settings = ["protocols=OpenFlow13,OpenFlow14", "fail_mode=secure", f"other-config:datapath-id={dpid:016x}"]
         backoff = ["--", "set", "Controller", bridge.name, f"max_backoff={BACKOFF_MS}"]
         self._vsctl("set", "Bridge", bridge.name, *settings, "--", "set-controller", bridge.name, bridge.controller, *backoff)
+
+    def _require_one_tag(self) -> None:
+        """A frame that has as many tags as the switch can hold would lose one when it gets the switch's own."""
+        limit = self._vsctl("--if-exists", "get", "Open_vSwitch", ".", "other_config:vlan-limit").strip('"')
+        if limit not in ("", "1"):
+            raise HostError(
+                f"Open vSwitch looks into more than one VLAN tag (other_config:vlan-limit={limit}): frames with two would lose one; "
+                "'ovs-vsctl remove Open_vSwitch . other_config vlan-limit', then start again"
+            )
 
     def settings(self, name: str) -> dict[str, str]:
         """What `adjust_bridge` changes, as it is now, for `restore_bridge`."""
@@ -156,14 +166,16 @@ class Ovs:
         if self._is_mine("Bridge", name):
             self._vsctl("--if-exists", "del-br", name)
 
-    def add_port(self, bridge: str, port: str, tag: int | None = INSTANCE_TAG) -> int:
-        """Put an interface on the bridge, as an instance port unless `tag` is None; returns its OpenFlow number.
+    def add_port(self, bridge: str, port: str, instance: bool = True) -> int:
+        """Put an interface on the bridge, as an instance's (NORMAL forwarding puts nothing into it) or as one of the traffic's own.
+
+        Returns its OpenFlow number.
 
         HostError if the switch cannot open it.
         """
         if self._is_stale(port):
             self._vsctl("--if-exists", "del-port", bridge, port)
-        self._vsctl("add-port", bridge, port, *([f"tag={tag}"] if tag else []), f"external_ids:{MARK}={self.run}")
+        self._vsctl("add-port", bridge, port, *([NO_FLOOD] if instance else []), f"external_ids:{MARK}={self.run}")
         number = int(self._wanted("Interface", port, "ofport"))
         if number < 0:
             reason = self._vsctl("get", "Interface", port, "error").strip('"')

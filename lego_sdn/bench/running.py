@@ -47,7 +47,7 @@ class Running(Live):
         belongings, ovs = Belongings(journal, run), Ovs(run)
         belongings.make("namespace", self.source, lambda: netns.create(self.source))
         belongings.make("veth", self.source, lambda: netns.add_veth(self.source, self.source, INSIDE))
-        belongings.make("port", self.source, lambda: ovs.add_port(self.system.config.switch.bridge, self.source, tag=None))
+        belongings.make("port", self.source, lambda: ovs.add_port(self.system.config.switch.bridge, self.source, instance=False))
 
     def load(self, instance: int) -> dict[str, Any]:
         """Load report of the process at an instance's interface."""

@@ -55,15 +55,21 @@ class Forward(Section):
 def _are_wires(value: object) -> bool:
     if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
         return False
-    ports = [port for pair in value for port in pair]
-    named = all((isinstance(p, str) and p) or whole(1, 0xFFFFFEFF)(p) for p in ports)
-    return named and len(set(ports)) == len(ports)
+    return not value or _are_ports(tuple(port for pair in value for port in pair))
+
+
+def _are_ports(value: object) -> bool:
+    if not isinstance(value, tuple) or not all((isinstance(p, str) and p) or whole(1, 0xFFFFFEFF)(p) for p in value):
+        return False
+    return 0 < len(set(value)) == len(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Capture(Section):
     """How an instance takes packets: stamps by the kernel's clock or from a trailer on the frame; the ring of blocks.
 
+    stamp_ports  the ports, by name or OpenFlow number, whose frames' trailers are believed (null: any port's); frames of others have none.
+                 Who can send into a port whose trailers are believed can spoil scores
     A block is handed over when full or after `timeout_ms`, so an instance may stall for blocks * timeout_ms at any rate without a loss.
     """
 
@@ -71,9 +77,12 @@ class Capture(Section):
     blocks: int = count(2048, 2, 65536)
     block_bytes: int = checked(1 << 15, "a power of two from 4096 to 16777216", lambda v: whole(4096, 1 << 24)(v) and v & (v - 1) == 0)
     timeout_ms: int = count(1, 1, 1000)
+    stamp_ports: tuple[str | int, ...] | None = maybe(None, "different ports, one at least", lambda v: _are_ports(v))
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
+        if self.stamp_ports is not None and self.stamps != "trailer":
+            raise KeyProblem("stamp_ports", "null, unless stamps is trailer", list(self.stamp_ports))
         if self.blocks * self.block_bytes > CAPTURE_BYTES_MOST:
             wanted = f"at most {CAPTURE_BYTES_MOST // self.block_bytes} blocks of {self.block_bytes} bytes: the kernel keeps them in memory"
             raise KeyProblem("blocks", wanted, self.blocks)

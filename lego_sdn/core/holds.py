@@ -11,7 +11,7 @@ from lego_sdn.core.state import Turn
 def tell(turn: Turn, instance: int, before: Mapping[str, Report], after: Mapping[str, Report]) -> None:
     """A note `inexact` for each hold that ended without its mover, and for packets that there was no room to keep waiting."""
     for name, report in sorted(after.items()):
-        then, now = _capture(before.get(name), report.pid), report.capture
+        then, now = capture_before(before.get(name), report.pid), report.capture
         if now is None:
             continue
         if now.holds_expired > then.holds_expired:
@@ -32,7 +32,7 @@ def tell(turn: Turn, instance: int, before: Mapping[str, Report], after: Mapping
             turn.note("inexact", f"instance {instance} had no room for {lost} shadows that had to wait: later scores may differ", instance)
 
 
-def _capture(report: Report | None, pid: int) -> CaptureLoad:
+def capture_before(report: Report | None, pid: int) -> CaptureLoad:
     """What it was before; nothing, if the process is a new one."""
     if report is None or report.pid != pid or report.capture is None:
         return CaptureLoad(0, 0, 0.0)

@@ -31,7 +31,9 @@ NUMBER = (int, float)
 LATER = ("wait_us", "late", "blocked_s", "latency_us")  # what a brick may leave out
 BRICK_TYPES: dict[str, Any] = {"id": str, "kind": str, "dropped": Mapping, "counters": Mapping}
 BRICK_TYPES |= dict.fromkeys(("cpu_s", "service_us", "wait_us", "blocked_s", "latency_us"), NUMBER)
-NEWER = frozenset({"holds_expired", "expired", "held_dropped", "held_shadows_dropped"})  # an older report lacks them
+NEWER = frozenset(
+    {"late", "implausible", "set_back", "foreign", "holds_expired", "expired", "held_dropped", "held_shadows_dropped"}
+)  # an older report lacks them
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class CaptureLoad:
 
     holds_expired, expired              holds that ended without their mover, and the rows that waited in them
     held_dropped, held_shadows_dropped  packets and shadows that had to wait and for which there was no room
+    late, implausible                   packets that came too late to be put in the order of their stamps; with a stamp that cannot be true
+    set_back                            packets whose time is more than 5 s before the latest one
+    foreign                             frames besides `received` that are none of the switch's packets
     """
 
     received: int
@@ -53,6 +58,10 @@ class CaptureLoad:
     expired: int = 0
     held_dropped: int = 0
     held_shadows_dropped: int = 0
+    late: int = 0
+    implausible: int = 0
+    set_back: int = 0
+    foreign: int = 0
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str) -> CaptureLoad:

@@ -7,9 +7,11 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lego_sdn.core.rules import MARKER_VID, SWITCH_TPID
+
 PAUSE_S = 0.005  # between two questions
 
-FRAME = struct.Struct("!6s6sHIQ34x")  # Ethernet header, magic, token: as of bricks/packets.py
+FRAME = struct.Struct("!6s6sHHHIQ34x")  # Ethernet header with the switch's own tag, magic, token: as of bricks/packets.py
 MARKER_TYPE, MARKER_MAGIC = 0x88B5, 0x4C454D4B
 TO, FROM = b"\x02\x4c\x45\x47\x4f\x02", b"\x02\x4c\x45\x47\x4f\x01"
 
@@ -68,5 +70,8 @@ Steps = Generator[Step, Any, Any]
 
 
 def marker_frame(token: int) -> bytes:
-    """A frame that instances take for a marker, and nobody else for anything."""
-    return FRAME.pack(TO, FROM, MARKER_TYPE, MARKER_MAGIC, token)
+    """A frame that instances take for a marker when it comes out of their port as it is.
+
+    From anywhere else it comes under a further tag of the switch's, and is a packet like any other.
+    """
+    return FRAME.pack(TO, FROM, SWITCH_TPID, MARKER_VID, MARKER_TYPE, MARKER_MAGIC, token)

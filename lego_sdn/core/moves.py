@@ -6,13 +6,13 @@ memory and taken by the controller. It reads no clock: waiting is counted in que
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lego_sdn.core.move_steps import Answer, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, Step, Steps
 
-MARKER_KINDS = 2
 ATTEMPTS = 16  # markers sent, before an instance is given up
 QUESTIONS = 100  # between two attempts
 
@@ -82,7 +82,9 @@ class Moving:
         return Ask(one.old, "packets", "give_rows", (self.token, list(one.buckets), marker), one.new)
 
     def marker(self, attempt: int, kind: int) -> int:
-        return (self.token * ATTEMPTS + attempt) * MARKER_KINDS + kind
+        """A number that nobody can guess who does not know the token, which no frame shows."""
+        digest = hashlib.blake2b(bytes([attempt, kind]), key=self.token.to_bytes(8, "big"), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1 | 1
 
     def reason(self, handover: Handover) -> str:
         """Why it is not possible."""
@@ -188,7 +190,7 @@ def _settle(move: Moving) -> Generator[Step, Any, dict[int, int]]:
             waiting = sorted({one.old for one in move.possible} - set(came))
             yield from _ask_markers(move, waiting, [move.marker(a, 0) for a in range(attempt + 1)], (came, rows))
             if {one.old for one in move.possible} <= set(came):
-                newest = max((marker // MARKER_KINDS % ATTEMPTS for marker in came.values()), default=0)
+                newest = max((a for a in range(attempt + 1) if move.marker(a, 0) in came.values()), default=0)
                 waiting = sorted({one.new for one in move.possible} - set(ended))
                 yield from _ask_markers(move, waiting, [move.marker(a, 1) for a in range(newest, attempt + 1)], (ended, rows))
                 if {one.new for one in move.possible} <= set(ended):

@@ -11,6 +11,11 @@ from typing import NamedTuple
 
 VLAN_PRESENT = 0x1000  # OpenFlow's bit in vlan_vid that says: there is a tag
 
+# The switch puts a tag of its own outermost on every frame that goes to an instance. Tags that a sender wrote are inside it: a sender
+# cannot say what a frame is to the instance.
+SWITCH_TPID, OWN_VID, SHADOW_VID, MARKER_VID = 0x88A8, 4093, 4094, 4092
+UNTRUSTED_PCP = 1  # priority in that tag: the frame came in by a port whose stamps are not believed
+
 
 class Match(NamedTuple):
     """One field of a match; `mask` None: all bits."""
@@ -21,7 +26,8 @@ class Match(NamedTuple):
 
 
 class Act(NamedTuple):
-    """One action of an apply-actions list: output (port), normal, push_vlan (tpid), set_vlan_vid (vid, with VLAN_PRESENT), pop_vlan."""
+    """One action of an apply-actions list: output (port), normal, push_vlan (tpid), set_vlan_vid (vid, with VLAN_PRESENT), set_vlan_pcp
+    (priority), pop_vlan."""
 
     name: str
     value: int = 0
@@ -55,7 +61,7 @@ class Rule:
 
 COOKIE_MAGIC = 0x1E60
 COOKIE_MASK = 0xFFFF << 48  # a flow whose cookie under this mask equals COOKIE_MAGIC << 48 is LEGO's
-ROLES = ("base", "owner", "shadow", "held", "reserved", "port")
+ROLES = ("base", "owner", "shadow", "held", "stamps", "port")
 _NOBODY = 0xFFFF
 
 
@@ -63,7 +69,7 @@ class Cookie(NamedTuple):
     """What a rule is for, readable from the switch; 64 bits: magic 16, table 8, role 4, family 4, bucket 16, owner 16.
 
     role    base (always there), owner (delivers to the owner), shadow (delivers a shadow), held (no shadow: the owner of the destination
-            has the packet already), reserved (foreign traffic that looks like a shadow), port (from an instance's port)
+            has the packet already), stamps (from a port whose stamps are believed), port (from an instance's port)
     family  code of a `steering.Family`, 0 for none
     """
 

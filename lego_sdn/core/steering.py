@@ -1,6 +1,7 @@
 """Steering: an assignment of buckets to instances, compiled to rules, and the difference between two rule sets.
 
 The pipeline (docs/contract.md): 0 guard, 1 own (source bucket -> owner), 2 shadow (destination bucket -> its owner), 9 forward.
+The guard puts the switch's own tag on every packet and forwarding takes it off; on the way it says what a copy is to the instance.
 A bucket is the low bits of the source address in whatever form the packet has one. The number of rules depends on the number of
 buckets only, never on the number of sources or instances' pairs: a spoofed flood does not grow the tables.
 """
@@ -8,17 +9,16 @@ buckets only, never on the number of sources or instances' pairs: a spoofed floo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lego_sdn.core.audit import TWIN
 from lego_sdn.core.errors import LegoError
-from lego_sdn.core.rules import VLAN_PRESENT, Act, Cookie, Match, Rule, number, text
+from lego_sdn.core.rules import OWN_VID, SHADOW_VID, SWITCH_TPID, UNTRUSTED_PCP, VLAN_PRESENT, Act, Cookie, Match, Rule, number, text
 
 __all__ = ["FAMILIES", "Act", "Change", "Cookie", "Family", "Match", "Options", "Rule", "compile_rules", "diff", "number", "text"]
 
 GUARD, OWN, SHADOW, FORWARD = 0, 1, 2, 9
-SHADOW_TPID, SHADOW_VID = 0x88A8, 4094
 MAX_INSTANCE = 0xFFFE
 
 # Inside a table. A family's own miss lies above the MAC rules: an IPv4 packet is never steered by its MAC.
@@ -53,6 +53,7 @@ class Options:
 
     buckets  power of two; exact: shadows on
     forward  normal | drop | wires; wires: pairs of OpenFlow ports, both directions
+    stamp_ports  OpenFlow ports whose frames' stamps are believed; None: those of all ports
     sampled  buckets whose packets the auditor's twin scores; all others it takes as shadows
     """
 
@@ -60,6 +61,7 @@ class Options:
     exact: bool = True
     forward: str = "normal"
     wires: tuple[tuple[int, int], ...] = ()
+    stamp_ports: tuple[int, ...] | None = None
     sampled: frozenset[int] = frozenset()
 
 
@@ -83,10 +85,10 @@ def compile_rules(assignment: Mapping[int, int], ports: Mapping[int, int], optio
     """
     _check(assignment, ports, options)
     owners = {bucket: owner for bucket, owner in assignment.items() if owner in ports}
-    rules = [*_guard(ports, options), *_forward(options), *_own(owners, ports, options)]
+    rules = [*_forward(options), *_own(owners, ports, options)]
     if options.exact:
         rules += _shadow(owners, ports, options)
-    return frozenset(rules)
+    return frozenset((*_guard(ports, options), *map(_tagged, rules)))
 
 
 def diff(installed: Iterable[Rule], wanted: Iterable[Rule]) -> Change:
@@ -113,14 +115,23 @@ def _check(assignment: Mapping[int, int], ports: Mapping[int, int], options: Opt
 
 
 def _guard(ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
-    """Nothing enters from an instance, and nothing from outside may pass for a shadow."""
+    """Nothing enters from an instance. All else gets the switch's own tag, which says whether the port's stamps are believed."""
     for instance, port in ports.items():
         yield Rule(GUARD, P_EXCEPT, (Match("in_port", port),), cookie=Cookie(GUARD, "port", owner=instance).encode())
-    # NORMAL would flood this VLAN into the instances' ports, whose tag it is; explicit outputs do not.
-    onward = None if options.forward == "normal" else FORWARD
-    tag = Match("vlan_vid", VLAN_PRESENT | SHADOW_VID)
-    yield Rule(GUARD, P_BUCKET, (tag,), goto=onward, cookie=Cookie(GUARD, "reserved").encode())
-    yield Rule(GUARD, P_MISS, goto=OWN, cookie=Cookie(GUARD, "base").encode())
+    base, trusted = Cookie(GUARD, "base").encode(), Cookie(GUARD, "stamps").encode()
+    tag = Act("push_vlan", SWITCH_TPID), Act("set_vlan_vid", VLAN_PRESENT | OWN_VID)
+    if options.stamp_ports is None:
+        yield Rule(GUARD, P_MISS, (), tag, OWN, base)
+        return
+    for port in options.stamp_ports:
+        yield Rule(GUARD, P_BUCKET, (Match("in_port", port),), tag, OWN, trusted)
+    yield Rule(GUARD, P_MISS, (), (*tag, Act("set_vlan_pcp", UNTRUSTED_PCP)), OWN, base)
+
+
+def _tagged(rule: Rule) -> Rule:
+    """A switch takes no action on a tag unless the rule says that there is one; behind the guard there always is."""
+    at = sum(match.field == "in_port" for match in rule.match)
+    return replace(rule, match=(*rule.match[:at], Match("vlan_vid", VLAN_PRESENT, VLAN_PRESENT), *rule.match[at:]))
 
 
 def _own(owners: Mapping[int, int], ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
@@ -150,8 +161,7 @@ def _shadow(owners: Mapping[int, int], ports: Mapping[int, int], options: Option
 
 
 def _copy(port: int) -> tuple[Act, ...]:
-    tag = Act("push_vlan", SHADOW_TPID), Act("set_vlan_vid", VLAN_PRESENT | SHADOW_VID)
-    return *tag, Act("output", port), Act("pop_vlan")
+    return Act("set_vlan_vid", VLAN_PRESENT | SHADOW_VID), Act("output", port)
 
 
 def _misses(table: int, onward: int, actions: tuple[Act, ...] = ()) -> Iterator[Rule]:
@@ -174,11 +184,11 @@ def _bucket(family: Family, field: str, bucket: int, options: Options) -> tuple[
 
 def _forward(options: Options) -> Iterator[Rule]:
     """What happens to the traffic itself, the same whatever the assignment is."""
-    cookie = Cookie(FORWARD, "base").encode()
+    cookie, bare = Cookie(FORWARD, "base").encode(), Act("pop_vlan")
     if options.forward == "normal":
-        yield Rule(FORWARD, P_MISS, actions=(Act("normal"),), cookie=cookie)
+        yield Rule(FORWARD, P_MISS, actions=(bare, Act("normal")), cookie=cookie)
         return
     for pair in options.wires:
         for port, other in (pair, pair[::-1]):
-            yield Rule(FORWARD, P_BUCKET, (Match("in_port", port),), (Act("output", other),), cookie=cookie)
+            yield Rule(FORWARD, P_BUCKET, (Match("in_port", port),), (bare, Act("output", other)), cookie=cookie)
     yield Rule(FORWARD, P_MISS, cookie=cookie)

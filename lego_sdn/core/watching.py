@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lego_sdn.core import holds, sla
+from lego_sdn.core import holds, sla, stamps
 from lego_sdn.core.audit import TWIN
 from lego_sdn.core.bottleneck import Diagnosis, Outside, Rounds, diagnose
 from lego_sdn.core.brick_actions import SetDeadlines
@@ -36,6 +36,7 @@ def take_in(turn: Turn, event: Loads) -> None:
     rounds = {i: _rounds(state, [key for key in came if key[0] == i]) for i in sorted({instance for instance, _ in came})}
     for instance, one in rounds.items():
         holds.tell(turn, instance, one.before, one.after)
+        stamps.tell(turn, instance, one.before, one.after)
     _follow_costs(turn, rounds)
     _keep_promise(turn, rounds, event)
 

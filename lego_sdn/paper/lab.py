@@ -70,7 +70,7 @@ class Lab(Live):
     def _attach(self, journal: Journal, run: str) -> None:
         """The wire's end becomes a port of LEGO's bridge; the system's journal removes that."""
         self._run, port = run, self.hosts.port
-        Belongings(journal, run).make("port", port, lambda: Ovs(run).add_port(self.system.config.switch.bridge, port, tag=None))
+        Belongings(journal, run).make("port", port, lambda: Ovs(run).add_port(self.system.config.switch.bridge, port, instance=False))
 
 
 def require_running(replay: subprocess.Popen) -> None:

@@ -59,7 +59,7 @@ def test_ports(ovs, port):
     ovs.add_bridge(BRIDGE)
     number = ovs.add_port(BRIDGE.name, port)
     assert number > 0
-    assert vsctl("get", "Port", port, "tag") == "4094"
+    assert vsctl("get", "Port", port, "trunks") == "[4095]"
     assert ovs.marked("Port") == [port]
     Ovs("another-run").remove_port(port)
     assert ovs.marked("Port") == [port]
@@ -69,6 +69,16 @@ def test_ports(ovs, port):
     ovs.remove_port(port)
     ovs.remove_port(port)
     assert vsctl("list-ports", BRIDGE.name) == ""
+
+
+@pytest.mark.root
+def test_a_switch_that_looks_into_two_tags_is_refused(ovs):
+    vsctl("set", "Open_vSwitch", ".", "other_config:vlan-limit=2")
+    try:
+        with pytest.raises(HostError, match=r"vlan-limit=2\): frames with two would lose one"):
+            ovs.adjust_bridge(BRIDGE, BRIDGE.dpid)
+    finally:
+        vsctl("remove", "Open_vSwitch", ".", "other_config", "vlan-limit")
 
 
 @pytest.mark.root

@@ -26,7 +26,7 @@ def port(tmp_path):
     netns.create(NAME)
     netns.add_veth(NAME, NAME, "in0")
     ovs.add_bridge(Bridge(f"{NAME}b", "tcp:127.0.0.1:1", datapath="netdev"))
-    ovs.add_port(f"{NAME}b", NAME, tag=None)
+    ovs.add_port(f"{NAME}b", NAME, instance=False)
     (tmp_path / "rules").write_text("priority=1,actions=drop\n")
     ovs.replace_flows(f"{NAME}b", tmp_path / "rules")
     yield NAME

@@ -44,8 +44,9 @@ class Arrived:
 class Blocks:
     """The ring with what the walk keeps from call to call."""
 
-    def __init__(self, blocks: int = 4, block_bytes: int = 4096, trailer: bool = False) -> None:
-        self.blocks, self.block_bytes, self.trailer = blocks, block_bytes, trailer
+    def __init__(self, blocks: int = 4, block_bytes: int = 4096, trailer: bool = False, switch: bool = False) -> None:
+        self.blocks, self.block_bytes = blocks, block_bytes
+        self.how = trailer * kernel.TRAILER | switch * kernel.SWITCH
         self.ring = np.zeros(blocks * block_bytes, np.uint8)
         self.words = self.ring.view(np.uint32)
         self.cursor = np.zeros(kernel.CURSOR, np.int64)
@@ -70,7 +71,7 @@ class Blocks:
 
     def read(self, rows: int = 1000) -> np.ndarray:
         out = np.zeros(rows, PACKET)
-        n = kernel.walk(self.ring, self.words, self.block_bytes, self.blocks, self.cursor, self.counts, self.seen, self.trailer, out)
+        n = kernel.walk(self.ring, self.words, self.block_bytes, self.blocks, self.cursor, self.counts, self.seen, self.how, out)
         return out[:n]
 
     def waiting(self) -> int:

@@ -126,3 +126,33 @@ def test_refusals():
     with pytest.raises(BrickError, match="there is no bucket 4: wanted one from 0 to 3"):
         hold.cut(1, 19, [4], [])
     assert hold.taken(1) == hold.taken(7) == []
+
+
+class Given(Rows):
+    """Rows with these stamps and times."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        super().__init__(len(numbers))
+        self.rows["seq"] = self.rows["time_ns"] = numbers
+
+
+@pytest.mark.parametrize("ahead", [1000, 2**40, 2**55])
+def test_a_stamp_far_ahead_does_not_make_later_moves_hold_nothing(ahead):
+    hold = Hold(Given([*range(40), ahead, *range(40, 200)]), 4)
+    for _ in range(15):
+        read(hold)
+    assert hold.begin(1) < 200, "forgotten"
+    hold.cut(1, hold.passed, [0], [0])
+    assert drained(hold) == []
+    assert hold.release(1)["held"] > 50
+
+
+def test_a_clock_set_back_does_not_make_later_moves_hold_nothing():
+    hour = 3600 * 10**9
+    hold = Hold(Given([*range(20), *range(hour, hour + 20), *range(20, 60)]), 4, stamped=False)
+    for _ in range(6):
+        read(hold)
+    assert hold.begin(1) == 27
+    hold.cut(1, 27, [0], [0])
+    assert drained(hold) == []
+    assert hold.release(1)["held"] == 32

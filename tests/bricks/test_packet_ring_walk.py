@@ -10,12 +10,12 @@ from bricks.packets import MALFORMED, SHADOW, STAMPED, VLAN
 from tests.bricks.blocks import Arrived, Blocks, stamped
 from tests.bricks.veth import tag, udp
 
-MARK = 0x88A8, 4094
+OWN, MARK, MARKER = (0x88A8, 4093), (0x88A8, 4094), (0x88A8, 4092)
 FACTS = SHADOW | VLAN | STAMPED | MALFORMED
 
 
-def one(arrived: Arrived, trailer: bool = False) -> np.void:
-    ring = Blocks(trailer=trailer)
+def one(arrived: Arrived, trailer: bool = False, switch: bool = False) -> np.void:
+    ring = Blocks(trailer=trailer, switch=switch)
     ring.fill(arrived)
     rows = ring.read()
     assert len(rows) == 1
@@ -72,22 +72,111 @@ def test_any_cut_of_blocks_and_reads_gives_every_packet_once(steps):
         (b"", (None, 4094), VLAN, 4),
         (b"", (0x8100, 4094), VLAN, 4),
         (b"", (0x88A8, 100), VLAN, 4),
-        (b"", MARK, SHADOW, 0),
-        (b"", (0x88A8, 0xE000 | 4094), SHADOW, 0),
-        (tag(0x8100, 5), MARK, SHADOW | VLAN, 4),
+        (b"", MARK, VLAN, 4),
         (tag(*MARK), (0x8100, 5), VLAN, 8),
         (tag(0x8100, 5), None, VLAN, 4),
-        (tag(*MARK), None, SHADOW, 0),
-        (tag(*MARK) + tag(0x8100, 5), None, SHADOW | VLAN, 4),
+        (tag(*MARK), None, VLAN, 4),
+        (tag(*MARK) + tag(0x8100, 5), None, VLAN, 8),
         (tag(0x9100, 4094) + tag(0x8100, 5), None, VLAN, 8),
     ],
 )
-def test_outer_tag_is_mark_or_traffic(tags, taken_out, flags, more, trailer):
+def test_without_the_switch_every_tag_is_the_traffic_s(tags, taken_out, flags, more, trailer):
     frame = udp(60 + len(tags), tags)
     row = one(Arrived(stamped(frame, 7, 9) if trailer else frame, taken_out), trailer)
     assert row["flags"] & FACTS == flags | (STAMPED if trailer else 0)
     assert row["length"] == 60 + more
     assert (row["src_mac"], row["src_lo"], row["dst_port"]) == (0x0200000000FF, 0x0A000001, 53)
+
+
+WRITTEN = [b"", *(tag(*one) for one in (OWN, MARK, MARKER, (0x8100, 4094), (0x8100, 5), (0x88A8, 1 << 13 | 4093)))]
+
+
+@pytest.mark.parametrize("trailer", [False, True])
+@pytest.mark.parametrize("taken_out", [False, True])
+@pytest.mark.parametrize(("mark", "flag"), [(OWN, 0), (MARK, SHADOW)])
+@pytest.mark.parametrize("tags", [*WRITTEN, tag(*MARK) + tag(*OWN)])
+def test_the_outermost_tag_is_the_switch_s_and_those_within_are_the_traffic_s(tags, mark, flag, taken_out, trailer):
+    frame = udp(60 + len(tags), tags)
+    frame = stamped(frame, 7, 9) if trailer else frame
+    within = frame if taken_out else frame[:12] + tag(*mark) + frame[12:]
+    row = one(Arrived(within, mark if taken_out else None), trailer, switch=True)
+    assert row["flags"] & FACTS == flag | (VLAN if tags else 0) | (STAMPED if trailer else 0)
+    assert row["length"] == 60 + len(tags)
+    assert (row["src_mac"], row["src_lo"], row["dst_port"]) == (0x0200000000FF, 0x0A000001, 53)
+
+
+@pytest.mark.parametrize("taken_out", [None, (0x8100, 4093), (0x88A8, 4095), (0x8100, 4094), (0x88A8, 0), (0x88A8, 4092), (None, 4093)])
+def test_what_the_switch_did_not_send_is_counted_and_not_given_out(taken_out):
+    ring = Blocks(switch=True)
+    ring.fill(Arrived(udp(), taken_out), Arrived(b"\x4c\x45"), Arrived(b""), Arrived(udp(port=9), OWN))
+    assert ring.read()["src_port"].tolist() == [9]
+    assert (ring.counts[kernel.FRAMES], ring.counts[kernel.FOREIGN]) == (1, 3)
+
+
+@pytest.mark.parametrize("mark", [OWN, MARK])
+def test_stamps_of_a_port_that_is_not_trusted_are_none(mark):
+    ring = Blocks(trailer=True, switch=True)
+    ring.fill(Arrived(stamped(udp(), 2**40), (mark[0], 1 << 13 | mark[1])), Arrived(stamped(udp(), 4), mark))
+    assert ring.read()["seq"].tolist() == [4]
+    assert ring.counts[kernel.UNSTAMPED] == 1
+
+
+def stamps_read(ring: Blocks, *stamps: tuple[int, int, int]) -> list[int]:
+    """Stamps given out of these: (number, time, when it came)."""
+    found: list[int] = []
+    for at in range(0, len(stamps), 16):
+        ring.fill(*(Arrived(stamped(udp(), seq, time_ns), time_ns=came) for seq, time_ns, came in stamps[at : at + 16]))
+        found += ring.read()["seq"].tolist()
+    return found
+
+
+@pytest.mark.parametrize("seq", [2**62, 2**63 - 1, 2**63 + 5, 2**64 - 1, 2**56, 2**40])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_number_that_cannot_be_true_is_refused(seq, first):
+    ring = Blocks(trailer=True)
+    true = [(n, n, 1000 * n) for n in range(100)]
+    forged = [(seq, 0, 0)] * 6
+    given = stamps_read(ring, *(forged + true if first and seq >= 2**56 else true[:50] + forged + true[50:]))
+    assert given == list(range(100))
+    assert ring.counts[kernel.IMPLAUSIBLE] == 6
+    assert (ring.counts[kernel.GAPS], ring.counts[kernel.LAST]) == (0, 99)
+
+
+@pytest.mark.parametrize("time_ns", [2**62, 7_258_118_400 * 10**9, 2**63 + 5, 2**64 - 1])
+def test_a_time_that_cannot_be_true_is_refused(time_ns):
+    ring = Blocks(trailer=True)
+    assert stamps_read(ring, (0, 5, 0), (1, time_ns, 0), (1, 6, 0)) == [0, 1]
+    assert ring.counts[kernel.IMPLAUSIBLE] == 1
+
+
+@pytest.mark.parametrize("trailer", [False, True])
+def test_times_that_fall_back_are_counted(trailer):
+    """An NTP step, or a time that was forged and is possible."""
+    ring, year, hour = Blocks(trailer=trailer), 365 * 86_400 * 10**9, 3600 * 10**9
+    times = [year, year + 86_395 * 10**9, year + 86_394 * 10**9, year + hour, year + hour + 1]
+    if trailer:
+        stamps_read(ring, *((number, time_ns, 0) for number, time_ns in enumerate(times)))
+    else:
+        ring.fill(*(Arrived(udp(), time_ns=time_ns) for time_ns in times))
+        assert len(ring.read()) == 5
+    assert ring.counts[kernel.SET_BACK] == 2
+
+
+def test_numbers_go_on_after_a_silence_of_this_instance_s_sources():
+    """Others got 10 million packets meanwhile, in a second."""
+    ring = Blocks(trailer=True)
+    assert stamps_read(ring, (5, 0, 10**9), (10**7, 0, 2 * 10**9)) == [5, 10**7]
+    assert ring.counts[kernel.IMPLAUSIBLE] == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(2**50, 0), (0, 2**50)])
+def test_an_ingress_that_begins_anew_is_believed_after_a_while(before, after):
+    ring = Blocks(trailer=True)
+    anew = [(after + n, 0, 0) for n in range(100)]
+    given = stamps_read(ring, *((before + n, 0, 0) for n in range(20)), *anew)
+    assert given == [before + n for n in range(20)] + [after + n for n in range(kernel.WITNESSES - 1, 100)]
+    assert ring.counts[kernel.IMPLAUSIBLE] == kernel.WITNESSES - 1
+    assert ring.counts[kernel.REPEATS] == 0
 
 
 def test_a_trailer_is_stripped_and_read():

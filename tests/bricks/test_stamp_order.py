@@ -139,3 +139,20 @@ def test_an_alarm_rings_until_it_is_set_again():
         assert poll.poll(0) == []
         alarm.close()
         alarm.close()
+
+
+@pytest.mark.parametrize("ahead", [5000, 2**20, 2**55])
+@pytest.mark.parametrize("forged", [1, 6])
+def test_stamps_far_ahead_of_their_time_do_not_end_the_order(ahead, forged):
+    """Neighbours are swapped, as by a switch; between them came forged ones."""
+    swapped = [number ^ 1 for number in range(2000)]
+    stamps = [*swapped[:500], *range(ahead, ahead + forged), *swapped[500:]]
+    order, wire, given = StampOrder(), Wire(stamps), []
+    for now_ms in range(len(stamps) // 20 + 10):
+        wire.ready = min(20 * now_ms, len(stamps))
+        given += read(order, wire, now_ms * 10**6)
+    assert sorted(given) == sorted(stamps)
+    true = [number for number in given if number < 2000]
+    assert true[:480] == list(range(480))
+    assert true[-1200:] == list(range(800, 2000)), "put in order again"
+    assert 0 < order.late <= 200

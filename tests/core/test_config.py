@@ -17,6 +17,8 @@ def test_the_defaults_are_complete():
 
 def test_a_configuration_survives_the_way_through_plain_maps():
     config = Config.parse({"buckets": 32, "forward": {"mode": "wires", "wires": [["eth0", 2]]}, "scaling": {"max_instances": 3}})
+    config = Config.parse(config.to_dict() | {"capture": {"stamps": "trailer", "stamp_ports": ["eth0", 3]}})
+    assert config.capture.stamp_ports == ("eth0", 3)
     assert config.forward == Forward("wires", (("eth0", 2),))
     assert Config.parse(config.to_dict()) == config
     hash(config)
@@ -44,6 +46,9 @@ def test_a_configuration_survives_the_way_through_plain_maps():
         ({"forward": {"mode": "wires"}}, "forward.wires", "pairs of ports where mode is wires"),
         ({"forward": {"mode": "wires", "wires": [["a", "a"]]}}, "forward.wires", "each port once"),
         ({"forward": {"wires": [["a", "b"]]}}, "forward.wires", "none otherwise"),
+        ({"capture": {"stamp_ports": ["a"]}}, "capture.stamp_ports", "null, unless stamps is trailer, found ['a']"),
+        ({"capture": {"stamps": "trailer", "stamp_ports": []}}, "capture.stamp_ports", "one at least or null"),
+        ({"capture": {"stamps": "trailer", "stamp_ports": ["a", "a"]}}, "capture.stamp_ports", "different ports"),
         ({"capture": {"block_bytes": 5000}}, "capture.block_bytes", "power of two"),
         ({"instance": {"cpu_quota": 0}}, "instance.cpu_quota", "or null, found 0"),
     ],

@@ -20,7 +20,10 @@ FORM = {family.name: family for family in FAMILIES}
 
 addresses = st.integers(0, 2**128 - 1)
 families = st.sampled_from(sorted(FORM))
-own_tags = st.sampled_from([(), ((0x8100, 7),), ((0x88A8, 5), (0x8100, 9))])
+OWN, SHADOW, MARKER = (0x88A8, 4093), (0x88A8, 4094), (0x88A8, 4092)
+own_tags = st.sampled_from(
+    [(), ((0x8100, 7),), ((0x88A8, 5), (0x8100, 9)), (OWN,), (SHADOW,), (MARKER,), ((0x8100, 4094),), (SHADOW, SHADOW)]
+)
 options = st.builds(
     Options,
     buckets=st.sampled_from([1, 2, 8, 64]),
@@ -52,8 +55,8 @@ def record(src: int, dst: int) -> np.ndarray:
 
 def deliveries(outputs, tags=()) -> tuple[list[int], list[int]]:
     """Instances that got the packet as its owner, and as a shadow."""
-    owned = [INSTANCE_OF[out.port] for out in outputs if out.port in INSTANCE_OF and out.frame.tags == tags]
-    shadows = [INSTANCE_OF[out.port] for out in outputs if out.port in INSTANCE_OF and out.frame.tags == ((0x88A8, 4094), *tags)]
+    owned = [INSTANCE_OF[out.port] for out in outputs if out.port in INSTANCE_OF and out.frame.tags == (OWN, *tags)]
+    shadows = [INSTANCE_OF[out.port] for out in outputs if out.port in INSTANCE_OF and out.frame.tags == (SHADOW, *tags)]
     assert len(owned) + len(shadows) == sum(out.port in INSTANCE_OF for out in outputs)
     return owned, shadows
 
@@ -104,7 +107,7 @@ def test_moving_one_bucket_touches_only_its_rules():
 def test_the_number_of_rules_depends_on_the_buckets_only(owners):
     ports = {i: i + 10 for i in range(1, owners + 1)}
     rules = compile_rules({b: b % owners + 1 for b in range(64)}, ports, Options())
-    assert len(rules) == 64 * 12 + owners + 11
+    assert len(rules) == 64 * 12 + owners + 10
     assert len({rule.key for rule in rules}) == len(rules)
 
 
@@ -114,12 +117,16 @@ def test_nothing_enters_from_an_instance():
     assert switch.send(frame, PORTS[3]) == []
 
 
-@pytest.mark.parametrize(("forward", "wires", "expected"), [("normal", (), []), ("drop", (), []), ("wires", ((1, 2),), [PEER_PORT])])
-def test_a_foreign_frame_cannot_pass_for_a_shadow(forward, wires, expected):
-    switch = FakeSwitch().load(compile_rules(dict.fromkeys(range(64), 1), PORTS, Options(forward=forward, wires=wires)))
-    frame, *_ = frame_of("ipv4", 5, 6, ((0x88A8, 4094),))
-    assert [out.port for out in switch.send(frame, TRAFFIC_PORT)] == expected
-    assert switch.packets[Cookie(0, "reserved").encode()] == 1
+@given(families, addresses, addresses, own_tags)
+def test_stamps_are_believed_of_their_ports_only(family, src, dst, tags):
+    options = Options(2, forward="wires", wires=((TRAFFIC_PORT, PEER_PORT),), stamp_ports=(TRAFFIC_PORT,))
+    switch = FakeSwitch().load(compile_rules({0: 1, 1: 2}, PORTS, options))
+    frame, *_ = frame_of(family, src, dst, tags)
+    trusted, others = switch.send(frame, TRAFFIC_PORT), switch.send(frame, PEER_PORT)
+    assert {out.frame.tags[0] for out in trusted[:-1]} <= {OWN, SHADOW}
+    assert {out.frame.tags[0] for out in others[:-1]} <= {(0x88A8, 1 << 13 | OWN[1]), (0x88A8, 1 << 13 | SHADOW[1])}
+    assert len(trusted) == len(others) >= 2
+    assert trusted[-1].frame == others[-1].frame == frame
 
 
 def test_a_bucket_whose_owner_has_no_port_is_forwarded_only():

@@ -92,15 +92,25 @@ def _act(rule: Rule, frame: Frame, outputs: list[Output]) -> Frame:
         elif name == "push_vlan":
             frame = replace(frame, tags=((value, 0), *frame.tags))
         elif name == "set_vlan_vid":
+            assert _knows_tag(rule), "Open vSwitch refuses it"
             assert frame.tags, "set_vlan_vid on an untagged frame"
             assert value & VLAN_PRESENT
-            frame = replace(frame, tags=((frame.tags[0][0], value & 0xFFF), *frame.tags[1:]))
+            frame = replace(frame, tags=((frame.tags[0][0], frame.tags[0][1] & ~0xFFF | value & 0xFFF), *frame.tags[1:]))
+        elif name == "set_vlan_pcp":
+            assert frame.tags, "set_vlan_pcp on an untagged frame"
+            frame = replace(frame, tags=((frame.tags[0][0], value << 13 | frame.tags[0][1]), *frame.tags[1:]))
         elif name == "pop_vlan":
+            assert _knows_tag(rule), "Open vSwitch refuses it"
             assert frame.tags, "pop_vlan on an untagged frame"
             frame = replace(frame, tags=frame.tags[1:])
         else:
             raise AssertionError(f"unknown action {name}")
     return frame
+
+
+def _knows_tag(rule: Rule) -> bool:
+    """Whether the rule says by its match, or by pushing one, that there is a tag."""
+    return any(m.field == "vlan_vid" and m.value & VLAN_PRESENT for m in rule.match) or any(a.name == "push_vlan" for a in rule.actions)
 
 
 PREREQUISITE = {"ipv4_src": 0x800, "ipv4_dst": 0x800, "arp_spa": 0x806, "arp_tpa": 0x806, "ipv6_src": 0x86DD, "ipv6_dst": 0x86DD}

@@ -1,0 +1,49 @@
+"""What is told of stamps: each kind by its name, and a flood of them in few events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lego_sdn.core.config import Config
+from lego_sdn.core.events import Loads, Note
+from lego_sdn.core.load import CaptureLoad
+from lego_sdn.core.step import step
+from tests.fakes.world import World
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("implausible", "7 packets with a stamp that cannot be true: they were not scored"),
+        ("late", "7 packets that came after others with a higher stamp, too late to be put in order"),
+        ("repeats", "7 packets with the stamp of another one"),
+        ("set_back", "7 packets with a time more than 5 s before that of an earlier one"),
+    ],
+)
+def test_each_kind_is_told_by_instance(kind, words):
+    (note,) = told(at_counts(kind, [0, 7]))
+    assert note.instance == 1
+    assert f"instance 1 got {words}" in note.text
+
+
+def test_a_flood_is_told_whenever_it_has_doubled():
+    notes = told(at_counts("implausible", range(0, 100_000, 100)))
+    assert 5 <= len(notes) <= 17
+
+
+def told(actions) -> list[Note]:
+    return [one for one in actions if isinstance(one, Note) and one.kind == "inexact"]
+
+
+def at_counts(kind: str, counts) -> list:
+    """All actions while instance 1 reports these totals, one round after the other."""
+    world = World(Config(model="m.lego")).up().run(5)
+    reports, found = world.loads().reports, []
+    for number, count in enumerate(counts, 1):
+        capture = replace(CaptureLoad(10, 0, 0.0), **{kind: count})
+        later = tuple(replace(one, time=one.time + number, capture=capture) for one in reports if one.instance == 1)
+        world.state, actions = step(world.state, Loads(later), world.now)
+        found += actions
+    return found
