@@ -31,7 +31,7 @@ NUMBER = (int, float)
 LATER = ("wait_us", "late", "blocked_s", "latency_us")  # what a brick may leave out
 BRICK_TYPES: dict[str, Any] = {"id": str, "kind": str, "dropped": Mapping, "counters": Mapping}
 BRICK_TYPES |= dict.fromkeys(("cpu_s", "service_us", "wait_us", "blocked_s", "latency_us"), NUMBER)
-NEWER = frozenset({"holds_expired", "expired", "held_dropped", "held_shadows_dropped"})  # an older report lacks them
+NEWER = frozenset({"holds_expired", "expired", "held_dropped", "held_shadows_dropped", "next_stamp"})  # an older report lacks them
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class CaptureLoad:
 
     holds_expired, expired              holds that ended without their mover, and the rows that waited in them
     held_dropped, held_shadows_dropped  packets and shadows that had to wait and for which there was no room
+    next_stamp                          the number above the highest stamp so far
     """
 
     received: int
@@ -53,6 +54,7 @@ class CaptureLoad:
     expired: int = 0
     held_dropped: int = 0
     held_shadows_dropped: int = 0
+    next_stamp: int = 0
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str) -> CaptureLoad:
