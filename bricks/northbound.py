@@ -41,7 +41,7 @@ class Northbound:
             "uptime_s": now - self._began,
             "cpu_s": time.process_time(),
             **self._usage.report(),
-            "capture": capture and {name: capture[name] for name in (*CAPTURE, *STAMPS, *HELD) if name in capture or name in CAPTURE},
+            "capture": capture and _shown(capture),
             "bricks": [stage.report() for stage in process.stages],
         }
 
@@ -96,3 +96,9 @@ class Northbound:
         if not isinstance(table, dict) or not all(isinstance(rings, list) for rings in table.values()):
             raise BrickError(f"wanted a map from bricks to lists of rings, found {table!r}")
         return [(self.process.stage(brick), rings) for brick, rings in table.items()]
+
+
+def _shown(capture: dict[str, Any]) -> dict[str, Any]:
+    """What a load report says of the interface."""
+    named = {name: capture[name] for name in (*CAPTURE, *STAMPS, *HELD) if name in capture or name in CAPTURE}
+    return named | {"next_stamp": max(0, int(capture.get("last", -1)) + 1)}

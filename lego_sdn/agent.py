@@ -31,6 +31,7 @@ from lego_sdn.instance import Instance
 from lego_sdn.instance_spec import InstanceSpec
 from lego_sdn.leftovers import Belongings
 from lego_sdn.made_up import write_down
+from lego_sdn.watched_bridge import WatchedBridge
 
 LOG = logging.getLogger(__name__)
 JOURNAL = "agent.journal"
@@ -246,11 +247,13 @@ class Agent:
         if any(thing.kind in adoption.BRIDGES for thing in self.belongings.things):
             ovs.adjust_bridge(bridge, ovs.dpid(bridge.name))  # taken over: how it was before LEGO is in the journal
         elif ovs.bridge_exists(bridge.name):
+            ovs.require_no_flows(bridge.name)
             dpid = ovs.dpid(bridge.name)
             self.belongings.make("bridge-settings", bridge.name, lambda: ovs.adjust_bridge(bridge, dpid), **ovs.settings(bridge.name))
         else:
             self.belongings.make("bridge", bridge.name, lambda: ovs.add_bridge(bridge))
         self.dpid, self.datapath = ovs.dpid(bridge.name), ovs.datapath(bridge.name)
+        self.watched = WatchedBridge(ovs, bridge.name)
 
     def _remove_all(self) -> None:
         """Everything that this agent made goes, even if one thing after the other cannot be removed."""
@@ -289,6 +292,25 @@ class Agent:
         """How it is made up; where the disk does not take that, the next look tries again."""
         with contextlib.suppress(HostError):
             write_down(instance)
+        if self.watched.is_another_one():
+            self._follow_bridge()
+
+    def _follow_bridge(self) -> None:
+        """Somebody removed the bridge, and perhaps made it anew: the ports of all instances are gone with it.
+
+        A bridge that was LEGO's is made again; one that LEGO found there is its owner's to make, and is adjusted then.
+        """
+        name = self.options.bridge.name
+        LOG.error("the bridge %s was removed by somebody: %s", name, "all instances fail" if self.instances else "nothing runs")
+        for instance in self.instances.values():
+            instance.error = instance.error or f"the bridge {name} was removed, and its port with it"
+        mine = [thing for thing in self.belongings.things if thing.kind in adoption.BRIDGES]
+        if self.host.ovs.bridge_exists(name) or any(thing.kind == "bridge" for thing in mine):
+            self.belongings.forget(mine)
+            try:
+                self._ensure_bridge()
+            except HostError as error:
+                LOG.error("the bridge %s cannot be used again: %s", name, error)
 
     def _keep_journal(self) -> None:
         """A run_dir that was lost is made again; trouble with the journal is logged when it comes and when it goes."""

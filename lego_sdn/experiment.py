@@ -160,7 +160,9 @@ class Experiment(Live):
         sent = self._replay.result()
         entered, forwarded = self._through_the_switch(sent["sent"])
         self.look()
-        alerts, moves = self.get("alerts")["by_source"], self.get("moves?limit=1000")["moves"]
+        told, moves = self.get("alerts"), self.get("moves?limit=1000")["moves"]
+        alerts, others = told["by_source"], told["total"] - sum(told["by_source"].values())
+        alerts |= {"others": others} if others > 0 else {}
         reports = self._end_instances()
         dropped = dropped_in(reports)
         if entered < sent["sent"]:  # Open vSwitch was not given the CPU to empty its socket in time

@@ -10,7 +10,7 @@ from typing import Any
 from lego_sdn.adapters import netns
 from lego_sdn.adapters.rpc import Unreachable
 from lego_sdn.brick_processes import INTERFACE, BrickProcesses, Host
-from lego_sdn.core.errors import BrickError, LegoError
+from lego_sdn.core.errors import BrickError, HostError, LegoError
 from lego_sdn.graphs import keyed_of, links_of
 from lego_sdn.instance_spec import InstanceSpec, require_deadlines
 from lego_sdn.leftovers import Belongings
@@ -91,6 +91,19 @@ class Instance:
         if self.error is None:
             for name in self.processes.dead():
                 self._bury(name, self.processes.last_words(name))
+            self._keep_link_up()
+
+    def _keep_link_up(self) -> None:
+        """A link that somebody switched off is switched on again. (The switch tells the controller of it.)"""
+        try:
+            if netns.is_up(self.name):
+                return
+            LOG.error("instance %d: the link of its port %s was switched off by somebody; it is switched on", self.spec.instance, self.name)
+            netns.set_up(self.name)
+            with netns.inside(self.name):
+                netns.set_up(INTERFACE)
+        except HostError as error:
+            LOG.error("instance %d: its link is down: %s", self.spec.instance, error)
 
     def start_replica(self, kind: str, cores: float | None = None) -> dict[str, Any]:
         """One more replica of a kind, in a process of its own."""

@@ -112,6 +112,12 @@ class Belongings:
         self.things.append(thing)
         return thing
 
+    def forget(self, things: list[Thing]) -> None:
+        """Somebody else removed these things."""
+        for thing in things:
+            self.things.remove(thing)
+            self.journal.gone(thing)
+
     def of(self, process: str) -> list[Thing]:
         """What was made for one process."""
         return [thing for thing in self.things if thing.detail.get("of") == process]

@@ -17,6 +17,7 @@ from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import (
     AgentDown,
     AgentUp,
+    Disturbed,
     Drain,
     Drained,
     InstanceFailed,
@@ -85,6 +86,7 @@ class Instances(app_manager.RyuApp):
         self.known: frozenset[Running] | None = None  # as the core was last told; None: it must be told
         self.failed: dict[int, str] = {}
         self.problems: set[str] = set()
+        self.deaths: dict[int, int] | None = None  # of replicas, by instance, as the agent last told
         for action, work in ((StartInstance, self._start), (StopInstance, self._stop), *((one, self._regrow) for one in METHODS)):
             lego.performers[action] = self._counted(work)
         lego.performers[Drain] = lambda action: spawn(self._drain, action)
@@ -126,6 +128,7 @@ class Instances(app_manager.RyuApp):
         for key in set(seen.processes) - there:
             del seen.processes[key]
         self._tell_failures(instances)
+        self._tell_deaths(instances)
         told = frozenset(map(running, instances))
         if told != self.known:
             self.known = told
@@ -154,6 +157,15 @@ class Instances(app_manager.RyuApp):
             if self.failed.get(instance) != error:
                 self.shared.put(InstanceFailed(instance, error))
         self.failed = failed
+
+    def _tell_deaths(self, instances: Iterable[Mapping[str, Any]]) -> None:
+        """Of replicas: the instance goes on without what was in them."""
+        deaths = {one["instance"]: len(one.get("buried") or ()) for one in instances}
+        for one in instances:
+            if self.deaths is not None and deaths[one["instance"]] > self.deaths.get(one["instance"], 0):
+                text = f"a replica of instance {one['instance']} died: {one['buried'][-1]}"
+                self.shared.put(Disturbed("replica-died", text, None, one["instance"]))
+        self.deaths = deaths
 
     def _watch_processes(self, instances: Iterable[Mapping[str, Any]]) -> set[tuple[int, str]]:
         """The monitor pulls from these processes from now on, kept in the agent's order, that of the packets' way; their keys."""
@@ -202,6 +214,8 @@ class Instances(app_manager.RyuApp):
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return
+        for report in told["reports"]:
+            self.shared.observed.alerts.finish(report)
         self.shared.observed.finished.extend(told["reports"])
         self._knows_of(action.instance, None)
         self.shared.put(InstanceStopped(action.instance))
@@ -217,6 +231,7 @@ class Instances(app_manager.RyuApp):
         for key in [key for key in processes if key[0] == action.instance and key not in there]:
             del processes[key]
         if "report" in one:
+            self.shared.observed.alerts.finish(one["report"])
             self.shared.observed.finished.append(one["report"])
         for words in one.get("undone", ()):
             self.shared.note(Note("unfinished", f"{action}: packets go the new way, but {words}", action.instance))

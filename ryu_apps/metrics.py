@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from lego_sdn import __version__
-from ryu_apps import brick_metrics
+from ryu_apps import brick_metrics, views
 from ryu_apps.observed import Process
 from ryu_apps.shared import Shared
 
@@ -35,13 +35,16 @@ class Page:
         yield gauge("lego_change_in_flight", "Whether a change is being made.", {}, state.change is not None)
         yield gauge("lego_rules_version", "Version of the rules last sent; begins anew with the controller.", {}, state.version)
         yield from _instances(self.shared)
+        yield from _exact(self.shared)
         yield from _processes(seen.processes.values())
         yield from _bricks(seen.processes.values())
         yield from brick_metrics.families(self.shared)
         yield from brick_metrics.of_the_host(self.shared)
         yield from _switches(self.shared)
         yield from _audit(self.shared)
-        yield _by("lego_alerts", "Alerts by source.", "source", seen.alerts.by_source)
+        alerts = CounterMetricFamily("lego_alerts", "Alerts of all instances, also of those that are gone.")
+        alerts.add_metric([], seen.alerts.total)
+        yield alerts
 
 
 def page(shared: Shared) -> bytes:
@@ -88,6 +91,23 @@ def _instances(shared: Shared) -> Iterator[Metric]:
         for number, load in shared.state.loads.items():
             metric.add_metric([str(number)], getattr(load, name))
         yield metric
+
+
+def _exact(shared: Shared) -> Iterator[Metric]:
+    """Series: one for each instance, and one for each of a fixed set of reasons."""
+    surely = GaugeMetricFamily("lego_instance_exact", "1 if an instance lost nothing since its start, else 0.", labels=["instance"])
+    text = "Epoch seconds since which an instance lost nothing."
+    since = GaugeMetricFamily("lego_instance_exact_since_seconds", text, labels=["instance"])
+    text = "What an instance lost, or how often it was disturbed, by reason."
+    losses = CounterMetricFamily("lego_instance_losses", text, labels=["instance", "reason"])
+    for number in shared.state.members:
+        found = views.exact(shared.state.exact.get(number))
+        if found is not None:
+            surely.add_metric([str(number)], found["inexact"] is None)
+            since.add_metric([str(number)], found["since"])
+            for reason, count in found["losses"].items():
+                losses.add_metric([str(number), reason], count)
+    yield from (surely, since, losses)
 
 
 def _processes(processes: Iterable[Process]) -> Iterator[Metric]:

@@ -43,6 +43,8 @@ class Monitor(app_manager.RyuApp):
     def _round(self) -> None:
         processes = {_key(process): process for process in self.shared.observed.processes.values()}
         self._forget(set(self.clients) - set(processes) - self.asked)
+        alerts = self.shared.observed.alerts
+        alerts.end(set(alerts.raised) - set(processes) - self.asked)
         for key, process in processes.items():
             if key not in self.asked:  # else the last round's question is still open
                 self.asked.add(key)
@@ -117,7 +119,7 @@ class Monitor(app_manager.RyuApp):
             return
         self.seen_alerts[key] = answer["next"]
         self.shared.observed.alerts.add(process.instance, answer["alerts"])
-        self.shared.observed.alerts.by_process[key] = dict(answer["by_source"])
+        self.shared.observed.alerts.count(key, answer["next"], answer["by_source"])
 
     def _silent(self, process: Process, error: str) -> None:
         """The agent is asked at once whether the process lives; one that lives but stays silent is given up."""

@@ -10,7 +10,10 @@ from typing import Any
 from lego_sdn.core.rules import Cookie
 from ryu_apps.openflow import Flow, Port
 
+ProcessKey = tuple[int, str, int]  # instance, process, pid
 KEPT_ALERTS = 1000
+KEPT_SOURCES = 4096  # of processes that are gone
+SHOWN_SOURCES = 20
 KEPT_STEERINGS = 100
 KEPT_FINISHED = 1000
 KEPT_MOVES = 1000
@@ -45,7 +48,10 @@ class Process:
 
 @dataclass
 class Bridge:
-    """A switch that connected. `steered`: whether it is the one that LEGO writes rules to; `error`: why it could not, last time."""
+    """A switch that connected. `steered`: whether it is the one that LEGO writes rules to; `error`: why it could not, last time.
+
+    foreign  what is said of rules of others that take packets before LEGO's, if there are any
+    """
 
     dpid: int
     name: str
@@ -55,25 +61,68 @@ class Bridge:
     counters: tuple[Port, ...] = ()
     rules: int = 0
     error: str | None = None
+    foreign: str = ""
 
 
 @dataclass
 class Alerts:
-    """The latest alerts, and how many there were by source; `by_process` holds each process's own totals, also of those that are gone."""
+    """The latest alerts, how many there were, and by source.
+
+    by_process  of each process that runs, what it counts itself: bounded there, so that sources go again. `raised`: how many it raised
+    ended       of processes that are gone, the sources with most alerts; ended_total: how many they raised
+    """
 
     latest: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_ALERTS))
-    by_process: dict[tuple[int, str, int], dict[str, int]] = field(default_factory=dict)
+    by_process: dict[ProcessKey, dict[str, int]] = field(default_factory=dict)
+    raised: dict[ProcessKey, int] = field(default_factory=dict)
+    ended: Counter[str] = field(default_factory=Counter)
+    ended_total: int = 0
+    _counted: dict[ProcessKey, int] = field(default_factory=dict)  # of these alerts, whose they were: of the latest processes
 
     def add(self, instance: int, alerts: Iterable[Mapping[str, Any]]) -> None:
         self.latest.extend({"instance": instance, **alert} for alert in alerts)
 
+    def count(self, process: ProcessKey, raised: int, by_source: Mapping[str, int]) -> None:
+        """What a process says of itself: alerts that it raised so far, and by source."""
+        self.raised[process] = max(raised - self._counted.get(process, 0), self.raised.get(process, 0))
+        self.by_process[process] = dict(by_source)
+
+    def finish(self, report: Mapping[str, Any]) -> None:
+        """The last load report of a process that ends."""
+        raised = max((brick["counters"].get("alerts", 0) for brick in report["bricks"]), default=0)
+        process = report["instance"], report["process"], report["pid"]
+        if raised or process in self.raised:
+            self.raised[process] = max(raised - self._counted.get(process, 0), self.raised.get(process, 0))
+
+    def end(self, gone: Iterable[ProcessKey]) -> None:
+        """Processes are gone: of each, its total and the sources with most alerts are kept."""
+        for process in gone:
+            raised = self.raised.pop(process, 0)
+            self.ended_total += raised
+            self.ended.update(self.by_process.pop(process, {}))
+            self._counted[process] = self._counted.pop(process, 0) + raised  # it may be told of again
+        for process in list(self._counted)[:-KEPT_FINISHED]:
+            del self._counted[process]
+        if len(self.ended) > KEPT_SOURCES:
+            self.ended = Counter(dict(self.ended.most_common(KEPT_SOURCES // 2)))
+
+    @property
+    def total(self) -> int:
+        """All alerts so far; never less than before."""
+        return self.ended_total + sum(self.raised.values())
+
     @property
     def by_source(self) -> dict[str, int]:
-        """Source -> alerts so far, the most first."""
-        total: Counter[str] = Counter()
+        """Source -> alerts so far, as far as it is known, the most first."""
+        total = Counter(self.ended)
         for counts in self.by_process.values():
             total.update(counts)
         return dict(total.most_common())
+
+    @property
+    def top(self) -> dict[str, int]:
+        """The sources with most alerts."""
+        return dict(list(self.by_source.items())[:SHOWN_SOURCES])
 
 
 @dataclass

@@ -19,6 +19,8 @@ VERSION = ofp.OFP_VERSION
 OURS = COOKIE_MAGIC << 48
 ALL_BITS = (1 << 64) - 1
 LOCAL = ofp.OFPP_LOCAL
+DOWN = ofp.OFPPS_LINK_DOWN
+OFF = ofp.OFPPC_PORT_DOWN
 BUNDLE_FLAGS = ofp.OFPBF_ATOMIC | ofp.OFPBF_ORDERED
 # The order in which the rule compiler names the fields of a match; a switch reports them in its own.
 FIELD_ORDER = {"in_port": 0, "vlan_vid": 1, "metadata": 2, "eth_type": 3}
@@ -222,6 +224,8 @@ def _rule(found: Any) -> Rule:
             metadata = instruction.metadata
         else:
             actions.append(Act(type(instruction).__name__))
+    if found.idle_timeout or found.hard_timeout:
+        actions.append(Act("timeout"))
     return Rule(found.table_id, found.priority, _matches(found.match), tuple(actions), goto, found.cookie, metadata)
 
 
@@ -246,4 +250,9 @@ def _matches(match: Any) -> tuple[Match, ...]:
 
 
 def _number(field: str, value: Any) -> int:
-    return int.from_bytes(value, "big") if isinstance(value, bytes) else number(field, value)
+    if isinstance(value, bytes):
+        return int.from_bytes(value, "big")
+    try:
+        return number(field, value)
+    except ValueError:  # a field that LEGO does not write, in a form of its own: only whether it is the same matters
+        return int.from_bytes(str(value).encode(), "big")

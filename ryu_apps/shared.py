@@ -178,7 +178,11 @@ class Shared:
             (self.last_failure is not None and not self.state.running, f"no instance runs: {self.last_failure}"),
             (config.model is None, "no model is configured, so no instance is started: set 'model' to a file made by 'lego train'"),
         ]
-        return [*(sentence for lacking, sentence in lacks if lacking), *problems]
+        steered = [known for known in seen.bridges.values() if known.steered]
+        more = [f"the rules are not in force on {known.name}: {known.error}" for known in steered if known.error]
+        more += [f"on {known.name}, {known.foreign}" for known in steered if known.foreign]
+        more += [f"instance {i} gets no packets: {lacking.text}; it is replaced" for i, lacking in sorted(self.state.lacking.items())]
+        return [sentence for lacking, sentence in lacks if lacking] + more + problems
 
     def _open_store(self) -> KeptStore:
         try:

@@ -1,7 +1,7 @@
 """Makes the switch's rules those of the assignment: the only sender of OpenFlow.
 
-What the switch holds is read from it, never assumed: when it connects, after an error, and when the number of its rules is not what it
-should be. Changes are differences, each in one atomic bundle.
+What the switch holds is read from it, never assumed: when it connects, after an error, and again and again, to be compared with what was
+put there. Changes are differences, each in one atomic bundle.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from ryu.base import app_manager
 from ryu.controller import ofp_event
@@ -18,11 +19,12 @@ from ryu.lib import hub
 
 from lego_sdn.core.audit import sampled
 from lego_sdn.core.errors import LegoError, RpcError
-from lego_sdn.core.events import Note, Steer, SwitchDown, SwitchUp
+from lego_sdn.core.events import Disturbed, Note, PortsSeen, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.rules import Rule
 from lego_sdn.core.steering import OWN, Change, Options, compile_rules, diff
 from ryu_apps import openflow
 from ryu_apps.ahead import Ahead
+from ryu_apps.content import Content, Difference
 from ryu_apps.door import Complaints
 from ryu_apps.hurry import Hurry
 from ryu_apps.mover import Mover, Rules
@@ -49,10 +51,13 @@ class Steering(app_manager.RyuApp):
         self.switches: dict[int, Switch] = {}
         self.wanted: Steer | None = None
         self.installed: frozenset[Rule] | None = None  # None: read it
+        self.in_force: frozenset[Rule] | None = None  # what the switch should hold, whatever connection told of it; None: not known
+        self.content = Content()
         self.foreign: frozenset[Rule] = frozenset()
         self.in_the_way: frozenset[Rule] = frozenset()  # of them, those that kept LEGO's last rules out
         self.work: queue.Queue[Steer | str] = queue.Queue()
         self.revision = 0  # odd while rules are being changed
+        self.told_error: str | None = None  # why they could not be put right
         self.rates = BucketRates()
         self.ahead: Ahead | None = None
         self.mover = Mover(lego, Rules(self._prepare, self._carry_out, self._send_frames, lambda: self.switch is not None))
@@ -159,6 +164,8 @@ class Steering(app_manager.RyuApp):
         if switch is not None:
             self.shared.observed.bridges[switch.dpid].ports = switch.port_numbers()
             self.work.put(REPAIR)  # a wire's port may have come, or be another one now
+            if switch is self.switch:
+                self.shared.put(PortsSeen(switch.links()))
 
     # ---- rules ----
     def flows(self) -> list[openflow.Flow]:
@@ -179,9 +186,11 @@ class Steering(app_manager.RyuApp):
             elif self.wanted is not None and self.switch is not None:
                 answer = self.mover.steer(self.wanted)
                 if answer.error is None:  # perhaps it was not in force before: a wire's port was missing
+                    self.told_error = None
                     self.shared.put(answer)
-                else:
-                    LOG.warning("the rules could not be put right: %s", answer.error)
+                elif answer.error != self.told_error:
+                    self.told_error = answer.error
+                    self.shared.note(Note("failed", f"the rules could not be put right: {answer.error}"))
 
     def _send_frames(self, frames: list[tuple[int, bytes]]) -> None:
         if self.switch is not None:
@@ -201,7 +210,7 @@ class Steering(app_manager.RyuApp):
                 error = None
                 break
             except LegoError as failure:
-                self.installed, error = None, str(failure)
+                self.installed, self.in_force, error = None, None, str(failure)
                 if self.switch is None:
                     break
         self.revision += 1
@@ -216,6 +225,7 @@ class Steering(app_manager.RyuApp):
         change = self._commit(steer, switch)
         replaced = {rule.key for rule in (*change.add, *change.delete)}
         self.installed = frozenset(rule for rule in self.installed or () if rule.key not in replaced) | frozenset(change.add)
+        self.in_force = self.installed
         committed = time.monotonic()
         if steer.settle:
             self._settle(switch)
@@ -258,6 +268,8 @@ class Steering(app_manager.RyuApp):
         flows = switch.flows(everyone=True)
         self.installed = frozenset(flow.rule for flow in flows if flow.ours)
         self.foreign = frozenset(flow.rule for flow in flows if not flow.ours)
+        if self.in_force is not None:
+            self._tell_difference(switch, Difference.of(self.installed, self.in_force))
 
     def _refuse_to_overwrite(self, switch: Switch, rules: tuple[Rule, ...]) -> None:
         wanted = {rule.key for rule in rules}
@@ -268,9 +280,14 @@ class Steering(app_manager.RyuApp):
                 f"must go (cookie {rule.cookie:#x}): remove it, or give it another priority"
             )
 
-    def _look_whether_the_way_is_free(self, switch: Switch) -> None:
+    def _look_whether_the_way_is_free(self, flows: Iterable[openflow.Flow]) -> None:
         """Once nobody's rules stand where LEGO's must go, those go in."""
-        if self.in_the_way and not self.in_the_way & {flow.rule for flow in switch.flows(everyone=True)}:
+        if not self.in_the_way:
+            return
+        if self.in_the_way & {flow.rule for flow in flows}:
+            self._disturbed("rules-refused", "rules of somebody else stand where LEGO's must go")
+            self.content.hurry()
+        else:
             self.in_the_way = frozenset()
             self.work.put(REPAIR)
 
@@ -341,21 +358,55 @@ class Steering(app_manager.RyuApp):
                 ports = self.shared.observed.bridges[switch.dpid].counters = tuple(switch.ports())
                 if switch is self.switch:
                     self.shared.observed.port_losses = self.losses.take(ports, time.monotonic())
-                    self._count(switch)
-                    self._look_whether_the_way_is_free(switch)
+                    self.shared.put(PortsSeen(switch.links()))
+                    self._look(switch)
             except SwitchError as error:
                 LOG.warning("%s", error)
 
-    def _count(self, switch: Switch) -> None:
-        self.shared.observed.bucket_rates = self.rates.take(switch.flows(OWN), time.monotonic())
-        if self.installed is None or self.revision % 2:
+    def _look(self, switch: Switch) -> None:
+        """Rates of buckets, and whether the rules are those that were put there: table 1 and their number each time, all once a second."""
+        revision, began = self.revision, time.monotonic()
+        whole = self.content.is_due(began)
+        flows = switch.flows(everyone=True) if whole else switch.flows(OWN)
+        count = sum(flow.ours for flow in flows) if whole else switch.count()
+        self.shared.observed.bucket_rates = self.rates.take(flows, time.monotonic())
+        if revision % 2 or revision != self.revision or switch is not self.switch:
+            return  # they were changed meanwhile
+        if whole:
+            self._look_at_others(switch, flows)
+        if self.installed is None:
             return
-        revision, believed = self.revision, len(self.installed)
-        there = switch.count()
-        if there != believed and revision == self.revision:
-            self.shared.note(Note("repair", f"switch {switch.name} has {there} of LEGO's rules instead of {believed}: they are put right"))
+        wanted = self.installed if whole else {rule for rule in self.installed if rule.table == OWN}
+        difference = Difference.of((flow.rule for flow in flows if flow.ours), wanted)
+        if difference or count != len(self.installed):
+            self._tell_difference(
+                switch, difference or Difference(max(0, len(self.installed) - count), 0, max(0, count - len(self.installed)))
+            )
             self.installed = None
             self.work.put(REPAIR)
+        elif whole and not self.content.before:
+            self.content.sound_at = began
+
+    def _look_at_others(self, switch: Switch, flows: list[openflow.Flow]) -> None:
+        """Rules of others that take packets before LEGO's are told, not removed: they are somebody's."""
+        news = self.content.take(flows, time.monotonic())
+        self.shared.observed.bridges[switch.dpid].foreign = self.content.words
+        if news:
+            self.shared.note(Note("foreign", f"bridge {switch.name}: {news}"))
+        if self.content.before:
+            self._disturbed("rules-of-others", self.content.words)
+        self._look_whether_the_way_is_free(flows)
+
+    def _tell_difference(self, switch: Switch, difference: Difference) -> None:
+        if not difference:
+            return
+        self.in_force = None  # once
+        text = f"bridge {switch.name}: of LEGO's rules, {difference}: they are put right"
+        self.shared.note(Note("repair", text))
+        self._disturbed("rules-repaired", text)
+
+    def _disturbed(self, reason: Literal["rules-repaired", "rules-of-others", "rules-refused"], text: str) -> None:
+        self.shared.put(Disturbed(reason, text, self.content.sound_at))
 
 
 def _port(port: str | int, numbers: dict[str, int], switch: Switch) -> int:

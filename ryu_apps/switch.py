@@ -68,6 +68,11 @@ class Switch:
         """Port name -> OpenFlow number, of the ports that it has told of."""
         return {port.name.decode(errors="replace"): number for number, port in self.datapath.ports.items()}
 
+    def links(self) -> dict[int, bool]:
+        """OpenFlow number -> whether the link is up, of the ports that it has told of."""
+        down, off = openflow.DOWN, openflow.OFF
+        return {number: not (port.state & down or port.config & off) for number, port in self.datapath.ports.items()}
+
     def commit(self, change: Change) -> None:
         """Put all of `change` into force at one instant, or, with SwitchError, nothing of it; then wait for the barrier."""
         if not change:

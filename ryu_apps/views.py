@@ -8,6 +8,7 @@ from typing import Any
 from lego_sdn import __version__
 from lego_sdn.core.audit import TWIN, sampled
 from lego_sdn.core.cost import Costs
+from lego_sdn.core.exact import ExactSince
 from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.headers import within
 from ryu_apps import brick_views
@@ -41,7 +42,7 @@ def status(shared: Shared) -> dict[str, Any]:
         "bridge": {"name": config.switch.bridge, "connected": state.switch is not None, "dpid": spelled(state.switch)},
         "agent": {"socket": config.agent, "answers": seen.agent is not None, "error": None if seen.agent else seen.agent_error},
         "rules": {"version": state.version, "in_force": state.confirmed, "last": seen.steerings[-1] if seen.steerings else None},
-        "alerts": sum(seen.alerts.by_source.values()),
+        "alerts": seen.alerts.total,
         "audit": audit(shared),
         "finished": list(seen.finished),
         "stored": shared.store.path if shared.store.problem is None else None,
@@ -146,10 +147,9 @@ def events(shared: Shared, after: int, limit: int) -> dict[str, Any]:
 
 
 def alerts(shared: Shared, limit: int) -> dict[str, Any]:
-    """The latest alerts, and how many by source."""
+    """The latest alerts, how many of the sources with most of them, and how many in all."""
     seen = shared.observed.alerts
-    by_source = seen.by_source
-    return {"alerts": list(seen.latest)[-limit:] if limit else [], "by_source": by_source, "total": sum(by_source.values())}
+    return {"alerts": list(seen.latest)[-limit:] if limit else [], "by_source": seen.top, "total": seen.total}
 
 
 def moves(shared: Shared, limit: int) -> dict[str, Any]:
@@ -170,7 +170,18 @@ def _instance(shared: Shared, number: int) -> dict[str, Any]:
         names = ("packets", "cpu", "queue", "drops", "service_us")
         row["load"] = {name: round(getattr(load, name), 6) for name in names}
     row["bottleneck"] = brick_views.bottleneck(shared.state.diagnoses.get(number))
+    row["exact"] = exact(shared.state.exact.get(number))
     return row
+
+
+def exact(found: ExactSince | None) -> dict[str, Any] | None:
+    """Since when nothing was lost (epoch seconds) and why not before; `inexact`: from which moment and stamp on scores may be wrong."""
+    if found is None:
+        return None
+    epoch = time.time() - time.monotonic()
+    wrong = None if found.sure_until is None else {"time": round(epoch + found.sure_until, 3), "stamp": found.stamp}
+    losses = dict(sorted(found.losses.items()))
+    return {"since": round(epoch + found.since, 3), "reason": found.reason, "inexact": wrong, "losses": losses}
 
 
 def _bricks_of(process: Process, now: float) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ LONGEST_NAME = 15
 EEXIST, EPERM = errno.EEXIST, errno.EPERM
 
 SIOCETHTOOL = 0x8946
+SIOCGIFFLAGS, UP_AND_RUNNING = 0x8913, 0x1 | 0x40  # IFF_UP, IFF_RUNNING
 # linux/ethtool.h, the commands that set one offload each, and the flags command for those without one (VLAN tags, LRO, ntuple)
 OFFLOADS = {"rx-checksum": 0x15, "tx-checksum": 0x17, "scatter-gather": 0x19, "tso": 0x1F, "gso": 0x24, "gro": 0x2C, "flags": 0x26}
 READ_OFFLOADS = {"rx-checksum": 0x14, "tx-checksum": 0x16, "scatter-gather": 0x18, "tso": 0x1E, "gso": 0x23, "gro": 0x2B, "flags": 0x25}
@@ -132,6 +133,30 @@ def remove_link(name: str) -> None:
 def link_exists(name: str) -> bool:
     """Whether there is an interface of this name in the current namespace."""
     return any(name == there for _, there in socket.if_nameindex())
+
+
+def index_of(name: str) -> int | None:
+    """The number of an interface of the current namespace, another one for each that is made; None if there is none of this name."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
+
+
+def is_up(name: str) -> bool:
+    """Whether an interface of the current namespace is up and, where it is an end of a veth pair, the other end too."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            told = fcntl.ioctl(any_socket, SIOCGIFFLAGS, struct.pack("16sH", name.encode(), 0).ljust(40, b"\0"))
+        except OSError as error:
+            raise HostError(f"the state of {name} is not known: {error.strerror}") from error
+    return struct.unpack_from("H", told, 16)[0] & UP_AND_RUNNING == UP_AND_RUNNING
+
+
+def set_up(name: str) -> None:
+    """Switch an interface of the current namespace on. HostError if there is none of this name."""
+    with _mapped(f"set up the interface {name}"), IPRoute() as route:
+        route.link("set", index=socket.if_nametoindex(name), state="up")
 
 
 def offloads(name: str) -> dict[str, int]:

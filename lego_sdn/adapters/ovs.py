@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -14,12 +15,15 @@ from pathlib import Path
 from lego_sdn.adapters import unixctl
 from lego_sdn.adapters.processes import Process
 from lego_sdn.core.errors import HostError
+from lego_sdn.core.rules import COOKIE_MAGIC
 
 CONTROL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
 DAEMONS = ("ovs-vswitchd", "ovsdb-server")
 MARK = "lego"
 BACKOFF_MS = 1000  # the switch looks for its controller once a second, also one that was away for long
 NO_FLOOD = "trunks=4095"  # the only VLAN that NORMAL forwarding may put into instance ports: 802.1Q allows no frame to be in it
+EVERY_VERSION = "--protocols=OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15"  # whichever a bridge allows
+NAMED = 2  # flows in a sentence
 START = f"start it with '{CONTROL} start --system-id=random' as root, or with 'lego up'"
 
 
@@ -119,6 +123,7 @@ class Ovs:
                 f"take it off (ovs-vsctl del-controller {bridge.name}) or set switch.bridge to another bridge"
             )
         settings = ["protocols=OpenFlow13,OpenFlow14", "fail_mode=secure", f"other-config:datapath-id={dpid:016x}"]
+        settings += ["other-config:disable-in-band=true"]  # else hidden rules take packets of the bridge's own interface before LEGO's
         backoff = ["--", "set", "Controller", bridge.name, f"max_backoff={BACKOFF_MS}"]
         self._vsctl("set", "Bridge", bridge.name, *settings, "--", "set-controller", bridge.name, bridge.controller, *backoff)
 
@@ -131,9 +136,32 @@ class Ovs:
                 "'ovs-vsctl remove Open_vSwitch . other_config vlan-limit', then start again"
             )
 
+    def require_no_flows(self, name: str) -> None:
+        """HostError if a bridge has flows of its owner's: Open vSwitch deletes all of them when it gets a controller."""
+        flows = [flow for flow in self.flows(name) if not _is_default(flow)]
+        if flows:
+            more = f" and {len(flows) - NAMED} more" if len(flows) > NAMED else ""
+            raise HostError(
+                f"the bridge {name} has flows of its own ({'; '.join(flows[:NAMED])}{more}), which would not be in force while LEGO steers "
+                f"it: delete them (ovs-ofctl del-flows {name}), or set switch.bridge to another bridge"
+            )
+
+    def flows(self, name: str) -> list[str]:
+        """Flows of a bridge that are not LEGO's, as `ovs-ofctl add-flow` takes them."""
+        shown = self._tool("ovs-ofctl", f"--timeout={self.timeout_s}", EVERY_VERSION, "--no-stats", "dump-flows", name)
+        flows = [line.strip().replace("reset_counts ", "") for line in shown.splitlines() if "actions=" in line]
+        return [flow for flow in flows if not re.match(rf"cookie={COOKIE_MAGIC:#x}[0-9a-f]{{12}},", flow)]
+
+    def identity(self, name: str) -> str:
+        """Another one for each bridge that is made, also under an old name; empty if there is none of this name."""
+        return self._vsctl("--if-exists", "get", "Bridge", name, "_uuid")
+
     def settings(self, name: str) -> dict[str, str]:
         """What `adjust_bridge` changes, as it is now, for `restore_bridge`."""
         return {
+            "flows": "\n".join(self.flows(name)),
+            "disable-in-band": self._vsctl("--if-exists", "get", "Bridge", name, "other-config:disable-in-band").strip('"'),
+            "backoff": self._backoff(name),
             "protocols": self._vsctl("get", "Bridge", name, "protocols"),
             "fail_mode": self._vsctl("get", "Bridge", name, "fail_mode"),
             "datapath-id": self._vsctl("--if-exists", "get", "Bridge", name, "other-config:datapath-id").strip('"'),
@@ -144,14 +172,22 @@ class Ovs:
         """Undo `adjust_bridge`; nothing happens if the bridge is gone."""
         if not self.bridge_exists(name):
             return
-        dpid = settings["datapath-id"]
+        dpid, in_band = settings["datapath-id"], settings.get("disable-in-band")
+        flows = dict.fromkeys([*settings.get("flows", "").splitlines(), *self.flows(name)])
         steps = [
             ["clear", "Bridge", name, "protocols"] if settings["protocols"] == "[]" else _set(name, "protocols", settings["protocols"]),
             ["clear", "Bridge", name, "fail_mode"] if settings["fail_mode"] == "[]" else _set(name, "fail_mode", settings["fail_mode"]),
             _set(name, "other-config:datapath-id", dpid) if dpid else ["remove", "Bridge", name, "other-config", "datapath-id"],
+            _set(name, "other-config:disable-in-band", in_band)
+            if in_band
+            else ["remove", "Bridge", name, "other-config", "disable-in-band"],
             ["set-controller", name, *settings["controller"].split()] if settings["controller"] else ["del-controller", name],
         ]
+        if settings["controller"] and settings.get("backoff", "[]") != "[]":
+            steps += [["set", "Controller", name, f"max_backoff={settings['backoff']}"]]
         self._vsctl(*[word for step in steps for word in ("--", *step)][1:])
+        if flows:  # Open vSwitch deletes all of them when the last controller goes
+            self._tool("ovs-ofctl", f"--timeout={self.timeout_s}", EVERY_VERSION, "add-flows", name, "-", given="\n".join(flows))
 
     def dpid(self, name: str) -> int:
         """The bridge's datapath id; waits for the switch process to have made the bridge."""
@@ -215,6 +251,10 @@ class Ovs:
             unixctl.ask("revalidator/purge", timeout_s=self.timeout_s)
         return (time.monotonic() - began) * 1e3
 
+    def _backoff(self, name: str) -> str:
+        """Of a bridge's controller, or []."""
+        return self._vsctl("get", "Controller", name, "max_backoff") if self._vsctl("get-controller", name).split() else "[]"
+
     def _is_mine(self, table: str, name: str) -> bool:
         return name in self.marked(table)
 
@@ -237,9 +277,10 @@ class Ovs:
     def _vsctl(self, *words: str) -> str:
         return self._tool("ovs-vsctl", f"--timeout={self.timeout_s}", *words).strip()
 
-    def _tool(self, *command: str, timeout_s: int | None = None) -> str:
+    def _tool(self, *command: str, timeout_s: int | None = None, given: str = "") -> str:
+        patience_s = (timeout_s or self.timeout_s) + 5
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=(timeout_s or self.timeout_s) + 5, check=False)
+            done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=patience_s, check=False)
         except FileNotFoundError:
             raise HostError(f"{command[0]} is not installed: 'apt-get install openvswitch-switch' as root") from None
         except subprocess.TimeoutExpired:
@@ -247,6 +288,14 @@ class Ovs:
         if done.returncode:
             raise HostError(_sentence(command[0], done.stderr))
         return done.stdout
+
+
+def _is_default(flow: str) -> bool:
+    """The flow that Open vSwitch gives a new bridge."""
+    return flow.replace("cookie=0x0, ", "").replace("table=0, ", "").split() in (
+        ["priority=0", "actions=NORMAL"],
+        ["priority=0,actions=NORMAL"],
+    )
 
 
 def _set(name: str, column: str, value: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -21,7 +22,7 @@ def show(found: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
         console.print(instances(found["instances"]))
     if rows:
         console.print(bricks(rows))
-    for line in held_up(found):
+    for line in (*exactness(found), *held_up(found)):
         console.print(line, soft_wrap=True, markup=False)
 
 
@@ -86,6 +87,24 @@ def held_up(found: dict[str, Any]) -> Iterator[str]:
         seen = one.get("bottleneck")
         if seen and seen["cause"]:
             yield f"instance {one['instance']} is held up ({seen['cause']}): {seen['evidence']}"
+
+
+def exactness(found: dict[str, Any]) -> Iterator[str]:
+    """Which instances are exact since their start; of the others, from where on not, why, and since when nothing was lost."""
+    told = {one["instance"]: one["exact"] for one in found["instances"] if one.get("exact")}
+    sound = [str(number) for number, exact in told.items() if exact["inexact"] is None]
+    if sound:
+        yield f"exact: instance{'s' * (len(sound) > 1)} {', '.join(sound)}, nothing was lost since the start"
+    for number, exact in told.items():
+        if exact["inexact"] is not None:
+            stamp = exact["inexact"]["stamp"]
+            where = f"{_clock(exact['inexact']['time'])}" + (f" (packet {stamp})" if stamp else "")
+            losses = ", ".join(f"{reason} {count:,}" for reason, count in exact["losses"].items())
+            yield f"not exact: instance {number} from {where} on: {losses}; nothing was lost since {_clock(exact['since'])}"
+
+
+def _clock(time: float) -> str:
+    return datetime.fromtimestamp(time).strftime("%H:%M:%S")
 
 
 def instances(rows: Sequence[dict[str, Any]]) -> Table:

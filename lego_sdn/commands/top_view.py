@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from lego_sdn.commands.status_view import bricks, held_up, instances, lines
+from lego_sdn.commands.status_view import bricks, exactness, held_up, instances, lines
 
 SHOWN_SOURCES = 5
 
@@ -35,6 +35,7 @@ def picture(seen: dict[str, Any]) -> Group:
         parts.append(instances(status["instances"]))
     if seen["bricks"]:
         parts.append(bricks(seen["bricks"]))
+    parts += [Text(line) for line in exactness(status)]
     parts += [Text(line, style="red") for line in held_up(status)]
     parts += [Text(_event(event), overflow="fold") for event in seen["events"]]
     by_source = list(seen["alerts"]["by_source"].items())[:SHOWN_SOURCES]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lego_sdn.core import exact
 from lego_sdn.core.brick_actions import Arrangement
 from lego_sdn.core.events import Drain, StartInstance, Steer, StopInstance
 from lego_sdn.core.plan import Owners, balance, moves, place, weights
@@ -59,6 +60,7 @@ def started(turn: Turn, instance: int, ofport: int, arrangement: Arrangement) ->
     load = load_of_buckets(turn.state)
     before = turn.state.owners
     turn.set(owners=balance(place(before, load, running), load, running, into=instance))
+    exact.begin(turn, instance)
     count = len(moves(before, turn.state.owners))
     turn.note("started", f"instance {instance} runs behind port {ofport} and gets {count} buckets", instance)
 
@@ -66,7 +68,7 @@ def started(turn: Turn, instance: int, ofport: int, arrangement: Arrangement) ->
 def gone(turn: Turn, instance: int) -> None:
     """It is not there any more: whatever it owned goes to the others at once."""
     turn.forget(instance)
-    _spread(turn)
+    _spread(turn, f"instance {instance} is gone")
     change = turn.state.change
     if change is not None and change.instance == instance:
         finish(turn, "done" if change.kind == "merge" and change.action is None else "given up")
@@ -88,7 +90,7 @@ def died(turn: Turn, instance: int, error: str, silent: tuple[str, ...] = ()) ->
         if change is not None and change.instance == instance and (change.kind == "replicate" or change.action is not None):
             turn.set(change=None)
     stop(turn, instance, silent)
-    _spread(turn)
+    _spread(turn, f"instance {instance} failed")
 
 
 def start_failed(turn: Turn, instance: int, error: str) -> None:
@@ -103,7 +105,7 @@ def stop(turn: Turn, instance: int, silent: tuple[str, ...] = ()) -> None:
     turn.do(StopInstance(instance, silent=silent))
 
 
-def _spread(turn: Turn) -> None:
+def _spread(turn: Turn, why: str) -> None:
     """Buckets without a running owner go to those that run; if none does, one that was to leave stays."""
     if not turn.state.running:
         staying = [i for i, member in turn.state.members.items() if member.phase in ("leaving", "draining")]
@@ -111,7 +113,9 @@ def _spread(turn: Turn) -> None:
             turn.enter(instance, "running")
             turn.set(change=None)
             turn.note("merge", f"merge given up: instance {instance} is the only one left, it stays", instance)
-    turn.set(owners=place(turn.state.owners, load_of_buckets(turn.state), turn.state.running))
+    before = turn.state.owners
+    turn.set(owners=place(before, load_of_buckets(turn.state), turn.state.running))
+    exact.lose_streams(turn, before, turn.state.owners, why)
 
 
 def _failure(turn: Turn, young: bool) -> None:

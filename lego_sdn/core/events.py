@@ -107,6 +107,28 @@ class Loads:
 
 
 @dataclass(frozen=True, slots=True)
+class PortsSeen:
+    """The ports of the steered switch as they are now: number -> whether the link is up."""
+
+    up: Mapping[int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbed:
+    """Packets or streams may have been lost, other than by what load reports count: scores may differ from those of the unsplit run.
+
+    reason    a short name, of a fixed set; text: one sentence
+    good      when it was last seen that nothing was wrong (None: now)
+    instance  whose scores; None: those of every instance
+    """
+
+    reason: Literal["rules-repaired", "rules-of-others", "rules-refused", "replica-died"]
+    text: str
+    good: float | None = None
+    instance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Steered:
     """Answer to `Steer`: the bundle is committed and the barrier answered; where `settle` was asked, cached flows are revalidated.
 
@@ -164,6 +186,8 @@ Event = (
     | Silent
     | InstanceStopped
     | Loads
+    | PortsSeen
+    | Disturbed
     | Steered
     | Drained
     | Tick
@@ -225,7 +249,7 @@ class Note:
     """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
 
     # replicate, merge, separate, chain, quota, deadlines, rebalance, move, moved, inexact, audit, start, started, stop, stopped, failed,
-    # adopted, refused, advice, sla, pause, switch, agent, host, store, memory, unfinished
+    # adopted, refused, advice, sla, pause, switch, agent, host, store, memory, unfinished, repair, foreign, port
     kind: str
     text: str
     instance: int | None = None

@@ -32,7 +32,7 @@ LATER = ("wait_us", "late", "blocked_s", "latency_us")  # what a brick may leave
 BRICK_TYPES: dict[str, Any] = {"id": str, "kind": str, "dropped": Mapping, "counters": Mapping}
 BRICK_TYPES |= dict.fromkeys(("cpu_s", "service_us", "wait_us", "blocked_s", "latency_us"), NUMBER)
 NEWER = frozenset(
-    {"late", "implausible", "set_back", "foreign", "holds_expired", "expired", "held_dropped", "held_shadows_dropped"}
+    {"late", "implausible", "set_back", "foreign", "holds_expired", "expired", "held_dropped", "held_shadows_dropped", "next_stamp"}
 )  # an older report lacks them
 
 
@@ -45,6 +45,7 @@ class CaptureLoad:
     late, implausible                   packets that came too late to be put in the order of their stamps; with a stamp that cannot be true
     set_back                            packets whose time is more than 5 s before the latest one
     foreign                             frames besides `received` that are none of the switch's packets
+    next_stamp                          the number above the highest stamp so far
     """
 
     received: int
@@ -62,6 +63,7 @@ class CaptureLoad:
     implausible: int = 0
     set_back: int = 0
     foreign: int = 0
+    next_stamp: int = 0
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str) -> CaptureLoad:

@@ -12,6 +12,7 @@ from lego_sdn.core.brick_actions import Arrangement, BrickAction
 from lego_sdn.core.config import Config
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.events import Action, Note, Steer
+from lego_sdn.core.exact import ExactSince
 from lego_sdn.core.load import InstanceLoad, Report
 from lego_sdn.core.plan import Owners
 from lego_sdn.core.scaling import Memory
@@ -86,6 +87,15 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
+class Lacking:
+    """Why an instance gets no packets, and since when. gone: its port is not there; else the link is down."""
+
+    text: str
+    since: float
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Regret:
     """A merge that was soon followed by a replica was a mistake: the next one waits, each time twice as long."""
 
@@ -109,6 +119,8 @@ class State:
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
     shadows      copies of a packet that the split wants
+    exact        by instance, since when its scores are exact; orphaned: why streams were lost that no instance owns yet
+    lacking      by instance, why its port gives it no packets; ports_seen_at: when that was looked at last
     """
 
     config: Config
@@ -142,6 +154,10 @@ class State:
     shadows: int = 0
     sla: Promised = field(default_factory=Promised)
     twin: Twin = field(default_factory=Twin)
+    exact: Mapping[int, ExactSince] = field(default_factory=dict)
+    orphaned: str | None = None
+    lacking: Mapping[int, Lacking] = field(default_factory=dict)
+    ports_seen_at: float | None = None
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -206,4 +222,5 @@ class Turn:
             loads={i: load for i, load in self.state.loads.items() if i != instance},
             diagnoses={i: found for i, found in self.state.diagnoses.items() if i != instance},
             sla=self.state.sla.without(instance),
+            lacking={i: why for i, why in self.state.lacking.items() if i != instance},
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lego_sdn.core import changes, regrow, twin
+from lego_sdn.core import changes, exact, ports, regrow, twin
 from lego_sdn.core.brick_actions import RegrowFailed, Regrown, TakeOut
 from lego_sdn.core.commands import command
 from lego_sdn.core.events import (
@@ -18,6 +18,7 @@ from lego_sdn.core.events import (
     AgentDown,
     AgentUp,
     Command,
+    Disturbed,
     Drain,
     Drained,
     Event,
@@ -25,6 +26,7 @@ from lego_sdn.core.events import (
     InstanceStarted,
     InstanceStopped,
     Loads,
+    PortsSeen,
     Running,
     Silent,
     Steered,
@@ -74,6 +76,7 @@ def _switch_up(turn: Turn, event: SwitchUp) -> None:
 def _switch_down(turn: Turn, event: SwitchDown) -> None:
     if turn.state.switch == event.dpid:
         turn.set(switch=None, sent=None)
+        ports.forget(turn)
         turn.note("switch", f"switch {event.dpid:#x} disconnected; as long as it runs it goes on with the rules it has")
 
 
@@ -92,12 +95,22 @@ def _tell_moves(turn: Turn, event: Steered) -> None:
         if one.error is None:
             what = f"{one.records} streams in {one.bytes} bytes, {one.packets} packets"
             turn.note("moved", f"{buckets} moved from instance {old} to {new}: {what}", new)
+            exact.take_over(turn, old, new)
             if one.evicted:
-                turn.note("inexact", f"instance {new} was full: it forgot {one.evicted} streams to take in {buckets}", new)
+                text = f"instance {new} was full: it forgot {one.evicted} streams to take in {buckets}"
+                exact.lose(turn, new, "evicted", text, turn.state.sent_at, one.evicted)
         else:
-            turn.note("inexact", f"{buckets}: instance {new} goes on without the streams of instance {old}: {one.error}", new)
+            text = f"{buckets}: instance {new} goes on without the streams of instance {old}: {one.error}"
+            exact.lose(turn, new, exact.STREAMS_LOST, text, turn.state.sent_at)
     if done:
         turn.note("moved", f"{len(done)} handover{'s' * (len(done) > 1)} took {event.ms:.0f} ms; {event.held} packets waited meanwhile")
+
+
+def _disturbed(turn: Turn, event: Disturbed) -> None:
+    concerned = turn.state.running if event.instance is None else (event.instance,)
+    for instance in concerned:
+        if instance in turn.state.members:
+            exact.lose(turn, instance, event.reason, event.text, event.good)
 
 
 # ---- the agent ----
@@ -144,8 +157,11 @@ def _adopt(turn: Turn, unknown: list[Running]) -> None:
     """After a restart of the controller: instances go on with what the stored assignment says they own."""
     for running in unknown:
         turn.put(Member(running.instance, "running", turn.now, running.ofport).arranged(running.arrangement, turn.now))
-    load = changes.load_of_buckets(turn.state)
-    turn.set(owners=place(turn.state.owners, load, turn.state.running))
+        exact.begin(turn, running.instance, "adopted")
+    load, before = changes.load_of_buckets(turn.state), turn.state.owners
+    turn.set(owners=place(before, load, turn.state.running))
+    if unknown:
+        exact.lose_streams(turn, before, turn.state.owners, "the instance that had them is not there any more")
     for running in unknown:
         if running.instance not in turn.state.owners:
             turn.set(owners=balance(turn.state.owners, load, turn.state.running, into=running.instance))
@@ -257,6 +273,8 @@ HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     Silent: _silent,
     InstanceStopped: _instance_stopped,
     Loads: observe,
+    PortsSeen: ports.take_in,
+    Disturbed: _disturbed,
     Steered: _steered,
     Drained: _drained,
     Tick: _tick,

@@ -26,7 +26,7 @@ def take(turn: Turn, event: Event) -> Event | None:
     elif isinstance(event, InstanceStopped):
         turn.set(twin=replace(turn.state.twin, phase="absent", ofport=None))
     else:
-        _failed(turn, event.error)
+        failed(turn, event.error)
     return None
 
 
@@ -36,7 +36,7 @@ def advance(turn: Turn) -> None:
     if state.agent is not True or state.switch is None:
         return
     if twin.phase in ("starting", "stopping") and turn.now - twin.since > ANSWER_S:
-        _failed(turn, f"no answer in {ANSWER_S:.0f} s")
+        failed(turn, f"no answer in {ANSWER_S:.0f} s")
     elif twin.phase == "absent" and state.config.audit.share > 0 and state.running and turn.now >= twin.until:
         _start(turn)
 
@@ -72,7 +72,7 @@ def _runs(turn: Turn, ofport: int) -> None:
         turn.set(twin=replace(twin, phase="running", since=turn.now if twin.phase != "running" else twin.since, ofport=ofport))
 
 
-def _failed(turn: Turn, error: str) -> None:
+def failed(turn: Turn, error: str) -> None:
     """No score of any source depends on it: it is taken away, and tried again, each time later."""
     twin = turn.state.twin
     young = twin.phase != "running" or turn.now - twin.since < SETTLED_S

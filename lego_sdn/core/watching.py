@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lego_sdn.core import holds, sla, stamps
+from lego_sdn.core import exact, sla
 from lego_sdn.core.audit import TWIN
 from lego_sdn.core.bottleneck import Diagnosis, Outside, Rounds, diagnose
 from lego_sdn.core.brick_actions import SetDeadlines
@@ -35,10 +35,18 @@ def take_in(turn: Turn, event: Loads) -> None:
     turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets), free_bytes=event.free_bytes)
     rounds = {i: _rounds(state, [key for key in came if key[0] == i]) for i in sorted({instance for instance, _ in came})}
     for instance, one in rounds.items():
-        holds.tell(turn, instance, one.before, one.after)
-        stamps.tell(turn, instance, one.before, one.after)
+        exact.take_in(turn, instance, one.before, one.after)
+    _tell_switch_losses(turn, event)
     _follow_costs(turn, rounds)
     _keep_promise(turn, rounds, event)
+
+
+def _tell_switch_losses(turn: Turn, event: Loads) -> None:
+    for instance, member in sorted(turn.state.members.items()):
+        rate = event.lost.get(member.ofport, 0.0) if member.ofport is not None else 0.0
+        if rate > 0:
+            text = f"the switch could not put out packets to the port of instance {instance}: they are lost"
+            exact.lose(turn, instance, exact.SWITCH_DROPS, text, exact.before_last_look(turn.state.exact.get(instance), turn.now))
 
 
 def _tell_memory(turn: Turn, found: Diagnosis) -> None:

@@ -103,7 +103,16 @@ def test_a_port_of_a_run_before_the_last_boot_is_replaced(ovs, port):
 
 @pytest.mark.root
 @pytest.mark.parametrize(
-    "before", [[], ["protocols=OpenFlow10,OpenFlow13", "fail_mode=standalone", "other-config:datapath-id=00000000000000ab"]]
+    "before",
+    [
+        [],
+        [
+            "protocols=OpenFlow10,OpenFlow13",
+            "fail_mode=standalone",
+            "other-config:datapath-id=00000000000000ab",
+            "other-config:disable-in-band=false",
+        ],
+    ],
 )
 def test_a_bridge_of_the_users_is_given_back_as_it_was(ovs, before):
     vsctl("add-br", BRIDGE.name, "--", "set", "Bridge", BRIDGE.name, "datapath_type=netdev", *before)
@@ -175,3 +184,26 @@ def test_hosts_with_bridges_on_two_datapaths_empty_the_cache(monkeypatch):
 
 def test_datapath_ids_are_of_the_name():
     assert Bridge("lego0").dpid == Bridge("lego0", "tcp:10.0.0.1:6653").dpid != Bridge("lego1").dpid
+
+
+@pytest.mark.root
+def test_flows_of_its_owner_are_named_and_come_back(ovs):
+    """Open vSwitch deletes them when a bridge gets a controller, and when it loses it."""
+    vsctl("add-br", BRIDGE.name, "--", "set", "Bridge", BRIDGE.name, "datapath_type=netdev")
+    try:
+        ovs.require_no_flows(BRIDGE.name)  # that of a new bridge is no obstacle
+        vsctl("set", "Bridge", BRIDGE.name, "fail_mode=secure")
+        flow = "table=3,priority=10,cookie=0x5,udp,in_port=1,actions=output:2"
+        subprocess.run(["ovs-ofctl", "add-flow", BRIDGE.name, flow], check=True)
+        with pytest.raises(HostError, match=r"has flows of its own \(cookie=0x5, table=3, priority=10,udp,in_port=1 actions=output:2\)"):
+            ovs.require_no_flows(BRIDGE.name)
+        was, there = ovs.settings(BRIDGE.name), ovs.flows(BRIDGE.name)
+        ovs.adjust_bridge(BRIDGE, ovs.dpid(BRIDGE.name))
+        assert ovs.flows(BRIDGE.name) == []
+        assert vsctl("get", "Bridge", BRIDGE.name, "other-config:disable-in-band") == '"true"'
+        ovs.restore_bridge(BRIDGE.name, was)
+        assert sorted(ovs.flows(BRIDGE.name)) == sorted(there)
+        assert len(there) == 1
+        assert ovs.settings(BRIDGE.name) == was
+    finally:
+        vsctl("--if-exists", "del-br", BRIDGE.name)

@@ -16,21 +16,20 @@ from tests.fakes.world import World
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("implausible", "7 packets with a stamp that cannot be true: they were not scored"),
-        ("late", "7 packets that came after others with a higher stamp, too late to be put in order"),
-        ("repeats", "7 packets with the stamp of another one"),
-        ("set_back", "7 packets with a time more than 5 s before that of an earlier one"),
+        ("implausible", "7 packets with a stamp that cannot be true came to instance 1"),
+        ("late", "7 packets came to instance 1 after others with a higher stamp, too late"),
+        ("repeats", "7 packets with the stamp of another one came to instance 1"),
+        ("set_back", "7 packets with a time more than 5 s before that of an earlier one came to instance 1"),
     ],
 )
 def test_each_kind_is_told_by_instance(kind, words):
     (note,) = told(at_counts(kind, [0, 7]))
     assert note.instance == 1
-    assert f"instance 1 got {words}" in note.text
+    assert words in note.text
 
 
-def test_a_flood_is_told_whenever_it_has_doubled():
-    notes = told(at_counts("implausible", range(0, 100_000, 100)))
-    assert 5 <= len(notes) <= 17
+def test_a_flood_is_told_once():
+    assert len(told(at_counts("implausible", range(0, 100_000, 100)))) == 1
 
 
 def told(actions) -> list[Note]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lego_sdn.core.rules import Cookie, Rule
-from ryu_apps.observed import GIVEN_UP_S, KEPT_ALERTS, Alerts, BucketRates, PortLosses, Process
+from ryu_apps.observed import GIVEN_UP_S, KEPT_ALERTS, KEPT_SOURCES, SHOWN_SOURCES, Alerts, BucketRates, PortLosses, Process
 from ryu_apps.openflow import Flow, Port
 
 
@@ -39,12 +39,41 @@ def test_after_the_switch_was_gone_there_is_no_rate_at_first():
 
 def test_alerts_are_bounded_and_totals_outlive_their_process():
     alerts = Alerts()
-    alerts.by_process[(1, "1-a", 7)] = {"10.0.0.1": 3}
-    alerts.by_process[(2, "2-a", 8)] = {"10.0.0.1": 1, "10.0.0.2": 9}
+    alerts.count((1, "1-a", 7), 3, {"10.0.0.1": 3})
+    alerts.count((2, "2-a", 8), 10, {"10.0.0.1": 1, "10.0.0.2": 9})
     alerts.add(1, [{"seq": number, "source": "10.0.0.1"} for number in range(KEPT_ALERTS + 5)])
-    assert list(alerts.by_source.items()) == [("10.0.0.2", 9), ("10.0.0.1", 4)]
     assert len(alerts.latest) == KEPT_ALERTS
     assert alerts.latest[-1] == {"instance": 1, "seq": KEPT_ALERTS + 4, "source": "10.0.0.1"}
+    alerts.end([(2, "2-a", 8)])
+    assert (list(alerts.top.items()), alerts.total) == ([("10.0.0.2", 9), ("10.0.0.1", 4)], 13)
+    assert list(alerts.by_process) == [(1, "1-a", 7)], "those of the dead are forgotten"
+
+
+def test_the_total_never_goes_down_while_processes_forget_sources_die_and_come_back():
+    alerts, totals = Alerts(), [0]
+    first, second = (1, "1-a", 7), (1, "1-a", 9)
+    for key, raised, sources in ((first, 5000, 4096), (first, 6000, 2048), (first, 6500, 4000), (second, 10, 10)):
+        alerts.count(key, raised, {f"s{number}": 1 for number in range(sources)})
+        alerts.end([first] if key is second else [])
+        totals.append(alerts.total)
+    assert totals == [0, 5000, 6000, 6500, 6510]
+    alerts.finish({"instance": 1, "process": "1-a", "pid": 9, "bricks": [{"counters": {"alerts": 12}}, {"counters": {}}]})
+    assert alerts.total == 6512, "the last word counts"
+    alerts.count(first, 6600, {})
+    assert alerts.total == 6612, "who is taken for dead and is not is not counted twice"
+    alerts.end([second, first])
+    assert (alerts.total, alerts.by_process, alerts.raised) == (6612, {}, {})
+
+
+def test_a_flood_of_sources_stays_bounded_over_any_number_of_deaths():
+    alerts = Alerts()
+    for pid in range(20):
+        alerts.count((1, "1-a", pid), 4096, {f"s{pid}-{number}": 1 for number in range(4096)} | {"loud": 100})
+        alerts.end([(1, "1-a", pid)])
+    assert len(alerts.by_source) <= KEPT_SOURCES
+    assert len(alerts.top) == SHOWN_SOURCES
+    assert next(iter(alerts.top.items())) == ("loud", 2000)
+    assert alerts.total == 20 * 4096
 
 
 def test_a_process_that_stays_silent_is_given_up_again_and_again():
