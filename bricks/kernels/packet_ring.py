@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bricks.kernels.parse import parse_frame
+from bricks.kernels.parse import parse_switched
 from bricks.packets import MARKER_BYTES, MARKER_MAGIC, MARKER_TYPE, SHADOW, SHADOW_TPID, SHADOW_VID, STAMP_BYTES, STAMP_MAGIC, STAMPED, VLAN
 
 # where the walk stands: block; packets of it still to come, -1 before it is entered; byte of the next one in the ring
@@ -104,6 +104,7 @@ def _take(ring, words, at, counts, seen, trailer, out, row):
         return 0
     start = at + np.int64(ring[at + 24] | np.uint16(ring[at + 25]) << 8)
     captured, length = np.int64(words[(at >> 2) + 3]), np.int64(words[(at >> 2) + 4])
+    size = length  # with the stamp: so the switch saw it
     if captured >= MARKER_BYTES and _big_endian(ring, start + 12, 6) == MARKER_TYPE << 32 | MARKER_MAGIC:
         counts[MARKER] = _big_endian(ring, start + 18, 8)
         return 0
@@ -119,7 +120,8 @@ def _take(ring, words, at, counts, seen, trailer, out, row):
         captured -= STAMP_BYTES
         length -= STAMP_BYTES
     flags, skipped, more = _outer_tag(ring, words, at, start, captured)
-    parse_frame(ring, start + skipped, captured - skipped, length + more, out, row)
+    switched = size - skipped, 1 if more > 0 else 0
+    parse_switched(ring, start + skipped, captured - skipped, length + more, switched, out, row)
     if flags == SHADOW:
         counts[SHADOWS] += 1
     record = out[row]
