@@ -85,12 +85,14 @@ class Ovs:
 
     def add_bridge(self, bridge: Bridge) -> None:
         """A new bridge: OpenFlow 1.3 and 1.4, fail_mode=secure (its rules stay when the controller is gone), a fixed datapath id."""
+        self._check_tags()  # before there is a bridge to remove again
         kind = self.datapath_type() if bridge.datapath == "auto" else bridge.datapath
         self._vsctl("add-br", bridge.name, "--", "set", "Bridge", bridge.name, f"datapath_type={kind}", f"external_ids:{MARK}={self.run}")
         self.adjust_bridge(bridge, bridge.dpid)
 
     def adjust_bridge(self, bridge: Bridge, dpid: int) -> None:
-        """Give an existing bridge what LEGO needs. HostError if another controller has it."""
+        """Give an existing bridge what LEGO needs. HostError if another controller has it, or if it looks through more tags than bricks do."""
+        self._check_tags()
         there = self._vsctl("get-controller", bridge.name).split()
         if there not in ([], [bridge.controller]):
             raise HostError(
@@ -100,6 +102,15 @@ class Ovs:
         settings = ["protocols=OpenFlow13,OpenFlow14", "fail_mode=secure", f"other-config:datapath-id={dpid:016x}"]
         backoff = ["--", "set", "Controller", bridge.name, f"max_backoff={BACKOFF_MS}"]
         self._vsctl("set", "Bridge", bridge.name, *settings, "--", "set-controller", bridge.name, bridge.controller, *backoff)
+
+    def _check_tags(self) -> None:
+        """The parser of the bricks looks through one VLAN tag, as Open vSwitch does unless it is told otherwise, for all its bridges."""
+        limit = self._vsctl("--if-exists", "get", "Open_vSwitch", ".", "other_config:vlan-limit").strip('"')
+        if limit not in ("", "1"):
+            raise HostError(
+                f"Open vSwitch is set to vlan-limit={limit}, and LEGO steers by what is behind one VLAN tag at most: "
+                "'ovs-vsctl remove Open_vSwitch . other_config vlan-limit' takes that back"
+            )
 
     def settings(self, name: str) -> dict[str, str]:
         """What `adjust_bridge` changes, as it is now, for `restore_bridge`."""
