@@ -41,7 +41,14 @@ MALFORMED = 1 << 10  # a header is cut short or contradicts itself; fields up to
 # MAC addresses, or, if a header is unsound (lengths that the frame does not bear out), by the address 0
 HIDDEN_SHIFT, HIDDEN_MASK = 11, 7
 IN_TAGS, IN_PPPOE, IN_MPLS, IN_OTHER, UNSOUND = 1, 2, 3, 4, 5
-HIDDEN = ("", "VLAN tags that the switch does not look through", "PPPoE", "MPLS", "other encapsulation", "unsound headers")  # by these numbers
+HIDDEN = (
+    "",
+    "VLAN tags that the switch does not look through",
+    "PPPoE",
+    "MPLS",
+    "other encapsulation",
+    "unsound headers",
+)  # by these numbers
 
 SHADOW_TPID, SHADOW_VID = 0x88A8, 4094  # the service tag by which the switch marks a shadow
 

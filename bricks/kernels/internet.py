@@ -51,7 +51,7 @@ def u64(buffer, at):
 
 @njit(cache=True)
 def address_ip(buffer, bounds, kind, flags, record):
-    """Addresses of the outermost IP header as the switch sees them: of no header that it does not take as sound, and whatever its version says.
+    """Addresses of the outermost IP header as the switch sees them: none of an unsound header; the version does not count.
 
     bounds  (where the header begins, where what is captured ends, where the frame ended when the switch saw it)
     Returns (flags, UNSOUND or 0). What was not captured for lack of a few bytes only is left as it is: the MAC addresses.
@@ -75,7 +75,7 @@ def address_ip(buffer, bounds, kind, flags, record):
 
 @njit(cache=True)
 def _seen4(buffer, at, size):
-    """Whether Open vSwitch takes an IPv4 header as sound in a frame that goes on for `size` bytes from it; it does not look at the version."""
+    """Whether Open vSwitch takes an IPv4 header with `size` bytes of frame from it on as sound; the version does not count."""
     if size < 20:
         return False
     header, total = np.int64(buffer[at] & 15) * 4, np.int64(u16(buffer, at + 2))

@@ -82,7 +82,7 @@ def _record(buffer, spans, record):
         return LENGTH
     record.length = np.uint32(length)
     arp = _arp(buffer, spans)
-    icmp = spans[ICMP_TYPE, 1] > spans[ICMP_TYPE, 0]
+    icmp = _icmp(buffer, spans)
     source_mac, source_kind, high, low, port, bad = _side(buffer, spans, 0, arp)
     if bad != _BAD:
         return bad
@@ -121,6 +121,15 @@ def _arp(buffer, spans):
     if begin == end or not _no_ip(spans):
         return 0
     return _REVERSE if read_number(buffer, begin, end, _PORT_MAX) in (3, 4) else _FORWARD
+
+
+@njit(cache=True)
+def _icmp(buffer, spans):
+    """Whether it is ICMP. Of the kinds of ICMP only an error quotes ports; others in a packet with UDP ports are within a tunnel."""
+    begin, end = spans[ICMP_TYPE, 0], spans[ICMP_TYPE, 1]
+    if begin == end or spans[UDP, 0] == spans[UDP, 1]:
+        return begin < end
+    return read_number(buffer, begin, end, _PORT_MAX) in (3, 4, 5, 11, 12)
 
 
 @njit(cache=True)

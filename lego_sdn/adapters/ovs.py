@@ -91,7 +91,7 @@ class Ovs:
         self.adjust_bridge(bridge, bridge.dpid)
 
     def adjust_bridge(self, bridge: Bridge, dpid: int) -> None:
-        """Give an existing bridge what LEGO needs. HostError if another controller has it, or if it looks through more tags than bricks do."""
+        """Give an existing bridge what LEGO needs. HostError if another controller has it, or if `vlan-limit` is not 1."""
         self._check_tags()
         there = self._vsctl("get-controller", bridge.name).split()
         if there not in ([], [bridge.controller]):

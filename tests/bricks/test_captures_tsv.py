@@ -161,7 +161,9 @@ def test_of_a_tunnel_the_first_transport_and_the_outer_addresses_count(tmp_path)
 @pytest.mark.parametrize("occurrence", ["f", "a"])
 def test_tunnels_are_the_same_packets_in_a_pcap_and_in_its_tsv(tmp_path, occurrence):
     def vxlan(frame):
-        return odd.ether(0x0800, odd.ipv4(17, b"\xc3\x50\x12\xb5" + (16 + len(frame)).to_bytes(2, "big") + b"\0\0\x08" + bytes(6) + b"\7\0" + frame))
+        return odd.ether(
+            0x0800, odd.ipv4(17, b"\xc3\x50\x12\xb5" + (16 + len(frame)).to_bytes(2, "big") + b"\0\0\x08" + bytes(6) + b"\7\0" + frame)
+        )
 
     frames = [odd.FRAMES[name] for name in ("tcp", "ip in ip", "gre", "gre of an echo", "unreachable", "ipv6 in ip", "reverse arp")]
     frames += [vxlan(odd.FRAMES[name]) for name in ("tcp", "echo", "arp request", "ipv6 udp", "unreachable", "padded to 60", "802.1Q")]
@@ -170,6 +172,13 @@ def test_tunnels_are_the_same_packets_in_a_pcap_and_in_its_tsv(tmp_path, occurre
     from_pcap, _ = read_packets([path])
     for field in ("length", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_mac", "dst_mac", "src_port", "dst_port"):
         assert from_tsv[field].tolist() == from_pcap[field].tolist(), field
+    error = frames.index(
+        vxlan(odd.FRAMES["unreachable"])
+    )  # a text does not say what carries what: an error with ports could be the outer packet
+    facts = [(rows["flags"] & (15 | ARP | ICMP)).tolist() for rows in (from_tsv, from_pcap)]
+    for found in facts:
+        del found[error]
+    assert facts[0] == facts[1]
     inner = {"ip in ip": 40_000, "gre": 40_000}
     assert from_pcap["src_port"].tolist()[:3] == [40_000, *inner.values()]
 

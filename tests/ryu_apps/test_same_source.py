@@ -48,12 +48,22 @@ def made() -> dict[str, bytes]:
         for kinds in TAGS
         for name, ethertype, payload in (("ipv4", 0x0800, IP4), ("ipv6", 0x86DD, IP6), ("arp", 0x0806, ARP), ("lldp", 0x88CC, bytes(40)))
     }
-    frames |= {f"ipv4 of total length {n}": odd.ether(0x0800, odd.ipv4(17, odd.udp(), total=n)) for n in (0, 19, 20, 31, 32, 33, 52, 65_535)}
-    frames |= {f"ipv4 that begins with {n:#x}": odd.ether(0x0800, odd.ipv4(17, odd.udp(), first=n)) for n in (5, 0x40, 0x44, 0x46, 0x48, 0x55, 0x65)}
+    frames |= {
+        f"ipv4 of total length {n}": odd.ether(0x0800, odd.ipv4(17, odd.udp(), total=n)) for n in (0, 19, 20, 31, 32, 33, 52, 65_535)
+    }
+    frames |= {
+        f"ipv4 that begins with {n:#x}": odd.ether(0x0800, odd.ipv4(17, odd.udp(), first=n))
+        for n in (5, 0x40, 0x44, 0x46, 0x48, 0x55, 0x65)
+    }
     frames |= {f"ipv6 of payload {n}": odd.ether(0x86DD, odd.ipv6(17, odd.udp(), n)) for n in (0, 11, 12, 13, 52, 65_535)}
     frames |= {f"padded {name}": odd.ether(kind, payload + bytes(20)) for name, kind, payload in (("4", 0x800, IP4), ("6", 0x86DD, IP6))}
-    frames |= {f"arp {how}": odd.ether(0x0806, odd.arp(**how)) for how in ({"opcode": 0}, {"opcode": 9}, {"opcode": 256}, {"opcode": 65_535})}
-    frames |= {f"arp {how}": odd.ether(0x0806, odd.arp(**how)) for how in ({"hardware": 6}, {"protocol": 0x86DD}, {"sizes": (8, 4)}, {"sizes": (6, 16)})}
+    frames |= {
+        f"arp {how}": odd.ether(0x0806, odd.arp(**how)) for how in ({"opcode": 0}, {"opcode": 9}, {"opcode": 256}, {"opcode": 65_535})
+    }
+    frames |= {
+        f"arp {how}": odd.ether(0x0806, odd.arp(**how))
+        for how in ({"hardware": 6}, {"protocol": 0x86DD}, {"sizes": (8, 4)}, {"sizes": (6, 16)})
+    }
     frames |= {f"reverse arp {n}": odd.ether(0x8035, odd.arp(opcode=n)) for n in (3, 4)}
     frames |= {f"type or length {n}": odd.ether(n, b"\xaa\xaa\3\0\0\0\x08\0" + IP4) for n in (0, 4, 20, 1500, 1501, 1535, 1536)}
     frames |= {f"snap {n:#x}": odd.llc(b"\xaa\xaa\3\0\0\0" + n.to_bytes(2, "big") + IP4) for n in (0x0100, 0x05FF, 0x0800, 0x8100, 0x86DD)}
@@ -101,7 +111,9 @@ def as_text(rule: Rule) -> str:
 def as_match(match: Match) -> str:
     if match.field in ("eth_type", "metadata"):
         return f"{match.field}={match.value:#x}"
-    texts = [str(ip_address(n.to_bytes(SIZES[match.field], "big"))) if match.field[:3] != "eth" else mac(n) for n in (match.value, match.mask)]
+    texts = [
+        str(ip_address(n.to_bytes(SIZES[match.field], "big"))) if match.field[:3] != "eth" else mac(n) for n in (match.value, match.mask)
+    ]
     return f"{FIELDS.get(match.field, match.field)}={'/'.join(texts)}"
 
 
@@ -159,11 +171,16 @@ def test_they_do_on_every_capture(tmp_path):
         except CaptureError:
             continue  # not of Ethernet
         whole = [i for i in range(len(frames)) if 14 <= frames.captured[i] == frames.lengths[i]]
-        kept = [bytes(frames.buffer[at : at + size]) for at, size in zip(frames.offsets[whole].tolist(), frames.captured[whole].tolist(), strict=True)]
+        kept = [
+            bytes(frames.buffer[at : at + size])
+            for at, size in zip(frames.offsets[whole].tolist(), frames.captured[whole].tolist(), strict=True)
+        ]
         if not kept:
             continue
         copy = files.save(tmp_path / "copy.pcap", files.pcap([files.Packet(1, frame) for frame in kept]))
-        lines = subprocess.run(["ovs-ofctl", "parse-pcap", str(copy)], capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
+        lines = subprocess.run(
+            ["ovs-ofctl", "parse-pcap", str(copy)], capture_output=True, text=True, check=True, timeout=120
+        ).stdout.splitlines()
         rows = records(kept)
         found = zip(rows["src_lo"].tolist(), rows["dst_lo"].tolist(), strict=True)
         pairs = [(addresses(line), tuple(n % 2**32 for n in pair)) for line, pair in zip(lines, found, strict=True)]
