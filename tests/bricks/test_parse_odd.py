@@ -47,7 +47,7 @@ SWITCHED = {
     "ipv6 header of version 4": (ADDRESS_IPV6, 0xA, 0x000100020003000B),
     "ipv6 header of version 5": (ADDRESS_IPV6, 0xA, 0x000100020003000B),
     "ipv6 in an ipv4 ethertype": NONE,
-    "ipv4 in an ipv6 ethertype": (ADDRESS_IPV6, 0x0A0102039C400017, 0x0000000100000000),
+    "ipv4 in an ipv6 ethertype": (ADDRESS_IPV6, 0x0A0102039C400017, 0x5002040000000000),
     "ipv6 payload beyond the frame": NONE,
     "empty payload": NONE,
 }
