@@ -13,10 +13,11 @@ from bricks.base import Batch
 from bricks.captures import BLOCK, Room, TimeLine, open_capture
 from bricks.feature_mapping import FeatureMapping
 from bricks.feature_quantization import LAYOUTS, FeatureQuantization
+from bricks.hidden import count_hidden, hidden_warnings
 from bricks.kernels.crew import BATCH
 from bricks.model import Model
 from bricks.npy import NpyWriter
-from bricks.packets import PACKET, SHADOW
+from bricks.packets import HIDDEN, PACKET, SHADOW
 from bricks.sample_result import SampleResult
 from bricks.training import Training, fitted, train_model
 from bricks.unsupervised_network import UnsupervisedNetwork
@@ -44,18 +45,23 @@ class Summary:
 
 
 def read_blocks(paths: Iterable[str | Path], summary: Summary, block: int = BLOCK, room: Room | None = None) -> Iterator[np.ndarray]:
-    """PACKET blocks of the captures, as one time line; a cut file is read up to the cut, and `summary` says so. `room`: see `Capture`."""
-    line = TimeLine()
-    for path in paths:
-        before = summary.packets
-        with open_capture(path, block, room) as capture:
-            for number, rows in enumerate(capture):
-                line.place(rows["time_ns"], begins=number == 0)
-                rows["seq"] += np.uint64(before)
-                summary.packets += len(rows)
-                yield rows
-            if capture.truncated:
-                summary.warnings.append(capture.truncated)
+    """PACKET blocks of the captures, as one time line; a cut file is read up to the cut, and `summary` says so,
+    and how many packets have addresses that the switch does not see. `room`: see `Capture`."""
+    line, hidden = TimeLine(), np.zeros(len(HIDDEN), np.int64)
+    try:
+        for path in paths:
+            before = summary.packets
+            with open_capture(path, block, room) as capture:
+                for number, rows in enumerate(capture):
+                    line.place(rows["time_ns"], begins=number == 0)
+                    rows["seq"] += np.uint64(before)
+                    summary.packets += len(rows)
+                    hidden += count_hidden(rows)
+                    yield rows
+                if capture.truncated:
+                    summary.warnings.append(capture.truncated)
+    finally:  # also if the reader of the blocks has enough of them
+        summary.warnings += hidden_warnings(hidden)
     if not summary.packets:
         raise CaptureError(f"{' '.join(map(str, paths))}: there is no packet in it")
 

@@ -7,10 +7,12 @@ from typing import Protocol
 import numpy as np
 
 from bricks.base import Batch, Brick
-from bricks.packets import PACKET
+from bricks.hidden import count_hidden
+from bricks.packets import HIDDEN_SHIFT, PACKET, UNSOUND
 from lego_sdn.core.errors import BrickError
 
 COUNTERS = ("held", "held_shadows_dropped", "holds_expired", "handed_on")  # of a `bricks.hold.Hold`
+_HIDDEN = np.uint32(1 << HIDDEN_SHIFT)  # flags from here on: addresses that the switch does not see (`bricks.hidden`)
 
 
 class Source(Protocol):
@@ -32,10 +34,12 @@ class Source(Protocol):
 class PacketBatching(Brick, kind="packet-batching"):
     """Take the packets that are there, up to the batch limit, without waiting for more.
 
+    Counts also those whose IP addresses the switch does not see: taken by their MAC addresses, or without an address.
+
     In:    frames of the interface, through `source`
     Out:   PACKET [n], 1 <= n <= batch, in the order of arrival
     State: none (what was not taken yet is in the source)
-    Reads: packets, batches
+    Reads: packets, batches, by_mac, no_address
     """
 
     def __init__(self, serial: int = 0, source: Source | None = None, batch: int = 256) -> None:
@@ -43,7 +47,7 @@ class PacketBatching(Brick, kind="packet-batching"):
             raise BrickError(f"packet-batching-{serial}: a batch must hold at least 1 packet, not {batch}")
         super().__init__(serial)
         self.source, self.batch = source, batch
-        self.counters = {"packets": 0, "batches": 0}
+        self.counters = {"packets": 0, "batches": 0, "by_mac": 0, "no_address": 0}
         self._rows = np.zeros(batch, PACKET)
 
     def take(self) -> Batch | None:
@@ -65,6 +69,10 @@ class PacketBatching(Brick, kind="packet-batching"):
     def _count(self, batch: Batch) -> Batch:
         self.counters["packets"] += len(batch)
         self.counters["batches"] += 1
+        if (batch.head["flags"] >= _HIDDEN).any():
+            counts = count_hidden(batch.head).tolist()
+            self.counters["by_mac"] += sum(counts[1:UNSOUND])
+            self.counters["no_address"] += counts[UNSOUND]
         return batch
 
     def report(self) -> dict[str, int | float] | None:

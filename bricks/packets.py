@@ -29,13 +29,26 @@ NO_PORT = 0x10000
 ADDRESS_NONE, ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC = 0, 1, 2, 3
 SRC_KIND_SHIFT, DST_KIND_SHIFT = 0, 2
 KIND_MASK = 3
-ARP = 1 << 4  # addresses are the sender's and target's protocol addresses
+ARP = 1 << 4  # ARP or reverse ARP; addresses of kind IPv4 are the sender's and target's protocol addresses
 ICMP = 1 << 5  # ICMPv4; ports, if any, are those of the quoted header
 SHADOW = 1 << 6  # a copy for state only: not scored
 STAMPED = 1 << 7  # seq and time come from a stamp trailer, not from the local clock
 VLAN = 1 << 8  # at least one VLAN tag of the traffic's own
 FRAGMENT = 1 << 9  # an IP fragment that is not the first
 MALFORMED = 1 << 10  # a header is cut short or contradicts itself; fields up to there are valid
+
+# three bits more: why the addresses are not those of an IP or ARP header within. The switch does not see them: it takes the packet by its
+# MAC addresses, or, if a header is unsound (lengths that the frame does not bear out), by the address 0
+HIDDEN_SHIFT, HIDDEN_MASK = 11, 7
+IN_TAGS, IN_PPPOE, IN_MPLS, IN_OTHER, UNSOUND = 1, 2, 3, 4, 5
+HIDDEN = (
+    "",
+    "VLAN tags that the switch does not look through",
+    "PPPoE",
+    "MPLS",
+    "other encapsulation",
+    "unsound headers",
+)  # by these numbers
 
 STAMP_MAGIC = 0x4C45474F  # "LEGO", big-endian, first of the trailer
 STAMP_BYTES = 20  # magic u32, sequence number u64, nanoseconds u64, all big-endian

@@ -12,6 +12,7 @@ import numpy as np
 
 from bricks.captures import read_packets
 from bricks.feature_quantization import extract
+from bricks.hidden import count_hidden, hidden_warnings
 from bricks.model import Model, load_model, save_model
 from bricks.packets import bucket_of
 from bricks.scores import SCORE, read_scores
@@ -86,6 +87,7 @@ def prepare(load: Load, model_file: Path | None, folder: Path) -> Prepared:
     where = model_file or folder / "learned.model"
     model = load_model(where) if model_file else learn(load.captures, where)
     packets, warnings = read_packets(load.captures)
+    warnings += hidden_warnings(count_hidden(packets))
     packets = _rounds(packets, load.rounds)
     return Prepared(where, model.layout, score_features(model, extract(packets, model.layout)), tuple(warnings), packets)
 

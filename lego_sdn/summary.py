@@ -133,5 +133,11 @@ class Summary:
     def accounted(self) -> bool:
         return self.missing == 0 and self.comparison.twice == 0 and self.forwarded == self.entered
 
+    @property
+    def same(self) -> bool:
+        """Whether every score has the bits of the unsplit run."""
+        return self.comparison.equal == self.comparison.scored
+
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"missing": self.missing, "accounted": self.accounted, "equal_share": self.comparison.equal_share}
+        facts = {"missing": self.missing, "accounted": self.accounted, "same": self.same}
+        return asdict(self) | facts | {"equal_share": self.comparison.equal_share}

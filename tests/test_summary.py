@@ -44,6 +44,13 @@ def test_what_is_sent_is_scored_dropped_under_a_name_or_missing():
     assert json.loads(json.dumps(lost.as_dict()))["missing"] == 1
 
 
+def test_a_score_that_differs_is_not_the_same_whatever_else_is_in_order():
+    other = summary(7, Comparison(scored=7, twice=0, equal=6, first_difference=3), {})
+    assert (other.accounted, other.same) == (True, False)
+    assert json.loads(json.dumps(other.as_dict()))["same"] is False
+    assert summary(7, Comparison(7, 0, 7, None), {}).same
+
+
 def test_final_reports_tell_what_was_dropped_and_what_came_too_late():
     first = {"dropped": {"malformed": 2}, "counters": {"packets": 9}}
     last = {"dropped": {"lost": 0}, "counters": {"packets": 7, "out_of_order": 3}}

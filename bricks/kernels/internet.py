@@ -15,6 +15,7 @@ from bricks.packets import (
     ICMP,
     MALFORMED,
     SRC_KIND_SHIFT,
+    UNSOUND,
 )
 
 IPV4, IPV6 = 0x0800, 0x86DD
@@ -49,28 +50,48 @@ def u64(buffer, at):
 
 
 @njit(cache=True)
-def parse_ip(buffer, at, end, kind, flags, record):
-    """The outermost IP header, then what it carries."""
-    version = buffer[at] >> 4 if at < end else 0
-    if version == 4 and kind != IPV6:
-        kinds = _addresses4(buffer, at, end, record)
-        protocol, at, end, facts = _ipv4(buffer, at, end)
-    elif version == 6:
-        kinds = _addresses6(buffer, at, end, record)
-        protocol, at, end, facts = _ipv6(buffer, at, end)
-    else:
-        return flags | MALFORMED
-    if kinds:
-        flags = flags & ~BOTH_MAC | kinds
-    return flags | facts | _upper(buffer, protocol, at, end, record)
+def address_ip(buffer, bounds, kind, flags, record):
+    """Addresses of the outermost IP header as the switch sees them: none of an unsound header; the version does not count.
+
+    bounds  (where the header begins, where what is captured ends, where the frame ended when the switch saw it)
+    Returns (flags, UNSOUND or 0). What was not captured for lack of a few bytes only is left as it is: the MAC addresses.
+    """
+    at, end, seen_end = bounds
+    if kind == ANY_IP:  # no switch reads such frames
+        version = buffer[at] >> 4 if at < end else 0
+        kind = IPV4 if version == 4 else IPV6
+        if version not in (4, 6):
+            return flags, 0
+    size = seen_end - at
+    if end - at < (16 if kind == IPV4 else 24) and end < seen_end:
+        return flags, 0 if size >= (20 if kind == IPV4 else 40) else UNSOUND
+    sound = _seen4(buffer, at, size) if kind == IPV4 else _seen6(buffer, at, size)
+    flags &= ~BOTH_MAC
+    record.src_lo = record.dst_lo = np.uint64(0)
+    if not sound:
+        return flags, UNSOUND
+    return flags | (_addresses4(buffer, at, end, record) if kind == IPV4 else _addresses6(buffer, at, end, record)), 0
+
+
+@njit(cache=True)
+def _seen4(buffer, at, size):
+    """Whether Open vSwitch takes an IPv4 header with `size` bytes of frame from it on as sound; the version does not count."""
+    if size < 20:
+        return False
+    header, total = np.int64(buffer[at] & 15) * 4, np.int64(u16(buffer, at + 2))
+    return 20 <= header <= total <= size
+
+
+@njit(cache=True)
+def _seen6(buffer, at, size):
+    """As `_seen4`."""
+    return size >= 40 and np.int64(u16(buffer, at + 4)) + 40 <= size
 
 
 @njit(cache=True)
 def _addresses4(buffer, at, end, record):
-    """Addresses of an IPv4 header that is sound as far as it goes; one that is cut within them still has the source."""
-    if end - at < 16 or not _sound4(buffer, at):
-        return 0
-    record.src_lo, record.dst_lo = np.uint64(u32(buffer, at + 12)), np.uint64(0)
+    """Addresses of a sound IPv4 header as far as it is captured."""
+    record.src_lo = np.uint64(u32(buffer, at + 12))
     if end - at < 20:
         return ADDRESS_IPV4 << SRC_KIND_SHIFT
     record.dst_lo = np.uint64(u32(buffer, at + 16))
@@ -80,13 +101,24 @@ def _addresses4(buffer, at, end, record):
 @njit(cache=True)
 def _addresses6(buffer, at, end, record):
     """As `_addresses4`."""
-    if end - at < 24:
-        return 0
-    record.src_hi, record.src_lo, record.dst_lo = u64(buffer, at + 8), u64(buffer, at + 16), np.uint64(0)
+    record.src_hi, record.src_lo = u64(buffer, at + 8), u64(buffer, at + 16)
     if end - at < 40:
         return ADDRESS_IPV6 << SRC_KIND_SHIFT
     record.dst_hi, record.dst_lo = u64(buffer, at + 24), u64(buffer, at + 32)
     return _BOTH_IPV6
+
+
+@njit(cache=True)
+def parse_ip(buffer, at, end, kind, record):
+    """What the outermost IP header carries. Returns flags."""
+    version = buffer[at] >> 4 if at < end else 0
+    if version == 4 and kind != IPV6:
+        protocol, at, end, facts = _ipv4(buffer, at, end)
+    elif version == 6:
+        protocol, at, end, facts = _ipv6(buffer, at, end)
+    else:
+        return MALFORMED
+    return facts | _upper(buffer, protocol, at, end, record)
 
 
 @njit(cache=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bricks.kernels.parse import parse_frame
+from bricks.kernels.parse import parse_switched
 from bricks.packets import MARKER_BYTES, MARKER_MAGIC, MARKER_TYPE, SHADOW, STAMP_BYTES, STAMP_MAGIC, STAMPED, VLAN
 from lego_sdn.core.rules import MARKER_VID, OWN_VID, SHADOW_VID, SWITCH_TPID
 
@@ -134,8 +134,9 @@ def _take(ring, words, at, counts, seen, how, out, row):
             counts[FOREIGN] += 1
             return 0
         flags, trusted = SHADOW if vid == SHADOW_VID else 0, tag >> 13 & 7 == 0
-    elif tag != _NO_TAG:
-        flags, length = VLAN, length + _TAG
+    size, taken_out = length, 0  # as the switch saw it: with the stamp, without its own tag
+    if not how & SWITCH and tag != _NO_TAG:
+        flags, length, taken_out = VLAN, length + _TAG, 1
     counts[FRAMES] += 1
     time_ns = np.int64(words[(at >> 2) + 1]) * 1_000_000_000 + np.int64(words[(at >> 2) + 2])
     counts[CAME] = time_ns
@@ -155,7 +156,7 @@ def _take(ring, words, at, counts, seen, how, out, row):
         counts[NEXT] += 1
     counts[SET_BACK] += time_ns < counts[HIGHEST_NS] - BACK_NS
     counts[HIGHEST_NS] = max(counts[HIGHEST_NS], time_ns)
-    parse_frame(ring, start, captured, length, out, row)
+    parse_switched(ring, start, captured, length, (size, taken_out), out, row)
     counts[SHADOWS] += flags & SHADOW != 0
     record = out[row]
     record.flags |= np.uint32(flags)

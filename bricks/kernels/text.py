@@ -21,6 +21,7 @@ _TAB, _LINE, _RETURN, _COMMA = 9, 10, 13, 44
 _PORT_MAX = 65_535
 _LENGTH_MAX = (1 << 32) - 1
 _BAD = -1
+_FORWARD, _REVERSE = 1, 2  # ARP whose protocol addresses count; reverse ARP, which the switch takes by its MAC addresses
 
 
 @njit(cache=True)
@@ -80,8 +81,8 @@ def _record(buffer, spans, record):
     if length < 0:
         return LENGTH
     record.length = np.uint32(length)
-    arp = spans[ARP_OPCODE, 1] > spans[ARP_OPCODE, 0]
-    icmp = spans[ICMP_TYPE, 1] > spans[ICMP_TYPE, 0]
+    arp = _arp(buffer, spans)
+    icmp = _icmp(buffer, spans)
     source_mac, source_kind, high, low, port, bad = _side(buffer, spans, 0, arp)
     if bad != _BAD:
         return bad
@@ -102,15 +103,33 @@ def _side(buffer, spans, side, arp):
     kind, high, low, bad = _address(buffer, spans, side, arp)
     if not good:
         bad = MAC + side
-    elif kind == 0 and not arp and _no_ip(spans) and spans[MAC + side, 1] > spans[MAC + side, 0]:
+    elif kind == 0 and arp != _FORWARD and _no_ip(spans) and spans[MAC + side, 1] > spans[MAC + side, 0]:
         kind, low = ADDRESS_MAC, mac
     port = np.int64(NO_PORT)
-    field = (TCP if spans[TCP + side, 1] > spans[TCP + side, 0] else UDP) + side
+    field = (UDP if spans[UDP + side, 1] > spans[UDP + side, 0] else TCP) + side  # TCP within UDP: a tunnel
     if not arp and spans[field, 1] > spans[field, 0]:
         port = read_number(buffer, spans[field, 0], spans[field, 1], _PORT_MAX)
         if port < 0:
             bad = field
     return mac, kind, high, low, port, bad
+
+
+@njit(cache=True)
+def _arp(buffer, spans):
+    """0, _FORWARD or _REVERSE. ARP in a packet with IP addresses is within a tunnel: the outer addresses count."""
+    begin, end = spans[ARP_OPCODE, 0], spans[ARP_OPCODE, 1]
+    if begin == end or not _no_ip(spans):
+        return 0
+    return _REVERSE if read_number(buffer, begin, end, _PORT_MAX) in (3, 4) else _FORWARD
+
+
+@njit(cache=True)
+def _icmp(buffer, spans):
+    """Whether it is ICMP. Of the kinds of ICMP only an error quotes ports; others in a packet with UDP ports are within a tunnel."""
+    begin, end = spans[ICMP_TYPE, 0], spans[ICMP_TYPE, 1]
+    if begin == end or spans[UDP, 0] == spans[UDP, 1]:
+        return begin < end
+    return read_number(buffer, begin, end, _PORT_MAX) in (3, 4, 5, 11, 12)
 
 
 @njit(cache=True)
@@ -124,6 +143,8 @@ def _address(buffer, spans, side, arp):
     """(kind, high word, low word, field that cannot be read or -1) of the address that counts: ARP's, else IPv4, else IPv6."""
     nothing = np.uint64(0)
     field = ARP_ADDRESS if arp else IPV4
+    if arp == _REVERSE:
+        return 0, nothing, nothing, _BAD
     if arp or spans[IPV4, 1] > spans[IPV4, 0]:
         begin, end = spans[field + side, 0], spans[field + side, 1]
         if begin == end:

@@ -41,7 +41,7 @@ class Index(NamedTuple):
 
 @njit(cache=True)
 def parse_index(buffer, index, count, first, out, row):
-    """Parse the first `count` frames of `index` into out[row:], with sequence numbers from `first`."""
+    """Parse the first `count` frames of `index` into out[row:], with sequence numbers from `first`; see `parse_link`."""
     for i in range(count):
         parse_link(buffer, index.offsets[i], np.int64(index.captured[i]), index.lengths[i], index.links[i], out, row + i)
         out[row + i].seq = first + i

@@ -5,7 +5,7 @@ import pytest
 
 from bricks.base import BRICKS, Batch
 from bricks.packet_batching import PacketBatching
-from bricks.packets import PACKET
+from bricks.packets import HIDDEN_SHIFT, IN_MPLS, IN_PPPOE, IN_TAGS, PACKET, UNSOUND
 from lego_sdn.core.errors import BrickError
 
 
@@ -42,7 +42,15 @@ def test_every_packet_is_in_one_batch(batch):
         assert 1 <= len(found) <= batch
         taken += found.head["seq"].tolist()
     assert taken == list(range(600))
-    assert brick.counters == {"packets": 600, "batches": -(-600 // batch)}
+    assert brick.counters == {"packets": 600, "batches": -(-600 // batch), "by_mac": 0, "no_address": 0}
+
+
+def test_packets_are_counted_whose_addresses_the_switch_does_not_see():
+    brick, rows = PacketBatching(0), np.zeros(6, PACKET)
+    rows["flags"] = 15 | np.array([0, IN_TAGS, IN_PPPOE, UNSOUND, 0, IN_MPLS]) << HIDDEN_SHIFT
+    brick.process(Batch(rows))
+    brick.process(Batch(rows[3:4]))
+    assert (brick.counters["by_mac"], brick.counters["no_address"]) == (3, 2)
 
 
 def test_it_does_not_wait_for_a_full_batch():
@@ -73,7 +81,7 @@ def test_without_a_source_packets_pass_and_there_is_nothing_to_take():
     brick = PacketBatching(0)
     rows = np.zeros(3, PACKET)
     assert brick.process(Batch(rows)).head is rows
-    assert brick.counters == {"packets": 3, "batches": 1}
+    assert (brick.counters["packets"], brick.counters["batches"]) == (3, 1)
     assert brick.report() is None
     with pytest.raises(BrickError, match="packet-batching-0 has no interface"):
         brick.take()

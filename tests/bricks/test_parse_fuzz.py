@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bricks.kernels.parse import LINKS, parse_frame, parse_link
-from bricks.packets import NO_PORT, PACKET
+from bricks.packets import HIDDEN, HIDDEN_SHIFT, NO_PORT, PACKET
 from tests.bricks.odd import FRAMES
 
 GUARD = 300  # bytes on each side: more than the longest header that a damaged length can claim in one step
@@ -61,7 +61,7 @@ def test_any_bytes_give_a_record_of_the_agreed_form(frame, link):
     record = dict(zip(PACKET.names, parse_within(frame, np.zeros(2 * GUARD, np.uint8), link), strict=True))
     assert record["length"] == len(frame)
     assert max(record["src_port"], record["dst_port"]) <= NO_PORT
-    assert record["flags"] < 1 << 11
+    assert record["flags"] >> HIDDEN_SHIFT < len(HIDDEN)
     for side, shift in (("src", 0), ("dst", 2)):
         kind, high, low = record["flags"] >> shift & 3, record[f"{side}_hi"], record[f"{side}_lo"]
         assert kind == 2 or high == 0

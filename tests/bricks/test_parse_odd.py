@@ -5,14 +5,52 @@ import pytest
 
 from bricks.captures import read_packets
 from bricks.kernels.parse import parse_frame, parse_frames
-from bricks.packets import ARP, FRAGMENT, ICMP, MALFORMED, NO_PORT, PACKET, VLAN
+from bricks.packets import (
+    ADDRESS_IPV4,
+    ADDRESS_IPV6,
+    ADDRESS_MAC,
+    ADDRESS_NONE,
+    ARP,
+    FRAGMENT,
+    HIDDEN,
+    HIDDEN_MASK,
+    HIDDEN_SHIFT,
+    ICMP,
+    MALFORMED,
+    NO_PORT,
+    PACKET,
+    VLAN,
+)
 from tests.bricks import files, odd, tshark
 from tests.bricks.odd import FRAMES
 
-# Where a cut frame is read otherwise than by tshark, on purpose: a destination that is there counts although options behind it are cut;
-# an ARP packet is all there or nothing (so tshark too, except for reverse ARP).
-CUT_DST = {"igmp": range(34, 36), "options": range(34, 74), "options beyond the end": range(34, 36)}
-CUT_SRC = {"reverse arp": range(38, 42)}
+# Where a cut frame is read otherwise than by tshark, on purpose: a destination that is there counts although options behind it are cut.
+CUT_DST = {"igmp": range(34, 36), "options": range(34, 74)}
+
+# Where the switch sees other addresses than tshark, and the parser what the switch sees (test_same_source.py asks a switch):
+# the kind of both addresses of the whole frame, and the low words
+MACS = ADDRESS_MAC, 0x02000000000A, 0x02000000000B
+NONE = ADDRESS_NONE, 0, 0
+SWITCHED = {
+    "options beyond the end": NONE,
+    "header of 16 bytes": NONE,
+    "version 5": (ADDRESS_IPV4, 0xC0A8010A, 0x0A010203),
+    "total length 0": NONE,
+    "total length below header": NONE,
+    "total length beyond the frame": NONE,
+    "arp with long hardware addresses": NONE,
+    "reverse arp": MACS,
+    "802.1ad and 802.1Q": MACS,
+    "0x9100 and 802.1Q": MACS,
+    "three tags": MACS,
+    "802.3 length ends in the ip header": (ADDRESS_IPV4, 0xC0A8010A, 0x0A010203),
+    "ipv6 header of version 4": (ADDRESS_IPV6, 0xA, 0x000100020003000B),
+    "ipv6 header of version 5": (ADDRESS_IPV6, 0xA, 0x000100020003000B),
+    "ipv6 in an ipv4 ethertype": NONE,
+    "ipv4 in an ipv6 ethertype": (ADDRESS_IPV6, 0x0A0102039C400017, 0x5002040000000000),
+    "ipv6 payload beyond the frame": NONE,
+    "empty payload": NONE,
+}
 
 FLAGS = {
     "tcp": 0,
@@ -52,9 +90,9 @@ FLAGS = {
 }
 
 
-def parse(frame: bytes) -> np.void:
+def parse(frame: bytes, length: int | None = None) -> np.void:
     out = np.zeros(1, PACKET)
-    parse_frame(np.frombuffer(frame, np.uint8), 0, len(frame), len(frame), out, 0)
+    parse_frame(np.frombuffer(frame, np.uint8), 0, len(frame), length or len(frame), out, 0)
     return out[0]
 
 
@@ -68,8 +106,8 @@ def test_every_frame_cut_at_every_byte_is_read_as_by_tshark(tmp_path):
     for i, (name, cut) in enumerate(cases):
         if cut in CUT_DST.get(name, ()):
             got[i] = (*got[i][:5], (0, 0), *got[i][6:])
-        if cut in CUT_SRC.get(name, ()):
-            want[i] = (*want[i][:4], (0, 0), *want[i][5:])
+        if name in SWITCHED:
+            want[i], got[i] = ((*facts[:4], *facts[6:]) for facts in (want[i], got[i]))
     wrong = [(cases[i], tshark.difference([a], [b])) for i, (a, b) in enumerate(zip(want, got, strict=True)) if a != b]
     assert wrong == []
     assert len(got) > 7000
@@ -81,8 +119,36 @@ def test_facts_of_a_frame(name):
     assert flags & (ARP | ICMP | VLAN | FRAGMENT | MALFORMED) == FLAGS[name]
 
 
+@pytest.mark.parametrize("name", SWITCHED)
+def test_addresses_are_those_that_the_switch_sees(name):
+    record = parse(FRAMES[name])
+    kind, source, target = SWITCHED[name]
+    assert record["flags"] & 15 == kind | kind << 2
+    assert (record["src_lo"], record["dst_lo"]) == (source, target)
+
+
+@pytest.mark.parametrize(
+    ("frame", "why"),
+    [
+        (FRAMES["tcp"], ""),
+        (FRAMES["802.1Q"], ""),
+        (FRAMES["spanning tree"], ""),
+        (FRAMES["three tags"], "tags"),
+        (odd.ether(0x9200, FRAMES["802.1Q"][12:]), "tags"),
+        (odd.ether(0x8864, b"\x11\0\0\1\0\x36\0\x21" + FRAMES["tcp"][14:]), "PPPoE"),
+        (odd.ether(0x8864, b"\x11\0\0\1\0\x36\0\x21" + FRAMES["tcp"][14:], ((0x8100, 5),)), "PPPoE"),
+        (odd.ether(0x8847, b"\0\1\1\x40" + FRAMES["tcp"][14:]), "MPLS"),
+        (odd.ether(0x8926, b"\0\0\0\0" + FRAMES["tcp"][12:]), "encapsulation"),
+        (FRAMES["total length 0"], "unsound"),
+    ],
+)
+def test_why_the_switch_sees_no_ip_addresses(frame, why):
+    said = HIDDEN[int(parse(frame)["flags"]) >> HIDDEN_SHIFT & HIDDEN_MASK]
+    assert why in said if why else said == ""
+
+
 def test_a_cut_frame_keeps_the_fields_before_the_cut():
-    record = parse(FRAMES["tcp"][:37])
+    record = parse(FRAMES["tcp"][:37], len(FRAMES["tcp"]))
     assert record["flags"] & MALFORMED
     assert (record["src_lo"], record["dst_lo"], record["src_port"]) == (0xC0A8010A, 0x0A010203, NO_PORT)
     record = parse(FRAMES["tcp"][:38])

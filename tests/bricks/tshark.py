@@ -20,10 +20,10 @@ needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark
 FACTS = ("time_ns", "length", "src_mac", "dst_mac", "src", "dst", "src_port", "dst_port", "icmp", "arp")
 
 
-def write_tsv(capture: Path, out: Path) -> Path:
+def write_tsv(capture: Path, out: Path, occurrence: str = "f") -> Path:
     """The capture as the tsv that Kitsune users exchange."""
     fields = [argument for field in FIELDS for argument in ("-e", field)]
-    command = ["tshark", "-n", "-r", str(capture), *OPTIONS, "-T", "fields", *fields, "-E", "header=y", "-E", "occurrence=f"]
+    command = ["tshark", "-n", "-r", str(capture), *OPTIONS, "-T", "fields", *fields, "-E", "header=y", "-E", f"occurrence={occurrence}"]
     with out.open("wb") as lines:
         subprocess.run(command, stdout=lines, stderr=subprocess.PIPE, check=False, timeout=300)
     return out

@@ -18,6 +18,7 @@ import pytest
 
 from bricks.model import load_model
 from lego_sdn.cli import main
+from tests.bricks import files, odd
 
 BIN = Path(sys.executable).parent / "lego"
 
@@ -207,3 +208,15 @@ def test_bad_input_is_one_sentence_and_exit_code_2(capture, model, tmp_path):
         assert says in done.stderr, done.stderr
         assert done.stdout == ""
     assert sorted(os.listdir(tmp_path)) == ["damaged.model", "empty.pcap", "junk"]
+
+
+@pytest.mark.parametrize("command", ["features", "plan"])
+def test_packets_whose_addresses_the_switch_does_not_see_are_told_with_their_number(command, tmp_path):
+    inner, pppoe = odd.FRAMES["tcp"][14:], b"\x11\0\0\1\0\x2a\0\x21"
+    frames = 3 * [odd.ether(0x8864, pppoe + inner)] + 2 * [odd.ether(0x8847, b"\0\1\1\x40" + inner)] + [odd.FRAMES["total length 0"]]
+    frames += 4 * [odd.FRAMES["tcp"]]
+    path = files.save(tmp_path / "in.pcap", files.pcap([files.Packet(n + 1, frame) for n, frame in enumerate(frames)]))
+    words = [command, str(path), "--out", str(tmp_path / "out.npy")] if command == "features" else [command, str(path), "--instances", "2"]
+    done = subprocess.run([sys.executable, "-m", "lego_sdn", *words], capture_output=True, text=True, timeout=300, check=True)
+    assert "5 packets are taken by MAC only: PPPoE 3, MPLS 2" in done.stderr
+    assert "1 packets are taken without an address" in done.stderr
