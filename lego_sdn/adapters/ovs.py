@@ -109,7 +109,7 @@ class Ovs:
 
     def add_bridge(self, bridge: Bridge) -> None:
         """A new bridge: OpenFlow 1.3 and 1.4, fail_mode=secure (its rules stay when the controller is gone), a fixed datapath id."""
-        self._check_tags()  # before there is a bridge to remove again
+        self._require_one_tag()  # before there is a bridge to remove again
         kind = self.datapath_type() if bridge.datapath == "auto" else bridge.datapath
         self._vsctl("add-br", bridge.name, "--", "set", "Bridge", bridge.name, f"datapath_type={kind}", f"external_ids:{MARK}={self.run}")
         self.adjust_bridge(bridge, bridge.dpid)
