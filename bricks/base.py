@@ -60,12 +60,13 @@ class Brick:
 
     def __init__(self, serial: int = 0) -> None:
         self.serial = serial
+        self.node = self.kind  # its node in the graph, where the graph gives it another name than its kind
         self.counters: dict[str, int] = {}
         self.dropped: dict[str, int] = {}
 
     @property
     def id(self) -> str:
-        return f"{self.kind}-{self.serial}"
+        return f"{self.node}-{self.serial}"
 
     def process(self, batch: Batch) -> Batch:
         """One batch in, one batch out; arrays of the input are neither kept nor changed: they may lie in a ring."""

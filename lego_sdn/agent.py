@@ -116,7 +116,7 @@ class Agent:
             if there.spec == wanted and not there.error:
                 return there.as_dict()
             raise HostError(f"instance {wanted.instance} exists already ({there.error or 'with another spec'}); stop it first")
-        instance = Instance(self.host, wanted, self.options.graph(wanted.nf))
+        instance = Instance(self.host, wanted, self.options.load(wanted.nf).graph)
         instance.start()
         write_down(instance)
         self.instances[wanted.instance] = instance
@@ -219,7 +219,7 @@ class Agent:
     def _take_over(self, found: adoption.Found) -> None:
         """What runs since an earlier agent goes on."""
         for one in found.survivors:
-            instance = adoption.take_over(self.host, one, self.options.graph(one.spec.nf))
+            instance = adoption.take_over(self.host, one, self.options.load(one.spec.nf).graph)
             self.instances[one.spec.instance] = instance
             LOG.warning("took over what an earlier agent started: %r", instance)
 

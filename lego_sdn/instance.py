@@ -10,7 +10,7 @@ from typing import Any
 from lego_sdn.adapters import netns
 from lego_sdn.brick_processes import INTERFACE, BrickProcesses, Host
 from lego_sdn.core.errors import BrickError, LegoError
-from lego_sdn.graphs import keyed_of, links_of
+from lego_sdn.core.graph import Graph
 from lego_sdn.instance_spec import InstanceSpec, require_deadlines
 from lego_sdn.leftovers import Belongings
 from lego_sdn.made_up import write_down
@@ -23,11 +23,11 @@ LOG = logging.getLogger(__name__)
 class Instance:
     """One running graph. Everything it makes is in the journal first; `stop` removes exactly that."""
 
-    def __init__(self, host: Host, spec: InstanceSpec, kinds: tuple[str, ...]) -> None:
-        spec.require_kinds(kinds)
-        self.host, self.spec = host, spec
+    def __init__(self, host: Host, spec: InstanceSpec, graph: Graph) -> None:
+        spec.require_kinds(graph.order)
+        self.host, self.spec, self.graph = host, spec, graph
         self.name = f"{host.prefix}{spec.instance}"  # of the namespace and of the port
-        self.wiring = replace(lay_out(spec.instance, host.run, kinds, spec.placement), keyed=keyed_of(spec.nf))
+        self.wiring = replace(lay_out(spec.instance, host.run, graph.order, spec.placement), keyed=next(iter(graph.keyed), None))
         self.belongings = Belongings(host.journal, host.run, str(spec.instance))
         self.processes = BrickProcesses(host, spec, self.belongings)
         self.ofport = 0
@@ -186,7 +186,7 @@ class Instance:
             "cpu_quota": self.processes.quota,
             "deadlines": self.processes.deadlines,
             "graph": list(self.wiring.kinds),
-            "links": [list(link) for link in links_of(self.spec.nf)],
+            "links": [list(edge) for edge in self.graph.edges],
             "processes": [self.processes.as_dict(name, self.wiring.working(name)) for name in self.wiring.in_graph_order],
             "spec": asdict(self.spec),
         }

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bricks.model import Model
+from bricks.nfs.registry import load
 from lego_sdn.bench.machine import machine
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.granularity import algorithm_1, split_plan
-from lego_sdn.graphs import kinds_of
 from lego_sdn.profile import carriage
 from lego_sdn.profile.execution import brick_cost
 from lego_sdn.profile.inputs import prepare
@@ -32,7 +31,7 @@ class Wanted:
 
 def profile(capture: Path, model: Model, wanted: Wanted, say: Say = lambda _: None) -> Costs:
     """Execute every brick on the packets of a capture. BrickError for an unknown NF, CaptureError for a capture without frames."""
-    kinds = kinds_of(wanted.nf)
+    kinds = load(wanted.nf).graph.order
     say("packets")
     inputs = prepare(capture, wanted.nf, model, wanted.packets)
     found = []
@@ -48,5 +47,5 @@ def profile(capture: Path, model: Model, wanted: Wanted, say: Say = lambda _: No
 
 def _shadows(nf: str, layout: str) -> int:
     """Copies of a packet in an exact split by what Algorithm 1 gives."""
-    extractor = importlib.import_module(f"bricks.nfs.{nf}_declaration").EXTRACTORS[layout]
+    extractor = load(nf).extractor(layout)
     return len(split_plan(extractor, algorithm_1(extractor.groups)[0]).shadows)
