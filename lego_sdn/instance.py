@@ -25,9 +25,9 @@ class Instance:
 
     def __init__(self, host: Host, spec: InstanceSpec, graph: Graph) -> None:
         spec.require_kinds(graph.order)
-        self.host, self.spec, self.graph = host, spec, graph
+        self.host, self.spec = host, spec
         self.name = f"{host.prefix}{spec.instance}"  # of the namespace and of the port
-        self.wiring = replace(lay_out(spec.instance, host.run, graph.order, spec.placement), keyed=next(iter(graph.keyed), None))
+        self.wiring = lay_out(spec.instance, host.run, graph, spec.placement)
         self.belongings = Belongings(host.journal, host.run, str(spec.instance))
         self.processes = BrickProcesses(host, spec, self.belongings)
         self.ofport = 0
@@ -168,7 +168,7 @@ class Instance:
 
     def set_deadlines(self, ms: dict[str, float]) -> dict[str, Any]:
         """Milliseconds that each kind of brick has for a row."""
-        self.processes.set_deadlines(require_deadlines(ms, self.wiring.kinds))
+        self.processes.set_deadlines(require_deadlines(ms, self.wiring.graph.order))
         return self.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
@@ -185,8 +185,7 @@ class Instance:
             "dealt": self.dealt,
             "cpu_quota": self.processes.quota,
             "deadlines": self.processes.deadlines,
-            "graph": list(self.wiring.kinds),
-            "links": [list(edge) for edge in self.graph.edges],
+            "graph": self.wiring.graph.to_dict(),
             "processes": [self.processes.as_dict(name, self.wiring.working(name)) for name in self.wiring.in_graph_order],
             "spec": asdict(self.spec),
         }

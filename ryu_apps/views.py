@@ -10,6 +10,7 @@ from lego_sdn import __version__
 from lego_sdn.core.audit import TWIN, sampled
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.granularity import algorithm_1, split_plan
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.headers import within
 from ryu_apps import brick_views
 from ryu_apps.observed import Process
@@ -183,7 +184,7 @@ def _bricks_of(process: Process, now: float) -> list[dict[str, Any]]:
 
 def _process(process: Process, now: float, costs: Costs | None) -> dict[str, Any]:
     report = process.report or {}
-    kinds = [brick["kind"] for brick in report.get("bricks", ())]
+    kinds = [node_of(brick["id"]) for brick in report.get("bricks", ())]
     return {
         "instance": process.instance,
         "process": process.process,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -30,18 +31,23 @@ class BrickId(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> BrickId:
         """'feature-mapping-0' -> ('feature-mapping', 0). BrickError if it is no brick's id."""
-        node, _, serial = text.rpartition("-")
-        if not node or not _SERIAL.fullmatch(serial):
-            raise BrickError(f"{text!r} is no brick's id; wanted <node>-<serial>, as in feature-mapping-0")
-        return cls(node, int(serial))
+        return _parsed(text)
 
     def __str__(self) -> str:
         return f"{self.node}-{self.serial}"
 
 
+@lru_cache(maxsize=65_536)  # the same few ids are parsed again and again
+def _parsed(text: str) -> BrickId:
+    node, _, serial = text.rpartition("-")
+    if not node or not _SERIAL.fullmatch(serial):
+        raise BrickError(f"{text!r} is no brick's id; wanted <node>-<serial>, as in feature-mapping-0")
+    return BrickId(node, int(serial))
+
+
 def node_of(brick: str) -> str:
     """'feature-mapping' of 'feature-mapping-0'. BrickError if it is no brick's id."""
-    return BrickId.parse(brick).node
+    return _parsed(brick).node
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,10 @@ class Graph:
 
     nodes: tuple[Node, ...] = ()
     edges: tuple[Edge, ...] = ()
-    order: tuple[str, ...] = field(default=(), init=False, compare=False)  # ids, every node after those before it
+    order: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)  # ids, every node after those before it
+    _places: Mapping[str, int] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _after: Mapping[str, tuple[str, ...]] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _before: Mapping[str, tuple[str, ...]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "edges", tuple(Edge(*edge) for edge in self.edges))
@@ -98,6 +107,9 @@ class Graph:
                 if end not in ids:
                     raise GraphError(f"the edge from {edge.source} to {edge.target} has an end that is no node: {end}")
         object.__setattr__(self, "order", _in_order(ids, self.edges))
+        object.__setattr__(self, "_places", {id: at for at, id in enumerate(self.order)})
+        object.__setattr__(self, "_after", {id: tuple(edge.target for edge in self.edges if edge.source == id) for id in ids})
+        object.__setattr__(self, "_before", {id: tuple(edge.source for edge in self.edges if edge.target == id) for id in ids})
 
     @classmethod
     def line(cls, *nodes: Node | str) -> Graph:
@@ -126,31 +138,32 @@ class Graph:
                 return node
         raise GraphError(f"there is no node {id!r} in the graph {self}")
 
+    def place(self, id: str) -> int:
+        """Where a node comes in the order; one that is not in the graph comes last."""
+        return self._places.get(id, len(self._places))
+
     def after(self, id: str) -> tuple[str, ...]:
         """The nodes to which a node's records go."""
-        return tuple(edge.target for edge in self.edges if edge.source == id)
+        return self._after.get(id, ())
 
     def before(self, id: str) -> tuple[str, ...]:
         """The nodes whose records come to a node."""
-        return tuple(edge.source for edge in self.edges if edge.target == id)
+        return self._before.get(id, ())
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Nodes whose input comes from outside."""
-        fed = {edge.target for edge in self.edges}
-        return tuple(id for id in self.order if id not in fed)
+        return tuple(id for id in self.order if not self._before[id])
 
     @property
     def ends(self) -> tuple[str, ...]:
         """Nodes whose results go to nobody else in the graph."""
-        passing = {edge.source for edge in self.edges}
-        return tuple(id for id in self.order if id not in passing)
+        return tuple(id for id in self.order if not self._after[id])
 
     @property
     def inner(self) -> tuple[str, ...]:
         """Nodes that are neither a source nor an end: only these may have replicas in an instance."""
-        outer = {*self.sources, *self.ends}
-        return tuple(id for id in self.order if id not in outer)
+        return tuple(id for id in self.order if self._before[id] and self._after[id])
 
     @property
     def keyed(self) -> tuple[str, ...]:
@@ -182,7 +195,7 @@ class Graph:
         return tuple(whole)
 
     def __contains__(self, id: object) -> bool:
-        return any(node.id == id for node in self.nodes)
+        return id in self._after
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -192,6 +205,19 @@ class Graph:
         if self.is_line:
             return " -> ".join(self.order)
         return ", ".join(f"{id} -> {' + '.join(self.after(id))}" for id in self.order if self.after(id))
+
+
+def require_runnable(graph: Graph) -> None:
+    """BrickError if the bricks of a host cannot run this graph: they pass every batch on to one next node, and one node divides keys."""
+    if not graph.is_line:
+        raise BrickError(f"the graph {graph} branches or joins; a running brick passes its batches on to one next node only")
+    late = [node for node in graph.keyed if not set(graph.before(node)) & set(graph.sources)]
+    if len(graph.keyed) > 1:
+        raise BrickError(
+            f"the graph {graph} has several keyed nodes ({', '.join(graph.keyed)}); an instance can move the state of one only"
+        )
+    if late:
+        raise BrickError(f"keyed node {late[0]} of the graph {graph} must come right after the source, which divides packets by key")
 
 
 def _twice(items: Iterable[Any]) -> Any:
@@ -215,3 +241,6 @@ def _in_order(ids: list[str], edges: tuple[Edge, ...]) -> tuple[str, ...]:
         order.append(ready)
         del waits[ready]
     return tuple(order)
+
+
+EMPTY = Graph()

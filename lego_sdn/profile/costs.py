@@ -31,18 +31,18 @@ class Wanted:
 
 def profile(capture: Path, model: Model, wanted: Wanted, say: Say = lambda _: None) -> Costs:
     """Execute every brick on the packets of a capture. BrickError for an unknown NF, CaptureError for a capture without frames."""
-    kinds = load(wanted.nf).graph.order
+    graph = load(wanted.nf).graph
     say("packets")
     inputs = prepare(capture, wanted.nf, model, wanted.packets)
     found = []
-    for kind in kinds:
+    for kind in graph.order:
         say(kind)
         found.append(brick_cost(inputs, kind, sorted(wanted.batches), wanted.runs))
     say("carriage")
     about = machine() | {"packets": inputs.packets, "runs": wanted.runs, "capture": capture.name}
     ring, wire = carriage.over_ring(wanted.runs), carriage.over_wire(wanted.runs)
     bricks, process_bytes = tuple(cost for cost, _ in found), max(size for _, size in found)
-    return Costs(wanted.nf, model.layout, bricks, ring, wire, _shadows(wanted.nf, model.layout), process_bytes, about)
+    return Costs(wanted.nf, model.layout, bricks, ring, wire, _shadows(wanted.nf, model.layout), process_bytes, about, graph=graph)
 
 
 def _shadows(nf: str, layout: str) -> int:
