@@ -9,14 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bricks.base import BRICKS, Brick
+from bricks.base import BRICKS, STATE_CALLS, Brick
 from bricks.hold import Hold
 from bricks.nfs.registry import load
 from bricks.packet_batching import PacketBatching
 from bricks.packet_ring import PacketRing
 from bricks.spec import Spec
 from lego_sdn.core.errors import BrickError
-from lego_sdn.core.graph import BrickId
+from lego_sdn.core.graph import BrickId, Node, require_runnable
 from lego_sdn.core.network_function import NetworkFunction
 
 
@@ -60,6 +60,7 @@ class Models:
 def build(spec: Spec, models: Models) -> list[Brick]:
     """The bricks of one process, chained as the graph says. BrickError or ModelError if one cannot be built."""
     nf = load(spec.nf)
+    require_runnable(nf.graph)
     ids = [BrickId.parse(brick) for brick in spec.bricks]
     for id in ids:
         if id.node not in nf.graph:
@@ -87,4 +88,15 @@ def _brick(nf: NetworkFunction, id: BrickId, models: Mapping[str, Any], spec: Sp
         }
         brick = nf.build(node, id.serial, models, settings)
     brick.node = node.id
+    _require_state(brick, node)
     return brick
+
+
+def _require_state(brick: Brick, node: Node) -> None:
+    """BrickError if the brick has no state where its node is keyed, one where it is not, or one that cannot be moved."""
+    if (brick.state is not None) != node.keyed:
+        found = "has no state" if node.keyed else "has a state"
+        raise BrickError(f"node {node.id} is {'' if node.keyed else 'not '}keyed in its graph, and its brick ({node.kind}) {found}")
+    lacking = [name for name in STATE_CALLS if brick.state is not None and not callable(getattr(brick.state, name, None))]
+    if lacking:
+        raise BrickError(f"the state of {node.id} ({node.kind}) lacks {', '.join(lacking)}: it could not be moved (bricks/base.py, State)")

@@ -44,6 +44,7 @@ class Process:
             stage.set_inputs(list(spec.rings_in.get(stage.brick.id, [])), spec.batch)
             stage.exits.set_rings(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
         self.traffic = Traffic(spec.buckets)
+        self.ticks = {stage.brick: 0.0 for stage in self.stages if stage.brick.tick_s is not None}  # when each is due
         self.paused_until = 0.0  # monotonic seconds: no packets are taken before
         self._go_on()
 
@@ -63,10 +64,19 @@ class Process:
 
     def work(self, now: float) -> bool:
         """At most one batch for every brick, the last brick first; False: nothing could be done."""
+        if self.ticks:
+            self._tick(now)
         busy = False
         for stage in reversed(self.stages):
             busy |= stage.step(now)
         return self._take(now) or busy
+
+    def _tick(self, now: float) -> None:
+        """Tell the bricks that need it that time has passed."""
+        for brick, due in self.ticks.items():
+            if now >= due:
+                brick.on_tick(now)
+                self.ticks[brick] = now + (brick.tick_s or 0.0)
 
     def _take(self, now: float) -> bool:
         """A batch from the interface, if all that come after can take it."""
@@ -111,6 +121,7 @@ class Process:
     def patience_s(self, now: float) -> float | None:
         """Seconds after which there is something to do even if nothing comes; None: there is not."""
         waits = [stage.order.wait_s(now) for stage in self.stages if stage.order is not None]
+        waits += [max(0.0, due - now) for due in self.ticks.values()]
         return min((wait for wait in waits if wait is not None), default=None)
 
     @property

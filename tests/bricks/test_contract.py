@@ -18,6 +18,8 @@ from bricks.model import Model
 from bricks.nfs import registry
 from bricks.packet_batching import PacketBatching
 from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW, SRC_KIND_SHIFT
+from bricks.stage import Stage
+from bricks.streams import Here
 from bricks.training import Training, train_model
 
 PARTS = ("In:    ", "Out:   ", "State: ", "Reads: ")
@@ -230,6 +232,44 @@ def test_state_moves(kind, model, given):
     assert second.state.adopt(everything) == 0, "records that are there already are left as they are"
     assert second.state.adopt(make(kind, model).state.export(frozenset({0}), BUCKETS)) == 0
     assert_same(second.process(late), first.process(late))
+
+
+@with_state
+def test_state_moves_as_the_runtime_moves_it(kind, model, given):
+    """Through `Here`, which is what moves and changes of replicas call: portion by portion, with what the receiver has left out."""
+    ends = [Here(Stage(make(kind, model)), BUCKETS) for _ in range(3)]
+    first, second, idle = ends
+    early, late = cut(given, [200])
+    first.stage.brick.process(early)
+    taken, had = 0, []
+    for bucket in range(BUCKETS):
+        told = second.adopt(first.export([bucket], had))
+        assert told.keys() == {"records", "evicted"}
+        taken, had = taken + told["records"], [*had, bucket]
+    assert taken > 0
+    assert second.adopt(first.export(list(range(BUCKETS)), []))["records"] == 0
+    assert idle.adopt(first.export(list(range(BUCKETS)), []), [])["records"] == 0, "nothing has an end in no bucket"
+    assert_same(second.stage.brick.process(late), first.stage.brick.process(late))
+
+
+@with_state
+def test_what_is_forgotten_is_gone_and_counted(kind, model, given):
+    here = Here(Stage(make(kind, model)), BUCKETS)
+    here.stage.brick.process(given)
+    counters = here.state.counters()
+    assert all(name.startswith(("streams_", "evicted_", "pairs_")) and type(count) is int for name, count in counters.items())
+    held = {name: count for name, count in counters.items() if name.startswith("streams_")}
+    assert sum(held.values()) > 0
+    here.keep(range(BUCKETS))
+    assert here.state.counters() == counters, "every stream has an end in one of all buckets"
+    here.begin(7)
+    assert (sum(count for name, count in here.state.counters().items() if name in held), here.consumed(7), here.consumed(8)) == (
+        0,
+        True,
+        False,
+    )
+    fresh = make(kind, model)
+    assert_same(here.stage.brick.process(given), fresh.process(given))
 
 
 @with_state
