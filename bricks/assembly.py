@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
-from bricks.base import BRICKS, Brick
+from bricks.base import BRICKS, STATE_CALLS, Brick
 from bricks.hold import Hold
-from bricks.model import Model, load_model
+from bricks.nfs.registry import load
 from bricks.packet_batching import PacketBatching
 from bricks.packet_ring import PacketRing
 from bricks.spec import Spec
-from lego_sdn.core.errors import BrickError, ModelError
-
-
-def _nf(name: str) -> ModuleType:
-    """The module of an NF: its GRAPH, and how it builds its bricks. BrickError if there is no such NF."""
-    path = name if "." in name else f"bricks.nfs.{name}"
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path:
-            raise
-        raise BrickError(f"there is no NF {name!r}; an NF is a module in bricks/nfs with its GRAPH") from None
-
-
-def graph_of(nf: str) -> tuple[str, ...]:
-    """The kinds of an NF's bricks, in the order of its graph. BrickError if there is no such NF."""
-    return tuple(_nf(nf).GRAPH)
+from lego_sdn.core.errors import BrickError
+from lego_sdn.core.graph import BrickId, Node, require_runnable
+from lego_sdn.core.network_function import NetworkFunction
 
 
 def brick_class(kind: str) -> type[Brick]:
@@ -50,48 +38,65 @@ def brick_class(kind: str) -> type[Brick]:
 class Models:
     """Models by path, each read once as long as its file does not change; a forked process inherits them."""
 
-    loaded: dict[tuple[str, int, int], Model] = field(default_factory=dict)
+    loaded: dict[tuple[Any, str, int, int], Any] = field(default_factory=dict)
 
-    def get(self, path: str, layout: str | None = None) -> Model:
-        """ModelError if the file is no model, or one of another layout."""
+    def of(self, nf: NetworkFunction, wanted: Mapping[str, str], layout: str | None = None) -> dict[str, Any]:
+        """By node, the models at the paths that `nf.model_paths` gave. ModelError if one is no model, or of another layout."""
+        return {node: self._get(nf.models[node], path, layout) for node, path in wanted.items()}
+
+    def _get(self, read: Callable[[str, str | None], Any], path: str, layout: str | None) -> Any:
         try:
             about = Path(path).stat()
-            key = (path, about.st_mtime_ns, about.st_size)
+            key = (read, path, about.st_mtime_ns, about.st_size)
         except OSError:
-            key = (path, -1, -1)  # let the reader of models say what is wrong
+            key = (read, path, -1, -1)  # let the reader of models say what is wrong
         if key not in self.loaded:
-            self.loaded[key] = load_model(path)
-        if layout is not None and self.loaded[key].layout != layout:
-            raise ModelError(
-                f"model {path} is of layout {self.loaded[key].layout}, not {layout}; train one with `lego train --layout {layout}`"
-            )
-        return self.loaded[key]
+            self.loaded[key] = read(path, None)
+        found = self.loaded[key]
+        fits = layout is None or getattr(found, "layout", layout) == layout
+        return found if fits else read(path, layout)  # which says what is wrong
 
 
 def build(spec: Spec, models: Models) -> list[Brick]:
     """The bricks of one process, chained as the graph says. BrickError or ModelError if one cannot be built."""
-    graph = graph_of(spec.nf)
-    split = [brick.rpartition("-") for brick in spec.bricks]
-    kinds = tuple(kind for kind, _, _ in split)
-    if not all(serial.isdecimal() for _, _, serial in split) or kinds[0] not in graph:
-        raise BrickError(f"process {spec.process}: {', '.join(spec.bricks)} are no bricks of {spec.nf}; they are {', '.join(graph)}")
-    at = graph.index(kinds[0])
-    if kinds != graph[at : at + len(kinds)]:
-        raise BrickError(f"process {spec.process}: {' -> '.join(spec.bricks)} is no part of the graph {' -> '.join(graph)}")
-    model = models.get(spec.model, spec.layout) if spec.model else None
-    return [_brick(spec, kind, int(serial), model) for kind, _, serial in split]
+    nf = load(spec.nf)
+    require_runnable(nf.graph)
+    ids = [BrickId.parse(brick) for brick in spec.bricks]
+    for id in ids:
+        if id.node not in nf.graph:
+            raise BrickError(f"process {spec.process}: {id} is no brick of {spec.nf}; its graph is {nf.graph}")
+    for one, following in pairwise(ids):
+        if nf.graph.after(one.node) != (following.node,):
+            raise BrickError(f"process {spec.process}: {' -> '.join(spec.bricks)} is no part of the graph {nf.graph}")
+    loaded = models.of(nf, nf.model_paths(spec.model, spec.models), spec.layout)
+    return [_brick(nf, id, loaded, spec) for id in ids]
 
 
-def _brick(spec: Spec, kind: str, serial: int, model: Model | None) -> Brick:
+def _brick(nf: NetworkFunction, id: BrickId, models: Mapping[str, Any], spec: Spec) -> Brick:
     """The NF builds its bricks; only the one at the interface is built here."""
-    if kind == PacketBatching.kind and spec.interface:
+    node = nf.graph.node(id.node)
+    if node.kind == PacketBatching.kind and spec.interface:
         ring = PacketRing(spec.interface, stamps=spec.stamps, switch=spec.switch, **spec.capture)
-        return PacketBatching(serial, Hold(ring, spec.buckets, stamped=spec.stamps == "trailer"), spec.batch)
-    settings = {
-        "limits": spec.limits,
-        "precision": spec.precision,
-        "threshold": spec.threshold,
-        "batch": spec.batch,
-        "capture": spec.capture,
-    }
-    return _nf(spec.nf).new_brick(kind, serial, model, settings)
+        brick: Brick = PacketBatching(id.serial, Hold(ring, spec.buckets, stamped=spec.stamps == "trailer"), spec.batch)
+    else:
+        settings = {
+            "limits": spec.limits,
+            "precision": spec.precision,
+            "threshold": spec.threshold,
+            "batch": spec.batch,
+            "capture": spec.capture,
+        }
+        brick = nf.build(node, id.serial, models, settings)
+    brick.node = node.id
+    _require_state(brick, node)
+    return brick
+
+
+def _require_state(brick: Brick, node: Node) -> None:
+    """BrickError if the brick has no state where its node is keyed, one where it is not, or one that cannot be moved."""
+    if (brick.state is not None) != node.keyed:
+        found = "has no state" if node.keyed else "has a state"
+        raise BrickError(f"node {node.id} is {'' if node.keyed else 'not '}keyed in its graph, and its brick ({node.kind}) {found}")
+    lacking = [name for name in STATE_CALLS if brick.state is not None and not callable(getattr(brick.state, name, None))]
+    if lacking:
+        raise BrickError(f"the state of {node.id} ({node.kind}) lacks {', '.join(lacking)}: it could not be moved (bricks/base.py, State)")

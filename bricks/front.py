@@ -50,7 +50,7 @@ class Front:
     def _at_the_start(self) -> list[Replica]:
         told = self.process.spec.replicas
         here = [Replica(stage.brick.id, Here(stage, self.buckets)) for stage in self.process.stages if stage.brick.state is not None]
-        return [self._replica(brick, where) for brick, where in told.items()] if told else here[:1]
+        return [self._replica(brick, where) for brick, where in told.items()] if told else here  # one: `assembly.build` refuses several
 
     def _replica(self, brick: str, where: Mapping[str, Any]) -> Replica:
         """As `deal` is told of it."""

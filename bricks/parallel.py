@@ -27,11 +27,11 @@ CHUNKS = 3  # for each worker: one is written, one waits, one is scored
 
 def splits_exactly(layout: str) -> bool:
     """Whether a split by source, with shadows to the owner of the destination, keeps every bit: derived from the declaration."""
-    from bricks.nfs.kitsune_declaration import EXTRACTORS
+    from bricks.nfs.registry import load
     from lego_sdn.core.granularity import split_plan
     from lego_sdn.core.headers import SRC_IP
 
-    plan = split_plan(EXTRACTORS[layout], SRC_IP, ())
+    plan = split_plan(load("kitsune").extractor(layout), SRC_IP, ())
     return not plan.approximate and not plan.rounding and set(plan.shadows) <= {("dst_ip",)}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 
-from bricks.assembly import Models, brick_class, build, graph_of
+from bricks.assembly import Models, brick_class, build
 from bricks.base import Batch, HasFileno
 from bricks.dealing import Traffic
+from bricks.nfs.registry import load
 from bricks.sampled import Sampled
 from bricks.scores import ScoreFile
 from bricks.spec import Spec
@@ -25,16 +26,16 @@ class Process:
 
     def __init__(self, spec: Spec, models: Models) -> None:
         self.spec = spec
-        graph, bricks = graph_of(spec.nf), build(spec, models)
+        graph, bricks = load(spec.nf).graph, build(spec, models)
         self.scores = ScoreFile(spec.scores) if spec.scores else None
         self.sampled = Sampled(spec.sampled, spec.buckets) if spec.sampled else None
         self.stages: list[Stage] = []
         for brick in reversed(bricks):  # a stage knows the one after it
-            after = graph[graph.index(brick.kind) + 1 :]
-            shares = not after or not brick_class(after[0]).in_order
-            slow_us = spec.slow_us.get(brick.kind, 0.0)
+            after = graph.after(brick.node)
+            shares = not any(brick_class(graph.node(node).kind).in_order for node in after)
+            slow_us = spec.slow_us.get(brick.node, 0.0)
             stage = Stage(brick, self.stages[0] if self.stages else None, last=not after, shares=shares, slow_us=slow_us)
-            stage.meter.set_deadlines(brick.kind, spec.deadlines)
+            stage.meter.set_deadlines(brick.node, spec.deadlines)
             if not after:
                 stage.tap = self._tap
             self.stages.insert(0, stage)
@@ -43,6 +44,7 @@ class Process:
             stage.set_inputs(list(spec.rings_in.get(stage.brick.id, [])), spec.batch)
             stage.exits.set_rings(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
         self.traffic = Traffic(spec.buckets)
+        self.ticks = {stage.brick: 0.0 for stage in self.stages if stage.brick.tick_s is not None}  # when each is due
         self.paused_until = 0.0  # monotonic seconds: no packets are taken before
         self._go_on()
 
@@ -62,10 +64,19 @@ class Process:
 
     def work(self, now: float) -> bool:
         """At most one batch for every brick, the last brick first; False: nothing could be done."""
+        if self.ticks:
+            self._tick(now)
         busy = False
         for stage in reversed(self.stages):
             busy |= stage.step(now)
         return self._take(now) or busy
+
+    def _tick(self, now: float) -> None:
+        """Tell the bricks that need it that time has passed."""
+        for brick, due in self.ticks.items():
+            if now >= due:
+                brick.on_tick(now)
+                self.ticks[brick] = now + (brick.tick_s or 0.0)
 
     def _take(self, now: float) -> bool:
         """A batch from the interface, if all that come after can take it."""
@@ -110,6 +121,7 @@ class Process:
     def patience_s(self, now: float) -> float | None:
         """Seconds after which there is something to do even if nothing comes; None: there is not."""
         waits = [stage.order.wait_s(now) for stage in self.stages if stage.order is not None]
+        waits += [max(0.0, due - now) for due in self.ticks.values()]
         return min((wait for wait in waits if wait is not None), default=None)
 
     @property
@@ -126,7 +138,7 @@ class Process:
     def set_deadlines(self, ms: Mapping[str, float]) -> None:
         """Milliseconds that each kind of brick has; those not named have no deadline."""
         for stage in self.stages:
-            stage.meter.set_deadlines(stage.brick.kind, ms)
+            stage.meter.set_deadlines(stage.brick.node, ms)
 
     def stage(self, brick: str) -> Stage:
         """The stage of a brick. BrickError if it is not in this process."""

@@ -16,7 +16,8 @@ class Spec:
     """One process of an instance.
 
     bricks      ids, chained in this order
-    nf          name of the graph in bricks/nfs (one with a dot: a module of its own)
+    nf          name of the NF, as `bricks.nfs.registry.load` knows it
+    model       file of an NF that has one; models: {node: file} of one that has several
     socket      where it answers calls; run_dir: folder of its log, unless `log` names another file
     rings_in    rings that the first brick reads, or {brick: rings}; rings_out {brick: rings to its next hops}
     batch       rows that go through the bricks at once, at most
@@ -38,6 +39,7 @@ class Spec:
     nf: str = "kitsune"
     layout: str | None = None
     model: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
     precision: str = "float64"
     interface: str | None = None
     stamps: str = "kernel"

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from bricks.assembly import Models
+from bricks.nfs.registry import load
 from bricks.runtime import run
 from bricks.spec import Spec
-from bricks.warm_up import warm_up
+from bricks.warm_up import warm_up, warm_up_all
 from lego_sdn.adapters import owned
 from lego_sdn.adapters.rpc import Server
 from lego_sdn.core.errors import BrickError, LegoError
@@ -40,9 +41,10 @@ class Warm:
         self.ending = False
         self.server = Server(address, {"preload": self.preload, "fork": self.fork, "exits": self.exits}, takes=WARM)
 
-    def preload(self, model: str) -> bool:
-        """Read a model, and make its first batch quick."""
-        warm_up(self.models.get(model))
+    def preload(self, model: str, nf: str = "kitsune") -> bool:
+        """Read the model of an NF, and make its first batch quick."""
+        function = load(nf)
+        warm_up(function, self.models.of(function, function.model_paths(model, {})))
         return True
 
     def fork(self, spec: Mapping[str, Any]) -> dict[str, int]:
@@ -51,8 +53,7 @@ class Warm:
         threads = os.listdir("/proc/self/task")
         if len(threads) != 1:
             raise BrickError(f"the warm process has {len(threads)} threads and cannot fork safely; set OPENBLAS_NUM_THREADS=1")
-        if told.model:
-            self._load(told.model)
+        self._load(told)
         pid = os.fork()
         if pid == 0:
             self._be(spec, told)
@@ -76,10 +77,11 @@ class Warm:
             self.exited.append({"pid": pid, "status": code if code >= 0 else None, "signal": -code if code < 0 else None})
             del self.exited[:-KEPT]
 
-    def _load(self, path: str) -> None:
-        """Hold the model for this child and the next; if it is wrong, the child says so."""
+    def _load(self, told: Spec) -> None:
+        """Hold the models for this child and the next; if one is wrong, the child says so."""
         try:
-            self.models.get(path)
+            nf = load(told.nf)
+            self.models.of(nf, nf.model_paths(told.model, told.models))
         except LegoError as error:
             LOG.warning("%s", error)
 
@@ -108,7 +110,7 @@ def serve_forks(address: str) -> int:
     """Be the warm process until SIGTERM, or until the process that started it dies."""
     _die_with_parent()
     try:
-        warm_up()
+        warm_up_all()
         warm = Warm(address)
     except LegoError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

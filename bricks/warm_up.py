@@ -5,70 +5,60 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from bricks import rings
-from bricks.base import Batch
-from bricks.feature_mapping import FeatureMapping
-from bricks.feature_quantization import LAYOUTS, FeatureQuantization
+from bricks.base import Batch, Brick
 from bricks.kernels.index import SMALLEST, refill
-from bricks.model import Model, hidden_units
+from bricks.nfs.registry import load, own
+from bricks.packet_batching import PacketBatching
 from bricks.packet_ring import PacketRing
 from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SRC_KIND_SHIFT
-from bricks.sample_result import SampleResult
 from bricks.ticket import Ticket
-from bricks.unsupervised_network import UnsupervisedNetwork
 from lego_sdn.core.errors import BrickError, LegoError
+from lego_sdn.core.network_function import NetworkFunction
 
 LOG = logging.getLogger(__name__)
 SMALLEST_STATE = 8  # streams
 
 
-def warm_up(model: Model | None = None) -> None:
-    """Run the graph's kernels for the model's layout, or for every layout if there is none yet; and those of rings and interfaces."""
-    for one in [model] if model else [blank_model(layout) for layout in LAYOUTS]:
-        try:
-            _graph(one)
-        except BrickError as error:  # one layout that does not work must not keep the others from working
-            LOG.warning("layout %s is not warmed up: %s", one.layout, error)
-    if model is None:
-        _ring()
-        _interface()
+def warm_up_all() -> None:
+    """Run the kernels of LEGO's own NFs, for every layout, and those of rings and interfaces."""
+    for name in own():
+        nf = load(name)
+        for layout in nf.layouts if nf.blank is not None else ():
+            try:
+                warm_up(nf, nf.blank(layout))
+            except BrickError as error:  # one layout that does not work must not keep the others from working
+                LOG.warning("layout %s of %s is not warmed up: %s", layout, name, error)
+    refill(np.zeros(SMALLEST, np.uint64), np.zeros(2 * SMALLEST, np.uint64))  # as a table's index grows
+    _ring()
+    _interface()
 
 
-def blank_model(layout: str) -> Model:
-    """A model of this layout that has learned nothing."""
-    width = LAYOUTS[layout]
-    sizes = np.array([10] * (width // 10) + [width % 10] * (width % 10 > 0))
-    visible = np.append(sizes, len(sizes))
-    hidden, clusters = hidden_units(visible), len(sizes)
-    return Model(
-        layout=layout,
-        order=np.arange(width),
-        sizes=sizes,
-        low=np.zeros(width),
-        span=np.ones(width),
-        weights=np.zeros(int((visible * hidden).sum())),
-        hidden_bias=np.zeros(int(hidden.sum())),
-        visible_bias=np.zeros(int(visible.sum())),
-        error_low=np.zeros(clusters),
-        error_span=np.ones(clusters),
-        threshold=1.0,
-    )
-
-
-def _graph(model: Model) -> None:
+def warm_up(nf: NetworkFunction, models: Mapping[str, Any]) -> None:
+    """Run the kernels of an NF's bricks, which are built with these models by node. BrickError if one cannot be built."""
     packets = np.zeros(3, PACKET)
     packets["flags"] = ADDRESS_IPV4 << SRC_KIND_SHIFT | ADDRESS_IPV4 << DST_KIND_SHIFT
     packets["src_lo"], packets["dst_lo"], packets["length"] = [1, 2, 1], [2, 1, 3], 60
-    extractor = FeatureQuantization(0, model.layout, SMALLEST_STATE)
-    batch = extractor.process(Batch(packets))
-    extractor.state.adopt(extractor.state.export(frozenset({0}), 1))
-    extractor.state.forget(frozenset(), 1)
-    refill(np.zeros(SMALLEST, np.uint64), np.zeros(2 * SMALLEST, np.uint64))  # as a table's index grows
-    for brick in (FeatureMapping(0, model), UnsupervisedNetwork(0, model), SampleResult(0, model)):
-        batch = brick.process(batch)
+    given = dict.fromkeys(nf.graph.sources, Batch(packets))
+    for id in nf.graph.order:
+        node = nf.graph.node(id)
+        before = [given[source] for source in nf.graph.before(id)]
+        if node.kind != PacketBatching.kind:
+            given[id] = _run(nf.build(node, 0, models, {"limits": {"streams": SMALLEST_STATE}}), before[0] if before else given[id])
+
+
+def _run(brick: Brick, batch: Batch) -> Batch:
+    """What a brick makes of a batch; its state is exported, taken in and forgotten as in a move."""
+    result = brick.process(batch)
+    if brick.state is not None:
+        brick.state.adopt(brick.state.export(frozenset({0}), 1))
+        brick.state.forget(frozenset(), 1)
+    return result
 
 
 def _ring() -> None:

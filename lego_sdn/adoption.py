@@ -17,6 +17,7 @@ from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
 from lego_sdn.brick_processes import Host
 from lego_sdn.core.errors import LegoError
+from lego_sdn.core.graph import Graph
 from lego_sdn.instance import Instance
 from lego_sdn.instance_spec import InstanceSpec
 from lego_sdn.made_up import KIND, wiring_of
@@ -112,9 +113,9 @@ def clear_rest(journal: Journal, found: Found) -> list[Thing]:
     return rest
 
 
-def take_over(host: Host, survivor: Survivor, kinds: tuple[str, ...]) -> Instance:
+def take_over(host: Host, survivor: Survivor, graph: Graph) -> Instance:
     """The instance, as if this agent had started it; a change that was under way is finished or rolled back."""
-    instance = Instance(host, survivor.spec, kinds)
+    instance = Instance(host, survivor.spec, graph)
     instance.wiring, instance.ofport = survivor.wiring, survivor.ofport
     instance.belongings.things = list(survivor.things)
     for name, process in survivor.processes.items():

@@ -147,7 +147,7 @@ class Agent:
             raise HostError(f"instance {wanted.instance} exists already ({there.error or 'with another spec'}); stop it first")
         if len(self.instances) >= INSTANCES_MOST + 1:  # and the auditor's
             raise HostError(f"{len(self.instances)} instances run here, and no more can: stop one first")
-        instance = Instance(self.host, wanted, self.options.graph(wanted.nf))
+        instance = Instance(self.host, wanted, self.options.load(wanted.nf).graph)
         instance.start()
         self.instances[wanted.instance] = instance
         self._write_down(instance)
@@ -267,7 +267,7 @@ class Agent:
     def _take_over(self, found: adoption.Found) -> None:
         """What runs since an earlier agent goes on."""
         for one in found.survivors:
-            instance = adoption.take_over(self.host, one, self.options.graph(one.spec.nf))
+            instance = adoption.take_over(self.host, one, self.options.load(one.spec.nf).graph)
             self.instances[one.spec.instance] = instance
             LOG.warning("took over what an earlier agent started: %r", instance)
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bricks.nfs.registry import load_installed
 from lego_sdn.adapters import launcher, owned
 from lego_sdn.adapters.ovs import Bridge
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
+from lego_sdn.core.network_function import NetworkFunction
 from lego_sdn.core.text import shown
-from lego_sdn.graphs import kinds_of
 
 NEEDED = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # bits of linux/capability.h
 
@@ -28,7 +29,7 @@ class Options:
     owner    user id that may talk to it besides root
     scores   folder for the scores of instances that are not told another one
     warm     command of the warm process, to which the path of its socket is added
-    graph    kinds of the bricks of an NF, by its name
+    load     an NF by its name: of what is installed here, for whoever asks must not choose what root imports
     """
 
     run_dir: Path
@@ -39,7 +40,7 @@ class Options:
     scores: str | None = None
     period_ms: int = 20
     warm: tuple[str, ...] = launcher.COMMAND
-    graph: Callable[[str], tuple[str, ...]] = kinds_of
+    load: Callable[[str], NetworkFunction] = load_installed
 
     @classmethod
     def of(cls, config: Config, **more: Any) -> Options:

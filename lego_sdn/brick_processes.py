@@ -190,9 +190,9 @@ class BrickProcesses:
 
     def shares(self, wiring: Wiring) -> dict[str, dict[str, str | None]]:
         """The keyed bricks, as the process at the interface is told of them: the ring that leads there, and where they answer."""
-        first, keyed = f"{wiring.kinds[0]}-0", wiring.of_kind(wiring.keyed) if wiring.keyed else []
+        keyed = wiring.of_kind(wiring.keyed) if wiring.keyed else []
         sockets = {brick: self._socket(wiring.process_of(brick)) for brick in keyed}
-        return {brick: {"ring": wiring.ring_between(first, brick), "socket": sockets[brick]} for brick in keyed}
+        return {brick: {"ring": wiring.ring_between(wiring.source, brick), "socket": sockets[brick]} for brick in keyed}
 
     def _socket(self, name: str) -> str:
         return str(self.host.run_dir / f"i{name}.sock")
@@ -215,7 +215,7 @@ class BrickProcesses:
         """The spec of one process, as docs/contract.md has it."""
         spec, bricks, run_dir = self.spec, wiring.processes[name], self.host.run_dir
         scores = spec.scores or self.host.scores
-        first, last = f"{wiring.kinds[0]}-0", f"{wiring.kinds[-1]}-0"
+        first, has_end = wiring.source, wiring.has_end(name)
         shares = self.shares(wiring)
         return {
             "instance": spec.instance,
@@ -236,13 +236,13 @@ class BrickProcesses:
             "rings_out": {brick: wiring.routes(brick) for brick in bricks if wiring.routes(brick)},
             "limits": spec.limits,
             "capture": spec.capture,
-            "scores": str(Path(scores) / f"{name}.scores") if scores and last in bricks else None,
+            "scores": str(Path(scores) / f"{name}.scores") if scores and has_end else None,
             "threshold": spec.threshold,
             "slow_us": spec.slow_us,
             "exact": spec.exact,
             "replicas": shares if first in bricks and None not in [one["ring"] for one in shares.values()] else {},
             "deadlines": self.deadlines,
-            "sampled": spec.sampled if last in bricks else [],
+            "sampled": spec.sampled if has_end else [],
             "namespace": str(netns.path(f"{self.host.prefix}{spec.instance}")),
             "cgroup": [str(folder) for folder in self.groups[name].directories] if name in self.groups else [],
         }

@@ -13,6 +13,7 @@ from lego_sdn.core.errors import LegoError
 COMMANDS = {
     "run": ("run", "Do the main job on a capture or on synthetic traffic, and show it."),
     "granularity": ("granularity", "Show by which header group an NF's traffic may be split, and what is exact."),
+    "nf": ("nf", "List network functions, or show what one declares."),
     "features": ("offline", "Write the features of every packet of a capture."),
     "train": ("offline", "Learn a model from a capture."),
     "score": ("offline", "Score every packet of a capture with a model."),

@@ -13,11 +13,11 @@ import numpy as np
 from bricks.captures import read_packets
 from bricks.feature_quantization import extract
 from bricks.hidden import count_hidden, hidden_warnings
-from bricks.model import Model, load_model, save_model
+from bricks.model import Model, load_model
+from bricks.nfs.registry import load
 from bricks.packets import bucket_of
 from bricks.scores import SCORE, read_scores
 from bricks.threshold import score_features
-from bricks.training import Training, train_model
 from lego_sdn.bench import machine as host
 from lego_sdn.core.audit import TWIN
 from lego_sdn.core.config import Config, Forward
@@ -29,7 +29,6 @@ from lego_sdn.testbed import Load, Replay, Testbed
 LOOK_S = 0.25
 COUNT_S, STILL_S = 0.1, 3.0  # between two looks at counters; the switch brings those of its cached flows up to date twice a second
 ENTRANCE = ((0, "base"), (0, "stamps"))  # table and role of the rules of which every packet from outside meets one first
-FM_GRACE, AD_GRACE = 5000, 50_000
 
 
 @dataclass
@@ -75,11 +74,7 @@ def learn(captures: tuple[Path, ...], to: Path) -> Model:
         raise CaptureError(
             f"capture {captures[0]} has {len(benign)} packets to learn from, wanted 100 or more: give a model or a longer capture"
         )
-    fm_grace = min(FM_GRACE, len(benign) // 4)
-    training = Training(fm_grace=fm_grace, ad_grace=min(AD_GRACE, len(benign) - fm_grace - 1))
-    model = train_model(extract(benign, training.layout), training)
-    save_model(model, to)
-    return model
+    return load("kitsune").learn(benign, to, "kitsune115")
 
 
 def prepare(load: Load, model_file: Path | None, folder: Path) -> Prepared:

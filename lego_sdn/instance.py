@@ -11,7 +11,7 @@ from lego_sdn.adapters import netns
 from lego_sdn.adapters.rpc import Unreachable
 from lego_sdn.brick_processes import INTERFACE, BrickProcesses, Host
 from lego_sdn.core.errors import BrickError, HostError, LegoError
-from lego_sdn.graphs import keyed_of, links_of
+from lego_sdn.core.graph import Graph
 from lego_sdn.instance_spec import InstanceSpec, require_deadlines
 from lego_sdn.leftovers import Belongings
 from lego_sdn.made_up import write_down
@@ -25,11 +25,11 @@ ANSWER_S = 2.0  # on top of what a process has to drain in
 class Instance:
     """One running graph. Everything it makes is in the journal first; `stop` removes exactly that."""
 
-    def __init__(self, host: Host, spec: InstanceSpec, kinds: tuple[str, ...]) -> None:
-        spec.require_kinds(kinds)
+    def __init__(self, host: Host, spec: InstanceSpec, graph: Graph) -> None:
+        spec.require_kinds(graph.order)
         self.host, self.spec = host, spec
         self.name = f"{host.prefix}{spec.instance}"  # of the namespace and of the port
-        self.wiring = replace(lay_out(spec.instance, host.run, kinds, spec.placement), keyed=keyed_of(spec.nf))
+        self.wiring = lay_out(spec.instance, host.run, graph, spec.placement)
         self.belongings = Belongings(host.journal, host.run, str(spec.instance))
         self.processes = BrickProcesses(host, spec, self.belongings)
         self.ofport = 0
@@ -192,7 +192,7 @@ class Instance:
 
     def set_deadlines(self, ms: dict[str, float]) -> dict[str, Any]:
         """Milliseconds that each kind of brick has for a row."""
-        self.processes.set_deadlines(require_deadlines(ms, self.wiring.kinds))
+        self.processes.set_deadlines(require_deadlines(ms, self.wiring.graph.order))
         return self.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
@@ -209,8 +209,7 @@ class Instance:
             "dealt": self.dealt,
             "cpu_quota": self.processes.quota,
             "deadlines": self.processes.deadlines,
-            "graph": list(self.wiring.kinds),
-            "links": [list(link) for link in links_of(self.spec.nf)],
+            "graph": self.wiring.graph.to_dict(),
             "processes": [self.processes.as_dict(name, self.wiring.working(name)) for name in self.wiring.in_graph_order],
             "spec": asdict(self.spec),
         }

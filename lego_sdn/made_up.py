@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from lego_sdn.core.graph import Graph
 from lego_sdn.wiring import Ring, Wiring
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ def write_down(instance: Instance, wiring: Wiring | None = None, to: Wiring | No
 
 
 def _plain(wiring: Wiring) -> dict[str, Any]:
-    return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(wiring).items()}
+    plain = {item.name: getattr(wiring, item.name) for item in fields(wiring)}
+    plain |= {"graph": wiring.graph.to_dict(), "rings": [asdict(ring) for ring in wiring.rings]}
+    return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in plain.items()}
 
 
 def wiring_of(data: dict[str, Any]) -> Wiring:
-    """As `asdict` and the journal made it plain."""
+    """As `_plain` and the journal made it plain. GraphError, KeyError or TypeError if it is none."""
     sets = {item.name: frozenset(data[item.name]) for item in fields(Wiring) if isinstance(item.default, frozenset) and item.name in data}
     made = {name: tuple(bricks) for name, bricks in data["processes"].items()}
     rings = tuple(Ring(**ring) for ring in data["rings"])
-    return Wiring(**data | sets | {"kinds": tuple(data["kinds"]), "processes": made, "rings": rings})
+    return Wiring(**data | sets | {"graph": Graph.parse(data["graph"]), "processes": made, "rings": rings})

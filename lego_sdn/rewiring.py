@@ -99,14 +99,14 @@ class Rewiring:
 
     def _deals(self, brick: str) -> bool:
         """Whether it shares out the stream."""
-        return self.new.keyed is not None and brick == f"{self.new.kinds[0]}-0"
+        return self.new.keyed is not None and brick == self.new.source
 
     def _share_out(self) -> None:
         """Streams and packets go to the keyed bricks that there are now; packets wait at the interface meanwhile."""
         keyed = self.new.keyed
         if keyed is None or self.new.of_kind(keyed) == self.old.of_kind(keyed):
             return
-        front = self.new.process_of(f"{self.new.kinds[0]}-0")
+        front = self.new.process_of(self.new.source)
         lost = [brick for name in self.dead for brick in self.old.processes[name] if brick in self.old.of_kind(keyed)]
         if lost:
             self.processes.call(front, "bury", lost)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bricks.nfs.registry import load
 from lego_sdn.adapters import configfile, processes, rest
 from lego_sdn.adapters.busy import BusyMark
 from lego_sdn.adapters.journal import Journal, Thing
@@ -23,7 +24,6 @@ from lego_sdn.adapters.wire import is_free
 from lego_sdn.agent_options import make_run_dir, require_root
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError, RpcError
-from lego_sdn.graphs import kinds_of
 from lego_sdn.supervisor import Supervisor
 from lego_sdn.take_down import AGENT, CONTROLLER, JOURNAL, end, end_all, process_of
 
@@ -351,11 +351,9 @@ class System:
 
 def require_model(config: Config) -> None:
     """Before anything is made: the NF exists, and its model is one, of the layout of the configuration. BrickError or ModelError if not."""
-    from bricks.model import load_model
-
-    kinds_of(config.nf)
-    if config.model is not None:
-        load_model(config.model, config.layout)
+    nf = load(config.nf)
+    for read in nf.models.values() if config.model is not None else ():
+        read(config.model, config.layout)
 
 
 def _leave(number: int, _frame: object) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 
 from lego_sdn.core.config import REPLICAS_MOST
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.graph import BrickId, Graph, node_of, require_runnable
 
 PLACEMENTS = ("chained", "separate")
 
@@ -22,21 +22,33 @@ class Ring:
 
 @dataclass(frozen=True)
 class Wiring:
-    """One instance: its graph (kinds in order), its processes (name -> brick ids, chained inside), the rings between them.
+    """One instance: its graph, its processes (name -> brick ids, chained inside), the rings between them.
 
     seats  chained bricks that do nothing: a process of its own does their work, until they take it back
-    keyed  the kind whose replicas share out the sources; it comes right after the first
     """
 
     instance: int
     run: str
-    kinds: tuple[str, ...]
+    graph: Graph
     processes: dict[str, tuple[str, ...]]
     rings: tuple[Ring, ...] = ()
     made_processes: int = 0
     made_rings: int = 0
     seats: frozenset[str] = frozenset()
-    keyed: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The brick at the interface."""
+        return str(BrickId(self.graph.sources[0], 0))
+
+    @property
+    def keyed(self) -> str | None:
+        """The node whose replicas divide the keys; it comes right after the source (`require_runnable`)."""
+        return next(iter(self.graph.keyed), None)
+
+    def has_end(self, process: str) -> bool:
+        """Whether the graph ends in a process."""
+        return any(node_of(brick) in self.graph.ends for brick in self.processes[process])
 
     def routes(self, brick: str) -> list[str]:
         """The brick's routing table: names of the rings to its next hops in other processes."""
@@ -66,7 +78,7 @@ class Wiring:
 
     def of_kind(self, kind: str) -> list[str]:
         """The replicas of a kind, in order of their serial numbers."""
-        return sorted((brick for brick in self.bricks if kind_of(brick) == kind), key=serial_of)
+        return sorted((brick for brick in self.bricks if node_of(brick) == kind), key=BrickId.parse)
 
     def next_here(self, brick: str) -> str | None:
         """The brick after this one in the same process."""
@@ -81,7 +93,7 @@ class Wiring:
     @property
     def in_graph_order(self) -> list[str]:
         """Process names, sources of packets first: the order in which they are drained."""
-        return sorted(self.processes, key=lambda name: self.kinds.index(kind_of(self.processes[name][0])))
+        return sorted(self.processes, key=lambda name: self.graph.order.index(node_of(self.processes[name][0])))
 
     @property
     def in_draining_order(self) -> list[str]:
@@ -91,8 +103,8 @@ class Wiring:
 
     def neighbours(self, kind: str) -> tuple[list[str], list[str]]:
         """Bricks before and after a kind in the graph."""
-        at = self.kinds.index(kind)
-        return self.of_kind(self.kinds[at - 1]) if at else [], self.of_kind(self.kinds[at + 1]) if at + 1 < len(self.kinds) else []
+        before = [brick for node in self.graph.before(kind) for brick in self.of_kind(node)]
+        return before, [brick for node in self.graph.after(kind) for brick in self.of_kind(node)]
 
     def with_replica(self, kind: str) -> tuple[Wiring, str]:
         """This with one more replica of a kind in a process of its own, joined to every neighbour; and the new brick's id.
@@ -102,16 +114,16 @@ class Wiring:
         before, after = self._between(kind, "stays single in an instance; replicate the instance instead")
         if len(self.of_kind(kind)) >= REPLICAS_MOST:
             raise BrickError(f"{kind} of instance {self.instance} has {REPLICAS_MOST} replicas, and no more can be had")
-        brick = f"{kind}-{max(serial_of(one) for chain in self.processes.values() for one in chain if kind_of(one) == kind) + 1}"
+        brick = f"{kind}-{max(BrickId.parse(one).serial for chain in self.processes.values() for one in chain if node_of(one) == kind) + 1}"
         name = process_name(self.instance, self.made_processes)
         grown = replace(self, processes={**self.processes, name: (brick,)}, made_processes=self.made_processes + 1)
         return grown.joined([(source, brick) for source in before] + [(brick, target) for target in after]), brick
 
     def _between(self, kind: str, otherwise: str) -> tuple[list[str], list[str]]:
         """The neighbours of a kind. BrickError if there is no such kind, or it has none on one side."""
-        if kind not in self.kinds:
-            raise BrickError(f"instance {self.instance} has no brick of kind {kind!r}; its graph is {' -> '.join(self.kinds)}")
-        if kind in (self.kinds[0], self.kinds[-1]):
+        if kind not in self.graph:
+            raise BrickError(f"instance {self.instance} has no brick of kind {kind!r}; its graph is {self.graph}")
+        if kind not in self.graph.inner:
             raise BrickError(f"{kind} is at an end of the graph and {otherwise}")
         return self.neighbours(kind)
 
@@ -134,7 +146,7 @@ class Wiring:
         BrickError if it has no seat to go back to, or several replicas.
         """
         self._between(kind, "was never separated")
-        seat = next((brick for brick in sorted(self.seats) if kind_of(brick) == kind), None)
+        seat = next((brick for brick in sorted(self.seats) if node_of(brick) == kind), None)
         if seat is None:
             raise BrickError(
                 f"{kind} of instance {self.instance} has no seat in a chain: it is chained already, or was placed in a process of its own"
@@ -150,8 +162,8 @@ class Wiring:
     def without(self, brick: str) -> Wiring:
         """This without one replica. BrickError if it is the last of its kind or shares its process with others."""
         name = self.process_of(brick)
-        if len(self.of_kind(kind_of(brick))) == 1:
-            raise BrickError(f"{brick} is the only {kind_of(brick)} of instance {self.instance}; stop the instance instead")
+        if len(self.of_kind(node_of(brick))) == 1:
+            raise BrickError(f"{brick} is the only {node_of(brick)} of instance {self.instance}; stop the instance instead")
         if len(self.processes[name]) > 1:
             raise BrickError(f"{brick} shares process {name} with other bricks and cannot be stopped alone")
         return self._less(brick)
@@ -167,22 +179,18 @@ class Wiring:
         return replace(self, rings=self.rings + fresh, made_rings=self.made_rings + len(fresh))
 
 
-def lay_out(instance: int, run: str, kinds: tuple[str, ...], placement: str) -> Wiring:
-    """An instance with one replica of each kind: all in one process (`chained`), or each in its own (`separate`)."""
-    bricks = tuple(f"{kind}-0" for kind in kinds)
+def lay_out(instance: int, run: str, graph: Graph, placement: str) -> Wiring:
+    """An instance with one replica of each node: all in one process (`chained`), or each in its own (`separate`).
+
+    BrickError if bricks cannot run this graph yet.
+    """
+    require_runnable(graph)
+    bricks = tuple(str(BrickId(node, 0)) for node in graph.order)
     if placement == "chained":
-        return Wiring(instance, run, kinds, {process_name(instance, 0): bricks}, made_processes=1)
+        return Wiring(instance, run, graph, {process_name(instance, 0): bricks}, made_processes=1)
     processes = {process_name(instance, at): (brick,) for at, brick in enumerate(bricks)}
-    apart = Wiring(instance, run, kinds, processes, made_processes=len(bricks))
-    return apart.joined(list(itertools.pairwise(bricks)))
-
-
-def kind_of(brick: str) -> str:
-    return brick.rpartition("-")[0]
-
-
-def serial_of(brick: str) -> int:
-    return int(brick.rpartition("-")[2])
+    apart = Wiring(instance, run, graph, processes, made_processes=len(bricks))
+    return apart.joined([(f"{edge.source}-0", f"{edge.target}-0") for edge in graph.edges])
 
 
 def process_name(instance: int, at: int) -> str:

@@ -10,6 +10,7 @@ from lego_sdn.core.bottleneck import Diagnosis
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.deadlines import Deadline, Done, kept
 from lego_sdn.core.figures import BrickFigures
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.sla import Tally
 from lego_sdn.core.state import State
 
@@ -69,9 +70,10 @@ def cost(costs: Costs | None, brick: Mapping[str, Any]) -> dict[str, Any]:
     """CPU microseconds of a packet, in batches as the brick had them, and rows passed on for each: as it runs, with the spread of the CPU
     around that as a share of it, and as profiled before; null: not known.
     """
-    if costs is None or brick["kind"] not in costs.kinds or not brick["batches"] or not brick["packets_in"]:
+    node = node_of(brick["id"])
+    if costs is None or node not in costs.kinds or not brick["batches"] or not brick["packets_in"]:
         return dict.fromkeys(("cost_us", "estimate_us", "cost_spread", "items_out", "estimate_items_out"))
-    one, batch = costs.of(brick["kind"]), brick["packets_in"] / brick["batches"]
+    one, batch = costs.of(node), brick["packets_in"] / brick["batches"]
     before = one.profiled if one.measured else None  # else the costs are those first seen
     return {
         "cost_us": round(one.per_packet_us(batch), 4),

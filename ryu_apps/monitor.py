@@ -10,9 +10,9 @@ from typing import Any
 from ryu.base import app_manager
 
 from lego_sdn.adapters.rpc import Client
-from lego_sdn.core.brick_actions import kind_of
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Loads, Silent
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.load import Report
 from ryu_apps.observed import GIVEN_UP_S, Process
 from ryu_apps.shared import Shared, every, spawn
@@ -105,8 +105,8 @@ class Monitor(app_manager.RyuApp):
     def _raises_alerts(self, process: Process) -> bool:
         """The last brick of the graph does; as long as the graph is not known, it may be any."""
         member = self.shared.state.members.get(process.instance)
-        graph = member.arrangement.graph if member else ()
-        return not graph or any(kind_of(brick) == graph[-1] for brick in process.bricks)
+        ends = member.arrangement.graph.ends if member else ()
+        return not ends or any(node_of(brick) in ends for brick in process.bricks)
 
     def _pull_alerts(self, process: Process, client: Client) -> None:
         """Alerts that cannot be had now are asked for in the next round: the process has answered, so it is not silent."""

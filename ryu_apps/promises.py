@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
+from bricks.nfs.registry import load
 from lego_sdn.core.config import Config
-from lego_sdn.core.errors import ConfigError
-from lego_sdn.core.granularity import Extractor, algorithm_1, split_plan
-
-
-def extractor_of(nf: str, layout: str) -> Extractor:
-    """What `bricks/nfs/<nf>_declaration.py` says of a layout. ConfigError if there is none."""
-    name = f"bricks.nfs.{nf}_declaration"
-    if not nf.isidentifier() or importlib.util.find_spec(name) is None:
-        raise ConfigError(f"unknown network function {nf!r}: there is no bricks/nfs/{nf}_declaration.py")
-    extractors: dict[str, Extractor] = importlib.import_module(name).EXTRACTORS
-    if layout not in extractors:
-        raise ConfigError(f"unknown layout {layout!r} of {nf}; there are {', '.join(sorted(extractors))}")
-    return extractors[layout]
+from lego_sdn.core.granularity import algorithm_1, split_plan
 
 
 def changed_features(config: Config) -> tuple[str, ...]:
     """Features that a split as configured may change: with shadows those that no header field can keep exact, else all that need copies."""
-    extractor = extractor_of(config.nf, config.layout)
+    extractor = load(config.nf).extractor(config.layout)
     plans = [split_plan(extractor, group) for group in algorithm_1(extractor.groups)]
     kept = set.intersection(*(set(plan.exact if config.exact else plan.alone) for plan in plans)) if plans else set()
     return tuple(feature.name for feature in extractor.features if feature.name not in kept)

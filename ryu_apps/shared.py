@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from ryu.cfg import CONF
 from ryu.lib import hub
 
+from bricks.nfs.registry import load
 from lego_sdn.adapters import configfile, costfile
 from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.kept_store import KeptStore
@@ -40,7 +41,6 @@ from ryu_apps.door import Complaints
 from ryu_apps.observed import Observed
 from ryu_apps.openflow import Flow
 from ryu_apps.openflow_door import OpenFlowDoor
-from ryu_apps.promises import extractor_of
 
 LOG = logging.getLogger("lego")
 ECHO_S, ECHOES = 5.0, 2  # between two questions whether a switch lives; how many it may leave unanswered
@@ -225,7 +225,7 @@ def profiled_costs(config: Config) -> Costs | None:
 def shadows_of(config: Config) -> int:
     """Copies of a packet in an exact split of the configured NF; 0, and a warning, if it is not declared."""
     try:
-        extractor = extractor_of(config.nf, config.layout)
+        extractor = load(config.nf).extractor(config.layout)
         return len(split_plan(extractor, algorithm_1(extractor.groups)[0]).shadows)
     except LegoError as error:
         LOG.warning("shadows are taken to cost nothing: %s", error)

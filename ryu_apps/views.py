@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from bricks.nfs.registry import load
 from lego_sdn import __version__
 from lego_sdn.core.audit import TWIN, sampled
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.exact import ExactSince
 from lego_sdn.core.granularity import algorithm_1, split_plan
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.headers import within
 from ryu_apps import brick_views
 from ryu_apps.observed import Process
-from ryu_apps.promises import changed_features, extractor_of
+from ryu_apps.promises import changed_features
 from ryu_apps.shared import Shared
 from ryu_apps.switch_views import spelled
 
@@ -77,7 +79,7 @@ def audit(shared: Shared) -> dict[str, Any]:
 def granularity(shared: Shared) -> dict[str, Any]:
     """Algorithm 1 and the split plan, from what the NF's extractor declares; `changed`: features that the configured split may change."""
     config = shared.config
-    extractor = extractor_of(config.nf, config.layout)
+    extractor = load(config.nf).extractor(config.layout)
     groups, result = extractor.groups, algorithm_1(extractor.groups)
     plans = [split_plan(extractor, group) for group in result]
     return {
@@ -193,7 +195,7 @@ def _bricks_of(process: Process, now: float) -> list[dict[str, Any]]:
 
 def _process(process: Process, now: float, costs: Costs | None) -> dict[str, Any]:
     report = process.report or {}
-    kinds = [brick["kind"] for brick in report.get("bricks", ())]
+    kinds = [node_of(brick["id"]) for brick in report.get("bricks", ())]
     return {
         "instance": process.instance,
         "process": process.process,

@@ -214,7 +214,7 @@ def test_what_is_wrong_is_said_and_leaves_nothing(host):
     good = {"instance": 1, "model": host.model()}
     for wrong, sentence in (
         ({"model": "/nowhere"}, "there is none|found '/nowhere'"),
-        ({"nf": "nothing"}, "there is no NF 'nothing'; bricks/nfs has kitsune"),
+        ({"nf": "nothing"}, "there is no NF 'nothing'; there are kitsune"),
         ({"placement": "x"}, "placement: wanted one of chained, separate"),
         ({"size": 1}, "unknown key 'size'"),
         ({"slow_us": {"learning": 1}}, "slow_us: wanted kinds of bricks of kitsune .*, found 'learning'"),
@@ -350,13 +350,13 @@ def test_a_warm_process_that_died_is_started_again(host):
 def test_real_bricks(placement):
     """The real warm process: an instance, a replica of the learning network, and both gone again; no ring is left."""
     from bricks.model import save_model
-    from bricks.warm_up import blank_model
+    from bricks.nfs.kitsune.learn import blank_models
 
     with fake_host(warm="real") as host:
         agent = host.start()
         run = agent.call("hello")["run"]
         model = host.folder / "blank.lego"
-        save_model(blank_model("kitsune115"), model)
+        save_model(blank_models("kitsune115")[NETWORK], model)
         one = agent.call("start_instance", {"instance": 1, "model": str(model), "cpu_quota": 0.5, "placement": placement})
         assert load(one["processes"][0])["capture"]["received"] == 0
         added = agent.call("start_replica", 1, NETWORK)

@@ -13,6 +13,7 @@ OURS = {"lego_sdn", "bricks", "ryu_apps", "topologies"}
 ANY = "any foreign library"
 
 CONTROLLER = {"lego_sdn.core", "lego_sdn.adapters", "ryu_apps", "ryu", "eventlet"}
+CONTROLLER |= {"bricks.nfs.registry"}  # for an NF's graph and declaration; tests/bricks/test_registry.py: it brings no kernels
 CONTROLLER |= {"prometheus_client"}  # not in the table: writes /metrics
 HOST = {"lego_sdn", "bricks", "click", "rich"}
 HOST |= {"numpy", "topologies"}  # reads the score files that bricks write; plays synthetic traffic
@@ -57,15 +58,38 @@ def rule_of(path: str) -> str:
 
 def imports(source: str) -> set[str]:
     """Modules that a file names in its imports, wherever they stand; `from a import b` counts as a.b where a is one of ours."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
+    tree, found = ast.parse(source), set()
+    texts = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Call) and _called(node.func) in ("import_module", "find_spec", "__import__") and node.args:
+            argument = node.args[0]
+            beginning = _beginning(texts.get(argument.id) if isinstance(argument, ast.Name) else argument)
+            found |= {beginning.rstrip(".")} if beginning else set()
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             module = node.module or ""
             found |= {f"{module}.{alias.name}" for alias in node.names} if module.split(".")[0] in OURS else {module}
     return found
+
+
+def _called(function: ast.expr) -> str:
+    """The last part of a called name."""
+    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+
+
+def _beginning(text: ast.expr | None) -> str:
+    """The part of a text that stands in the source, from its beginning: "bricks.nfs." of f"bricks.nfs.{name}"."""
+    while isinstance(text, (ast.BinOp, ast.JoinedStr)):
+        text = text.left if isinstance(text, ast.BinOp) else text.values[0]
+    return text.value if isinstance(text, ast.Constant) and isinstance(text.value, str) else ""
 
 
 def covered(module: str, names: set[str]) -> bool:
@@ -111,6 +135,13 @@ def test_an_adapter_knows_one_foreign_library():
         ("bricks/x.py", "from lego_sdn.adapters import netns", ["lego_sdn.adapters.netns"]),
         ("bricks/x.py", "from lego_sdn.adapters.rpc import Server", []),
         ("topologies/x.py", "import ryu", ["ryu"]),
+        ("ryu_apps/x.py", "from bricks.nfs.registry import load", []),
+        ("ryu_apps/x.py", "from bricks.nfs.kitsune import NF", ["bricks.nfs.kitsune.NF"]),
+        ("ryu_apps/x.py", "import importlib\nimportlib.import_module(f'bricks.nfs.{nf}')", ["bricks.nfs"]),
+        ("ryu_apps/x.py", "from importlib import import_module\nimport_module('bricks.' + nf)", ["bricks"]),
+        ("ryu_apps/x.py", "import importlib.util\nname = f'bricks.{nf}'\nimportlib.util.find_spec(name)", ["bricks"]),
+        ("lego_sdn/core/x.py", "__import__('time')", ["time"]),
+        ("lego_sdn/adapters/x.py", "import importlib\nimportlib.import_module(name)", []),
     ],
 )
 def test_the_walk_finds_what_is_forbidden(path, source, wrong):

@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 
 from lego_sdn.core.brick_actions import Arrangement, Placed
 from lego_sdn.core.errors import LegoError, RpcError
+from lego_sdn.core.graph import Graph
 from lego_sdn.core.quotas import LEAST, settled, without
 from lego_sdn.instance import Instance
 from lego_sdn.instance_spec import InstanceSpec
@@ -72,7 +73,7 @@ def instance_in_memory(model, placement: str, quota: float | None = EACH) -> tup
     journal = SimpleNamespace(made=lambda thing: thing, gone=id)
     host = SimpleNamespace(run="r", run_dir=model.parent, prefix="t", journal=journal, cgroups=groups, launcher=launcher)
     host.owner = host.scores = None
-    made = Instance(host, InstanceSpec(1, str(model), cpu_quota=quota, placement=placement), KINDS)
+    made = Instance(host, InstanceSpec(1, str(model), cpu_quota=quota, placement=placement), Graph.line(*KINDS))
     made.belongings = made.processes.belongings = Nothing(journal, "r", "1")
     for name in made.wiring.processes:
         made.processes.fork(name, made.wiring)
@@ -148,7 +149,7 @@ def test_all_at_the_least_get_what_they_were_given():
 
 
 def test_a_policy_reckons_with_what_comes_back():
-    arrangement = Arrangement((Placed("a", ("x-0",), 0.05, 0.2), Placed("b", ("y-0",), 0.35, 0.2)), ("x", "y"))
+    arrangement = Arrangement((Placed("a", ("x-0",), 0.05, 0.2), Placed("b", ("y-0",), 0.35, 0.2)), Graph.line("x", "y"))
     assert without(arrangement, "b") == {"a": pytest.approx(0.2)}
     assert Placed("c", ("z-0",), 0.3).given == 0.3
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.graph import Graph
 from lego_sdn.rewiring import Rewiring
 from lego_sdn.wiring import lay_out
 
@@ -36,7 +37,7 @@ class Processes:
 
 
 def test_what_fails_when_packets_go_the_new_way_already_is_told():
-    grown, brick = lay_out(1, "run", GRAPH, "separate").with_replica(NETWORK)
+    grown, brick = lay_out(1, "run", Graph.line(*GRAPH), "separate").with_replica(NETWORK)
     leaver, reader = grown.process_of(brick), grown.process_of("sample-result-0")
     processes = Processes({(leaver, "drain"), (reader, "inputs")})
     change = Rewiring(processes, grown, grown.without(brick)).carry_out()
@@ -46,7 +47,7 @@ def test_what_fails_when_packets_go_the_new_way_already_is_told():
 
 
 def test_who_leaves_is_drained_as_long_as_it_gets_something_done():
-    grown, brick = lay_out(1, "run", GRAPH, "separate").with_replica(NETWORK)
+    grown, brick = lay_out(1, "run", Graph.line(*GRAPH), "separate").with_replica(NETWORK)
     leaver = grown.process_of(brick)
     slow = Processes(set(), waits=(7000, 4000, 900, 0))
     change = Rewiring(slow, grown, grown.without(brick)).carry_out()

@@ -15,7 +15,7 @@ from bricks.captures import read_packets
 from bricks.census import count_packets, count_streams
 from bricks.feature_quantization import new_state
 from bricks.fleet import Event, Fleet, Split
-from bricks.nfs.kitsune_declaration import EXTRACTORS
+from bricks.nfs.kitsune.declaration import EXTRACTORS
 from lego_sdn.adapters.assignment import read_assignment
 from lego_sdn.adapters.metis import partition
 from lego_sdn.adapters.wire import free_port

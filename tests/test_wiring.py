@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.graph import Graph
 from lego_sdn.wiring import Wiring, lay_out, process_name
 
 KINDS = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
@@ -16,11 +17,11 @@ NETWORK = "unsupervised-network"
 
 
 def apart():
-    return lay_out(3, "ab", KINDS, "separate")
+    return lay_out(3, "ab", Graph.line(*KINDS), "separate")
 
 
 def test_chained_is_one_process_without_rings():
-    wiring = lay_out(1, "ab", KINDS, "chained")
+    wiring = lay_out(1, "ab", Graph.line(*KINDS), "chained")
     assert wiring.processes == {"1-a": tuple(f"{kind}-0" for kind in KINDS)}
     assert wiring.rings == ()
 
@@ -36,7 +37,7 @@ def test_separate_is_a_process_for_each_brick_and_a_ring_for_each_link():
 
 @pytest.mark.parametrize("placement", ["chained", "separate"])
 def test_replicas_are_joined_to_every_neighbour_and_leave_no_trace(placement):
-    first = lay_out(3, "ab", KINDS, placement)
+    first = lay_out(3, "ab", Graph.line(*KINDS), placement)
     second, one = first.with_replica(NETWORK)
     third, two = second.with_replica(NETWORK)
     assert (one, two) == (f"{NETWORK}-1", f"{NETWORK}-2")
@@ -65,7 +66,7 @@ def test_the_order_of_draining_is_that_of_the_graph():
         (lambda w: w.with_replica("nothing"), "has no brick of kind 'nothing'; its graph is packet-batching -> "),
         (lambda w: w.without(f"{NETWORK}-0"), "is the only unsupervised-network of instance 3"),
         (lambda w: w.without(f"{NETWORK}-7"), f"instance 3 has no brick {NETWORK}-7; it has packet-batching-0, "),
-        (lambda w: lay_out(3, "ab", KINDS, "chained").with_replica(NETWORK)[0].without(f"{NETWORK}-0"), "shares process 3-a"),
+        (lambda w: lay_out(3, "ab", Graph.line(*KINDS), "chained").with_replica(NETWORK)[0].without(f"{NETWORK}-0"), "shares process 3-a"),
     ],
 )
 def test_what_cannot_be_is_said(act, sentence):
@@ -104,7 +105,7 @@ def links(wiring: Wiring) -> list[tuple[str, str]]:
 
 @given(some.sampled_from(["chained", "separate"]), DEEDS)
 def test_whatever_is_done_every_brick_reaches_every_next_one_by_one_way(placement, deeds):
-    wiring = lay_out(1, "ab", KINDS, placement)
+    wiring = lay_out(1, "ab", Graph.line(*KINDS), placement)
     names = set(wiring.processes)
     for deed, kind in deeds:
         after = changed(wiring, deed, kind)
@@ -121,7 +122,7 @@ def test_whatever_is_done_every_brick_reaches_every_next_one_by_one_way(placemen
 
 
 def test_a_chained_brick_gets_a_process_of_its_own_and_goes_back():
-    first = lay_out(1, "ab", KINDS, "chained")
+    first = lay_out(1, "ab", Graph.line(*KINDS), "chained")
     apart_, brick = first.separated(NETWORK)
     assert (brick, apart_.seats, apart_.seats_of("1-a")) == (f"{NETWORK}-1", {f"{NETWORK}-0"}, [f"{NETWORK}-0"])
     assert apart_.working("1-a") == tuple(f"{kind}-0" for kind in KINDS if kind != NETWORK)
@@ -146,7 +147,7 @@ def test_a_chained_brick_gets_a_process_of_its_own_and_goes_back():
         (lambda w: w.chained(NETWORK), "has no seat in a chain: it is chained already, or was placed in a process of its own"),
         (lambda w: w.chained("sample-result"), "is at an end of the graph and was never separated"),
         (
-            lambda w: lay_out(3, "ab", KINDS, "chained").separated(NETWORK)[0].with_replica(NETWORK)[0].chained(NETWORK),
+            lambda w: lay_out(3, "ab", Graph.line(*KINDS), "chained").separated(NETWORK)[0].with_replica(NETWORK)[0].chained(NETWORK),
             "has 2 replicas; stop all but one of them first",
         ),
     ],

@@ -10,15 +10,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from bricks.nfs.registry import load
 from lego_sdn.adapters import netns
 from lego_sdn.adapters.journal import Journal
 from lego_sdn.adapters.launcher import Launcher, Replica
 from lego_sdn.core.config import Capture
-from lego_sdn.graphs import kinds_of
 from lego_sdn.leftovers import Belongings
 
 INSIDE = "in0"
-CHAIN = tuple(f"{kind}-0" for kind in kinds_of("kitsune"))
+CHAIN = tuple(f"{kind}-0" for kind in load("kitsune").graph.order)
 _USUAL = Capture()
 RING = {"blocks": _USUAL.blocks, "block_bytes": _USUAL.block_bytes, "timeout_ms": _USUAL.timeout_ms}  # settings of a running system
 STOP_S = 5.0

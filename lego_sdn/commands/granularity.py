@@ -16,7 +16,9 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def granularity(nf: str, layout: str | None, by: str | None, assume: tuple[str, ...], as_json: bool) -> None:
     """Show an NF's header groups, Algorithm 1's result, the split plan with its shadows, and what stays exact."""
-    extractors = extractors_of(nf)
+    from bricks.nfs.registry import load
+
+    extractors = dict(load(nf).extractors)
     if layout is not None:
         extractors = {layout: _pick(extractors, layout, f"layout of {nf}")}
     for name in assume:
@@ -35,19 +37,6 @@ def _pick(choices: dict[str, Any], name: str, what: str) -> Any:
     if name not in choices:
         raise ConfigError(f"unknown {what}: {name!r}; there are {', '.join(sorted(choices))}")
     return choices[name]
-
-
-def extractors_of(nf: str) -> dict[str, Any]:
-    """Layout -> Extractor, from the NF's declaration `bricks/nfs/<nf>_declaration.py`."""
-    import importlib
-    import pkgutil
-
-    from bricks import nfs
-
-    ending = "_declaration"
-    known = {m.name.removesuffix(ending): m.name for m in pkgutil.iter_modules(nfs.__path__) if m.name.endswith(ending)}
-    module = importlib.import_module(f"bricks.nfs.{_pick(known, nf, 'network function')}")
-    return dict(module.EXTRACTORS)
 
 
 def _describe(extractor: Any, by: str | None, assume: tuple[str, ...]) -> dict[str, Any]:

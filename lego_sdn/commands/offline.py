@@ -27,10 +27,11 @@ _streams = click.option(
 
 
 def _check_layout(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
-    from bricks.nfs.kitsune_declaration import EXTRACTORS
+    from bricks.nfs.registry import load
 
-    if value not in EXTRACTORS:
-        raise click.BadParameter(f"{value!r} is unknown; there are {', '.join(EXTRACTORS)}.")
+    layouts = load("kitsune").layouts
+    if value not in layouts:
+        raise click.BadParameter(f"{value!r} is unknown; there are {', '.join(layouts)}.")
     return value
 
 

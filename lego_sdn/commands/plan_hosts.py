@@ -69,12 +69,12 @@ class OnHosts:
 
 def on_hosts(costs: Costs, packets: float, talk: Talk, hosts: tuple[Host, ...]) -> OnHosts:
     """For so many packets/s of traffic like the capture's. PlacementError if the hosts cannot take them in any way."""
-    from lego_sdn.commands.granularity import extractors_of
+    from bricks.nfs.registry import load
     from lego_sdn.core.granularity import algorithm_1
     from lego_sdn.core.growth import Demand, grow
     from lego_sdn.core.placement import PlacementError, initial, needs_of
 
-    clean = len(algorithm_1(extractors_of(costs.nf)[costs.layout].groups)) == 1
+    clean = len(algorithm_1(load(costs.nf).extractor(costs.layout).groups)) == 1
     growth = grow(Demand(costs, packets, talk, clean), hosts[0], hosts[1:]) if len(hosts) > 1 else None
     try:
         return OnHosts(packets, initial(costs, packets, needs_of(costs, packets), hosts, talk.frame_bytes), growth)

@@ -118,10 +118,10 @@ def _model(captures: tuple[Path, ...], model_file: Path | None) -> Model:
 
 
 def _plan(layout: str, group: HeaderGroup, assume: tuple[str, ...] = ()) -> Any:
-    from bricks.nfs.kitsune_declaration import EXTRACTORS
+    from bricks.nfs.registry import load
     from lego_sdn.core.granularity import split_plan
 
-    return split_plan(EXTRACTORS[layout], group, assume)
+    return split_plan(load("kitsune").extractor(layout), group, assume)
 
 
 def _split(model: Model, wanted: Wanted, events: tuple[Event, ...]) -> Split:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from lego_sdn.core.brick_actions import Arrangement
 from lego_sdn.core.figures import BLOCKED, DRAINING, RING_FILLED, BrickFigures, Verdict, figures, in_front, in_words
+from lego_sdn.core.graph import EMPTY, Graph
 from lego_sdn.core.load import Report, pairs_of
 
 FILLING = 0.001  # share of the capture ring by which it fills in a second, before that counts
@@ -57,6 +58,7 @@ class Diagnosis:
     offered: float = 0.0
     counted: float | None = None
     memory: float | None = None
+    graph: Graph = EMPTY
 
     @property
     def growing(self) -> bool:
@@ -74,11 +76,11 @@ class Diagnosis:
 
     @property
     def wait_s(self) -> float:
-        """How long a packet waits before all bricks together."""
+        """How long a packet waits before all bricks on its way together; where ways part, on the longest."""
         waits: dict[str, float] = {}
         for one in self.bricks:
             waits[one.kind] = max(waits.get(one.kind, 0.0), one.wait_us)
-        return sum(waits.values()) / 1e6
+        return max((sum(waits.get(node, 0.0) for node in path) for path in self.graph.paths()), default=0.0) / 1e6
 
     @property
     def slow(self) -> BrickFigures | None:
@@ -107,19 +109,19 @@ def diagnose(rounds: Rounds, arrangement: Arrangement, outside: Outside, high: f
     pairs = pairs_of(rounds.before, rounds.after)
     if not pairs:
         return None
-    at = {kind: number for number, kind in enumerate(arrangement.graph)}
+    graph = arrangement.graph
     bricks = sorted(
         (one for then, now in pairs for one in figures(then, now, arrangement.quotas)),
-        key=lambda f: (at.get(f.kind, len(at)), len(f.id), f.id),
+        key=lambda f: (graph.place(f.kind), len(f.id), f.id),
     )
     last = [now for _, now in pairs]
     memory = sum(now.memory_bytes for now in last) / outside.memory_bytes if outside.memory_bytes else None
     offered = max(_taken(bricks) + sum(one.overrun for one in bricks), outside.offered or 0.0)
-    found = Diagnosis(last[0].instance, tuple(bricks), offered=offered, counted=outside.offered, memory=memory)
-    slow = _slow(bricks, high)
+    found = Diagnosis(last[0].instance, tuple(bricks), offered=offered, counted=outside.offered, memory=memory, graph=graph)
+    slow = _slow(bricks, graph, high)
     if slow is None:
         return _elsewhere(found, outside, last)
-    verdicts = tuple(replace(one, verdict=_verdict(one, slow, at)) for one in bricks)
+    verdicts = tuple(replace(one, verdict=_verdict(one, slow, graph)) for one in bricks)
     evidence = "; ".join([in_words(slow), *_before(verdicts), *_besides(found, outside, last)])
     return replace(found, bricks=verdicts, cause="io" if _at_the_disk(slow) else "brick", brick=slow.id, evidence=evidence)
 
@@ -151,7 +153,7 @@ def _memory_in_words(found: Diagnosis, last: Sequence[Report]) -> str:
     return f"{found.memory:.0%} of the memory mark is in use, {its}"
 
 
-def _slow(bricks: list[BrickFigures], high: float) -> BrickFigures | None:
+def _slow(bricks: list[BrickFigures], graph: Graph, high: float) -> BrickFigures | None:
     """The slow brick; `bricks` are in the order of the packets' way.
 
     Rows also wait, before a brick with time to spare, for others that overtook them on the way through replicas: busy bricks before it
@@ -161,36 +163,35 @@ def _slow(bricks: list[BrickFigures], high: float) -> BrickFigures | None:
     hot = [one for one in free if one.used >= high]
     waiting = [one for one in free if one.waits and (one.used >= high or one.blocked < BLOCKED)]
     if both := [one for one in waiting if one.used >= high]:
-        hot = [one for one in both if one.kind == both[-1].kind]
+        hot = [one for one in both if not graph.beyond(one.kind) & {other.kind for other in both}]
     elif waiting:
-        before = bricks[: bricks.index(waiting[0])]
-        hot = [one for one in hot if one in before] or waiting[:1]
+        first = waiting[0]
+        before = [one for one in bricks[: bricks.index(first)] if one.kind == first.kind or first.kind in graph.beyond(one.kind)]
+        hot = [one for one in hot if one in before] or [first]
     if hot:
         return _heaviest(bricks, max(hot, key=lambda one: one.used).process)
-    return _stuck(bricks)
+    return _stuck(bricks, graph)
 
 
 def _heaviest(bricks: list[BrickFigures], process: str) -> BrickFigures:
     return max((one for one in bricks if one.process == process), key=lambda one: one.share)
 
 
-def _stuck(bricks: list[BrickFigures]) -> BrickFigures | None:
-    """Who is held up although nobody is busy waits for the next brick of its way: that one takes nothing."""
+def _stuck(bricks: list[BrickFigures], graph: Graph) -> BrickFigures | None:
+    """The last brick that is held up although nobody is busy waits for one after it: that one takes nothing, and the most waits there."""
     held_up = [one for one in bricks if one.blocked >= HELD_UP]
     if not held_up:
         return None
-    kinds = list(dict.fromkeys(one.kind for one in bricks))
-    after = kinds.index(held_up[-1].kind) + 1
-    return next((one for one in bricks if kinds[after : after + 1] == [one.kind]), None)
+    after = graph.after(held_up[-1].kind)
+    return max((one for one in bricks if one.kind in after), key=lambda one: one.queue if len(after) > 1 else 0.0, default=None)
 
 
-def _verdict(one: BrickFigures, slow: BrickFigures, at: Mapping[str, int]) -> Verdict:
-    here, there = at.get(one.kind, len(at)), at.get(slow.kind, len(at))
+def _verdict(one: BrickFigures, slow: BrickFigures, graph: Graph) -> Verdict:
     if one.id == slow.id:
         return "slow"
-    if here < there and (one.blocked >= BLOCKED or one.waits):
+    if slow.kind in graph.beyond(one.kind) and (one.blocked >= BLOCKED or one.waits):
         return "back-pressured"
-    return "starved" if here > there and not one.waits else "easy"
+    return "starved" if one.kind in graph.beyond(slow.kind) and not one.waits else "easy"
 
 
 def _elsewhere(found: Diagnosis, outside: Outside, last: Sequence[Report]) -> Diagnosis:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lego_sdn.core.graph import EMPTY, BrickId, Graph, node_of
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -31,51 +33,45 @@ class Placed:
 class Arrangement:
     """How an instance's bricks lie in processes.
 
-    graph  the kinds in the order of the packets' way; links: (from, to), by kind, as the NF declares them
+    graph  of the NF, as the agent tells it
     died   last words of replicas that the agent took out since they were dead
     """
 
     processes: tuple[Placed, ...] = ()
-    graph: tuple[str, ...] = ()
+    graph: Graph = EMPTY
     died: tuple[str, ...] = ()
-    links: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, instance: Mapping[str, Any]) -> Arrangement:
-        """From an instance as the agent tells it (docs/contract.md)."""
+        """From an instance as the agent tells it (docs/contract.md). GraphError if its graph is none."""
         told = instance["processes"]
         processes = tuple(Placed(one["process"], tuple(one["bricks"]), one["cpu_quota"], one.get("cpu_given")) for one in told)
-        kinds = instance.get("graph") or dict.fromkeys(kind_of(brick) for one in processes for brick in one.bricks)
-        links = tuple((start, end) for start, end in instance.get("links", ()))
-        return cls(processes, tuple(kinds), tuple(instance.get("buried", ())), links)
+        graph = instance.get("graph") or Graph.line(*dict.fromkeys(node_of(brick) for one in processes for brick in one.bricks)).to_dict()
+        return cls(processes, Graph.parse(graph), tuple(instance.get("buried", ())))
 
     @property
     def bricks(self) -> tuple[str, ...]:
         """Brick ids in the order of the packets' way, replicas by their numbers."""
-        order = {kind: at for at, kind in enumerate(self.graph)}
-        return tuple(
-            sorted((b for one in self.processes for b in one.bricks), key=lambda b: (order.get(kind_of(b), len(order)), len(b), b))
-        )
+        return tuple(sorted((brick for one in self.processes for brick in one.bricks), key=self._place))
+
+    def _place(self, brick: str) -> tuple[int, BrickId]:
+        id = BrickId.parse(brick)
+        return self.graph.place(id.node), id
 
     @property
     def quotas(self) -> dict[str, float | None]:
         return {one.process: one.quota for one in self.processes}
 
     def of_kind(self, kind: str) -> tuple[str, ...]:
-        return tuple(brick for brick in self.bricks if kind_of(brick) == kind)
+        return tuple(sorted((b for one in self.processes for b in one.bricks if node_of(b) == kind), key=BrickId.parse))
 
     def is_spare(self, process: str) -> bool:
         """Whether a process has one brick only, whose work other replicas can do."""
         bricks = next((one.bricks for one in self.processes if one.process == process), ())
-        return len(bricks) == 1 and len(self.of_kind(kind_of(bricks[0]))) > 1
+        return len(bricks) == 1 and len(self.of_kind(node_of(bricks[0]))) > 1
 
     def process_of(self, brick: str) -> Placed | None:
         return next((one for one in self.processes if brick in one.bricks), None)
-
-
-def kind_of(brick: str) -> str:
-    """'feature-mapping' of 'feature-mapping-0'."""
-    return brick.rpartition("-")[0]
 
 
 def _with(cores: float | None) -> str:
@@ -104,7 +100,7 @@ class StopReplica:
 
     @property
     def kind(self) -> str:
-        return kind_of(self.brick)
+        return node_of(self.brick)
 
     def __str__(self) -> str:
         return f"{self.brick} of instance {self.instance} goes"

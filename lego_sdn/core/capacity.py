@@ -1,6 +1,7 @@
 """What the cost model predicts: how much an instance can take, which brick decides that, what a further replica or instance would bring.
 
 A layout says which bricks share a process and which CPU each process has; a kind that is in several processes has that many replicas.
+A kind is the id of a node of the graph here: two nodes with the same brick are two kinds.
 """
 
 from __future__ import annotations
@@ -69,10 +70,11 @@ def kind_us(costs: Costs, layout: Layout, batch: float | None = None, deliveries
     """CPU of each kind for a packet of the instance's own, carriage to other processes included; in full batches (None) or others."""
     visits, out = costs.visits(deliveries), {}
     batch = costs.batch if batch is None else batch
-    for at, brick in enumerate(costs.bricks):
+    for brick in costs.bricks:
         per_row, homes = brick.per_packet_us(batch), _homes(layout, brick.kind)
-        if at + 1 < len(costs.bricks) and homes != _homes(layout, costs.bricks[at + 1].kind):
-            per_row += costs.ring.us(batch * brick.items_out * brick.bytes_out) / batch
+        for following in costs.graph.after(brick.kind):
+            if homes != _homes(layout, following):
+                per_row += costs.ring.us(batch * brick.items_out * brick.bytes_out) / batch
         copies = costs.deliveries(len(homes)) if brick.keyed and homes else 1.0  # replicas of what has state are shown shadows
         out[brick.kind] = visits[brick.kind] * per_row * copies
     return out

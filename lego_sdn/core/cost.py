@@ -16,6 +16,7 @@ from typing import Any
 
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.graph import EMPTY, Graph, GraphError
 from lego_sdn.core.keys import check_keys
 from lego_sdn.core.load import BrickLoad
 from lego_sdn.core.measured import CostError, Measured, built, listed, require, require_numbers
@@ -28,8 +29,9 @@ BATCH = 256  # packets: the limit of a batch, where nobody says another
 
 @dataclass(frozen=True, slots=True)
 class BrickCost:
-    """Cost of one kind of brick.
+    """Cost of the brick of one node of the graph.
 
+    kind          id of the node
     batch_us, packet_us  CPU for a batch, however few packets it has, and for each of its packets, roughly (`fit`)
     spread        of the runs, as a share of the cost
     memory_bytes  of one replica, besides that of its process
@@ -139,8 +141,9 @@ class Carriage:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """The cost model of an NF: its bricks in the order of the graph.
+    """The cost model of an NF: what the brick of each node costs, in the order of the graph.
 
+    graph       of the NF; if not said, one brick after the other
     ring, wire  carriage of a batch between processes of a host, and between hosts
     shadows     copies of a packet that the split wants (`SplitPlan.shadows`; none where it need not be exact)
     process_bytes  memory of a process by itself, which bricks in one process share
@@ -159,11 +162,17 @@ class Costs:
     machine: Mapping[str, Any] = field(default_factory=dict)
     batch: int = BATCH
     memory_scale: float = 1.0
+    graph: Graph = EMPTY
 
     def __post_init__(self) -> None:
         kinds = [brick.kind for brick in self.bricks]
         if not kinds or len(set(kinds)) != len(kinds):
             raise CostError(f"costs of {self.nf}: wanted bricks, one of each kind, found {kinds}")
+        if not self.graph.nodes:
+            object.__setattr__(self, "graph", _line(self.nf, kinds))
+        if set(self.graph.order) != set(kinds):
+            raise CostError(f"costs of {self.nf}: wanted those of the nodes {', '.join(self.graph.order)}, found {', '.join(kinds)}")
+        object.__setattr__(self, "bricks", tuple(sorted(self.bricks, key=lambda brick: self.graph.order.index(brick.kind))))
         require_numbers(self, "shadows", "process_bytes", "batch", "memory_scale")
         require(self, self.batch >= 1, "batch", "at least 1 packet")
 
@@ -197,11 +206,17 @@ class Costs:
 
     def visits(self, deliveries: float = 1.0) -> dict[str, float]:
         """Rows that each kind takes in for every packet that is the instance's own; `deliveries`: packets and shadows for each of these."""
-        rows, left = {}, deliveries
-        shadows_end = next((brick.kind for brick in self.bricks if brick.keyed), None)
+        rows: dict[str, float] = {}
+        out: dict[str, float] = {}
+        shadowed: set[str] = set()  # nodes that pass shadows on
         for brick in self.bricks:
+            before = self.graph.before(brick.kind)
+            left = max((out[node] for node in before), default=deliveries)  # what was divided is joined by stamp
+            shadows = not before or any(node in shadowed for node in before)
             rows[brick.kind] = left
-            left = (left / deliveries if brick.kind == shadows_end else left) * brick.items_out
+            out[brick.kind] = (left / deliveries if shadows and brick.keyed else left) * brick.items_out
+            if shadows and not brick.keyed:
+                shadowed.add(brick.kind)
         return rows
 
     def updated(self, seen: Mapping[str, Iterable[Work]]) -> Costs:
@@ -238,7 +253,10 @@ class Costs:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `parse` of it gives the same costs."""
-        return {"version": VERSION} | dataclasses.asdict(self)
+        plain = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        plain |= {"bricks": [dataclasses.asdict(brick) for brick in self.bricks], "graph": self.graph.to_dict()}
+        plain |= {"ring": dataclasses.asdict(self.ring), "wire": dataclasses.asdict(self.wire), "machine": dict(self.machine)}
+        return {"version": VERSION} | plain
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str = "costs") -> Costs:
@@ -253,9 +271,18 @@ class Costs:
             for name in ("ring", "wire"):
                 if name in values:
                     values[name] = built(Carriage, values[name], f"{where}: {name}")
+            if "graph" in values:
+                values["graph"] = Graph.parse(values["graph"])
             return built(cls, values, where)
-        except ConfigError as error:
+        except (ConfigError, GraphError) as error:
             raise CostError(str(error)) from None
+
+
+def _line(nf: str, nodes: list[str]) -> Graph:
+    try:
+        return Graph.line(*nodes)
+    except GraphError as error:
+        raise CostError(f"costs of {nf}: {error}") from None
 
 
 def _brick(data: Any, where: str) -> BrickCost:

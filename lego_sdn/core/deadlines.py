@@ -82,12 +82,12 @@ def divide(
     """Each kind's part, in proportion to what a full batch of it takes.
 
     cores  by kind: the share of a core that its process may use, where that is less than one
-    paths  kinds along each path of the graph; none: one path through all bricks
+    paths  nodes along each path of the graph; none: those of the costs' graph
 
     A promise that is less than the work alone takes is divided, too: `waiting_ms` is below 0 then. CostError for a kind without a cost.
     """
     parts: dict[str, Deadline] = {}
-    for path in paths or (costs.kinds,):
+    for path in paths or costs.graph.paths():
         for part in _along(promise, costs, cores or {}, path):
             there = parts.get(part.kind)
             parts[part.kind] = part if there is None else part.tighter(there)
@@ -104,25 +104,6 @@ def _along(promise: Promise, costs: Costs, cores: Mapping[str, float], path: Seq
         Deadline(k, None if ms is None else ms * share, bare[k], None if loss is None else 1.0 - (1.0 - loss) ** share)
         for k, share in shares.items()
     ]
-
-
-def paths(links: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
-    """Every way from a first kind to a last one along the links (from, to) of a graph. A graph has no circles: KeyProblem if it has."""
-    after: dict[str, list[str]] = {}
-    for start, end in links:
-        after.setdefault(start, []).append(end)
-    ways: list[tuple[str, ...]] = [(kind,) for kind in after if kind not in {end for _, end in links}]
-    if links and not ways:
-        raise KeyProblem("links", "a graph without circles", list(links))
-    whole = []
-    while ways:
-        way = ways.pop(0)
-        onward = after.get(way[-1], [])
-        if any(kind in way for kind in onward):
-            raise KeyProblem("links", "a graph without circles", list(links))
-        ways += [(*way, kind) for kind in onward]
-        whole += [] if onward else [way]
-    return tuple(whole)
 
 
 def kept(deadline: Deadline, done: Done, late: float) -> Kept:

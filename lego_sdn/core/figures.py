@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lego_sdn.core.brick_actions import kind_of
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.load import BrickLoad, Quotas, Report, cores_used, usable
 
 STANDING_S = 0.2  # what waits before a brick, as time to come, in times between two reports
@@ -100,7 +100,7 @@ def _of_process(then: Report, now: Report, quotas: Quotas) -> dict[str, Any]:
 def _of_brick(before: BrickLoad, after: BrickLoad, seconds: float) -> dict[str, Any]:
     return {
         "id": after.id,
-        "kind": kind_of(after.id),
+        "kind": node_of(after.id),
         "packets": (after.packets_in - before.packets_in) / seconds,
         "cores": (after.cpu_s - before.cpu_s) / seconds,
         "service_us": after.service_us,

@@ -163,20 +163,20 @@ def overloaded_brick(demand: Demand, home: Host, other: Host) -> Option:
 def _divided_end(costs: Costs, needs: Sequence[Need]) -> str | None:
     """Why these bricks cannot be those of one instance, or None."""
     kinds = [need.kind for need in needs]
-    wide = next((kind for kind in (costs.kinds[0], costs.kinds[-1]) if kinds.count(kind) > 1), None)
+    wide = next((kind for kind in (*costs.graph.sources, *costs.graph.ends) if kinds.count(kind) > 1), None)
     return None if wide is None else f"{wide} wants more than a core, and stays single in an instance"
 
 
 def overloaded(costs: Costs) -> str | None:
     """The kind that costs most of those that can be replicated alone: not at an end of the graph, and without the state of streams."""
     us = kind_us(costs, separate(costs.kinds))
-    return max((kind for kind in costs.kinds[1:-1] if not costs.of(kind).keyed), key=lambda kind: us[kind], default=None)
+    return max((kind for kind in costs.graph.inner if not costs.of(kind).keyed), key=lambda kind: us[kind], default=None)
 
 
 def _row_bytes(costs: Costs, kind: str) -> tuple[float, float]:
     """Of a row that goes to a brick, and of what comes back for it."""
-    before, brick = costs.bricks[costs.kinds.index(kind) - 1], costs.of(kind)
-    return before.bytes_out, brick.items_out * brick.bytes_out
+    brick = costs.of(kind)
+    return sum(costs.of(before).bytes_out for before in costs.graph.before(kind)), brick.items_out * brick.bytes_out
 
 
 def _crossing(demand: Demand, kind: str) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lego_sdn.core.errors import LegoError
+from lego_sdn.core.graph import node_of
 
 
 class ReportError(LegoError):
@@ -126,6 +127,11 @@ class BrickLoad:
         """Bricks of before there were deadlines do not say how they keep them."""
         there = [name for name in cls.__slots__ if name not in LATER or (isinstance(data, Mapping) and name in data)]
         return cls(**{name: _get(data, name, BRICK_TYPES.get(name, int), where) for name in there})
+
+    @property
+    def node(self) -> str:
+        """The brick's node in the graph."""
+        return node_of(self.id)
 
     @property
     def lost(self) -> int:

@@ -170,15 +170,26 @@ def _cut(costs: Costs, packets: float, needs: Sequence[Need], at: int, frame_byt
 
     Among replicas of one kind, a part of what the kind takes in crosses, and the other part of what it gives out.
     """
-    if at == 0:
-        return packets * frame_bytes
-    kind, before = needs[at].kind, needs[at - 1].kind
-    if kind != before:
-        return packets * _bytes_after(costs, before, frame_bytes)
-    whole = sum(need.cores for need in needs if need.kind == kind)
-    here = sum(need.cores for need in needs[:at] if need.kind == kind) / whole if whole else 0.5
-    previous = costs.kinds[costs.kinds.index(kind) - 1] if kind != costs.kinds[0] else ""
-    return packets * ((1 - here) * _bytes_after(costs, previous, frame_bytes) + here * _bytes_after(costs, kind, frame_bytes))
+    last = costs.graph.place(needs[at - 1].kind) if at else -1
+    here = {"": 1.0} | {kind: 1.0 if costs.graph.place(kind) <= last else 0.0 for kind in costs.kinds}  # of what needs no replica, too
+    here |= {kind: _share_before(needs, at, kind) for kind in {need.kind for need in needs}}
+    ways = [("", source) for source in costs.graph.sources] + list(costs.graph.edges)
+    crossing = (
+        (here[source] * (1 - here[target]) + (1 - here[source]) * here[target]) * _bytes_after(costs, source, frame_bytes)
+        for source, target in ways
+    )
+    return packets * sum(crossing)
+
+
+def _share_before(needs: Sequence[Need], at: int, kind: str) -> float:
+    """Which part of a kind's work needs[:at] do."""
+    places = [number for number, need in enumerate(needs) if need.kind == kind]
+    if places[0] >= at:
+        return 0.0
+    if places[-1] < at:
+        return 1.0
+    whole = sum(needs[place].cores for place in places)
+    return sum(needs[place].cores for place in places if place < at) / whole if whole else 0.5
 
 
 def _bytes_after(costs: Costs, kind: str, frame_bytes: float) -> float:

@@ -11,10 +11,11 @@ from typing import ClassVar
 
 from lego_sdn.core import capacity, relief
 from lego_sdn.core.bottleneck import Diagnosis
-from lego_sdn.core.brick_actions import Arrangement, kind_of
+from lego_sdn.core.brick_actions import Arrangement
 from lego_sdn.core.brick_policy import Bricks
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.figures import BrickFigures
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.load import InstanceLoad, usable
 from lego_sdn.core.scaling import Memory, Observation, Suggestion, Trend
 
@@ -84,7 +85,7 @@ def _comes(one: Diagnosis) -> float:
 
 def _figures(bricks: tuple[BrickFigures, ...], arrangement: Arrangement, us: dict[str, float], packets: float) -> tuple[BrickFigures, ...]:
     """What each brick would use; replicas of a kind share its rows evenly."""
-    cores = {b.id: packets * us.get(b.kind, 0.0) / 1e6 / max(1, len(arrangement.of_kind(kind_of(b.id)))) for b in bricks}
+    cores = {b.id: packets * us.get(b.kind, 0.0) / 1e6 / max(1, len(arrangement.of_kind(node_of(b.id)))) for b in bricks}
     whole = {b.process: sum(cores[other.id] for other in bricks if other.process == b.process) for b in bricks}
     return tuple(
         replace(

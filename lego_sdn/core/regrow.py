@@ -20,8 +20,8 @@ from lego_sdn.core.brick_actions import (
     SetDeadlines,
     StartReplica,
     StopReplica,
-    kind_of,
 )
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, State, Turn
 
 TIMEOUT_S = 95.0  # the edge gives up before, and says so
@@ -42,8 +42,8 @@ def cannot(state: State, action: BrickAction) -> str | None:
     arrangement = member.arrangement
     if isinstance(action, StartReplica | Separate):
         if action.kind not in arrangement.graph:
-            return f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {' -> '.join(arrangement.graph)}"
-        if action.kind not in arrangement.graph[1:-1]:
+            return f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {arrangement.graph}"
+        if action.kind not in arrangement.graph.inner:
             return f"{action.kind} is at an end of the graph and stays single in an instance; replicate the instance instead"
         if isinstance(action, StartReplica) and (action.instance, action.kind) in at_limit(state):
             return f"{state.config.scaling.max_replicas} replicas of {action.kind} in an instance are the maximum (scaling.max_replicas)"
@@ -59,7 +59,7 @@ def cannot(state: State, action: BrickAction) -> str | None:
 def at_limit(state: State) -> frozenset[tuple[int, str]]:
     """Instance and kind of which there are as many replicas as there may be."""
     most, laid = state.config.scaling.max_replicas, {i: state.members[i].arrangement for i in state.running}
-    return frozenset((i, kind) for i, one in laid.items() for kind in one.graph if len(one.of_kind(kind)) >= most)
+    return frozenset((i, kind) for i, one in laid.items() for kind in one.graph.order if len(one.of_kind(kind)) >= most)
 
 
 def begin(turn: Turn, action: BrickAction, evidence: str) -> None:
@@ -104,7 +104,7 @@ def take_in(turn: Turn, instance: int, now: Arrangement, done: BrickAction | Non
     changing = change is not None and change.action is not None and change.instance == instance
     died = now.died[len(member.arrangement.died) :]
     meant = done.kind if isinstance(done, StopReplica | Separate | Chain) else ""
-    lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks and kind_of(brick) != meant]
+    lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks and node_of(brick) != meant]
     turn.place(instance, now)
     if died:
         words = [_died(turn, member, brick) for brick in lost]
@@ -117,7 +117,7 @@ def take_in(turn: Turn, instance: int, now: Arrangement, done: BrickAction | Non
 
 def _died(turn: Turn, member: Member, brick: str) -> str:
     """One that died young keeps the next of its kind waiting, longer each time; one that had lived well does not. What is said of it."""
-    lived_s, kind, dying = turn.now - member.born.get(brick, turn.now), kind_of(brick), turn.state.members[member.instance].dying
+    lived_s, kind, dying = turn.now - member.born.get(brick, turn.now), node_of(brick), turn.state.members[member.instance].dying
     young = lived_s < SETTLED_S
     backoff = dying.get(kind, Backoff()).after_failure(turn.now) if young else Backoff()
     turn.put(replace(turn.state.members[member.instance], dying={**dying, kind: backoff}))

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from lego_sdn.core import capacity
 from lego_sdn.core.bottleneck import Diagnosis
-from lego_sdn.core.brick_actions import Arrangement, BrickAction, Chain, Separate, SetQuota, StartReplica, StopReplica, kind_of
+from lego_sdn.core.brick_actions import Arrangement, BrickAction, Chain, Separate, SetQuota, StartReplica, StopReplica
 from lego_sdn.core.config import Instance
 from lego_sdn.core.cost import Costs
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.load import usable
 from lego_sdn.core.quotas import LEAST, resettled
 
@@ -52,7 +53,7 @@ class Way:
 
 def processes(arrangement: Arrangement) -> capacity.Layout:
     """An arrangement as the cost model sees it."""
-    return tuple(capacity.Process(tuple(map(kind_of, one.bricks)), usable(one.quota)) for one in arrangement.processes)
+    return tuple(capacity.Process(tuple(map(node_of, one.bricks)), usable(one.quota)) for one in arrangement.processes)
 
 
 # ---- CPU from one process to another ----
@@ -92,7 +93,7 @@ def _needs(diagnosis: Diagnosis, arrangement: Arrangement, rows: Mapping[str, fl
 
 def _part(brick: str, diagnosis: Diagnosis) -> float:
     """The part of its kind's rows that a replica takes."""
-    rows = {one.id: one.packets for one in diagnosis.of_kind(kind_of(brick))}
+    rows = {one.id: one.packets for one in diagnosis.of_kind(node_of(brick))}
     total = sum(rows.values())
     return rows[brick] / total if total else 1.0
 
@@ -127,7 +128,7 @@ def larger(instance: int, layout: capacity.Layout, costs: Costs, cores: float) -
     A chained brick that has streams goes there, for sharing them costs shadows; any other one stays, and shares its batches with a replica:
     so its neighbours' process is of use for it as long as it has time to spare, too.
     """
-    for brick in costs.bricks[1:-1]:
+    for brick in map(costs.of, costs.graph.inner):
         process = capacity.Process((brick.kind,), cores)
         chained = any(brick.kind in one.kinds and len(one.kinds) > 1 for one in layout)
         if brick.keyed and chained:
@@ -162,7 +163,7 @@ def leftover(instance: int, now: capacity.Layout, costs: Costs, free: float, del
 def smaller(instance: int, arrangement: Arrangement, like: Instance) -> Iterator[Step]:
     """Every step that takes a process away: the youngest replica of a kind, or a separated brick that is chained again."""
     home = max(arrangement.processes, key=lambda one: len(one.bricks), default=None)
-    for kind in arrangement.graph:
+    for kind in arrangement.graph.order:
         bricks = arrangement.of_kind(kind)
         place = arrangement.process_of(bricks[-1]) if bricks else None
         if place is None or home is None or place is home or len(place.bricks) > 1:

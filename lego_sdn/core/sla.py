@@ -5,14 +5,15 @@ Paper, Section III-C: an end-to-end promise becomes a deadline of every brick, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lego_sdn.core import config as configuration
-from lego_sdn.core.brick_actions import Arrangement, SetDeadlines, kind_of
+from lego_sdn.core.brick_actions import Arrangement, SetDeadlines
 from lego_sdn.core.cost import Costs
-from lego_sdn.core.deadlines import Deadline, Promise, divide, paths
+from lego_sdn.core.deadlines import Deadline, Promise, divide
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.load import Report, pairs_of, usable
 
 AGAIN_S = 10.0
@@ -79,8 +80,8 @@ class Promised:
 Notes = list[tuple[str, int | None]]  # what is to be told, of which instance
 
 
-def tally(before: Mapping[str, Report], after: Mapping[str, Report], last: str, unsent: float = 0.0) -> Tally:
-    """What became of an instance's own packets between two rounds. `last`: the last kind of the graph counts what is late on the whole way;
+def tally(before: Mapping[str, Report], after: Mapping[str, Report], ends: Collection[str], unsent: float = 0.0) -> Tally:
+    """What became of an instance's own packets between two rounds. `ends`: the last nodes of the graph count what is late on the whole way;
     `unsent`: packets/s that the switch could not put out to it.
 
     Nobody looked into a packet that the switch or the kernel dropped: of these, as many were shadows as of those that came in.
@@ -91,7 +92,7 @@ def tally(before: Mapping[str, Report], after: Mapping[str, Report], last: str, 
         earlier = {brick.id: brick for brick in then.bricks}
         for brick in now.bricks:
             old = earlier.get(brick.id)
-            if brick.kind == last and old is not None:
+            if brick.node in ends and old is not None:
                 late = brick.counters.get("late_total", 0) - old.counters.get("late_total", 0)
                 found += Tally(brick.packets_in - old.packets_in, max(0, late))
         found += Tally(lost=lost)
@@ -142,14 +143,13 @@ def _in_words(promise: configuration.Sla, one: Tally, instance: int, what: tuple
 def basis_of(config: configuration.Config, costs: Costs, laid: Iterable[Arrangement]) -> Basis:
     """By how the bricks of the running instances lie, each with the CPU of its process; of a kind that nobody has yet, as configured."""
     cores: dict[str, float] = {}
-    links: dict[tuple[str, str], None] = {}
+    graph = costs.graph
     for one in laid:
-        links |= dict.fromkeys(one.links)
+        graph = one.graph if set(one.graph.order) == set(costs.kinds) else graph
         for process in one.processes:
-            for kind in map(kind_of, process.bricks):
-                cores[kind] = min(cores.get(kind, 1.0), usable(process.quota))
-    known = all(kind in costs.kinds for link in links for kind in link)
-    return Basis(costs, dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota)) | cores, paths(tuple(links)) if known else ())
+            for node in map(node_of, process.bricks):
+                cores[node] = min(cores.get(node, 1.0), usable(process.quota))
+    return Basis(costs, dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota)) | cores, graph.paths())
 
 
 def divided(kept: Promised, config: configuration.Config, basis: Basis) -> Promised:

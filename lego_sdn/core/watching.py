@@ -102,25 +102,21 @@ def _outside(state: State, member: Member, event: Loads) -> Outside:
     return Outside(offered if event.buckets else None, lost, limit * 1e6 if limit is not None else None)
 
 
-def _last(member: Member) -> str:
-    return member.arrangement.graph[-1] if member.arrangement.graph else ""
-
-
 def _learned(state: State, instance: int, found: Diagnosis) -> Costs | None:
     """A cost model from what an instance's bricks report, where there is none from a profile; None before every brick has had work.
 
     The brick that counts shadows is the one that keeps streams.
     """
     reported = [brick for (one, _), report in state.reports.items() if one == instance for brick in report.bricks]
-    keyed = {brick.kind for brick in reported if "shadows" in brick.counters}
-    costs = []
-    for kind in state.members[instance].arrangement.graph:
+    keyed = {brick.node for brick in reported if "shadows" in brick.counters}
+    costs, graph = [], state.members[instance].arrangement.graph
+    for kind in graph.order:
         seen = [one.service_us for one in found.of_kind(kind) if one.service_us > 0]
         if not seen:
             return None
         costs.append(BrickCost(kind, 0.0, sum(seen) / len(seen), keyed=kind in keyed))
     shadows = state.shadows if keyed else 0
-    return Costs(state.config.nf, "as it runs", tuple(costs), shadows=shadows).configured(state.config) if costs else None
+    return Costs(state.config.nf, "as it runs", tuple(costs), shadows=shadows, graph=graph).configured(state.config) if costs else None
 
 
 def _follow_costs(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
@@ -136,8 +132,8 @@ def _follow_costs(turn: Turn, rounds: Mapping[int, Rounds]) -> None:
         for brick in (brick for report in one.after.values() for brick in report.bricks if brick.id in earlier):
             work = Work.between(earlier[brick.id], brick)
             if work is not None:
-                seen.setdefault(brick.kind, []).append(work)
-    memory = [([brick.kind for brick in report.bricks], report.memory_bytes) for one in rounds.values() for report in one.after.values()]
+                seen.setdefault(brick.node, []).append(work)
+    memory = [([brick.node for brick in report.bricks], report.memory_bytes) for one in rounds.values() for report in one.after.values()]
     turn.set(costs=costs.updated(seen).weighed(memory))
 
 
@@ -146,7 +142,7 @@ def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds], event: Loads) -> Non
     if promise.latency_ms is None and promise.loss is None:
         return
     outside = {i: _outside(state, state.members[i], event).lost for i in rounds}
-    tallies = {i: sla.tally(one.before, one.after, _last(state.members[i]), outside[i]) for i, one in rounds.items()}
+    tallies = {i: sla.tally(one.before, one.after, state.members[i].arrangement.graph.ends, outside[i]) for i, one in rounds.items()}
     kept, notes = sla.watch(state.sla, promise, tallies, turn.now)
     for text, instance in notes:
         turn.note("sla", text, instance)

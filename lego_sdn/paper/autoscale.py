@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bricks.nfs.registry import load
 from lego_sdn.core.config import Config, Instance, Scaling, Sla
-from lego_sdn.graphs import kinds_of
 from lego_sdn.paper.delays import EVERY_S, Delays, Window, window
 from lego_sdn.paper.figure4 import NF, SLOW_US
 from lego_sdn.paper.inputs import Inputs
@@ -140,7 +140,7 @@ def _way(plan: Plan, at: int, name: str) -> Way:
         delays = Delays(lab.folder / "scores")
         lab.wait_for("a packet scored", lambda: len(delays.look()) > 0, lambda: require_running(replay))
         lab.ask("resume")
-        meter, windows = Meter(lab, kinds_of(NF)[-1]), []
+        meter, windows = Meter(lab, load(NF).graph.ends[-1]), []
         total = sum(plan.load.seconds)
         while (seen := _window(meter, delays)).at < total:
             windows.append(seen)

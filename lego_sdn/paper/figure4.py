@@ -17,12 +17,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bricks.nfs.registry import load
 from lego_sdn.bench.machine import machine
 from lego_sdn.core.capacity import Process, kind_us, separate
 from lego_sdn.core.config import Capture, Config, Instance, Scaling
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import HostError
-from lego_sdn.graphs import kinds_of
 from lego_sdn.paper.in_place import RESTS_ON, as_in_place, in_place, predicted
 from lego_sdn.paper.lab import Lab, Offered, require_running
 from lego_sdn.paper.meter import EVERY_S, Meter, Sample
@@ -191,7 +191,7 @@ def _monolith(setting: Setting, plan: Plan) -> Run:
         replay = lab.replay(_offered(setting, plan))
         meter = _await_scores(lab, replay)
         phases = [_phase(meter, plan, MONOLITH, setting.quota)]
-        five = len(kinds_of(NF)) * setting.quota
+        five = len(load(NF).graph) * setting.quota
         lab.agent.call("set_quota", 1, five)
         phases.append(_phase(meter, plan, POOLED, five))
         require_running(replay)
@@ -199,7 +199,7 @@ def _monolith(setting: Setting, plan: Plan) -> Run:
 
 
 def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
-    kinds = kinds_of(NF)
+    kinds = load(NF).graph.order
     with Lab(_config(setting, plan, "separate", "bricks"), plan.folder / f"{setting.name}-lego", plan.say) as lab:
         replay = lab.replay(_offered(setting, plan))
         meter = _await_scores(lab, replay)
@@ -222,9 +222,9 @@ def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
 
 
 def _await_scores(lab: Lab, replay: subprocess.Popen) -> Meter:
-    meter = Meter(lab, kinds_of(NF)[-1])
+    meter = Meter(lab, load(NF).graph.ends[-1])
     lab.wait_for("packets scored", lambda: meter.look().scored > 0, lambda: require_running(replay))
-    return Meter(lab, kinds_of(NF)[-1])
+    return Meter(lab, load(NF).graph.ends[-1])
 
 
 def _phase(meter: Meter, plan: Plan, name: str, cores: float) -> Phase:

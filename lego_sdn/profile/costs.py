@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bricks.model import Model
+from bricks.nfs.registry import load
 from lego_sdn.bench.machine import machine
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.granularity import algorithm_1, split_plan
-from lego_sdn.graphs import kinds_of
 from lego_sdn.profile import carriage
 from lego_sdn.profile.execution import brick_cost
 from lego_sdn.profile.inputs import prepare
@@ -32,21 +31,21 @@ class Wanted:
 
 def profile(capture: Path, model: Model, wanted: Wanted, say: Say = lambda _: None) -> Costs:
     """Execute every brick on the packets of a capture. BrickError for an unknown NF, CaptureError for a capture without frames."""
-    kinds = kinds_of(wanted.nf)
+    graph = load(wanted.nf).graph
     say("packets")
     inputs = prepare(capture, wanted.nf, model, wanted.packets)
     found = []
-    for kind in kinds:
+    for kind in graph.order:
         say(kind)
         found.append(brick_cost(inputs, kind, sorted(wanted.batches), wanted.runs))
     say("carriage")
     about = machine() | {"packets": inputs.packets, "runs": wanted.runs, "capture": capture.name}
     ring, wire = carriage.over_ring(wanted.runs), carriage.over_wire(wanted.runs)
     bricks, process_bytes = tuple(cost for cost, _ in found), max(size for _, size in found)
-    return Costs(wanted.nf, model.layout, bricks, ring, wire, _shadows(wanted.nf, model.layout), process_bytes, about)
+    return Costs(wanted.nf, model.layout, bricks, ring, wire, _shadows(wanted.nf, model.layout), process_bytes, about, graph=graph)
 
 
 def _shadows(nf: str, layout: str) -> int:
     """Copies of a packet in an exact split by what Algorithm 1 gives."""
-    extractor = importlib.import_module(f"bricks.nfs.{nf}_declaration").EXTRACTORS[layout]
+    extractor = load(nf).extractor(layout)
     return len(split_plan(extractor, algorithm_1(extractor.groups)[0]).shadows)

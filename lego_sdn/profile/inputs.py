@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from bricks.base import Batch, Brick
 from bricks.frames import Frames, read_frames
 from bricks.kernels.parse import parse_frames
 from bricks.model import Model
+from bricks.nfs.registry import load
 from bricks.packet_batching import PacketBatching
 from bricks.packets import PACKET
 from lego_sdn.core.errors import CaptureError
@@ -48,7 +48,7 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Inputs:
-    """`before`: by kind, the rows that it takes in, as one batch; `new`: makes a fresh brick of a kind, for batches of a size."""
+    """`before`: by node, the rows that it takes in, as one batch; `new`: makes a fresh brick of a node, for batches of a size."""
 
     frames: Frames
     packets: int
@@ -68,17 +68,21 @@ def prepare(capture: Path, nf: str, model: Model, most: int) -> Inputs:
     count = min(most, len(frames))
     if not count:
         raise CaptureError(f"{capture}: there is no packet in it")
-    module = importlib.import_module(f"bricks.nfs.{nf}")
+    function = load(nf)
+    graph, models = function.graph, dict.fromkeys(function.models, model)
 
-    def new(kind: str, batch: int) -> Brick:
-        return PacketBatching(0, Replayed(frames, count), batch) if kind == module.GRAPH[0] else module.new_brick(kind, 0, model)
+    def new(id: str, batch: int) -> Brick:
+        if id in graph.sources:
+            return PacketBatching(0, Replayed(frames, count), batch)
+        return function.build(graph.node(id), 0, models, {})
 
     rows = np.zeros(count, PACKET)
     Replayed(frames, count).read(rows)
     found = Inputs(frames, count, {}, new)
-    found.before[module.GRAPH[0]] = Batch(rows)
-    for kind, following in zip(module.GRAPH, module.GRAPH[1:], strict=False):
-        found.before[following] = _through(new(kind, WHOLE), found.cut(kind, WHOLE))
+    found.before.update(dict.fromkeys(graph.sources, Batch(rows)))
+    for id in graph.order:
+        if graph.after(id):
+            found.before.update(dict.fromkeys(graph.after(id), _through(new(id, WHOLE), found.cut(id, WHOLE))))
     return found
 
 

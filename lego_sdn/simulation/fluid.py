@@ -10,11 +10,11 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
 
-from lego_sdn.core.brick_actions import Arrangement, kind_of
+from lego_sdn.core.brick_actions import Arrangement
 from lego_sdn.core.capacity import Layout, Process, capacity, kind_us
 from lego_sdn.core.cost import BATCH, Costs
+from lego_sdn.core.graph import BrickId, node_of
 from lego_sdn.core.load import BrickLoad, CaptureLoad, Report, usable
 
 RING_ROWS = 32 * BATCH  # between two processes
@@ -59,7 +59,7 @@ class Fluid:
         return self.arrived - self.left
 
     def layout(self) -> Layout:
-        return tuple(Process(tuple(map(kind_of, one.bricks)), usable(one.quota)) for one in self.arrangement.processes)
+        return tuple(Process(tuple(map(node_of, one.bricks)), usable(one.quota)) for one in self.arrangement.processes)
 
     def limit(self, deliveries: float) -> tuple[float, str]:
         """Packets/s that it can take, and the kind that decides."""
@@ -122,21 +122,21 @@ class Fluid:
 
     def _report(self, at: int, now: float, limit: tuple[float, str], deliveries: float) -> Report:
         most, slowest = limit
-        one, first = self.arrangement.processes[at], self.arrangement.graph[0]
+        one, sources = self.arrangement.processes[at], self.arrangement.graph.sources
         waiting = self.backlog if self.backlog > self.costs.batch else 0.0
         in_rings = min(waiting, RING_ROWS * self._hops(slowest))
         bricks = []
         for brick in one.bricks:
-            kind, total = kind_of(brick), self.totals.get(brick, Totals())
+            kind, total = node_of(brick), self.totals.get(brick, Totals())
             queue = in_rings * _shape(self.arrangement).parts[brick] if kind == slowest else 0.0
             wait = 1e6 * self.backlog / most if kind == slowest else 0.0
             service = 1e6 * total.cpu_s / total.rows if total.rows else 0.0
             counts = round(total.rows), round(total.rows), round(total.batches)
-            serial = int(brick.rpartition("-")[2])
+            serial = BrickId.parse(brick).serial
             load = BrickLoad(brick, kind, serial, *counts, total.cpu_s, service, round(queue), 0, {}, {}, wait, blocked_s=total.blocked_s)
             bricks.append(load)
         capture = None
-        if any(kind_of(brick) == first for brick in one.bricks):
+        if any(node_of(brick) in sources for brick in one.bricks):
             full = min(1.0, (waiting - in_rings) / CAPTURE_ROWS)
             capture = CaptureLoad(round(self.left * deliveries), round(self.lost), full)
         cpu = self.process_cpu.get(one.process, 0.0)
@@ -157,15 +157,15 @@ class Shape:
 
 @cache
 def _shape(arrangement: Arrangement) -> Shape:
-    kinds = {brick: kind_of(brick) for brick in arrangement.bricks}
-    homes = {k: [one for one in arrangement.processes if any(kinds[b] == k for b in one.bricks)] for k in arrangement.graph}
+    kinds = {brick: node_of(brick) for brick in arrangement.bricks}
+    homes = {k: [one for one in arrangement.processes if any(kinds[b] == k for b in one.bricks)] for k in arrangement.graph.order}
     names = {kind: {one.process for one in there} for kind, there in homes.items()}
     weights = {b: usable(one.quota) / len(one.bricks) for one in arrangement.processes for b in one.bricks}
-    wholes = {kind: sum(weights[b] for b in arrangement.of_kind(kind)) for kind in arrangement.graph}
+    wholes = {kind: sum(weights[b] for b in arrangement.of_kind(kind)) for kind in arrangement.graph.order}
     before: dict[str, frozenset[str]] = {}
     hops: dict[str, int] = {}
-    for at, kind in enumerate(arrangement.graph):
-        way = arrangement.graph[: at + 1]
-        hops[kind] = sum(names[a] != names[b] for a, b in pairwise(way))
-        before[kind] = frozenset(k for k in way if not names[k] & names[kind])
+    for kind in arrangement.graph.order:
+        earlier = arrangement.graph.before(kind)
+        hops[kind] = max((hops[k] + (names[k] != names[kind]) for k in earlier), default=0)
+        before[kind] = frozenset(k for k in names if kind in arrangement.graph.beyond(k) and not names[k] & names[kind])
     return Shape(kinds, {b: weights[b] / wholes[kinds[b]] for b in kinds}, hops, before)

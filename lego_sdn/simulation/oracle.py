@@ -58,7 +58,7 @@ def _together(many: dict[float, float], one: dict[float, float]) -> dict[float, 
 
 def _reachable(costs: Costs, layout: Layout, cores: float) -> list[Layout]:
     """Everything that separating, chaining and replicating single bricks makes of it."""
-    middle = costs.kinds[1:-1]
+    middle = costs.graph.inner
     apart = [kind for kind in middle if any(kind in one.kinds and len(one.kinds) > 1 for one in layout)]
     found = []
     for more in product(range(MOST_MORE + 1), repeat=len(middle)):

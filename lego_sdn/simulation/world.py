@@ -19,7 +19,6 @@ from lego_sdn.core.brick_actions import (
     SetQuota,
     StartReplica,
     StopReplica,
-    kind_of,
 )
 from lego_sdn.core.config import Config
 from lego_sdn.core.cost import Costs
@@ -39,6 +38,7 @@ from lego_sdn.core.events import (
     SwitchUp,
     Tick,
 )
+from lego_sdn.core.graph import BrickId, node_of
 from lego_sdn.core.load import usable
 from lego_sdn.core.quotas import resettled
 from lego_sdn.core.state import State, fresh
@@ -150,7 +150,7 @@ class World:
     def _laid_out(self, instance: int) -> Arrangement:
         kinds, quota = self.costs.kinds, self.config.instance.cpu_quota
         apart = [(f"{kind}-0",) for kind in kinds] if self.config.instance.placement == "separate" else [tuple(f"{k}-0" for k in kinds)]
-        return Arrangement(tuple(Placed(f"{instance}-{chr(97 + at)}", bricks, quota) for at, bricks in enumerate(apart)), kinds)
+        return Arrangement(tuple(Placed(f"{instance}-{chr(97 + at)}", bricks, quota) for at, bricks in enumerate(apart)), self.costs.graph)
 
     def _regrow(self, action: BrickAction) -> Event:
         one = self.instances[action.instance]
@@ -229,7 +229,7 @@ def regrown(before: Arrangement, action: BrickAction, quota: float | None) -> tu
     processes = list(before.processes)
     fresh_name = f"{processes[0].process.split('-')[0]}-{chr(max(ord(one.process[-1]) for one in processes) + 1)}"
     if isinstance(action, StartReplica):
-        serial = max(int(brick.rpartition("-")[2]) for brick in before.of_kind(action.kind)) + 1
+        serial = max(BrickId.parse(brick).serial for brick in before.of_kind(action.kind)) + 1
         brick = f"{action.kind}-{serial}"
         processes.append(Placed(fresh_name, (brick,), action.cores or quota))
         return replace(before, processes=tuple(processes)), brick
@@ -243,7 +243,7 @@ def regrown(before: Arrangement, action: BrickAction, quota: float | None) -> tu
         if isinstance(action, Separate):
             return replace(before, processes=(*rest, Placed(fresh_name, (brick,), action.cores or quota))), None
         home = max(rest, key=lambda one: len(one.bricks))
-        ordered = tuple(sorted((*home.bricks, brick), key=lambda b: before.graph.index(kind_of(b))))
+        ordered = tuple(sorted((*home.bricks, brick), key=lambda b: before.graph.order.index(node_of(b))))
         return resettled(replace(before, processes=tuple(replace(one, bricks=ordered) if one is home else one for one in rest))), None
     if isinstance(action, SetQuota):
         cores = dict(action.cores)

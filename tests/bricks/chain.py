@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from bricks.packet_batching import PacketBatching
 from bricks.scores import read_scores
 from lego_sdn.adapters.rpc import Client
 from lego_sdn.core.errors import BrickError, RpcError
+from lego_sdn.core.graph import Node
 from tests.bricks.conftest import PACKETS
 
-GRAPH = kitsune.GRAPH
+GRAPH = kitsune.NF.graph.order
 CHAIN = [f"{kind}-0" for kind in GRAPH]
 
 
@@ -81,13 +83,16 @@ class Broken(Brick):
         raise BrickError("unsupervised-network-0: the net is torn; mend it")
 
 
-def new_brick(kind: str, serial: int, model: Any, settings: dict[str, Any]) -> Brick:
+def new_brick(node: Node, serial: int, models: dict[str, Any], settings: dict[str, Any]) -> Brick:
     capture = settings["capture"]
-    if kind == PacketBatching.kind:
+    if node.kind == PacketBatching.kind:
         return PacketBatching(serial, FedSource(capture["feed"]), settings["batch"])
-    if kind == "unsupervised-network" and capture.get("torn"):
+    if node.kind == "unsupervised-network" and capture.get("torn"):
         return Broken()
-    return kitsune.new_brick(kind, serial, model, settings)
+    return kitsune.NF.build(node, serial, models, settings)
+
+
+NF = replace(kitsune.NF, name="chain", build=new_brick)
 
 
 class Instance:
@@ -103,7 +108,7 @@ class Instance:
         return f"{self.name}-{name}"
 
     def spec(self, name: str, bricks: list[str], rings_in: list[str] | None = None, rings_out: dict | None = None) -> dict[str, Any]:
-        told = {"instance": 1, "process": name, "bricks": bricks, "nf": "tests.bricks.chain", "model": str(self.model), "batch": 64}
+        told = {"instance": 1, "process": name, "bricks": bricks, "nf": "tests.bricks.chain:NF", "model": str(self.model), "batch": 64}
         told |= {"socket": str(self.folder / f"{name}.sock"), "run_dir": str(self.folder), "capture": {}}
         told |= {"rings_in": [self.ring(ring) for ring in rings_in or []]}
         told |= {"rings_out": {brick: [self.ring(ring) for ring in names] for brick, names in (rings_out or {}).items()}}

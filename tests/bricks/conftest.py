@@ -40,11 +40,11 @@ def offline(packets, model):
     """Scores of one run over all packets in one batch."""
     from bricks.base import Batch
     from bricks.model import load_model
-    from bricks.nfs import kitsune
+    from bricks.nfs.kitsune import NETWORK, NF
 
-    batch = Batch(packets)
-    for kind in kitsune.GRAPH[1:]:
-        batch = kitsune.new_brick(kind, 0, load_model(model)).process(batch)
+    batch, models = Batch(packets), {NETWORK: load_model(model)}
+    for id in NF.graph.order[1:]:
+        batch = NF.build(NF.graph.node(id), 0, models, {}).process(batch)
     return batch.values[:, 0]
 
 

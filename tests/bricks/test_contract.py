@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 import bricks
-import bricks.nfs
 from bricks.base import BRICKS, Batch, Brick
 from bricks.model import Model
+from bricks.nfs import registry
 from bricks.packet_batching import PacketBatching
 from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW, SRC_KIND_SHIFT
+from bricks.stage import Stage
+from bricks.streams import Here
 from bricks.training import Training, train_model
 
 PARTS = ("In:    ", "Out:   ", "State: ", "Reads: ")
@@ -35,12 +37,8 @@ def _classes() -> dict[str, type[Brick]]:
     return {kind: cls for kind, cls in sorted(BRICKS.items()) if cls.__module__.startswith("bricks.")}
 
 
-def _graphs() -> list:
-    modules = [importlib.import_module(f"bricks.nfs.{module.name}") for module in pkgutil.iter_modules(bricks.nfs.__path__)]
-    return [module for module in modules if hasattr(module, "GRAPH")]
-
-
-CLASSES, GRAPHS = _classes(), _graphs()
+CLASSES, NFS = _classes(), [registry.load(name) for name in registry.own()]
+NODES = [(nf, node) for nf in NFS for node in nf.graph.nodes]
 every_brick = pytest.mark.parametrize("kind", CLASSES)
 any_order = pytest.mark.parametrize("kind", [kind for kind, cls in CLASSES.items() if not cls.in_order])
 with_state = pytest.mark.parametrize("kind", [kind for kind, cls in CLASSES.items() if "State: none" not in (cls.__doc__ or "")])
@@ -50,9 +48,10 @@ def make(kind: str, model: Model) -> Brick:
     """A new brick, as an NF that has it in its graph builds it."""
     if kind == PacketBatching.kind:
         return PacketBatching(3)
-    nf = next((nf for nf in GRAPHS if kind in nf.GRAPH), None)
-    assert nf is not None, f"no NF in bricks/nfs has a {kind} in its GRAPH: how is it built?"
-    return nf.new_brick(kind, 3, model)
+    found = next(((nf, node) for nf, node in NODES if node.kind == kind), None)
+    assert found is not None, f"no NF in bricks/nfs has a {kind} in its graph: how is it built?"
+    nf, node = found
+    return nf.build(node, 3, dict.fromkeys(nf.models, model), {})
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +80,12 @@ def model(packets) -> Model:
 @pytest.fixture
 def given(kind, model, packets) -> Batch:
     """What the brick gets in its graph for the packets."""
-    graph = next(nf.GRAPH for nf in GRAPHS if kind in nf.GRAPH)
+    nf, node = next((nf, node) for nf, node in NODES if node.kind == kind)
     batch = Batch(packets)
-    for before in graph[: graph.index(kind)]:
-        batch = make(before, model).process(batch)
+    for before in next(path for path in nf.graph.paths() if node.id in path):
+        if before == node.id:
+            break
+        batch = make(nf.graph.node(before).kind, model).process(batch)
     return batch.copy()
 
 
@@ -117,14 +118,15 @@ def page(kind: str) -> dict[str, str]:
 
 
 def test_there_are_bricks():
-    assert {kind for nf in GRAPHS for kind in nf.GRAPH} <= set(CLASSES)
+    assert {node.kind for _, node in NODES} <= set(CLASSES)
 
 
-@pytest.mark.parametrize("nf", [nf for nf in GRAPHS if getattr(nf, "KEYED", None)], ids=lambda nf: nf.__name__)
-def test_what_shares_out_the_sources_has_streams_and_is_the_first_after_the_interface(nf):
-    keyed = [kind for kind in nf.GRAPH if not page(kind)["State"].startswith("none")]
-    assert keyed == [nf.KEYED] == [nf.GRAPH[1]]
-    assert CLASSES[nf.KEYED].in_order
+@pytest.mark.parametrize("nf", NFS, ids=lambda nf: nf.name)
+def test_keyed_nodes_are_those_with_state_and_come_right_after_a_source(nf):
+    stateful = [node.id for node in nf.graph.nodes if not page(node.kind)["State"].startswith("none")]
+    assert sorted(nf.graph.keyed) == sorted(stateful)
+    assert all(set(nf.graph.before(id)) <= set(nf.graph.sources) for id in stateful)
+    assert all(CLASSES[nf.graph.node(id).kind].in_order for id in stateful)
 
 
 @every_brick
@@ -230,6 +232,44 @@ def test_state_moves(kind, model, given):
     assert second.state.adopt(everything) == 0, "records that are there already are left as they are"
     assert second.state.adopt(make(kind, model).state.export(frozenset({0}), BUCKETS)) == 0
     assert_same(second.process(late), first.process(late))
+
+
+@with_state
+def test_state_moves_as_the_runtime_moves_it(kind, model, given):
+    """Through `Here`, which is what moves and changes of replicas call: portion by portion, with what the receiver has left out."""
+    ends = [Here(Stage(make(kind, model)), BUCKETS) for _ in range(3)]
+    first, second, idle = ends
+    early, late = cut(given, [200])
+    first.stage.brick.process(early)
+    taken, had = 0, []
+    for bucket in range(BUCKETS):
+        told = second.adopt(first.export([bucket], had))
+        assert told.keys() == {"records", "evicted"}
+        taken, had = taken + told["records"], [*had, bucket]
+    assert taken > 0
+    assert second.adopt(first.export(list(range(BUCKETS)), []))["records"] == 0
+    assert idle.adopt(first.export(list(range(BUCKETS)), []), [])["records"] == 0, "nothing has an end in no bucket"
+    assert_same(second.stage.brick.process(late), first.stage.brick.process(late))
+
+
+@with_state
+def test_what_is_forgotten_is_gone_and_counted(kind, model, given):
+    here = Here(Stage(make(kind, model)), BUCKETS)
+    here.stage.brick.process(given)
+    counters = here.state.counters()
+    assert all(name.startswith(("streams_", "evicted_", "pairs_")) and type(count) is int for name, count in counters.items())
+    held = {name: count for name, count in counters.items() if name.startswith("streams_")}
+    assert sum(held.values()) > 0
+    here.keep(range(BUCKETS))
+    assert here.state.counters() == counters, "every stream has an end in one of all buckets"
+    here.begin(7)
+    assert (sum(count for name, count in here.state.counters().items() if name in held), here.consumed(7), here.consumed(8)) == (
+        0,
+        True,
+        False,
+    )
+    fresh = make(kind, model)
+    assert_same(here.stage.brick.process(given), fresh.process(given))
 
 
 @with_state

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from bricks.base import BRICKS
-from bricks.nfs.kitsune import GRAPH, LINKS, new_brick
+from bricks.nfs.kitsune import NETWORK, NF
 from bricks.packets import PACKET
 from bricks.training import Training, train_model
 from lego_sdn.core.errors import BrickError
@@ -19,13 +17,11 @@ def learned():
     return train_model(np.random.default_rng(0).normal(size=(300, 115)), Training("kitsune115", 100, 199))
 
 
-def test_links_join_the_bricks_in_order():
-    assert LINKS[0][0] == GRAPH[0]
-    assert LINKS[-1][1] == GRAPH[-1]
-    assert all(a[1] == b[0] for a, b in pairwise(LINKS))
+def new_brick(id, serial, model, settings=None):
+    return NF.build(NF.graph.node(id), serial, {NETWORK: model}, settings or {})
 
 
-@pytest.mark.parametrize("kind", GRAPH[1:])
+@pytest.mark.parametrize("kind", NF.graph.order[1:])
 def test_every_brick_is_built_with_its_serial(learned, kind):
     brick = new_brick(kind, 3, learned)
     assert isinstance(brick, BRICKS[kind])
@@ -46,3 +42,8 @@ def test_settings_reach_the_bricks(learned):
 def test_a_kind_that_no_model_makes_is_refused(learned):
     with pytest.raises(BrickError, match="kitsune builds no brick of kind 'packet-batching' from a model; it builds feature-quantization"):
         new_brick("packet-batching", 0, learned)
+
+
+def test_without_a_model_nothing_is_built():
+    with pytest.raises(BrickError, match="feature-mapping of kitsune needs the model of unsupervised-network"):
+        NF.build(NF.graph.node("feature-mapping"), 0, {}, {})

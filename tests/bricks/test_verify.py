@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bricks.feature_quantization import extract
 from bricks.fleet import BUCKETS, Event, Fleet, Split, key_buckets
-from bricks.nfs.kitsune_declaration import EXTRACTORS
+from bricks.nfs.kitsune.declaration import EXTRACTORS
 from bricks.offline import Scoring, score_captures, train_on
 from bricks.packets import ADDRESS_IPV4, ARP, DST_KIND_SHIFT, ICMP, NO_PORT, PACKET, SHADOW
 from bricks.training import Training

@@ -126,8 +126,8 @@ def test_an_impossible_spec_is_refused_at_the_door(tmp_path, model, warm, change
     ("bricks", "sentence"),
     [
         (["feature-mapping-0", "feature-quantization-0"], "is no part of the graph packet-batching -> feature-quantization"),
-        (["feature-mapping"], "feature-mapping are no bricks of"),
-        (["nothing-0"], "nothing-0 are no bricks of"),
+        (["feature-mapping"], "'feature-mapping' is no brick's id"),
+        (["nothing-0"], "nothing-0 is no brick of"),
     ],
 )
 def test_bricks_that_do_not_fit_the_graph_are_refused(tmp_path, model, warm, bricks, sentence):

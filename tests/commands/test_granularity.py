@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from lego_sdn.cli import lego
-from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.errors import LegoError
 
 
 def run(*words: str) -> str:
@@ -49,7 +49,7 @@ def test_another_split_can_be_looked_at():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--nf", "nope"), "unknown network function: 'nope'; there are kitsune"),
+        (("--nf", "nope"), "there is no NF 'nope'; there are kitsune"),
         (("--layout", "nope"), "unknown layout of kitsune: 'nope'; there are kitsune115, kitsunepy100"),
         (("--by", "nope"), "unknown header group: 'nope'"),
         (("--assume", "nope"), "unknown assumption: 'nope'; there are distinct-keys, one-mac-per-address"),
@@ -57,7 +57,7 @@ def test_another_split_can_be_looked_at():
 )
 def test_what_does_not_exist_is_said(words, says):
     result = CliRunner().invoke(lego, ["granularity", *words], standalone_mode=False)
-    assert isinstance(result.exception, ConfigError)
+    assert isinstance(result.exception, LegoError)
     assert says in str(result.exception)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lego_sdn.graphs import kinds_of
+from bricks.nfs.registry import load
 from tests.traces import traces
 from topologies.traffic import write_capture
 
@@ -50,7 +50,7 @@ def test_figure_4_measures_the_monolith_and_lego_which_replicates_by_itself(inpu
     assert all(phase["packets_per_s"] > 0 for run in ("monolith", "lego") for phase in outcome[run]["phases"])
     assert outcome["replicated"] == "unsupervised-network", "it is the slowest by far"
     assert outcome["replicated"] in outcome["said"]
-    assert set(outcome["cost_us"]) == set(kinds_of("kitsune"))
+    assert set(outcome["cost_us"]) == set(load("kitsune").graph.order)
     assert max(outcome["cost_us"], key=outcome["cost_us"].get) == outcome["replicated"]
     assert outcome["profiled"][1] > outcome["profiled"][0]
     slowest = max(outcome["in_place_us"].values())

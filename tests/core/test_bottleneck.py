@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lego_sdn.core.bottleneck import Diagnosis, Outside, Rounds, diagnose
-from lego_sdn.core.brick_actions import Arrangement, Placed, kind_of
+from lego_sdn.core.brick_actions import Arrangement, Placed
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.load import DiskLoad
 from tests.fakes.pipeline import GRAPH, Pipeline, apart, chained, cut
 
@@ -36,7 +37,7 @@ def watched(pipeline: Pipeline, offered: float, before_s: float = 9.0, outside: 
 
 
 def capacity(arrangement: Arrangement, cost: dict[str, float]) -> float:
-    return min(QUOTA * 1e6 / sum(cost[kind_of(brick)] for brick in one.bricks) for one in arrangement.processes)
+    return min(QUOTA * 1e6 / sum(cost[node_of(brick)] for brick in one.bricks) for one in arrangement.processes)
 
 
 @settings(max_examples=12, deadline=None)
@@ -64,13 +65,13 @@ def test_in_a_chain_it_is_the_brick_that_uses_most(slow, others, times, over):
 @given(st.sets(st.integers(1, len(GRAPH) - 1)), OTHERS, OVER, st.integers(0, 4))
 def test_of_chains_it_is_in_the_one_that_costs_most(cuts, others, over, heavy):
     arrangement, cost = cut(cuts), costs(others, heavy, 1.2)
-    sums = sorted(((sum(cost[kind_of(b)] for b in one.bricks), one) for one in arrangement.processes), key=lambda item: item[0])
+    sums = sorted(((sum(cost[node_of(b)] for b in one.bricks), one) for one in arrangement.processes), key=lambda item: item[0])
     if len(sums) > 1 and sums[-1][0] < 1.1 * sums[-2][0]:
         return  # no process is the slow one
     found = watched(Pipeline(arrangement, cost), over * capacity(arrangement, cost), 14.0)
-    slow = max(sums[-1][1].bricks, key=lambda b: cost[kind_of(b)])
+    slow = max(sums[-1][1].bricks, key=lambda b: cost[node_of(b)])
     assert found.slow.process == sums[-1][1].process
-    assert found.slow.share >= cost[kind_of(slow)] / sums[-1][0] - 0.02
+    assert found.slow.share >= cost[node_of(slow)] / sums[-1][0] - 0.02
 
 
 @settings(max_examples=15, deadline=None)

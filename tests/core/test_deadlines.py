@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lego_sdn.core.config import KeyProblem
-from lego_sdn.core.deadlines import Done, Promise, divide, kept, paths
+from lego_sdn.core.deadlines import Done, Promise, divide, kept
 from lego_sdn.core.measured import CostError
 from tests.core.costs import kitsune
 
@@ -80,11 +80,3 @@ PART = divide(Promise(256.0, 0.1), kitsune())["unsupervised-network"]
 )
 def test_a_part_is_kept_within_what_may_be_late_and_lost(done, ok):
     assert kept(PART, done, 0.01).kept is ok
-
-
-def test_links_make_paths_and_circles_are_refused():
-    diamond = (("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"))
-    assert paths(diamond) == (("a", "b", "d"), ("a", "c", "d"))
-    for circle in ((("a", "b"), ("b", "a")), (("x", "a"), ("a", "b"), ("b", "a"))):
-        with pytest.raises(KeyProblem, match="a graph without circles"):
-            paths(circle)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lego_sdn.core.cost import Carriage, Costs
+from lego_sdn.core.graph import Graph
 from lego_sdn.core.growth import Demand, Option, grow, overloaded, overloaded_brick, whole_graph
 from lego_sdn.core.placement import Host, Need, needs_of, room
 from lego_sdn.core.whatif import Talk
@@ -98,7 +99,11 @@ def test_a_heavy_source_stays_and_lighter_ones_go():
         ({"talk": Talk(64, {(0, 1): 10})}, HOME, "whole graph: not one bucket of sources has room on a"),
         ({}, replace(HOME, used_cores=6.0), "overloaded brick: .* cores are wanted and 2 of 8 are free on a"),
         ({"wire": Carriage(0.0, 0.3)}, HOME, f"overloaded brick: carrying the rows of {NETWORK} takes 5.22 cores, the work on them 4.8"),
-        ({"bricks": (COSTS.bricks[0], COSTS.bricks[1], COSTS.bricks[-1])}, HOME, "overloaded brick: every brick is at an end"),
+        (
+            {"bricks": (COSTS.bricks[0], COSTS.bricks[1], COSTS.bricks[-1]), "graph": Graph()},
+            HOME,
+            "overloaded brick: every brick is at an end",
+        ),
         ({"packets": 60_000.0}, Host("a", 64.0, 64 * GB), "overloaded brick: packet-batching wants more than a core"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from lego_sdn.core.brick_actions import Arrangement, Placed, SetDeadlines, SetQuota
 from lego_sdn.core.config import Config, Instance, Scaling, Sla
 from lego_sdn.core.cost import BrickCost, Costs
+from lego_sdn.core.graph import Graph, Node
 from lego_sdn.core.load import Report
 from lego_sdn.core.sla import Promised, Tally, basis_of, tally, to_tell, watch
 from lego_sdn.core.sla import divided as by_basis
@@ -113,7 +114,7 @@ def test_a_loss_is_divided_without_a_latency_and_nobody_is_told_deadlines():
 def test_parts_follow_the_cores_that_bricks_have():
     """The learning network on a fifth of a core takes five times as long as on a whole one; its smaller replica decides."""
     config = Config(sla=Sla(latency_ms=1000.0))
-    whole = Arrangement((Placed("a", tuple(f"{kind}-0" for kind in GRAPH), 1.0),), GRAPH)
+    whole = Arrangement((Placed("a", tuple(f"{kind}-0" for kind in GRAPH), 1.0),), Graph.line(*GRAPH))
     first = divided(Promised(), config, costs(), whole)
     assert divided(first, config, costs(), whole) is first
     smaller = replace(whole, processes=(*whole.processes, Placed("b", ("unsupervised-network-1",), 0.2)))
@@ -132,8 +133,8 @@ def test_a_graph_that_branches_keeps_the_promise_along_each_path():
     )
     us = {"feature-quantization": 100.0, "fast": 100.0, "thorough": 700.0, "sample-result": 200.0}
     known = Costs("branching", "kitsune115", tuple(BrickCost(kind, 0.0, cost) for kind, cost in us.items()))
-    told = {"processes": [{"process": "1-a", "bricks": [f"{kind}-0" for kind in us], "cpu_quota": 1.0}], "graph": list(us)}
-    laid = Arrangement.of(told | {"links": [list(link) for link in links]})
+    told = {"processes": [{"process": "1-a", "bricks": [f"{kind}-0" for kind in us], "cpu_quota": 1.0}]}
+    laid = Arrangement.of(told | {"graph": Graph(tuple(map(Node, us)), links).to_dict()})
     parts = divided(Promised(), Config(sla=Sla(latency_ms=1000.0, loss=0.1)), known, laid).deadlines
     assert {kind: round(part.ms) for kind, part in parts.items()} == {
         "feature-quantization": 100, "fast": 250, "thorough": 700, "sample-result": 200,

@@ -18,6 +18,7 @@ from typing import Any
 from lego_sdn.adapters.rpc import Server
 from lego_sdn.adapters.wire import free_port
 from lego_sdn.core.errors import HostError
+from lego_sdn.core.graph import Graph
 
 WITHIN = "in0"
 WITHIN_INSTANCES = ("start_replica", "stop_replica", "set_deadlines")
@@ -109,7 +110,14 @@ class Agent:
             kept = stack.pop_all()
         told = {"process": process.name, "pid": process.pid, "socket": process.socket, "bricks": BRICKS, "cpu_quota": None}
         one = {"instance": number, "namespace": self._name(number), "interface": WITHIN, "port": self._name(number), "ofport": ofport}
-        one |= {"state": "running", "error": None, "cpu_quota": spec["cpu_quota"], "processes": [told], "graph": GRAPH, "spec": spec}
+        one |= {
+            "state": "running",
+            "error": None,
+            "cpu_quota": spec["cpu_quota"],
+            "processes": [told],
+            "graph": Graph.line(*GRAPH).to_dict(),
+            "spec": spec,
+        }
         self.instances[number] = one, process, kept
         return one
 

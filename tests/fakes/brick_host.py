@@ -18,9 +18,9 @@ from lego_sdn.core.brick_actions import (
     StartReplica,
     StopReplica,
     TakeOut,
-    kind_of,
 )
 from lego_sdn.core.events import Event, InstanceStarted, Running
+from lego_sdn.core.graph import node_of
 from lego_sdn.core.load import Report
 from lego_sdn.core.quotas import resettled
 from tests.fakes.pipeline import Pipeline, apart, chained
@@ -93,7 +93,7 @@ class BrickHost(Host):
             return self._with(replace(now, processes=rest), brick), None
         assert isinstance(action, Chain)
         rest = tuple(p for p in now.processes if p.bricks != (brick,))
-        order = sorted((*rest[0].bricks, brick), key=lambda b: now.graph.index(kind_of(b)))
+        order = sorted((*rest[0].bricks, brick), key=lambda b: now.graph.order.index(node_of(b)))
         return resettled(replace(now, processes=(replace(rest[0], bricks=tuple(order)), *rest[1:]))), None
 
     def _with(self, now: Arrangement, brick: str, cores: float | None = None) -> Arrangement:

@@ -9,7 +9,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lego_sdn.core.brick_actions import Arrangement, Placed, kind_of
+from lego_sdn.core.brick_actions import Arrangement, Placed
+from lego_sdn.core.graph import BrickId, Graph, node_of
 from lego_sdn.core.load import BrickLoad, CaptureLoad, Report, usable
 
 STEP_S = 0.05
@@ -56,7 +57,7 @@ class Pipeline:
         for brick in arrangement.bricks:
             self.bricks.setdefault(brick, Brick())
         for brick, gone in left.items():
-            self.bricks[arrangement.of_kind(kind_of(brick))[0]].queue += gone.queue
+            self.bricks[arrangement.of_kind(node_of(brick))[0]].queue += gone.queue
         for one in arrangement.processes:
             self.cpu_s.setdefault(one.process, 0.0)
 
@@ -89,7 +90,7 @@ class Pipeline:
                 self.bricks[brick].blocked_s += STEP_S * (budget / whole if whole else 1.0)
 
     def _do(self, brick: str, one: Placed, budget: float) -> float:
-        here, cost = self.bricks[brick], self.cost_us[kind_of(brick)] / 1e6
+        here, cost = self.bricks[brick], self.cost_us[node_of(brick)] / 1e6
         rows = min(here.queue, self._room(brick, one), budget / cost)
         if rows <= 0:
             return 0.0
@@ -99,24 +100,27 @@ class Pipeline:
         self._give(brick, rows)
         return rows * cost
 
-    def _next(self, brick: str) -> tuple[str, ...]:
-        graph = self.arrangement.graph
-        after = graph.index(kind_of(brick)) + 1
-        return self.arrangement.of_kind(graph[after]) if after < len(graph) else ()
+    def _next(self, brick: str) -> list[tuple[str, ...]]:
+        """For each edge the bricks of which one gets a row."""
+        return [self.arrangement.of_kind(node) for node in self.arrangement.graph.after(node_of(brick))]
 
     def _limit(self, brick: str, target: str) -> float:
         same = self.arrangement.process_of(brick) == self.arrangement.process_of(target)
         return CHAIN if same else RING
 
     def _room(self, brick: str, one: Placed) -> float:
-        targets = self._next(brick)
-        return sum(max(0.0, self._limit(brick, t) - self.bricks[t].queue) for t in targets) if targets else float("inf")
+        rooms = (sum(max(0.0, self._limit(brick, t) - self.bricks[t].queue) for t in targets) for targets in self._next(brick))
+        return min(rooms, default=float("inf"))
 
     def _give(self, brick: str, rows: float) -> None:
-        targets = self._next(brick)
-        if not targets:
+        edges = self._next(brick)
+        if not edges:
             self.scored += rows
-        while rows > 1e-12 and targets:
+        for targets in edges:
+            self._share(brick, rows, targets)
+
+    def _share(self, brick: str, rows: float, targets: tuple[str, ...]) -> None:
+        while rows > 1e-12:
             target = min(targets, key=lambda t: self.bricks[t].queue / self._limit(brick, t))
             part = min(rows, max(1e-6, min(rows / len(targets), self._limit(brick, target) - self.bricks[target].queue)))
             self.bricks[target].queue += part
@@ -131,19 +135,19 @@ class Pipeline:
         first = self.bricks[self.arrangement.bricks[0]]
         capture = CaptureLoad(round(self.received), round(self.drops), min(1.0, first.queue / CAPTURE)) if at_interface else None
         bricks = tuple(self._load(brick, one) for brick in one.bricks)
-        memory = round(self.memory_of([kind_of(brick) for brick in one.bricks]))
+        memory = round(self.memory_of([node_of(brick) for brick in one.bricks]))
         return Report(self.instance, one.process, 4000, now, now, self.cpu_s[one.process], memory, capture, bricks)
 
     def _load(self, brick: str, one: Placed) -> BrickLoad:
-        here, kind = self.bricks[brick], kind_of(brick)
+        here, kind = self.bricks[brick], node_of(brick)
         taken = round(here.taken)
-        chained = one.bricks.index(brick) > 0 and self.arrangement.graph.index(kind) > 0
-        at_interface = kind == self.arrangement.graph[0]
+        chained = one.bricks.index(brick) > 0 and kind not in self.arrangement.graph.sources
+        at_interface = kind in self.arrangement.graph.sources
         queue = 0 if chained or at_interface else round(here.queue)
-        ahead = sum(round(self.bricks[t].queue) for t in self._next(brick) if self.arrangement.process_of(t) != one)
-        counters = {"late_total": round(self.late)} if kind == self.arrangement.graph[-1] else {}
+        ahead = sum(round(self.bricks[t].queue) for targets in self._next(brick) for t in targets if self.arrangement.process_of(t) != one)
+        counters = {"late_total": round(self.late)} if kind in self.arrangement.graph.ends else {}
         counters |= {"shadows": 0} if kind == KEYED else {}
-        serial = int(brick.rpartition("-")[2])
+        serial = BrickId.parse(brick).serial
         cost = self.cost_us[kind]
         loads = (taken, taken, taken, here.cpu_s, cost, queue, ahead, {}, counters)
         wait_us = here.queue * cost / usable(one.quota)
@@ -152,16 +156,18 @@ class Pipeline:
 
 def apart(quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:
     """A process for each brick."""
-    return Arrangement(tuple(Placed(f"1-{chr(97 + at)}", (f"{kind}-0",), quota) for at, kind in enumerate(graph)), graph)
+    return Arrangement(tuple(Placed(f"1-{chr(97 + at)}", (f"{kind}-0",), quota) for at, kind in enumerate(graph)), Graph.line(*graph))
 
 
 def chained(quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:
     """All in one process."""
-    return Arrangement((Placed("1-a", tuple(f"{kind}-0" for kind in graph), quota),), graph)
+    return Arrangement((Placed("1-a", tuple(f"{kind}-0" for kind in graph), quota),), Graph.line(*graph))
 
 
 def cut(cuts: set[int], quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:
     """A chain that is cut before some of its bricks."""
     edges = [0, *sorted(cuts), len(graph)]
     runs = [graph[a:b] for a, b in itertools.pairwise(edges)]
-    return Arrangement(tuple(Placed(f"1-{chr(97 + at)}", tuple(f"{kind}-0" for kind in run), quota) for at, run in enumerate(runs)), graph)
+    return Arrangement(
+        tuple(Placed(f"1-{chr(97 + at)}", tuple(f"{kind}-0" for kind in run), quota) for at, run in enumerate(runs)), Graph.line(*graph)
+    )

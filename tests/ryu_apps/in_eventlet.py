@@ -13,6 +13,7 @@ from lego_sdn.core.brick_actions import StopReplica
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import RpcError
 from lego_sdn.core.events import Command
+from lego_sdn.core.graph import Graph
 from ryu_apps import shared as controller
 from ryu_apps.instances import Instances
 from ryu_apps.monitor import Monitor
@@ -112,7 +113,13 @@ def test_a_command_that_nobody_takes_up_in_time_is_withdrawn(monkeypatch):
 
 def test_a_change_that_was_not_wholly_done_is_an_event():
     action, told, notes = StopReplica(1, "unsupervised-network-1"), [], []
-    answer = {"instance": 1, "ofport": 7, "graph": ["sample-result"], "processes": [], "undone": ["1-f did not answer drain"]}
+    answer = {
+        "instance": 1,
+        "ofport": 7,
+        "graph": Graph.line("sample-result").to_dict(),
+        "processes": [],
+        "undone": ["1-f did not answer drain"],
+    }
     lego = SimpleNamespace(observed=Observed(), put=told.append, note=notes.append, host=SimpleNamespace(regrow=lambda *_: answer))
     app = SimpleNamespace(shared=lego, known=None)
     app._watch_processes, app._knows_of = (lambda _: set()), (lambda *_: None)

@@ -1,35 +1,36 @@
-"""Kitsune as a value: its bricks in the order of the graph, the links between them, and how each is built from a model.
-
-What its feature extractor declares of its statistics is in `kitsune_declaration.py`.
-"""
+"""How each of Kitsune's bricks is built from its one model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.graph import Node
 
 if TYPE_CHECKING:
     from bricks.base import Brick
     from bricks.model import Model
 
-GRAPH = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
-KEYED = "feature-quantization"  # its replicas share out the sources, each with its own streams; comes right after the first
-LINKS = tuple(pairwise(GRAPH))  # (from, to), by kind
+NETWORK = "unsupervised-network"  # the node whose model it is; the other bricks use the feature map and the threshold in it
 
 Settings = Mapping[str, Any]
 
 
-def new_brick(kind: str, serial: int, model: Model, settings: Settings | None = None) -> Brick:
-    """A brick of the graph, of any kind but `packet-batching`, whose input is an interface and which the runtime builds.
+def read_model(path: str, layout: str | None = None) -> Model:
+    """The model in a file. ModelError if it is none, or one of another layout."""
+    from bricks.model import load_model
 
-    settings: limits {"streams": n}, precision "float64" | "float32", threshold float | None; each may be missing.
-    """
-    if kind not in _BUILDERS:
-        raise BrickError(f"kitsune builds no brick of kind {kind!r} from a model; it builds {', '.join(_BUILDERS)}")
-    return _BUILDERS[kind](serial, model, settings or {})
+    return load_model(path, layout)
+
+
+def new_brick(node: Node, serial: int, models: Mapping[str, Model], settings: Settings) -> Brick:
+    """A brick of any kind but `packet-batching`, whose input is an interface and which the runtime builds. BrickError without a model."""
+    if node.kind not in _BUILDERS:
+        raise BrickError(f"kitsune builds no brick of kind {node.kind!r} from a model; it builds {', '.join(_BUILDERS)}")
+    if NETWORK not in models:
+        raise BrickError(f"{node.id} of kitsune needs the model of {NETWORK}; learn one with 'lego train'")
+    return _BUILDERS[node.kind](serial, models[NETWORK], settings)
 
 
 def _feature_quantization(serial: int, model: Model, settings: Settings) -> Brick:
