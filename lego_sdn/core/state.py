@@ -109,6 +109,7 @@ class State:
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
     shadows      copies of a packet that the split wants
+    whole        why all packets must go to one instance, and to one of its keyed bricks; None: they may be split
     """
 
     config: Config
@@ -140,6 +141,7 @@ class State:
     advice: str = ""
     costs: Costs | None = None
     shadows: int = 0
+    whole: str | None = None
     sla: Promised = field(default_factory=Promised)
     twin: Twin = field(default_factory=Twin)
 
