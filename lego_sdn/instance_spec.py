@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.headers import GROUPS
 from lego_sdn.core.keys import are_amounts, check_keys
 from lego_sdn.wiring import PLACEMENTS
 
@@ -31,6 +32,7 @@ class InstanceSpec:
     threshold: float | None = None
     slow_us: dict[str, float] = field(default_factory=dict)
     exact: bool = True
+    granularity: str | None = None
     sampled: list[int] = field(default_factory=list)
 
     @classmethod
@@ -45,6 +47,8 @@ class InstanceSpec:
         _check("instance", "a whole number from 1 to 999", self.instance, _whole(self.instance) and 1 <= self.instance <= 999)
         _check("model", "the path of a model file that exists; learn one with 'lego train'", self.model, _is_file(self.model))
         _check("exact", "true or false", self.exact, isinstance(self.exact, bool))
+        groups = f"one of {', '.join(GROUPS)}, or null"
+        _check("granularity", groups, self.granularity, self.granularity is None or self.granularity in tuple(GROUPS))
         _check("placement", f"one of {', '.join(PLACEMENTS)}", self.placement, self.placement in PLACEMENTS)
         _check("stamps", "kernel or trailer", self.stamps, self.stamps in ("kernel", "trailer"))
         _check("cpu_quota", "cores above 0, or null", self.cpu_quota, _are_cores(self.cpu_quota))

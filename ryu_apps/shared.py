@@ -19,7 +19,6 @@ from typing import Any, NoReturn
 from ryu.cfg import CONF
 from ryu.lib import hub
 
-from bricks.nfs.registry import load
 from lego_sdn.adapters import configfile, costfile
 from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.store import MEMORY, Entry, Store, Stored, StoreError
@@ -28,11 +27,12 @@ from lego_sdn.core.config import Config
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import HostError, LegoError
 from lego_sdn.core.events import Action, Command, Event, Note, Steer
-from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.measured import CostError
+from lego_sdn.core.split_key import SplitKey
 from lego_sdn.core.state import State, fresh
 from ryu_apps.observed import Observed
 from ryu_apps.openflow import Flow
+from ryu_apps.promises import key_of
 
 LOG = logging.getLogger("lego")
 ECHO_S, ECHOES = 5.0, 2  # between two questions whether a switch lives; how many it may leave unanswered
@@ -58,6 +58,7 @@ class Shared:
 
     config: Config = field(init=False)
     config_path: str | None = field(init=False)
+    key: SplitKey = field(init=False)
     store: Store = field(init=False)
     state: State = field(init=False)
     observed: Observed = field(default_factory=Observed)
@@ -77,6 +78,8 @@ class Shared:
     def __post_init__(self) -> None:
         try:
             self.config_path, self.config = read_config()
+            self.key = key_of(self.config)
+            self.key.require(self.config.scaling.max_instances, "scaling.max_instances")
             listen_where_told(self.config)
             self.host = AgentHost(self.config.agent)
         except LegoError as error:
@@ -86,8 +89,8 @@ class Shared:
         stored = self.store.load()
         usable = stored is not None and stored.buckets == self.config.buckets
         kept = stored.assignment if stored and usable else None
-        known = fresh(self.config, kept, profiled_costs(self.config), shadows_of(self.config))
-        self.state = replace(known, paused=self.store.paused())
+        known = fresh(self.config, kept, profiled_costs(self.config), len(self.key.shadows))
+        self.state = replace(known, whole=self.key.whole, paused=self.store.paused())
 
     # ---- to the core ----
     def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:
@@ -186,16 +189,6 @@ def profiled_costs(config: Config) -> Costs | None:
     except CostError as error:
         LOG.warning("costs are learned while it runs: %s", error)
         return None
-
-
-def shadows_of(config: Config) -> int:
-    """Copies of a packet in an exact split of the configured NF; 0, and a warning, if it is not declared."""
-    try:
-        extractor = load(config.nf).extractor(config.layout)
-        return len(split_plan(extractor, algorithm_1(extractor.groups)[0]).shadows)
-    except LegoError as error:
-        LOG.warning("shadows are taken to cost nothing: %s", error)
-        return 0
 
 
 def store_path(run_dir: str) -> str:

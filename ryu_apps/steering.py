@@ -274,7 +274,14 @@ class Steering(app_manager.RyuApp):
         config = self.shared.config
         numbers = switch.port_numbers()
         wires = tuple((_port(a, numbers, switch), _port(b, numbers, switch)) for a, b in config.forward.wires)
-        return Options(config.buckets, config.exact, config.forward.mode, wires, frozenset(sampled(config.audit.share, config.buckets)))
+        return Options(
+            config.buckets,
+            config.exact,
+            config.forward.mode,
+            wires,
+            frozenset(sampled(config.audit.share, config.buckets)),
+            self.shared.key,
+        )
 
     def _record(self, steer: Steer, added: int, deleted: int, seconds: float) -> None:
         seen = self.shared.observed

@@ -16,6 +16,7 @@ from bricks.packets import PACKET, SHADOW
 from bricks.partition import CLASSES, Partition
 from bricks.training import Training
 from lego_sdn.core.errors import CaptureError, LegoError
+from lego_sdn.core.split_key import SplitKey
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_those_who_talk_to_each_other_stay_together():
 
 
 def test_whole_gives_everything_to_the_first():
-    owner, target = Partition(4, whole=True).owners(talk([(n, n + 1) for n in range(5000)]))
+    owner, target = Partition(4, SplitKey((), whole="any reason")).owners(talk([(n, n + 1) for n in range(5000)]))
     assert not owner.any()
     assert not target.any()
 
