@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.granularity import Copies, Extractor, SplitPlan, algorithm_1, split_plan
-from lego_sdn.core.headers import ADDRESSES, ALL, GROUPS, PORTS, SRC_IP, WORDS, HeaderGroup, spell
+from lego_sdn.core.headers import ADDRESSES, GROUPS, PORTS, SRC_IP, WORDS, HeaderGroup, spell
 
 Fields = tuple[str, ...]
 ELSE = "exact: false would split all the same, and change scores"
@@ -107,8 +107,9 @@ def split_key(extractor: Extractor, exact: bool = True, by: HeaderGroup | None =
     """
     groups = algorithm_1(extractor.groups) if by is None else (by,)
     groups = groups or (SRC_IP,)  # nothing is kept of any packet: any field will do
-    if ALL in groups:
-        return _one_instance(f"{_keyed_by(extractor, ALL)} is keyed by {ALL}: every packet writes it")
+    for group in groups:
+        if not group.fields:
+            return _one_instance(f"{_keyed_by(extractor, group)} is keyed by {group}: every packet writes it")
     if not exact:
         return _without_copies(extractor, groups, by)
     if len(groups) > 1:

@@ -71,6 +71,7 @@ def test_of_several_fields_that_with_the_fewest_copies_is_chosen():
     ("statistics", "words"),
     [
         ((own("everything", ALL),), ["statistic everything", "All"]),
+        ((own("a", SRC_IP), own("sum", HeaderGroup.of("Total"))), ["statistic sum", "Total"]),
         ((own("one", SRC_IP), own("two", DST_IP)), ["statistic one", "SrcIP", "two", "DstIP", "neither lies within the other"]),
         ((own("ports", HeaderGroup.of("SrcPort", "src_port")),), ["statistic ports", "SrcPort", "cannot mask"]),
         ((own("names", HeaderGroup.of("Name", "host_name")),), ["statistic names", "host_name", "cannot mask"]),
