@@ -40,7 +40,7 @@ def reported(rules: list[Rule]) -> list[openflow.Flow]:
 )
 def test_compiled_rules_come_back_equal(bits, owners, exact, forward, key):
     buckets = 1 << bits
-    assignment = {bucket: owners[bucket % len(owners)] for bucket in range(min(buckets, 16))}
+    assignment = {bucket: owners[bucket % len(owners)] for bucket in range(min(buckets, 8))}
     options = Options(buckets, exact, forward, ((1, 2), (3, 4)) if forward == "wires" else (), key=key)
     wanted = compile_rules(assignment, {owner: 10 + owner for owner in owners}, options)
     flows = reported(sorted(wanted, key=lambda rule: rule.order))
