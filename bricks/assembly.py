@@ -77,7 +77,7 @@ def _brick(nf: NetworkFunction, id: BrickId, models: Mapping[str, Any], spec: Sp
     node = nf.graph.node(id.node)
     if node.kind == PacketBatching.kind and spec.interface:
         ring = PacketRing(spec.interface, stamps=spec.stamps, switch=spec.switch, **spec.capture)
-        brick: Brick = PacketBatching(id.serial, Hold(ring, spec.buckets, stamped=spec.stamps == "trailer"), spec.batch)
+        brick: Brick = PacketBatching(id.serial, Hold(ring, spec.buckets, stamped=spec.stamps == "trailer", key=spec.key), spec.batch)
     else:
         settings = {
             "limits": spec.limits,
@@ -85,6 +85,7 @@ def _brick(nf: NetworkFunction, id: BrickId, models: Mapping[str, Any], spec: Sp
             "threshold": spec.threshold,
             "batch": spec.batch,
             "capture": spec.capture,
+            "key": spec.key,
         }
         brick = nf.build(node, id.serial, models, settings)
     brick.node = node.id

@@ -1,6 +1,6 @@
-"""Cutting a batch over replicas of a keyed brick: each gets the packets of its sources, and as shadows those to its sources.
+"""Cutting a batch over replicas of a keyed brick: each gets the packets of its buckets, and as shadows what the split key copies to it.
 
-So a replica sees every packet with an end among its buckets, and its streams are exactly those that one unsplit brick would have of them.
+So the streams of a replica's buckets are exactly those that one unsplit brick would have of them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bricks.assign import assign
 from bricks.base import Batch
 from bricks.packets import SHADOW, bucket_of
 from bricks.ticket import UNCOUNTED, Ticket
 from lego_sdn.core.plan import Owners, balance, place, weights
+from lego_sdn.core.split_key import BY_SOURCE, SplitKey
 from lego_sdn.core.whatif import EXTRACTION_SHARE
 
 EVERY = 16  # batches: of these one is looked at
@@ -23,8 +25,8 @@ REMEMBERED = 1 << 16  # packets looked at, after which the older half counts hal
 class Traffic:
     """How much each bucket has to do with the packets, from a sample of the batches: what a replica that owns it is spared."""
 
-    def __init__(self, buckets: int) -> None:
-        self.buckets = buckets
+    def __init__(self, buckets: int, key: SplitKey = BY_SOURCE) -> None:
+        self.buckets, self.key = buckets, key
         self._work = np.zeros(buckets)
         self._batches = 0
 
@@ -34,9 +36,9 @@ class Traffic:
         if self._batches % EVERY == 1:
             if self._work.sum() > REMEMBERED:
                 self._work /= 2
-            for side, work in (("src", 1.0), ("dst", EXTRACTION_SHARE)):
-                found = bucket_of(rows, self.buckets, side).astype(np.int64)
-                self._work += work * np.bincount(found, minlength=self.buckets)
+            for at, fields in enumerate(self.key.sides):
+                found = bucket_of(rows, self.buckets, fields).astype(np.int64)
+                self._work += (EXTRACTION_SHARE if at else 1.0) * np.bincount(found, minlength=self.buckets)
 
     def shared_out(self, before: Owners, replicas: int) -> Owners:
         """Which of so many replicas owns each bucket: all have as much to do, and as few buckets as it takes change hands."""
@@ -45,11 +47,11 @@ class Traffic:
 
 
 class Cut(NamedTuple):
-    """How batches are cut: int64 [buckets], the replica that owns a bucket; how many there are; whether shadows are sent."""
+    """How batches are cut: int64 [buckets], the replica that owns a bucket; how many there are; by which key."""
 
     owners: np.ndarray
     replicas: int
-    exact: bool
+    key: SplitKey = BY_SOURCE
 
 
 def deal(batch: Batch, ticket: Ticket, cut: Cut) -> Iterator[tuple[int, Batch, Ticket]]:
@@ -58,15 +60,16 @@ def deal(batch: Batch, ticket: Ticket, cut: Cut) -> Iterator[tuple[int, Batch, T
     Parts of which nothing is scored are UNCOUNTED, but for one where no part has anything: whoever joins parts needs to see one.
     """
     rows = batch.head
-    owners, replicas, exact = cut
-    owner = owners[bucket_of(rows, len(owners), "src")]
-    other = owners[bucket_of(rows, len(owners), "dst")] if exact else owner
+    owners, replicas, key = cut
+    owner, copies = assign(rows, owners, key)
     own = rows["flags"] & SHADOW == 0
     scored = np.bincount(owner[own], minlength=replicas).tolist()
     counted = [replica for replica in range(replicas) if scored[replica]] or [0]
     for replica in range(replicas):
         mine = owner == replica
-        wanted = mine | (other == replica)
+        wanted = mine
+        for receiver in copies:
+            wanted = wanted | (receiver == replica)
         part = rows[wanted]
         part["flags"][~mine[wanted]] |= np.uint32(SHADOW)
         number = counted.index(replica) if replica in counted else UNCOUNTED

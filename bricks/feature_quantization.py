@@ -9,6 +9,7 @@ from bricks.kernels.state100 import KitsunePy100State
 from bricks.kernels.state115 import Kitsune115State
 from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.split_key import BY_SOURCE, SplitKey
 
 STREAMS = 200_000  # of each kind, unless told otherwise
 _RATES = ("5", "3", "1", "0.1", "0.01")
@@ -30,13 +31,13 @@ LAYOUTS: dict[str, int] = {layout: len(names) for layout, names in NAMES.items()
 _STATES = {"kitsune115": Kitsune115State, "kitsunepy100": KitsunePy100State}
 
 
-def new_state(layout: str, streams: int):
-    """Empty state of a layout, of at most `streams` streams of each kind."""
+def new_state(layout: str, streams: int, key: SplitKey = BY_SOURCE):
+    """Empty state of a layout, of at most `streams` streams of each kind, which leave and enter by buckets of the split key."""
     if layout not in _STATES:
         raise BrickError(f"feature layout {layout!r} is unknown; there are {', '.join(_STATES)}")
     if streams < 8:
         raise BrickError(f"feature-quantization: a bound of {streams} streams is too low; it must be at least 8")
-    return _STATES[layout](streams)
+    return _STATES[layout](streams, key)
 
 
 def extract(packets: np.ndarray, layout: str = "kitsune115", streams: int = STREAMS) -> np.ndarray:
@@ -67,16 +68,16 @@ class FeatureQuantization(Brick, kind="feature-quantization"):
 
     In:    PACKET [n], in stamp order
     Out:   the rows that are no shadows, features  float64 [m, 115 or 100]
-    State: streams by source, bounded; leaves and enters by bucket of the granularity
+    State: streams, bounded; leaves and enters by bucket of the split key
     Reads: packets, shadows, streams_*, evicted_*
     """
 
     in_order = True
 
-    def __init__(self, serial: int = 0, layout: str = "kitsune115", streams: int = STREAMS) -> None:
+    def __init__(self, serial: int = 0, layout: str = "kitsune115", streams: int = STREAMS, key: SplitKey = BY_SOURCE) -> None:
         super().__init__(serial)
         self.layout, self.width = layout, LAYOUTS.get(layout, 0)
-        self.state = new_state(layout, streams)
+        self.state = new_state(layout, streams, key)
         self.counters = {"packets": 0, "shadows": 0} | self.state.counters()
 
     def process(self, batch: Batch) -> Batch:

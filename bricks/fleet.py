@@ -1,4 +1,4 @@
-"""A split, simulated in this process: replicas of the feature extractor between which the keys of a granularity are shared out.
+"""A split, simulated in this process: replicas of a keyed brick between which the keys of a granularity are shared out.
 
 Each replica is the brick itself and is fed what the switch would send it: the packets whose key it owns and, as shadows, those that the
 split plan sends it (LEGO paper, section III-A). Ownership goes by bucket of the key, and buckets change hands as in the live system.
@@ -6,8 +6,9 @@ split plan sends it (LEGO paper, section III-A). Ownership goes by bucket of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from bricks.base import Batch
 from bricks.feature_quantization import FeatureQuantization
 from bricks.packets import ARP, ICMP, NO_PORT, PACKET, SHADOW, bucket_of
 from lego_sdn.core.granularity import SplitPlan
-from lego_sdn.core.headers import SRC_IP
+from lego_sdn.core.headers import ADDRESSES
 from lego_sdn.core.plan import Owners, balance, moves, place
+from lego_sdn.core.split_key import SplitKey
 
 BUCKETS = 64
 EVEN = (1.0,) * BUCKETS
@@ -58,18 +60,23 @@ class Split:
     owners: Owners | None = None
 
     @property
-    def targets(self) -> tuple[tuple[str, ...], ...]:
-        """Fields to the owners of which shadows go."""
-        return self.plan.shadows if self.shadows else ()
+    def key(self) -> SplitKey:
+        """The plan's fields as they are."""
+        return SplitKey(tuple(sorted(self.plan.granularity.fields)), self.plan.shadows if self.shadows else ())
 
     @property
-    def by_source(self) -> bool:
-        """State leaves a brick by bucket of the source address; other keys cannot be told apart there."""
-        return self.plan.granularity.fields == SRC_IP.fields
+    def targets(self) -> tuple[tuple[str, ...], ...]:
+        """Fields to the owners of which shadows go."""
+        return self.key.shadows
+
+    @property
+    def by_address(self) -> bool:
+        """State leaves a brick by bucket of one address; keys of several fields cannot be told apart there."""
+        return len(self.key.own) == 1 and self.key.own[0] in ADDRESSES
 
     @property
     def state_moves(self) -> bool:
-        return self.shadows and self.by_source
+        return self.shadows and self.by_address
 
 
 def key_buckets(packets: np.ndarray, fields: Iterable[str]) -> np.ndarray:
@@ -78,8 +85,8 @@ def key_buckets(packets: np.ndarray, fields: Iterable[str]) -> np.ndarray:
     A single address goes by its low bits, as in the switch; other keys by the upper bits of a multiplicative hash of their words.
     """
     fields = tuple(fields)
-    if fields in (("src_ip",), ("dst_ip",)):
-        return bucket_of(packets, BUCKETS, fields[0][:3]).astype(np.int64)
+    if len(fields) == 1 and fields[0] in ADDRESSES:
+        return bucket_of(packets, BUCKETS, fields).astype(np.int64)
     mixed = np.zeros(len(packets), np.uint64)
     for field in fields:
         for word in _WORDS.get(field, (field,)):
@@ -98,15 +105,17 @@ def _values(packets: np.ndarray, word: str) -> np.ndarray:
 
 
 class Fleet:
-    """The replicas of a split, and `owners`: by bucket, the replica that owns it."""
+    """The replicas of a split, and `owners`: by bucket, the replica that owns it.
 
-    def __init__(self, split: Split, layout: str, streams: int) -> None:
+    new_brick  (number, layout, streams, split key) -> the keyed brick; its `width` is that of its values
+    """
+
+    def __init__(self, split: Split, layout: str, streams: int, new_brick: Callable[..., Any] = FeatureQuantization) -> None:
         self.split, self.moved = split, list[Moved]()
         self.packets, self.shadows = 0, 0
-        self.layout, self._streams = layout, streams
-        self._fields = tuple(sorted(split.plan.granularity.fields))
+        self.layout, self._streams, self._new_brick = layout, streams, new_brick
         self._todo = list(split.events)
-        self._bricks: dict[int, FeatureQuantization] = {}
+        self._bricks: dict[int, Any] = {}
         self._evicted = 0
         self._own(split.owners or place((None,) * BUCKETS, EVEN, range(split.replicas)), split.replicas)
 
@@ -141,7 +150,7 @@ class Fleet:
 
     def _play(self, rows: np.ndarray, out: np.ndarray) -> None:
         """Features of rows between two events, into `out` [rows, width]; shadows among them are taken as such by everyone."""
-        owner = self._table[key_buckets(rows, self._fields)]
+        owner = self._table[key_buckets(rows, self.split.key.own)]
         others = [self._table[key_buckets(rows, target)] for target in self.split.targets]
         scored = rows["flags"] & SHADOW == 0
         for replica, brick in self._bricks.items():
@@ -167,6 +176,7 @@ class Fleet:
         exported = []
         if self.split.state_moves:
             exported = [(new, self._bricks[old].state.export(frozenset(found), BUCKETS)) for (old, new), found in leaving.items()]
+        self._forget()  # what shadows alone left must not be taken for what a new owner has already
         self._own(owners, event.replicas)
         for new, state in exported:
             self._bricks[new].state.adopt(state)
@@ -179,14 +189,14 @@ class Fleet:
             self._evicted += _evicted(self._bricks.pop(gone))
         for replica in range(replicas):
             if replica not in self._bricks:
-                self._bricks[replica] = FeatureQuantization(replica, self.layout, self._streams)
+                self._bricks[replica] = self._new_brick(replica, self.layout, self._streams, self.split.key)
 
     def _forget(self) -> None:
         """Drop the streams that a replica hears no more of: should their bucket come back, they would be out of date."""
-        if self.split.by_source:
+        if self.split.by_address:
             for replica, brick in self._bricks.items():
                 brick.state.forget(frozenset(np.flatnonzero(self._table == replica).tolist()), BUCKETS)
 
 
-def _evicted(brick: FeatureQuantization) -> int:
+def _evicted(brick: Any) -> int:
     return sum(count for name, count in brick.counters.items() if name.startswith("evicted_"))

@@ -183,7 +183,7 @@ class Front:
         remote = [index for index, replica in enumerate(self.replicas) if replica.ring is not None]
         hop = {index: at for at, index in enumerate(remote)}
         table = np.array([hop.get(owner, len(remote)) for owner in self.owners], np.int64)
-        cut = Cut(table, len(self.replicas), self.process.spec.exact) if len(self.replicas) > 1 else None
+        cut = Cut(table, len(self.replicas), self.process.key) if len(self.replicas) > 1 else None
         stage.exits.set_parts(rings, here, cut)
         try:
             self.tidy()

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bricks.packets import PACKET, SHADOW, bucket_of
+from bricks.assign import is_copied, is_owned
+from bricks.packets import PACKET, SHADOW
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.split_key import BY_SOURCE, SplitKey
 
 _NOTHING = np.empty(0, PACKET)
 _NO_BUCKETS = np.empty(0, np.bool_)
@@ -20,6 +22,7 @@ class Held:
 
     until    monotonic seconds at which the hold ends by itself
     stamped  rows are told apart and ordered by stamp, which is the same at every instance; else by the time of their arrival
+    split    the key by which buckets are those of a row
     cut      stamp (or time) up to which rows go on; None until it is known
     before, after, gave, took   bool [buckets]: owned before and after the move, handed over, taken over
     rows     that wait, in parts; forwarded: rows of old owners; count: of `rows`
@@ -28,6 +31,7 @@ class Held:
     token: int
     until: float
     stamped: bool
+    split: SplitKey = BY_SOURCE
     cut: int | None = None
     before: np.ndarray = field(default_factory=_NO_BUCKETS.copy)
     after: np.ndarray = field(default_factory=_NO_BUCKETS.copy)
@@ -63,24 +67,24 @@ class Held:
     def needed(self, chosen: np.ndarray, highest: int) -> np.ndarray:
         """Waiting rows that the new owner of the `chosen` buckets needs and may not have: PACKET [n].
 
-        Own packets from there, and shadows to there, are of the time of the old rules: the switch gives no others of these to an old
-        owner. Its packets from elsewhere to there may be of either time; with stamps, the new owner sees which it has, if they are not
-        above `highest`, the highest before the marker.
+        Rows that would not come here under the new rules, or not in this role, are of the time of the old ones, so that the new owner lacks
+        them. The others may be of either time; with stamps, the new owner sees which it has, if they are not above `highest`, the highest
+        before the marker.
         """
         rows = joined(self.rows).copy()
-        source, target, own = bucket(rows, self.before, "src"), bucket(rows, self.before, "dst"), rows["flags"] & SHADOW == 0
-        wanted = np.where(own, chosen[source], chosen[target])
-        wanted |= own & chosen[target] & (self.before & ~self.after)[source]
-        if self.stamped:
-            wanted |= own & chosen[target] & self.after[source] & (rows["seq"].astype(np.int64) <= highest)
-        rows["flags"][~chosen[source]] |= np.uint32(SHADOW)  # who takes only the other end scores nothing
+        own, scored = rows["flags"] & SHADOW == 0, is_owned(rows, chosen, self.split)
+        wanted = is_copied(rows, chosen, self.split) | (own & scored)
+        stays = is_owned(rows, self.after, self.split)
+        either = np.where(own, stays, ~stays & is_copied(rows, self.after, self.split))
+        wanted &= ~either | (self.stamped & (rows["seq"].astype(np.int64) <= highest))
+        rows["flags"][~scored] |= np.uint32(SHADOW)  # who takes only a copy scores nothing
         return rows[wanted]
 
     def own(self, scored: np.ndarray) -> np.ndarray:
         """Waiting rows that are no shadows, as one sees them who scores only these buckets: PACKET [n]."""
         rows = joined(self.rows)
         rows = rows[rows["flags"] & SHADOW == 0]
-        rows["flags"][~scored[bucket(rows, scored, "src")]] |= np.uint32(SHADOW)
+        rows["flags"][~is_owned(rows, scored, self.split)] |= np.uint32(SHADOW)
         return rows
 
     def to_play(self) -> tuple[np.ndarray, int]:
@@ -95,7 +99,7 @@ class Held:
     def _merged(self, rows: np.ndarray) -> np.ndarray:
         """With the rows of old owners, each packet once: an own packet wins over its shadow."""
         if not self.stamped:  # own packets from the buckets taken come from their old owner
-            twice = (rows["flags"] & SHADOW != 0) & self.took[bucket(rows, self.took, "src")]
+            twice = (rows["flags"] & SHADOW != 0) & is_owned(rows, self.took, self.split)
             return np.concatenate([*self.forwarded, rows[~twice]])
         every = np.concatenate([*self.forwarded, rows])
         every = every[np.lexsort((every["flags"] & SHADOW, every["seq"]))]
@@ -104,14 +108,13 @@ class Held:
         return every[first]
 
     def _without(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
-        """Packets of sources that were given away become shadows, where their other end is still owned here; else they go."""
+        """Packets of buckets that were given away become shadows, where a copy of them is still due here; else they go."""
         kept = (self.before & ~self.gave) | (self.after & ~self.before)
-        source, target = bucket(rows, self.before, "src"), bucket(rows, self.before, "dst")
-        shadow = rows["flags"] & SHADOW != 0
-        given = ~shadow & self.gave[source]
-        gone = (given & ~kept[target]) | (shadow & self.gave[target] & ~kept[source] & ~kept[target])
+        due, shadow = is_copied(rows, kept, self.split), rows["flags"] & SHADOW != 0
+        given = ~shadow & is_owned(rows, self.gave, self.split)
+        obsolete = shadow & is_copied(rows, self.gave, self.split) & ~is_owned(rows, kept, self.split)
         rows["flags"][given] |= np.uint32(SHADOW)
-        return rows[~gone], int(np.count_nonzero(given))
+        return rows[~((given | obsolete) & ~due)], int(np.count_nonzero(given))
 
 
 def chosen_of(buckets: Iterable[int], of: int) -> np.ndarray:
@@ -122,11 +125,6 @@ def chosen_of(buckets: Iterable[int], of: int) -> np.ndarray:
             raise BrickError(f"there is no bucket {one!r}: wanted one from 0 to {of - 1}")
         chosen[one] = True
     return chosen
-
-
-def bucket(rows: np.ndarray, of: np.ndarray, side: str) -> np.ndarray:
-    """int64 [rows], as an index of `of`."""
-    return bucket_of(rows, len(of), side).astype(np.int64)
 
 
 def joined(parts: list[np.ndarray]) -> np.ndarray:

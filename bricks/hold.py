@@ -17,6 +17,7 @@ from bricks.held import Held, chosen_of
 from bricks.packet_batching import Source
 from bricks.packets import PACKET, SHADOW
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.split_key import BY_SOURCE, SplitKey
 
 MOST = 1 << 18  # rows that may wait
 LEASE_S = 15.0  # without a word from the mover: then the hold ends by itself
@@ -32,8 +33,8 @@ class Hold:
     expired (rows that waited in these), handed_on (packets that another instance scores)
     """
 
-    def __init__(self, source: Source, buckets: int, stamped: bool = True, most: int = MOST) -> None:
-        self.source, self.buckets, self.stamped, self.most = source, buckets, stamped, most
+    def __init__(self, source: Source, buckets: int, stamped: bool = True, most: int = MOST, key: SplitKey = BY_SOURCE) -> None:
+        self.source, self.buckets, self.stamped, self.most, self.key = source, buckets, stamped, most, key
         self.passed = -1  # highest stamp (or latest time) passed on
         self._behind = 0  # rows passed on since then
         self.move: Held | None = None
@@ -127,7 +128,7 @@ class Hold:
         if self.move is None or self.move.token != token:
             if self.move is not None:
                 self._end(self.move)
-            self.move = Held(token, time.monotonic() + LEASE_S, self.stamped)
+            self.move = Held(token, time.monotonic() + LEASE_S, self.stamped, self.key)
             for rows in self._playing:
                 self._keep(self.move, rows)
             self._playing.clear()

@@ -6,6 +6,8 @@ to compare, hash or move it.
 
 import numpy as np
 
+from lego_sdn.core.split_key import bits_of
+
 PACKET = np.dtype(
     [
         ("seq", "<u8"),  # stamp: sequence number, 0-based
@@ -63,9 +65,28 @@ def seconds(time_ns: np.ndarray) -> np.ndarray:
     return whole + (time_ns - whole * 1_000_000_000) / 1e9
 
 
-def bucket_of(packets: np.ndarray, buckets: int, side: str = "src") -> np.ndarray:
-    """Bucket of each packet's source (or destination): the low bits of the address, as the switch's masks take them.
+_LOW_WORDS = {"src_ip": "src_lo", "dst_ip": "dst_lo"}  # of fields that have two
+_PORTS = ("src_port", "dst_port")
+
+
+def bucket_of(packets: np.ndarray, buckets: int, fields: tuple[str, ...] = ("src_ip",)) -> np.ndarray:
+    """Bucket of each packet by header fields: their low bits, as the switch's masks take them, those of the first field highest.
 
     `buckets` is a power of two. uint64 [packets].
     """
-    return packets[f"{side}_lo"] & np.uint64(buckets - 1)
+    if len(fields) == 1:
+        return _values(packets, fields[0]) & np.uint64(buckets - 1)
+    found = np.zeros(len(packets), np.uint64)
+    for field, bits in zip(fields, bits_of(buckets, len(fields)) if fields else (), strict=True):
+        found = found << np.uint64(bits) | _values(packets, field) & np.uint64((1 << bits) - 1)
+    return found
+
+
+def _values(packets: np.ndarray, field: str) -> np.ndarray:
+    """The low words of a field, uint64 [packets]. Ports are those that a switch sees: where there are none, and where an ICMP error quotes
+    them, they are 0."""
+    values: np.ndarray = packets[_LOW_WORDS.get(field, field)]
+    if field in _PORTS:
+        unseen = packets["flags"] & (ICMP | FRAGMENT) != 0
+        return np.where(unseen | (values == NO_PORT), 0, values).astype(np.uint64)
+    return values

@@ -1,7 +1,7 @@
 """Scoring one capture with several processes, with the bits of one.
 
-This process reads and splits: by source, with shadows to the owner of the destination, as the live system does (LEGO paper, section III-A).
-Each worker extracts the features of its sources. Scoring needs no state: as long as there is room for chunks that wait to be scored, a
+This process reads and splits by the NF's split key, with its shadows, as the live system does (LEGO paper, section III-A).
+Each worker extracts the features of its keys. Scoring needs no state: as long as there is room for chunks that wait to be scored, a
 worker leaves them to whoever is idle, else it scores them itself. So all have the same to do, with no plan and no measured costs.
 """
 
@@ -21,18 +21,16 @@ from bricks.offline import Scored, Scoring, Summary, note_evictions, read_blocks
 from bricks.packets import SHADOW
 from bricks.partition import NOBODY, Partition
 from lego_sdn.core.errors import LegoError
+from lego_sdn.core.split_key import SplitKey, split_key
 
 CHUNKS = 3  # for each worker: one is written, one waits, one is scored
 
 
-def splits_exactly(layout: str) -> bool:
-    """Whether a split by source, with shadows to the owner of the destination, keeps every bit: derived from the declaration."""
+def key_of(layout: str) -> SplitKey:
+    """The split key of Kitsune with these features."""
     from bricks.nfs.registry import load
-    from lego_sdn.core.granularity import split_plan
-    from lego_sdn.core.headers import SRC_IP
 
-    plan = split_plan(load("kitsune").extractor(layout), SRC_IP, ())
-    return not plan.approximate and not plan.rounding and set(plan.shadows) <= {("dst_ip",)}
+    return split_key(load("kitsune").extractor(layout))
 
 
 def score_in_parallel(paths: list[str | Path], scoring: Scoring, summary: Summary) -> Scored:
@@ -57,7 +55,7 @@ class Crew:
 
         warm_up(scoring)  # compiled code is inherited
         layout, workers = scoring.model.layout, scoring.workers
-        self._partition = Partition(workers, whole=not splits_exactly(layout))
+        self._partition = Partition(workers, key_of(layout))
         self._skip = scoring.skip
         self._slots = [new_slot() for _ in range(SLOTS)]
         self._pool = Pool(min(CHUNKS * workers, 256), LAYOUTS[layout])

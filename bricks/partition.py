@@ -1,8 +1,8 @@
-"""Who extracts what when one capture is split by source over several workers (offline; the live system splits by rules of the switch).
+"""Who extracts what when one capture is split over several workers (offline; the live system splits by rules of the switch).
 
-Addresses fall into CLASSES classes; a class belongs to one worker from the moment one of its addresses is first seen, as a source or
-as a destination. So every worker sees, from the first packet on, all that its addresses send, and as shadows all that is
-sent to them: the features have the bits of one unsplit run.
+Values of the split key's fields fall into CLASSES classes; a class belongs to one worker from the moment one of its values is first seen,
+in a packet's own field or in that of its copy. So every worker sees, from the first packet on, all packets of its values, and as shadows
+all that are copied to them: the features have the bits of one unsplit run.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from lego_sdn.core.split_key import BY_SOURCE, SplitKey
 from lego_sdn.core.whatif import EXTRACTION_SHARE
 
 CLASSES = 1 << 16
 NOBODY = 255
+Words = tuple[np.ndarray, np.ndarray]  # high and low words of a field, uint64 [packets] each
 SLACK = 2.5  # of its fair share may fall to one worker: extraction is less than half of the work, and the rest evens it out
 
 
@@ -25,20 +27,20 @@ def _class_of(high, low):
 
 
 @njit(cache=True)
-def _classes(packets, source, target):
-    """Class of each packet's source and destination, into int64 [packets], each."""
-    for at in range(len(packets)):
-        source[at] = _class_of(packets[at]["src_hi"], packets[at]["src_lo"])
-        target[at] = _class_of(packets[at]["dst_hi"], packets[at]["dst_lo"])
+def _classes(own, other, source, target):
+    """Class of each packet's key and of that of its copy, into int64 [packets], each; own, other: (high words, low words)."""
+    for at in range(len(source)):
+        source[at] = _class_of(own[0][at], own[1][at])
+        target[at] = _class_of(other[0][at], other[1][at])
 
 
 @njit(cache=True)
-def _look_up(packets, table, owner, target):
-    """Owner of each packet's source and destination by the table, into uint8 [packets], each. Returns how many addresses nobody has."""
+def _look_up(own, other, table, owner, target):
+    """Owner of each packet's key and of that of its copy by the table, into uint8 [packets], each. Returns how many keys nobody has."""
     unknown = 0
-    for at in range(len(packets)):
-        owner[at] = table[_class_of(packets[at]["src_hi"], packets[at]["src_lo"])]
-        target[at] = table[_class_of(packets[at]["dst_hi"], packets[at]["dst_lo"])]
+    for at in range(len(owner)):
+        owner[at] = table[_class_of(own[0][at], own[1][at])]
+        target[at] = table[_class_of(other[0][at], other[1][at])]
         unknown += (owner[at] == NOBODY) + (target[at] == NOBODY)
     return unknown
 
@@ -46,31 +48,34 @@ def _look_up(packets, table, owner, target):
 class Partition:
     """Class -> worker, filled as classes appear.
 
-    A new class goes to the worker whose addresses it talks to most, which saves shadows. If that one has its share already, it goes to
+    A new class goes to the worker whose keys it talks to most, which saves shadows. If that one has its share already, it goes to
     the one with the least to do, unless the shadows would cost more than that saves.
-    With `whole`, everything goes to worker 0, for a layout whose features cannot be split exactly.
+    Everything goes to worker 0 where the key cannot be split, or asks for more than one copy.
     """
 
-    def __init__(self, workers: int, whole: bool = False) -> None:
+    def __init__(self, workers: int, key: SplitKey = BY_SOURCE) -> None:
         if not 1 <= workers < NOBODY:
             raise ValueError(f"1 to {NOBODY - 1} workers, not {workers}")
+        whole = key.whole is not None or len(key.sides) > 2
         self.workers = workers
+        self._fields = ("src_ip", "dst_ip") if whole else (key.sides[0][0], key.sides[-1][0])
         self._owner = np.full(CLASSES, 0 if whole or workers == 1 else NOBODY, np.uint8)
         self._load = np.zeros(workers)
 
     def owners(self, packets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Worker of each packet's source and of its destination: uint8 [packets], each."""
+        """Worker of each packet and of its copy (where there is none, the same): uint8 [packets], each."""
         owner, target = np.empty(len(packets), np.uint8), np.empty(len(packets), np.uint8)
-        if _look_up(packets, self._owner, owner, target):
-            self._place(packets)
-            _look_up(packets, self._owner, owner, target)
+        own, other = (_words(packets, field) for field in self._fields)
+        if _look_up(own, other, self._owner, owner, target):
+            self._place(own, other)
+            _look_up(own, other, self._owner, owner, target)
         self._load += np.bincount(owner, minlength=self.workers)
         return owner, target
 
-    def _place(self, packets: np.ndarray) -> None:
+    def _place(self, own: Words, other: Words) -> None:
         """Give the new classes of a block to workers, those that send most first."""
-        source, target = np.empty(len(packets), np.int64), np.empty(len(packets), np.int64)
-        _classes(packets, source, target)
+        source, target = np.empty(len(own[0]), np.int64), np.empty(len(own[0]), np.int64)
+        _classes(own, other, source, target)
         both = np.concatenate((source, target))
         new = np.unique(both[self._owner[both] == NOBODY])
         sent = np.bincount(source, minlength=CLASSES)
@@ -111,3 +116,9 @@ def _assign(new, sent, talks, loads, owner):
             best = idle
         owner[address] = best
         load[best] += sent[address]
+
+
+def _words(packets: np.ndarray, field: str) -> Words:
+    """A MAC has one word."""
+    names = {"src_ip": ("src_hi", "src_lo"), "dst_ip": ("dst_hi", "dst_lo")}.get(field, (field, field))
+    return packets[names[0]], packets[names[1]]

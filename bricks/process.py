@@ -25,10 +25,10 @@ class Process:
     """
 
     def __init__(self, spec: Spec, models: Models) -> None:
-        self.spec = spec
+        self.spec, self.key = spec, spec.key
         graph, bricks = load(spec.nf).graph, build(spec, models)
         self.scores = ScoreFile(spec.scores) if spec.scores else None
-        self.sampled = Sampled(spec.sampled, spec.buckets) if spec.sampled else None
+        self.sampled = Sampled(spec.sampled, spec.buckets, key=self.key) if spec.sampled else None
         self.stages: list[Stage] = []
         for brick in reversed(bricks):  # a stage knows the one after it
             after = graph.after(brick.node)
@@ -43,7 +43,7 @@ class Process:
         for stage in self.stages:
             stage.set_inputs(list(spec.rings_in.get(stage.brick.id, [])), spec.batch)
             stage.exits.set_rings(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
-        self.traffic = Traffic(spec.buckets)
+        self.traffic = Traffic(spec.buckets, self.key)
         self.ticks = {stage.brick: 0.0 for stage in self.stages if stage.brick.tick_s is not None}  # when each is due
         self.paused_until = 0.0  # monotonic seconds: no packets are taken before
         self._go_on()

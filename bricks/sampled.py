@@ -1,4 +1,4 @@
-"""The latest scores of some buckets' sources, kept for an auditor who compares them with those of another instance."""
+"""The latest scores of some buckets, kept for an auditor who compares them with those of another instance."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from bricks.assign import is_owned
 from bricks.base import Batch
-from bricks.held import bucket, chosen_of
+from bricks.held import chosen_of
 from bricks.scores import SCORE, records_of
+from lego_sdn.core.split_key import BY_SOURCE, SplitKey
 
 KEPT = 1 << 16  # scores
 AT_ONCE = 1 << 14  # scores of one answer
@@ -18,14 +20,14 @@ AT_ONCE = 1 << 14  # scores of one answer
 class Sampled:
     """A ring of SCORE records; `append` is a tap before the last brick."""
 
-    def __init__(self, buckets: Iterable[int], of: int, kept: int = KEPT) -> None:
-        self._chosen = chosen_of(buckets, of)
+    def __init__(self, buckets: Iterable[int], of: int, kept: int = KEPT, key: SplitKey = BY_SOURCE) -> None:
+        self._chosen, self._key = chosen_of(buckets, of), key
         self._rows = np.empty(kept, SCORE)
         self.count = 0
 
     def append(self, batch: Batch) -> None:
-        """Keep the scores of the packets whose sources are in the buckets."""
-        ours = self._chosen[bucket(batch.head, self._chosen, "src")]
+        """Keep the scores of the packets of these buckets."""
+        ours = is_owned(batch.head, self._chosen, self._key)
         if not ours.any():
             return
         rows = records_of(batch)[ours][-len(self._rows) :]

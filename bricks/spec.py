@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bricks.nfs.registry import load
 from lego_sdn.core.errors import ConfigError
 from lego_sdn.core.keys import are_amounts, check_keys
+from lego_sdn.core.split_key import SplitKey, configured_key
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Spec:
     batch       rows that go through the bricks at once, at most
     switch      the interface is a port of LEGO's switch, which says by its own tag what each frame is
     capture     settings of the packet ring; limits: bounds of the bricks' state; threshold: instead of the model's
-    exact       shadows go to keyed replicas of this instance; replicas: of the process at the interface, the keyed bricks that run in
-                other processes, {brick: {"ring", "socket"}}
+    exact, granularity  what the NF's split key is derived from, by which keyed replicas of this instance share the stream out
+    replicas    of the process at the interface, the keyed bricks that run in other processes, {brick: {"ring", "socket"}}
     slow_us     {kind: CPU microseconds burnt for every packet that a brick takes in}; deadlines {kind: milliseconds}
     scores      file that SCORE records are appended to
     sampled     buckets whose scores are kept for the auditor
@@ -51,6 +53,7 @@ class Spec:
     limits: Mapping[str, int] = field(default_factory=dict)
     capture: Mapping[str, int] = field(default_factory=dict)
     exact: bool = True
+    granularity: str | None = None
     replicas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     slow_us: Mapping[str, float] = field(default_factory=dict)
     deadlines: Mapping[str, float] = field(default_factory=dict)
@@ -90,6 +93,13 @@ class Spec:
         ):
             if not fits:
                 raise ConfigError(f"{where}: {key}: wanted {wanted}, found {getattr(self, key)!r}")
+
+    @property
+    def key(self) -> SplitKey:
+        """By what packets find their owners, derived as the controller does: from the NF's declaration. LegoError if there is none."""
+        nf = load(self.nf)
+        extractor = nf.extractor(self.layout or nf.layouts[0])
+        return configured_key(extractor, self)
 
     @property
     def log_path(self) -> Path:

@@ -206,8 +206,8 @@ def notes(split: Split) -> list[str]:
         said.append(f"shadows cannot keep {lost} features exact: they read streams whose readers no header field names")
     if split.shadows and plan.rounding:
         said.append(f"{len(plan.rounding)} features change by rounding only (which may be all of a variance near 0)")
-    if split.events and not split.by_source:
-        said.append(f"state moves by source address, so that new owners of a {plan.granularity} start cold")
+    if split.events and not split.by_address:
+        said.append(f"state moves by one address, so that new owners of a {plan.granularity} start cold")
     elif split.events and not split.shadows:
         said.append("without shadows no state moves: new owners start cold")
     return said

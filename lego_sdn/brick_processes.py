@@ -240,6 +240,7 @@ class BrickProcesses:
             "threshold": spec.threshold,
             "slow_us": spec.slow_us,
             "exact": spec.exact,
+            "granularity": spec.granularity,
             "replicas": shares if first in bricks and None not in [one["ring"] for one in shares.values()] else {},
             "deadlines": self.deadlines,
             "sampled": spec.sampled if has_end else [],

@@ -24,6 +24,7 @@ from lego_sdn.core.config import Config, Forward
 from lego_sdn.core.errors import CaptureError, HostError
 from lego_sdn.live import Live
 from lego_sdn.summary import Deaths, Summary, compare, died_with, dropped_in, note_owned, out_of_order_in
+from lego_sdn.system import key_of
 from lego_sdn.testbed import Load, Replay, Testbed
 
 LOOK_S = 0.25
@@ -184,9 +185,9 @@ class Experiment(Live):
         )
 
     def _unscored(self, packets: np.ndarray, records: np.ndarray) -> dict[int, int]:
-        """Stamp -> bucket of its source, of the packets without a score."""
+        """Stamp -> bucket, of the packets without a score."""
         seqs = np.setdiff1d(np.arange(len(packets)), records["seq"].astype(np.int64))
-        return dict(zip(seqs.tolist(), bucket_of(packets[seqs], self.config.buckets, "src").tolist(), strict=True))
+        return dict(zip(seqs.tolist(), bucket_of(packets[seqs], self.config.buckets, key_of(self.config).own).tolist(), strict=True))
 
     def await_ready(self) -> None:
         """Until instances enough run. HostError, with the reason, if one could not be started."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from lego_sdn.core.config import BATCH_MOST, BUCKETS_MOST, STREAMS_MOST, Capture, KeyProblem
 from lego_sdn.core.errors import ConfigError
+from lego_sdn.core.headers import GROUPS
 from lego_sdn.core.keys import are_amounts, check_keys
 from lego_sdn.core.messages import NAME_CHARACTERS, PATH_CHARACTERS, text
 from lego_sdn.core.section import number, whole
@@ -35,6 +36,7 @@ class InstanceSpec:
     threshold: float | None = None
     slow_us: dict[str, float] = field(default_factory=dict)
     exact: bool = True
+    granularity: str | None = None
     sampled: list[int] = field(default_factory=list)
 
     @classmethod
@@ -51,6 +53,8 @@ class InstanceSpec:
         _check("nf", "the name of an NF", self.nf, text(NAME_CHARACTERS)(self.nf))
         _check("layout", "the name of a layout", self.layout, text(NAME_CHARACTERS)(self.layout))
         _check("exact", "true or false", self.exact, isinstance(self.exact, bool))
+        groups = f"one of {', '.join(GROUPS)}, or null"
+        _check("granularity", groups, self.granularity, self.granularity is None or self.granularity in tuple(GROUPS))
         _check("placement", f"one of {', '.join(PLACEMENTS)}", self.placement, self.placement in PLACEMENTS)
         _check("stamps", "kernel or trailer", self.stamps, self.stamps in ("kernel", "trailer"))
         _check("cpu_quota", "cores above 0, or null", self.cpu_quota, _are_cores(self.cpu_quota))

@@ -24,6 +24,7 @@ from lego_sdn.adapters.wire import is_free
 from lego_sdn.agent_options import make_run_dir, require_root
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError, RpcError
+from lego_sdn.core.split_key import SplitKey, configured_key
 from lego_sdn.supervisor import Supervisor
 from lego_sdn.take_down import AGENT, CONTROLLER, JOURNAL, end, end_all, process_of
 
@@ -350,10 +351,17 @@ class System:
 
 
 def require_model(config: Config) -> None:
-    """Before anything is made: the NF exists, and its model is one, of the layout of the configuration. BrickError or ModelError if not."""
+    """Before anything is made: the NF exists, its model is one, of the layout of the configuration, and its traffic can be split among as
+    many instances as there may be. LegoError if not."""
     nf = load(config.nf)
     for read in nf.models.values() if config.model is not None else ():
         read(config.model, config.layout)
+    key_of(config).require(config.scaling.max_instances, "scaling.max_instances")
+
+
+def key_of(config: Config) -> SplitKey:
+    """The split key that is carried out."""
+    return configured_key(load(config.nf).extractor(config.layout), config)
 
 
 def _leave(number: int, _frame: object) -> None:

@@ -58,6 +58,7 @@ def spec(config: Config, instance: int) -> dict[str, Any]:
         "threshold": math.inf if instance == TWIN else own.threshold,  # the twin raises no alerts
         "slow_us": dict(own.slow_us),
         "exact": config.exact,
+        "granularity": config.granularity,
         "sampled": list(sampled(config.audit.share, config.buckets)),
         "scores": None,
     }

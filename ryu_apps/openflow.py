@@ -18,12 +18,13 @@ from lego_sdn.core.steering import Change
 VERSION = ofp.OFP_VERSION
 OURS = COOKIE_MAGIC << 48
 ALL_BITS = (1 << 64) - 1
+METADATA_MASKS = {ALL_BITS, *(0xFFFF << low for low in (0, 16, 32, 48))}  # that the rule compiler writes by
 LOCAL = ofp.OFPP_LOCAL
 DOWN = ofp.OFPPS_LINK_DOWN
 OFF = ofp.OFPPC_PORT_DOWN
 BUNDLE_FLAGS = ofp.OFPBF_ATOMIC | ofp.OFPBF_ORDERED
 # The order in which the rule compiler names the fields of a match; a switch reports them in its own.
-FIELD_ORDER = {"in_port": 0, "vlan_vid": 1, "metadata": 2, "eth_type": 3}
+FIELD_ORDER = {"in_port": 0, "vlan_vid": 1, "metadata": 2, "eth_type": 3, "ip_proto": 4}  # then by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,8 @@ def _instructions(rule: Rule) -> list[Any]:
     if rule.actions:
         instructions.append(parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, [_action(act) for act in rule.actions]))
     if rule.metadata is not None:
-        instructions.append(parser.OFPInstructionWriteMetadata(rule.metadata, ALL_BITS))
+        mask = ALL_BITS if rule.metadata_mask is None else rule.metadata_mask
+        instructions.append(parser.OFPInstructionWriteMetadata(rule.metadata, mask))
     if rule.goto is not None:
         instructions.append(parser.OFPInstructionGotoTable(rule.goto))
     return instructions
@@ -214,19 +216,20 @@ def _action(act: Act) -> Any:
 def _rule(found: Any) -> Rule:
     """A reported flow as a rule; what LEGO never writes (other actions, groups, timeouts) makes it differ from every rule of LEGO's."""
     actions: list[Act] = []
-    goto = metadata = None
+    goto = metadata = mask = None
     for instruction in found.instructions:
         if isinstance(instruction, parser.OFPInstructionActions) and instruction.type == ofp.OFPIT_APPLY_ACTIONS:
             actions += [_act(action) for action in instruction.actions]
         elif isinstance(instruction, parser.OFPInstructionGotoTable):
             goto = instruction.table_id
-        elif isinstance(instruction, parser.OFPInstructionWriteMetadata) and instruction.metadata_mask == ALL_BITS:
+        elif isinstance(instruction, parser.OFPInstructionWriteMetadata) and instruction.metadata_mask in METADATA_MASKS:
             metadata = instruction.metadata
+            mask = None if instruction.metadata_mask == ALL_BITS else instruction.metadata_mask
         else:
             actions.append(Act(type(instruction).__name__))
     if found.idle_timeout or found.hard_timeout:
         actions.append(Act("timeout"))
-    return Rule(found.table_id, found.priority, _matches(found.match), tuple(actions), goto, found.cookie, metadata)
+    return Rule(found.table_id, found.priority, _matches(found.match), tuple(actions), goto, found.cookie, metadata, mask)
 
 
 def _act(action: Any) -> Act:
@@ -246,7 +249,7 @@ def _matches(match: Any) -> tuple[Match, ...]:
     for field, value in match.items():
         value, mask = value if isinstance(value, tuple) else (value, None)
         found.append(Match(field, _number(field, value), None if mask is None else _number(field, mask)))
-    return tuple(sorted(found, key=lambda one: FIELD_ORDER.get(one.field, len(FIELD_ORDER))))
+    return tuple(sorted(found, key=lambda one: (FIELD_ORDER.get(one.field, len(FIELD_ORDER)), one.field)))
 
 
 def _number(field: str, value: Any) -> int:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from bricks.nfs.registry import load
 from lego_sdn.core.config import Config
-from lego_sdn.core.granularity import algorithm_1, split_plan
+from lego_sdn.core.split_key import SplitKey, configured_key
+
+
+def key_of(config: Config) -> SplitKey:
+    """The split key that is carried out."""
+    return configured_key(load(config.nf).extractor(config.layout), config)
 
 
 def changed_features(config: Config) -> tuple[str, ...]:
-    """Features that a split as configured may change: with shadows those that no header field can keep exact, else all that need copies."""
-    extractor = load(config.nf).extractor(config.layout)
-    plans = [split_plan(extractor, group) for group in algorithm_1(extractor.groups)]
-    kept = set.intersection(*(set(plan.exact if config.exact else plan.alone) for plan in plans)) if plans else set()
-    return tuple(feature.name for feature in extractor.features if feature.name not in kept)
+    """Features that a split as configured may change."""
+    return key_of(config).inexact
 
 
 def warning(config: Config) -> str | None:
@@ -25,5 +27,5 @@ def warning(config: Config) -> str | None:
         group = name.rsplit("_", 2)[0]
         groups[group] = groups.get(group, 0) + 1
     kinds = ", ".join(f"{count} of {group}" for group, count in groups.items())
-    why = "no header field leads to what they read" if config.exact else "exact is false: no shadows are sent and no state moves"
-    return f"{len(changed)} features may differ from those of an unsplit run ({kinds}), since {why}; GET granularity names them"
+    why = "since exact is false: no shadows are sent and no state moves"
+    return f"{len(changed)} features may differ from those of an unsplit run ({kinds}), {why}; GET granularity names them"

@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 from ryu.cfg import CONF
 from ryu.lib import hub
 
-from bricks.nfs.registry import load
 from lego_sdn.adapters import configfile, costfile
 from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.kept_store import KeptStore
@@ -32,8 +31,8 @@ from lego_sdn.core.config import Config
 from lego_sdn.core.cost import Costs
 from lego_sdn.core.errors import HostError, LegoError
 from lego_sdn.core.events import Action, Command, Event, Note, Steer
-from lego_sdn.core.granularity import algorithm_1, split_plan
 from lego_sdn.core.measured import CostError
+from lego_sdn.core.split_key import SplitKey
 from lego_sdn.core.state import State, fresh
 from lego_sdn.core.text import printable
 from ryu_apps import rest_door
@@ -41,6 +40,7 @@ from ryu_apps.door import Complaints
 from ryu_apps.observed import Observed
 from ryu_apps.openflow import Flow
 from ryu_apps.openflow_door import OpenFlowDoor
+from ryu_apps.promises import key_of
 
 LOG = logging.getLogger("lego")
 ECHO_S, ECHOES = 5.0, 2  # between two questions whether a switch lives; how many it may leave unanswered
@@ -66,6 +66,7 @@ class Shared:
 
     config: Config = field(init=False)
     config_path: str | None = field(init=False)
+    key: SplitKey = field(init=False)
     store: KeptStore = field(init=False)
     state: State = field(init=False)
     observed: Observed = field(default_factory=Observed)
@@ -86,6 +87,8 @@ class Shared:
     def __post_init__(self) -> None:
         try:
             self.config_path, self.config = read_config()
+            self.key = key_of(self.config)
+            self.key.require(self.config.scaling.max_instances, "scaling.max_instances")
             listen_where_told(self.config)
             self.host = AgentHost(self.config.agent)
             self._guard_doors()
@@ -97,8 +100,8 @@ class Shared:
         stored = self.store.load()
         usable = stored is not None and stored.buckets == self.config.buckets
         kept = stored.assignment if stored and usable else None
-        known = fresh(self.config, kept, profiled_costs(self.config), shadows_of(self.config))
-        self.state = replace(known, paused=self.store.paused())
+        known = fresh(self.config, kept, profiled_costs(self.config), len(self.key.shadows))
+        self.state = replace(known, whole=self.key.whole, paused=self.store.paused())
 
     def _guard_doors(self) -> None:
         """Ryu's servers have not started yet: what they accept, and from whom, is decided here."""
@@ -220,16 +223,6 @@ def profiled_costs(config: Config) -> Costs | None:
     except CostError as error:
         LOG.warning("costs are learned while it runs: %s", error)
         return None
-
-
-def shadows_of(config: Config) -> int:
-    """Copies of a packet in an exact split of the configured NF; 0, and a warning, if it is not declared."""
-    try:
-        extractor = load(config.nf).extractor(config.layout)
-        return len(split_plan(extractor, algorithm_1(extractor.groups)[0]).shadows)
-    except LegoError as error:
-        LOG.warning("shadows are taken to cost nothing: %s", error)
-        return 0
 
 
 def store_path(run_dir: str) -> str:

@@ -327,7 +327,7 @@ class Steering(app_manager.RyuApp):
         numbers = switch.port_numbers()
         wires = tuple((_port(a, numbers, switch), _port(b, numbers, switch)) for a, b in config.forward.wires)
         scored_again = frozenset(sampled(config.audit.share, config.buckets))
-        return Options(config.buckets, config.exact, config.forward.mode, wires, self._stamp_ports(numbers), scored_again)
+        return Options(config.buckets, config.exact, config.forward.mode, wires, self._stamp_ports(numbers), scored_again, self.shared.key)
 
     def _stamp_ports(self, numbers: dict[str, int]) -> tuple[int, ...] | None:
         """One that is not there sends nothing; the rules are put right when it comes."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lego_sdn.core.rules import Cookie
-from lego_sdn.core.steering import FAMILIES
+from lego_sdn.core.steering import FAMILIES_WITH_PORTS
 from ryu_apps.shared import Shared
 
 TABLES = {0: "guard", 1: "own", 2: "shadow", 9: "forward"}
-FAMILY_NAMES = {family.code: family.name for family in FAMILIES}
+FAMILY_NAMES = {family.code: family.name for family in FAMILIES_WITH_PORTS}
 
 
 def assignment(shared: Shared) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from lego_sdn.core.graph import node_of
 from lego_sdn.core.headers import within
 from ryu_apps import brick_views
 from ryu_apps.observed import Process
-from ryu_apps.promises import changed_features
 from ryu_apps.shared import Shared
 from ryu_apps.switch_views import spelled
 
@@ -90,7 +89,8 @@ def granularity(shared: Shared) -> dict[str, Any]:
         "result": [group.name for group in result],
         "clean": len(result) == 1,
         "exact": config.exact,
-        "changed": list(changed_features(config)),
+        "changed": list(shared.key.inexact),
+        "key": shared.key.as_dict(),
         "plans": [
             {
                 "granularity": plan.granularity.name,

@@ -109,6 +109,34 @@ def test_a_wrong_configuration_names_file_line_and_key(tmp_path, by_environment)
     assert sentence(done) == f"lego: {path}:3: scaling.max_instances: wanted a whole number from 1 to 64, found 'many'"
 
 
+NOT_SPLIT = """
+from tests.destinations import *
+from lego_sdn.core.headers import ALL, SRC_IP
+from dataclasses import replace
+EVERYTHING = Extractor("everything", (Statistic("total", ALL, (Feature("total", (Read.same("total"),)),)),))
+BOTH_ENDS = (Statistic("sent", SRC_IP, (Feature("sent", (Read.same("sent", "src_ip"),)),)), *RECEIVED.statistics)
+MINE = replace(NF, extractors={"everything": EVERYTHING, "both": Extractor("both", BOTH_ENDS), **NF.extractors})
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("layout: everything", "scaling.max_instances is 4, but one instance must take all packets: statistic total is keyed by All"),
+        ("layout: both", "statistic sent is keyed by SrcIP and statistic load by DstIP, and neither lies within the other"),
+        ("layout: both\ngranularity: SrcIP", "load would need copies of every packet in every instance"),
+        ("layout: received\ngranularity: SrcIP", "load would need copies of every packet in every instance"),
+    ],
+)
+def test_a_split_that_cannot_be_carried_out_is_refused(tmp_path, text, words):
+    path = tmp_path / "lego.yaml"
+    path.write_text(f"nf: notsplit:MINE\n{text}\n")
+    (tmp_path / "notsplit.py").write_text(NOT_SPLIT)
+    said = sentence(end_of("--lego-config", str(path), PYTHONPATH=f"{tmp_path}:{ROOT}"))
+    assert said.startswith("lego: ")
+    assert words in said
+
+
 def test_a_configuration_that_is_not_there_is_one_sentence(tmp_path):
     assert str(tmp_path / "none.yaml") in sentence(end_of("--lego-config", str(tmp_path / "none.yaml")))
 

@@ -25,6 +25,7 @@ from lego_sdn.core.config import Config
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.granularity import split_plan
 from lego_sdn.core.headers import SRC_IP
+from lego_sdn.core.split_key import BY_SOURCE
 from lego_sdn.core.whatif import Outcome, Prices, Talk, graph, hashing, one_owner, predict, talkers
 from lego_sdn.experiment import Experiment, prepare
 from lego_sdn.proof import Drive, Step, move
@@ -47,7 +48,7 @@ def capture(tmp_path_factory) -> Path:
 def census(rows: np.ndarray) -> Talk:
     state = new_state(LAYOUT, STREAMS)
     state.advance(rows, np.empty((len(rows), 115)))
-    return Talk(64, count_packets(rows, 64), count_streams(state, 64))
+    return Talk(64, count_packets(rows, 64, BY_SOURCE), count_streams(state, 64))
 
 
 def owners_of(talk: Talk, method: str, instances: int) -> tuple[int, ...]:
@@ -130,7 +131,7 @@ def test_bad_use_is_said(capture, words, message):
 
 
 def test_without_a_census_of_the_layout_the_state_is_not_known(capture):
-    (row, *_) = json.loads(invoke(plan, capture, "--instances", "2", "--layout", "kitsunepy100", "--json").stdout)["plans"]
+    (row, *_) = json.loads(invoke(plan, capture, "--instances", "2", "--layout", "kitsunepy100", "--no-shadow", "--json").stdout)["plans"]
     assert (row["streams"], row["state_bytes"]) == (None, None)
     assert row["gain"] > 1
 

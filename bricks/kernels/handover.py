@@ -32,7 +32,7 @@ from bricks.kernels.streams import (
     tag_of,
 )
 
-_SOURCE, _TARGET = 1, 3  # words of a head that hold the low words of its addresses
+Ends = tuple[int, ...]  # words of a head that hold the fields whose low bits are buckets
 _HAS_BODY, _HAS_PRODUCTS = 1.0, 2.0
 
 
@@ -45,23 +45,30 @@ def _heads(table: Table) -> np.ndarray:
     return table.heads[: int(table.book[USED]) * HEAD].reshape(-1, HEAD)
 
 
-def rows_with_end(table: Table, chosen: np.ndarray, but: np.ndarray | None = None) -> np.ndarray:
-    """Rows, int64, of the streams with an end in the chosen buckets, but for those with one in `but`; the only end of a one-sided stream
-    is its source."""
+def rows_with_end(table: Table, ends: Ends, chosen: np.ndarray, but: np.ndarray | None = None) -> np.ndarray:
+    """Rows, int64, of the streams with an end in the chosen buckets, but for those with one in `but`."""
     heads = _heads(table)
-    ends = has_end(table, heads, chosen)
+    found = has_end(heads, ends, chosen)
     if but is not None:
-        ends &= ~has_end(table, heads, but)
-    return np.flatnonzero(ends & ~np.isnan(heads[:, LAST]))
+        found &= ~has_end(heads, ends, but)
+    return np.flatnonzero(found & ~np.isnan(heads[:, LAST]))
 
 
-def has_end(table: Table, heads: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """bool [n]: whether a stream, by its head (or its whole record), has an end in the chosen buckets."""
+def has_end(heads: np.ndarray, ends: Ends, chosen: np.ndarray) -> np.ndarray:
+    """bool [n]: whether a stream, by its head (or its whole record), has an end in the chosen buckets; without ends, it is of bucket 0."""
     keys, low = heads.view(np.uint64), np.uint64(len(chosen) - 1)
-    ends = chosen[keys[:, _SOURCE] & low]
-    if table.book[WORDS] > ONE_SIDED:
-        ends = ends | chosen[keys[:, _TARGET] & low]
-    return ends
+    found = np.full(len(heads), not ends and bool(chosen[0]))
+    for word in ends:
+        found |= chosen[keys[:, word] & low]
+    return found
+
+
+def buckets_of(table: Table, ends: Ends, buckets: int) -> list[np.ndarray]:
+    """For each end of the streams, its bucket: int64 [streams] each; without ends, all are of bucket 0."""
+    heads = _heads(table)
+    keys = heads[~np.isnan(heads[:, LAST])].view(np.uint64)
+    found = [(keys[:, word] & np.uint64(buckets - 1)).astype(np.int64) for word in ends]
+    return found or [np.zeros(len(keys), np.int64)]
 
 
 def records_of(table: Table, rows: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ from bricks.kernels.namedstreams import (
 )
 from bricks.kernels.names import WORDS
 from bricks.kernels.state import StreamState
+from lego_sdn.core.split_key import BY_SOURCE, SplitKey
 
 
 class KitsunePy100State(StreamState):
@@ -42,6 +43,10 @@ class KitsunePy100State(StreamState):
 
     layout = "kitsunepy100"
     kernel: ClassVar = kitsunepy100
+
+    def __init__(self, streams: int, key: SplitKey = BY_SOURCE) -> None:
+        super().__init__(streams)
+        self.key = key
 
     def counters(self) -> dict[str, int]:
         books = {kind: getattr(self.tables, kind).streams.book for kind in KINDS}

@@ -42,6 +42,7 @@ def _pick(choices: dict[str, Any], name: str, what: str) -> Any:
 def _describe(extractor: Any, by: str | None, assume: tuple[str, ...]) -> dict[str, Any]:
     from lego_sdn.core.granularity import algorithm_1, split_plan
     from lego_sdn.core.headers import GROUPS, within
+    from lego_sdn.core.split_key import split_key
 
     groups = extractor.groups
     result = algorithm_1(groups)
@@ -57,6 +58,7 @@ def _describe(extractor: Any, by: str | None, assume: tuple[str, ...]) -> dict[s
         "clean": len(result) == 1,
         "assumptions": [{"name": a.name, "sentence": a.sentence, "used": a.name in assume} for a in extractor.assumptions],
         "plans": [_plan(split_plan(extractor, g, assume)) for g in chosen],
+        "key": split_key(extractor, by=GROUPS[by] if by else None).as_dict(),
     }
 
 
@@ -103,6 +105,11 @@ def _show(nf: str, found: dict[str, Any]) -> None:
     console.print(f"Algorithm 1: [bold]{outcome}[/bold]")
     for plan in found["plans"]:
         _show_plan(console, plan, found["features"])
+    key = found["key"]
+    price = "; ".join(
+        f"{deliveries:.2f} deliveries per packet at {n} instances" for n, deliveries in key["deliveries_per_packet"].items() if n == "3"
+    )
+    console.print(f"Carried out with exact: true: [bold]{key['sentence']}[/bold]" + (f"; {price}" if price else ""), soft_wrap=True)
     for assumption in found["assumptions"]:
         console.print(f"Assumption {assumption['name']} ({'used' if assumption['used'] else 'not used'}): {assumption['sentence']}.")
     console.print()

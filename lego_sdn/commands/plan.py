@@ -16,6 +16,7 @@ from lego_sdn.core.errors import LegoError
 if TYPE_CHECKING:
     from lego_sdn.core.cost import Costs
     from lego_sdn.core.placement import Host
+    from lego_sdn.core.split_key import SplitKey
     from lego_sdn.core.whatif import Outcome, Prices, Talk
 
 BY_HASH, BY_TALK = "hashing", "talkers"
@@ -62,9 +63,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Basis:
-    """What a plan rests on. `source`: where the cost of a shadow is from."""
+    """What a plan rests on. key: by what traffic is split; source: where the cost of a shadow is from."""
 
     layout: str
+    key: SplitKey
     costs: Costs | None
     shadow_cost: float
     source: str
@@ -125,7 +127,7 @@ def plan(as_json: bool, **given: Any) -> None:
     """
     wanted = Wanted(**given)
     basis = _basis(wanted)
-    talk, prices, warnings = _talk(wanted, basis.layout), _prices(wanted, basis), []
+    talk, prices, warnings = _talk(wanted, basis), _prices(wanted, basis), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
     found = Found(talk, rows, _on_hosts(wanted, basis, talk))
     if wanted.out is not None:
@@ -156,11 +158,25 @@ def _basis(wanted: Wanted) -> Basis:
         if costs is None and wanted.hosts:
             missing = costfile.path_of(wanted.model)
             raise LegoError(f"--host wants costs, and {missing} is not there; make it with `lego profile CAPTURE --model {wanted.model}`")
+    key = _key(wanted, layout)
     if wanted.shadow_cost is not None:
-        return Basis(layout, costs, wanted.shadow_cost, "--shadow-cost")
+        return Basis(layout, key, costs, wanted.shadow_cost, "--shadow-cost")
     if wanted.model is not None and costs is not None:
-        return Basis(layout, costs, shadow_share(costs), str(costfile.path_of(wanted.model)))
-    return Basis(layout, costs, SHADOW_SHARE, "default")
+        return Basis(layout, key, costs, shadow_share(costs), str(costfile.path_of(wanted.model)))
+    return Basis(layout, key, costs, SHADOW_SHARE, "default")
+
+
+def _key(wanted: Wanted, layout: str) -> SplitKey:
+    """By what the traffic is split. LegoError if it cannot be."""
+    from bricks.nfs.registry import load
+    from lego_sdn.core.split_key import split_key
+
+    extractor = load("kitsune").extractor(layout)
+    key = split_key(extractor)
+    if wanted.no_shadow and key.whole is not None:
+        key = split_key(extractor, exact=False)
+    key.require(max(wanted.instances), "--instances")
+    return key
 
 
 def _on_hosts(wanted: Wanted, basis: Basis, talk: Talk) -> OnHosts | None:
@@ -169,13 +185,13 @@ def _on_hosts(wanted: Wanted, basis: Basis, talk: Talk) -> OnHosts | None:
     return on_hosts(replace(basis.costs, shadows=0) if wanted.no_shadow else basis.costs, wanted.pps, talk, wanted.hosts)
 
 
-def _talk(wanted: Wanted, layout: str) -> Talk:
+def _talk(wanted: Wanted, basis: Basis) -> Talk:
     """What the captures say of buckets."""
-    from bricks.census import take_census
+    from bricks.census import Scope, take_census
     from lego_sdn.commands.offline import progress_bar
 
     with progress_bar("plan") as progress:
-        talk, warnings = take_census(wanted.captures, layout, (wanted.streams, wanted.buckets), progress)
+        talk, warnings = take_census(wanted.captures, Scope(basis.layout, basis.key, wanted.streams, wanted.buckets), progress)
     for warning in warnings:
         click.echo(f"lego: warning: {warning}", err=True)
     return talk
@@ -185,7 +201,7 @@ def _prices(wanted: Wanted, basis: Basis) -> Prices:
     from lego_sdn.core.steering import Options
     from lego_sdn.core.whatif import Prices
 
-    return Prices(basis.shadow_cost, Options(wanted.buckets, not wanted.no_shadow))
+    return Prices(basis.shadow_cost, Options(wanted.buckets, not wanted.no_shadow, key=basis.key))
 
 
 def _planned(talk: Talk, prices: Prices, instances: int, method: str | None) -> list[Planned]:
@@ -221,7 +237,7 @@ def _facts(wanted: Wanted, basis: Basis, found: Found) -> dict[str, Any]:
         | {"pays": row.outcome.pays, "verdict": row.outcome.verdict}
         for row in rows
     ]
-    about = {"layout": basis.layout, "shadow_cost": basis.shadow_cost, "shadow_cost_from": basis.source}
+    about = {"layout": basis.layout, "key": basis.key.as_dict(), "shadow_cost": basis.shadow_cost, "shadow_cost_from": basis.source}
     placed = {} if found.on_hosts is None else facts(found.on_hosts)
     return {"packets": talk.total, "buckets": talk.buckets} | about | {"plans": shown} | placed
 
@@ -248,6 +264,8 @@ def _show(wanted: Wanted, basis: Basis, found: Found) -> None:
     for row in rows:
         if not row.outcome.pays:
             console.print(f"{row.outcome.ideal} instances by {row.method}: {row.outcome.verdict}", soft_wrap=True)
+    sent = ", of which none are sent" if wanted.no_shadow and basis.key.shadows else ""
+    console.print(f"split by {basis.key}{sent}", soft_wrap=True)
     console.print(f"a shadow costs {basis.shadow_cost:.2f} of a packet ({basis.source})", soft_wrap=True)
     if found.on_hosts is not None:
         show(console, found.on_hosts, wanted.hosts[0].name)

@@ -70,11 +70,11 @@ class OnHosts:
 def on_hosts(costs: Costs, packets: float, talk: Talk, hosts: tuple[Host, ...]) -> OnHosts:
     """For so many packets/s of traffic like the capture's. PlacementError if the hosts cannot take them in any way."""
     from bricks.nfs.registry import load
-    from lego_sdn.core.granularity import algorithm_1
     from lego_sdn.core.growth import Demand, grow
     from lego_sdn.core.placement import PlacementError, initial, needs_of
+    from lego_sdn.core.split_key import split_key
 
-    clean = len(algorithm_1(load(costs.nf).extractor(costs.layout).groups)) == 1
+    clean = split_key(load(costs.nf).extractor(costs.layout)).whole is None
     growth = grow(Demand(costs, packets, talk, clean), hosts[0], hosts[1:]) if len(hosts) > 1 else None
     try:
         return OnHosts(packets, initial(costs, packets, needs_of(costs, packets), hosts, talk.frame_bytes), growth)

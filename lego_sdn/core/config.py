@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lego_sdn.core.headers import GROUPS
 from lego_sdn.core.keys import are_amounts
 from lego_sdn.core.section import KeyProblem as KeyProblem
 from lego_sdn.core.section import Section, checked, choice, count, flag, maybe, networks, number, seconds, share, text, users, whole
@@ -188,14 +189,16 @@ class Config(Section):
     """Everything the controller, the agent and the instances are told.
 
     nf, layout  which graph, and which of its feature layouts; model: its file (null: instances do not start before there is one)
-    exact       shadows on: scores equal those of the unsplit run
-    buckets     classes of sources that ownership is about; more are finer but cost rules (12 each) and time
+    exact       scores equal those of the unsplit run: copies are sent and state moves; a split that cannot keep them equal is refused
+    granularity  header group by which traffic is split (null: the result of Algorithm 1); without `exact`, as it is
+    buckets     classes of keys that ownership is about; more are finer but cost rules (12 each) and time
     """
 
     nf: str = text("kitsune")
     model: str | None = maybe(None, "a file name", lambda v: isinstance(v, str) and v != "")
     layout: str = text("kitsune115")
     exact: bool = flag(True)
+    granularity: str | None = maybe(None, f"one of {', '.join(GROUPS)}", lambda v: v in tuple(GROUPS))
     buckets: int = checked(64, "a power of two from 1 to 4096", lambda v: whole(1, BUCKETS_MOST)(v) and v & (v - 1) == 0)
     run_dir: str = text("/run/lego", "a folder")
     agent_socket: str | None = maybe(None, "a path", lambda v: isinstance(v, str) and v != "")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lego_sdn.core.errors import LegoError
-from lego_sdn.core.headers import HeaderGroup, spell, within
+from lego_sdn.core.headers import ADDRESSES, HeaderGroup, spell, within
 
 Link = tuple[str, str]  # (reader's field, writer's field): they hold the same value
 Function = tuple[tuple[str, str], ...]
@@ -215,8 +215,13 @@ def _verdict(read: Read, granularity: HeaderGroup) -> Verdict:
     fields = sorted(granularity.fields)
     target = []
     for field in fields:
-        found = sorted(theirs for mine, theirs in read.links if mine == field)
+        found = sorted((theirs for mine, theirs in read.links if mine == field), key=_usefulness)
         if not found:
             return Verdict(read, Copies.ALL)
         target.append(field if field in found else found[0])
     return Verdict(read, Copies.OWN) if target == fields else Verdict(read, Copies.SHADOW, tuple(target))
+
+
+def _usefulness(field: str) -> tuple[int, str]:
+    """For an order of fields that hold one value: first those by which a switch can find an owner."""
+    return ADDRESSES.index(field) if field in ADDRESSES else len(ADDRESSES), field

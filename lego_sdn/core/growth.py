@@ -1,8 +1,9 @@
 """Growing onto a second host, where an NF cannot be whole on the first (LEGO paper, section III-C).
 
-There are two ways: the whole graph again on the other host, to which traffic is steered by source, with its shadows; or only replicas of
-the overloaded brick there, to which packets' features are carried, and the scores back. Either way the first host is filled first. The
-one that is predicted to cost less is chosen: by what it takes beyond the packets' own work, as shares of the other host, added up.
+There are two ways: the whole graph again on the other host, to which traffic is steered by the split key, with its shadows; or only
+replicas of the overloaded brick there, to which packets' features are carried, and the scores back. Either way the first host is filled
+first. The one that is predicted to cost less is chosen: by what it takes beyond the packets' own work, as shares of the other host, added
+up.
 """
 
 from __future__ import annotations
@@ -97,14 +98,14 @@ def grow(demand: Demand, home: Host, others: Sequence[Host]) -> Choice | None:
 
 
 def whole_graph(demand: Demand, home: Host, other: Host) -> Option:
-    """An instance on each host: as many sources stay as the first has room for, the heaviest first."""
+    """An instance on each host: as many buckets stay as the first has room for, the heaviest first."""
     blank = Option("whole graph", other.name)
     if not demand.clean:
         return replace(blank, obstacle="the traffic cannot be split by any granularity")
     owners = _owners(demand, home)
     packets, shadows = deliveries(demand.talk, owners, exact=demand.costs.shadows > 0)
     if not packets[1]:
-        return replace(blank, obstacle=f"not one bucket of sources has room on {home.name}")
+        return replace(blank, obstacle=f"not one bucket has room on {home.name}")
     scale = demand.packets / demand.talk.total
     here, there = (_graph(demand, packets[i] * scale, shadows[i] * scale) for i in (1, 2))
     crossing = (packets[2] + shadows[2]) * scale * demand.talk.frame_bytes
@@ -116,11 +117,11 @@ def _owners(demand: Demand, home: Host) -> tuple[int, ...]:
     """Bucket -> 1 (here) or 2; a bucket for which there is no room does not keep a lighter one out."""
     talk, scale = demand.talk, demand.packets / max(1, demand.talk.total)
     into, out_of = defaultdict[int, list[tuple[int, int]]](list), defaultdict[int, list[tuple[int, int]]](list)
-    for (source, target), count in talk.packets.items():
-        if source != target:
-            into[target].append((source, count))
-            out_of[source].append((target, count))
-    weights, kept, own, shadows, copied = talk.by_source, set[int](), 0.0, 0.0, demand.costs.shadows > 0
+    for (bucket, *others), count in talk.packets.items():
+        for other in {*others} - {bucket}:
+            into[other].append((bucket, count))
+            out_of[bucket].append((other, count))
+    weights, kept, own, shadows, copied = talk.by_bucket, set[int](), 0.0, 0.0, demand.costs.shadows > 0
     for bucket in sorted(range(talk.buckets), key=lambda b: (-weights[b], b)):
         more = shadows + sum(count for source, count in into[bucket] if source not in kept)
         more -= sum(count for target, count in out_of[bucket] if target in kept)

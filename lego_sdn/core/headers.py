@@ -31,16 +31,20 @@ DST_IP = HeaderGroup.of("DstIP", "dst_ip")
 SRC_IP_SRC_PORT = HeaderGroup.of("SrcIP-SrcPort", "src_ip", "src_port")
 SRC_IP_DST_IP = HeaderGroup.of("SrcIP-DstIP", "src_ip", "dst_ip")
 SOCKET = HeaderGroup.of("Socket", "src_ip", "src_port", "dst_ip", "dst_port")
+ALL = HeaderGroup.of("All")  # no field: all packets belong together
 
-GROUPS = {group.name: group for group in (SRC_MAC_SRC_IP, SRC_IP, DST_IP, SRC_IP_SRC_PORT, SRC_IP_DST_IP, SOCKET)}
+GROUPS = {group.name: group for group in (SRC_MAC_SRC_IP, SRC_IP, DST_IP, SRC_IP_SRC_PORT, SRC_IP_DST_IP, SOCKET, ALL)}
 
 WORDS = {"src_mac": "SrcMAC", "dst_mac": "DstMAC", "src_ip": "SrcIP", "dst_ip": "DstIP", "src_port": "SrcPort", "dst_port": "DstPort"}
+ADDRESSES = ("src_ip", "dst_ip", "src_mac", "dst_mac")  # fields that every packet has and that a switch matches by their low bits
+PORTS = ("src_port", "dst_port")  # fields that a switch matches in TCP and UDP only
 
 
 def spell(fields: Iterable[str]) -> str:
     """Fields in the paper's spelling: SrcIP-DstIP."""
     order = list(WORDS)
-    return "-".join(WORDS[field] for field in sorted(fields, key=order.index))
+    ordered = sorted(fields, key=lambda field: (order.index(field) if field in WORDS else len(order), field))
+    return "-".join(WORDS.get(field, field) for field in ordered) or ALL.name
 
 
 def within(inner: HeaderGroup, outer: HeaderGroup) -> bool:

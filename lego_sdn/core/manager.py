@@ -9,7 +9,7 @@ from lego_sdn.core.brick_actions import WORDS, StartReplica
 from lego_sdn.core.events import Loads
 from lego_sdn.core.plan import Owners, balance, carried, moves
 from lego_sdn.core.policies import policy
-from lego_sdn.core.regrow import at_limit, cannot_regrow, dying
+from lego_sdn.core.regrow import at_limit, cannot_regrow, dying, unsplittable
 from lego_sdn.core.room import lacking_room, leave
 from lego_sdn.core.scaling import Memory, Observation, Suggestion
 from lego_sdn.core.state import State, Turn
@@ -57,7 +57,7 @@ def _seen(state: State, now: float) -> Observation:
         latency_ms=state.config.sla.latency_ms,
         no_instance=cannot_replicate(state, now),
         no_brick=cannot_regrow(state, now),
-        dying=frozenset(dying(state, now)) | at_limit(state),
+        dying=frozenset(dying(state, now)) | at_limit(state) | unsplittable(state),
     )
 
 

@@ -19,7 +19,8 @@ class NetworkFunction:
 
     extractors  by feature layout: what the feature extractor declares of its statistics; the first layout is the usual one
     build       (node, serial, models, settings) -> Brick; models: by node, as `models` read them; settings: limits {"streams": n},
-                precision "float64" | "float32", threshold float | None, each may be missing
+                precision "float64" | "float32", threshold float | None, key (the SplitKey by whose buckets state leaves and enters),
+                each may be missing
     models      node -> (path, layout or None) -> model: the nodes that need a model file, and how it is read (ModelError)
     learn       (PACKET rows of ordinary traffic, path, layout) -> model: learns one and writes it; None: models come from elsewhere
     blank       (layout) -> models by node that have learned nothing, with which kernels are compiled before packets come

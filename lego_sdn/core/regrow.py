@@ -47,6 +47,8 @@ def cannot(state: State, action: BrickAction) -> str | None:
             return f"{action.kind} is at an end of the graph and stays single in an instance; replicate the instance instead"
         if isinstance(action, StartReplica) and (action.instance, action.kind) in at_limit(state):
             return f"{state.config.scaling.max_replicas} replicas of {action.kind} in an instance are the maximum (scaling.max_replicas)"
+        if isinstance(action, StartReplica) and (action.instance, action.kind) in unsplittable(state):
+            return f"{action.kind} stays single in an instance: {state.whole}"
         return hosting.lacking_memory(state, hosting.replica_bytes(state, action))
     if isinstance(action, StopReplica):
         if action.brick not in arrangement.bricks:
@@ -57,9 +59,18 @@ def cannot(state: State, action: BrickAction) -> str | None:
 
 
 def at_limit(state: State) -> frozenset[tuple[int, str]]:
-    """Instance and kind of which there are as many replicas as there may be."""
+    """Instance and kind of which there are as many replicas as there may be by the configuration."""
     most, laid = state.config.scaling.max_replicas, {i: state.members[i].arrangement for i in state.running}
     return frozenset((i, kind) for i, one in laid.items() for kind in one.graph.order if len(one.of_kind(kind)) >= most)
+
+
+def unsplittable(state: State) -> frozenset[tuple[int, str]]:
+    """Instance and kind of which there may be one only, since it keeps the state of keys and the packets cannot be split by any."""
+    if state.whole is None:
+        return frozenset()
+    keyed = {brick.kind for brick in state.costs.bricks if brick.keyed} if state.costs is not None else set()
+    keyed |= {brick.kind for report in state.reports.values() for brick in report.bricks if "shadows" in brick.counters}
+    return frozenset((i, kind) for i in state.running for kind in keyed)
 
 
 def begin(turn: Turn, action: BrickAction, evidence: str) -> None:

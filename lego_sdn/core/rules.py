@@ -37,6 +37,8 @@ class Act(NamedTuple):
 class Rule:
     """One flow: where `match` holds, apply `actions`, write `metadata` if given, then go to table `goto` (None: done).
 
+    metadata_mask: the bits that are written; None: all.
+
     goto is always a higher table. `cookie` is a `Cookie`, encoded.
     """
 
@@ -47,6 +49,7 @@ class Rule:
     goto: int | None = None
     cookie: int = 0
     metadata: int | None = None
+    metadata_mask: int | None = None
 
     @property
     def key(self) -> tuple[int, int, frozenset[Match]]:

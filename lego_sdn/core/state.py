@@ -119,6 +119,7 @@ class State:
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
     shadows      copies of a packet that the split wants
+    whole        why all packets must go to one instance, and to one of its keyed bricks; None: they may be split
     exact        by instance, since when its scores are exact; orphaned: why streams were lost that no instance owns yet
     lacking      by instance, why its port gives it no packets; ports_seen_at: when that was looked at last
     """
@@ -152,6 +153,7 @@ class State:
     advice: str = ""
     costs: Costs | None = None
     shadows: int = 0
+    whole: str | None = None
     sla: Promised = field(default_factory=Promised)
     twin: Twin = field(default_factory=Twin)
     exact: Mapping[int, ExactSince] = field(default_factory=dict)

@@ -18,22 +18,21 @@ WORTH = 0.5  # a split pays if it brings at least this share of what it would br
 SHADOW_SHARE = 0.25  # cost of a shadow by that of a packet: it is parsed and followed, but not scored (docs/moves.md has the measurement)
 EXTRACTION_SHARE = 0.6  # the same within feature quantization alone, all that a shadow meets: where only that brick's work is shared out
 
-Pair = tuple[int, int]  # (bucket of the source, bucket of the destination)
+Sides = tuple[int, ...]  # the own bucket, then those of the copies that the split key asks for
 
 
 @dataclass(frozen=True, slots=True)
 class Talk:
     """What a capture says of `buckets` buckets.
 
-    packets  by pair
-    streams  by the buckets of both ends: (streams, bytes) of the state that the capture leaves; one-sided streams have one bucket twice.
-             None: it is not known
+    packets  by the buckets of the split key's sides
+    streams  by the buckets whose owners hold them: (streams, bytes) of the state that the capture leaves. None: it is not known
     frame_bytes  of a packet on the wire, on average
     """
 
     buckets: int
-    packets: Mapping[Pair, int]
-    streams: Mapping[Pair, tuple[int, int]] | None = None
+    packets: Mapping[Sides, int]
+    streams: Mapping[Sides, tuple[int, int]] | None = None
     frame_bytes: float = 500.0
 
     @property
@@ -41,11 +40,11 @@ class Talk:
         return sum(self.packets.values())
 
     @property
-    def by_source(self) -> tuple[float, ...]:
-        """Packets of each bucket's sources."""
+    def by_bucket(self) -> tuple[float, ...]:
+        """Packets of each bucket."""
         own: Counter[int] = Counter()
-        for (source, _), packets in self.packets.items():
-            own[source] += packets
+        for (bucket, *_), packets in self.packets.items():
+            own[bucket] += packets
         return tuple(float(own[bucket]) for bucket in range(self.buckets))
 
 
@@ -127,28 +126,28 @@ def predict(talk: Talk, change: tuple[Owners, Owners], count: int, prices: Price
 
 
 def deliveries(talk: Talk, owners: Owners, exact: bool) -> tuple[Counter[int], Counter[int]]:
-    """Packets and shadows by instance. A shadow goes to the owner of the destination, where that is another one."""
+    """Packets and shadows by instance. A copy goes to its bucket's owner, unless that one has the packet already."""
     packets: Counter[int] = Counter()
     shadows: Counter[int] = Counter()
-    for (source, target), count in talk.packets.items():
-        own, other = owners[source], owners[target]
+    for sides, count in talk.packets.items():
+        own, *others = (owners[bucket] for bucket in sides)
         assert own is not None
-        assert other is not None
         packets[own] += count
-        if exact and other != own:
+        for other in {*others} - {own} if exact else ():
+            assert other is not None
             shadows[other] += count
     return packets, shadows
 
 
 def _state(talk: Talk, before: Owners, after: Owners) -> tuple[int | None, int | None]:
-    """Streams and bytes that go from old to new owners: with each handover those that have an end in its buckets."""
+    """Streams and bytes that go from old to new owners: with each handover those that belong to its buckets."""
     if talk.streams is None:
         return None, None
     streams = size = 0
     for one in _move(before, after).handovers:
         chosen = set(one.buckets)
-        for (source, target), (count, space) in talk.streams.items():
-            if source in chosen or target in chosen:
+        for sides, (count, space) in talk.streams.items():
+            if chosen.intersection(sides):
                 streams, size = streams + count, size + space
     return streams, size
 
@@ -175,29 +174,27 @@ def one_owner(buckets: int, instance: int = 1) -> Owners:
 
 
 def hashing(talk: Talk, instances: int) -> Owners:
-    """What the controller does by itself: from one instance, as few buckets as it takes to even out the packets of their sources."""
-    return balance(one_owner(talk.buckets), talk.by_source, range(1, instances + 1))
+    """What the controller does by itself: from one instance, as few buckets as it takes to even out their packets."""
+    return balance(one_owner(talk.buckets), talk.by_bucket, range(1, instances + 1))
 
 
 def talkers(parts: Sequence[int], talk: Talk) -> Owners:
     """Parts of a partition (any number for each bucket) as instances 1, 2, ...: the part that costs most to move stays with instance 1."""
     weight: Counter[int] = Counter()
-    for (source, target), (_, space) in (talk.streams or {}).items():
-        weight.update({parts[source]: space})
-        if parts[target] != parts[source]:
-            weight.update({parts[target]: space})
-    load = talk.by_source
+    for sides, (_, space) in (talk.streams or {}).items():
+        weight.update(dict.fromkeys({parts[bucket] for bucket in sides}, space))
+    load = talk.by_bucket
     order = sorted(set(parts), key=lambda part: (-weight[part], -sum(load[b] for b, p in enumerate(parts) if p == part), part))
     number = {part: place for place, part in enumerate(order, start=1)}
     return tuple(number[part] for part in parts)
 
 
 def graph(talk: Talk) -> tuple[list[int], list[dict[int, int]]]:
-    """The buckets as a graph: cost of each (packets of its sources), and by neighbour the packets between the two, either way."""
-    nodes = [int(packets) for packets in talk.by_source]
+    """The buckets as a graph: cost of each (its packets), and by neighbour the packets that both of them see."""
+    nodes = [int(packets) for packets in talk.by_bucket]
     edges: list[dict[int, int]] = [{} for _ in range(talk.buckets)]
-    for (source, target), packets in talk.packets.items():
-        if source != target:
-            edges[source][target] = edges[source].get(target, 0) + packets
-            edges[target][source] = edges[target].get(source, 0) + packets
+    for (own, *others), packets in talk.packets.items():
+        for other in {*others} - {own}:
+            edges[own][other] = edges[own].get(other, 0) + packets
+            edges[other][own] = edges[other].get(own, 0) + packets
     return nodes, edges

@@ -1,7 +1,7 @@
 """Table II of the LEGO paper through the live system: instances behind the switch, split by one header group after the other.
 
-By SrcIP, with and without shadows, the Ryu app steers. By other groups LEGO does not; there the controller ends once the instances
-are there, and the switch gets fixed rules instead (`group_rules`). All packets carry stamps, so a split alone decides what is scored how.
+The Ryu app steers by each of them (`granularity`, with `exact: false`), and by SrcIP with shadows. All packets carry stamps, so a split
+alone decides what is scored how.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from typing import Any
 
 import numpy as np
 
+from bricks.assign import assign
 from bricks.captures import read_packets
 from bricks.feature_quantization import extract
 from bricks.model import Model, load_model
-from bricks.packets import bucket_of
 from bricks.scores import SCORE, read_scores
 from bricks.threshold import score_features
 from bricks.verify import Comparison, row_of
-from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.core.config import Capture, Config, Instance, Scaling
 from lego_sdn.core.errors import HostError
-from lego_sdn.core.headers import GROUPS, SRC_IP
-from lego_sdn.paper.group_rules import Division
+from lego_sdn.core.split_key import SplitKey
 from lego_sdn.paper.inputs import Inputs
 from lego_sdn.paper.lab import Lab, Offered
+from lego_sdn.system import key_of
 
 ORIGINAL = "Original"
 DRAIN_MS = 10_000
 REPLAY_S = 600.0
+BUCKETS = 256  # 4 low bits of either field of two, 2 of each of four
+_MIX, _SHIFT = 0x9E3779B1, 15
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,11 @@ def measure(plan: Plan, names: tuple[str, ...], ours: str) -> list[dict[str, Any
 
 def _row(plan: Plan, known: Offline, original: Comparison, which: tuple[int, str, bool]) -> dict[str, Any]:
     at, name, exact = which
-    group = SRC_IP if exact else GROUPS[name]
-    with Lab(_config(plan, exact), plan.folder / f"row{at}", plan.say, scores=True) as lab:
-        if group is SRC_IP:
-            owners = _owners_of_buckets(lab, known.packets)
-        else:
-            division = Division(group, plan.replicas)
-            owners = division.owners(known.packets)
-            _steer(lab, division)
+    config = _config(plan, None if exact else name)
+    with Lab(config, plan.folder / f"row{at}", plan.say, scores=True) as lab:
+        if not exact:
+            _scatter(lab, plan.replicas)
+        owners = _owners(lab, known.packets, key_of(config))
         records = _play(lab, plan)
     seqs, first, counts = np.unique(records["seq"].astype(np.int64), return_index=True, return_counts=True)
     scores = np.ascontiguousarray(records["score"][first])
@@ -113,32 +111,37 @@ def _row(plan: Plan, known: Offline, original: Comparison, which: tuple[int, str
     return row_of(name, known.compared(seqs, scores), original) | told
 
 
-def _config(plan: Plan, exact: bool) -> Config:
+def _config(plan: Plan, granularity: str | None) -> Config:
+    """Split by a header group without copies, or (None) exactly."""
     return Config(
         model=str(plan.inputs.model),
         layout=plan.inputs.layout,
-        exact=exact,
+        exact=granularity is None,
+        granularity=granularity,
+        buckets=BUCKETS,
         instance=Instance(),
         capture=Capture(stamps="trailer"),
         scaling=Scaling(min_instances=plan.replicas, max_instances=plan.replicas),
     )
 
 
-def _owners_of_buckets(lab: Lab, packets: np.ndarray) -> np.ndarray:
+def _scatter(lab: Lab, replicas: int) -> None:
+    """Buckets to instances without a pattern: those of A to B and of B to A are two keys, and neighbours are strangers."""
+    for instance in range(1, replicas + 1):
+        lab.ask("move", buckets=[bucket for bucket in range(BUCKETS) if scattered(bucket, replicas) == instance], instance=instance)
+        lab.wait_for(f"buckets of instance {instance} moved", lambda: lab.settled(replicas))
+
+
+def scattered(bucket: int, replicas: int) -> int:
+    """The instance of a bucket."""
+    return 1 + ((bucket + 1) * _MIX >> _SHIFT) % replicas
+
+
+def _owners(lab: Lab, packets: np.ndarray, key: SplitKey) -> np.ndarray:
     """The instance of each packet, by the assignment in force."""
     shown = lab.get("assignment")["buckets"]
-    table = np.array([row["owner"] for row in shown], np.int64)
-    return table[bucket_of(packets, len(table)).astype(np.int64)]
-
-
-def _steer(lab: Lab, division: Division) -> None:
-    """Fixed rules instead of the controller's."""
-    bridge, ovs = lab.system.config.switch.bridge, Ovs(lab.system.run)
-    ports = {one["instance"]: one["ofport"] for one in lab.agent.call("instances")}
-    lab.end_controller()
-    flows = lab.folder / "flows.txt"
-    flows.write_text("\n".join(division.rules(ovs.ofport(lab.hosts.port), ports)) + "\n")
-    ovs.replace_flows(bridge, flows)
+    owners, _ = assign(packets, np.array([row["owner"] for row in shown], np.int64), key)
+    return owners
 
 
 def _play(lab: Lab, plan: Plan) -> np.ndarray:
@@ -147,8 +150,7 @@ def _play(lab: Lab, plan: Plan) -> np.ndarray:
     _, words = replay.communicate(timeout=REPLAY_S)
     if replay.returncode:
         raise HostError(f"the replay ended: {(words.strip().splitlines() or ['without a word'])[-1]}")
-    if lab.steered:
-        lab.end_controller()  # it would start instances again
+    lab.end_controller()  # it would start instances again
     for one in lab.agent.call("instances"):
         lab.agent.call("stop_instance", one["instance"], DRAIN_MS, timeout=DRAIN_MS / 1e3 + 20)
     files = [read_scores(path) for path in sorted((lab.folder / "scores").iterdir())]

@@ -10,7 +10,7 @@ from bricks.model import Model
 from bricks.nfs.registry import load
 from lego_sdn.bench.machine import machine
 from lego_sdn.core.cost import Costs
-from lego_sdn.core.granularity import algorithm_1, split_plan
+from lego_sdn.core.split_key import split_key
 from lego_sdn.profile import carriage
 from lego_sdn.profile.execution import brick_cost
 from lego_sdn.profile.inputs import prepare
@@ -46,6 +46,5 @@ def profile(capture: Path, model: Model, wanted: Wanted, say: Say = lambda _: No
 
 
 def _shadows(nf: str, layout: str) -> int:
-    """Copies of a packet in an exact split by what Algorithm 1 gives."""
-    extractor = load(nf).extractor(layout)
-    return len(split_plan(extractor, algorithm_1(extractor.groups)[0]).shadows)
+    """Copies of a packet in an exact split."""
+    return len(split_key(load(nf).extractor(layout)).shadows)

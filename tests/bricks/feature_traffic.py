@@ -88,7 +88,7 @@ def shares(packets: np.ndarray, owner: np.ndarray, replica: int) -> np.ndarray:
     """What a replica is sent when the buckets are owned so (int [buckets]): its sources' packets, and shadows of those to them."""
     of = len(owner)
     mine = owner[bucket_of(packets, of)] == replica
-    towards = owner[bucket_of(packets, of, "dst")] == replica
+    towards = owner[bucket_of(packets, of, ("dst_ip",))] == replica
     sent = packets.copy()
     sent["flags"] |= np.where(mine, 0, SHADOW).astype(np.uint32)
     return sent[mine | towards]

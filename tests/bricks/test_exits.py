@@ -64,7 +64,7 @@ class World:
             pass
         for stage in self.keyed:
             stage.order.wanted = self.sent
-        self.cut = Cut(np.array(owners), 3, True)
+        self.cut = Cut(np.array(owners), 3)
         self.first.exits.set_parts(self.writers, True, self.cut)
 
     def send(self, source: int, target: int, count: int) -> None:

@@ -14,6 +14,7 @@ from bricks.order import Order
 from bricks.packets import PACKET, SHADOW, bucket_of
 from bricks.ticket import UNCOUNTED, Ticket
 from lego_sdn.core.errors import BrickError
+from lego_sdn.core.split_key import BY_SOURCE, SplitKey
 from tests.bricks.test_moves import BUCKETS, check, split, talk
 from tests.fakes.moving import World
 
@@ -25,7 +26,7 @@ def rows(sources: list[int], targets: list[int], shadows: list[bool] | None = No
     return Batch(made)
 
 
-CUT = Cut(np.array([0, 1, 1, 2]), 3, True)
+CUT = Cut(np.array([0, 1, 1, 2]), 3)
 ENDS = some.lists(some.tuples(some.integers(0, 99), some.integers(0, 99), some.booleans()), min_size=1, max_size=40)
 
 
@@ -33,10 +34,10 @@ ENDS = some.lists(some.tuples(some.integers(0, 99), some.integers(0, 99), some.b
 def test_every_row_is_scored_by_the_owner_of_its_source_and_seen_by_that_of_its_target(ends, exact):
     batch = rows(*map(list, zip(*ends, strict=True)))
     wanted = batch.copy()
-    parts = list(deal(batch, Ticket(7, len(batch), 3, 4), CUT._replace(exact=exact)))
+    parts = list(deal(batch, Ticket(7, len(batch), 3, 4), CUT._replace(key=BY_SOURCE if exact else SplitKey(("src_ip",)))))
     assert batch.head.tobytes() == wanted.head.tobytes(), "the batch may lie in a ring"
     own = batch.head["flags"] & SHADOW == 0
-    owner, other = (CUT.owners[bucket_of(batch.head, 4, side)] for side in ("src", "dst"))
+    owner, other = (CUT.owners[bucket_of(batch.head, 4, fields)] for fields in BY_SOURCE.sides)
     for replica, part, _ in parts:
         seen = (owner == replica) | ((other == replica) & exact)
         assert part.head["seq"].tolist() == np.flatnonzero(seen).tolist()

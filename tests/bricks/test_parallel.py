@@ -16,6 +16,9 @@ from bricks.packets import PACKET, SHADOW
 from bricks.partition import CLASSES, Partition
 from bricks.training import Training
 from lego_sdn.core.errors import CaptureError, LegoError
+from lego_sdn.core.split_key import BY_SOURCE, SplitKey
+
+WHOLE = SplitKey((), whole="any reason")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def test_who_scores_what_does_not_change_the_bits(scored, tmp_path, monkeypatch,
     """From nothing given away to everything: extracted by one worker alone, and more room for what waits than there are chunks."""
     captures, model, alone, _ = scored
     monkeypatch.setattr(parallel, "CHUNKS", chunks)
-    monkeypatch.setattr(parallel, "splits_exactly", lambda layout: exactly)
+    monkeypatch.setattr(parallel, "key_of", lambda layout: BY_SOURCE if exactly else WHOLE)
     score_captures(captures, tmp_path / "s.npy", Scoring(model, workers=4))
     assert np.array_equal(np.load(tmp_path / "s.npy"), alone)
 
@@ -54,14 +57,14 @@ def test_who_scores_what_does_not_change_the_bits(scored, tmp_path, monkeypatch,
 @pytest.mark.data
 def test_a_layout_that_cannot_be_split_exactly_is_extracted_by_one_worker(scored, tmp_path, monkeypatch):
     captures, model, alone, _ = scored
-    monkeypatch.setattr(parallel, "splits_exactly", lambda layout: False)
+    monkeypatch.setattr(parallel, "key_of", lambda layout: WHOLE)
     score_captures(captures, tmp_path / "s.npy", Scoring(model, workers=3))
     assert np.array_equal(np.load(tmp_path / "s.npy"), alone)
 
 
 def test_what_splits_exactly_follows_from_the_declarations():
-    assert parallel.splits_exactly("kitsune115")
-    assert not parallel.splits_exactly("kitsunepy100")
+    assert parallel.key_of("kitsune115") == BY_SOURCE
+    assert parallel.key_of("kitsunepy100").whole is not None
 
 
 @pytest.mark.data
@@ -161,7 +164,7 @@ def test_those_who_talk_to_each_other_stay_together():
 
 
 def test_whole_gives_everything_to_the_first():
-    owner, target = Partition(4, whole=True).owners(talk([(n, n + 1) for n in range(5000)]))
+    owner, target = Partition(4, WHOLE).owners(talk([(n, n + 1) for n in range(5000)]))
     assert not owner.any()
     assert not target.any()
 

@@ -37,6 +37,17 @@ def test_json_has_all_of_it():
     assert plan["approximate"] == []
     assert {read["copies"] for read in plan["reads"]} == {"own", "shadow"}
     assert len(found["kitsunepy100"]["plans"][0]["approximate"]) == 70
+    key = layout["key"]
+    assert (key["own"], key["shadows"], key["exact"], key["one_instance_because"]) == (["src_ip"], [["dst_ip"]], True, None)
+    assert key["deliveries_per_packet"]["4"] == 1.75
+    assert "HH would need copies" in found["kitsunepy100"]["key"]["one_instance_because"]
+
+
+def test_the_key_of_an_nf_of_another_package_is_shown():
+    found = {layout["layout"]: layout["key"] for layout in json.loads(run("--nf", "tests.destinations:NF", "--json"))["layouts"]}
+    assert (found["received"]["own"], found["received"]["shadows"]) == (["dst_ip"], [])
+    assert (found["answered"]["own"], found["answered"]["shadows"]) == (["dst_ip"], [["src_ip"]])
+    assert "buckets of DstIP, no copies" in run("--nf", "tests.destinations:NF", "--layout", "received")
 
 
 def test_another_split_can_be_looked_at():

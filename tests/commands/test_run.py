@@ -159,6 +159,9 @@ def test_a_model_of_another_layout_is_run_as_what_it_is(captures, config, tmp_pa
         ("scaling: {policy: nonsense}", "scaling.policy: wanted one of bricks, predictive, water-marks"),
         ("nf: nothing", "'nothing'"),
         ("model: /nowhere.model", "/nowhere.model"),
+        ("layout: kitsunepy100", "scaling.max_instances is 4, but one instance must take all packets: HH "),
+        ("granularity: DstIP", "header field"),
+        ("granularity: Host", "granularity: wanted one of SrcMAC-SrcIP, "),
     ],
 )
 def test_what_cannot_work_is_said_at_the_door(tmp_path, text, sentence):

@@ -96,7 +96,7 @@ def test_a_heavy_source_stays_and_lighter_ones_go():
 @pytest.mark.parametrize(
     ("change", "home", "why"),
     [
-        ({"talk": Talk(64, {(0, 1): 10})}, HOME, "whole graph: not one bucket of sources has room on a"),
+        ({"talk": Talk(64, {(0, 1): 10})}, HOME, "whole graph: not one bucket has room on a"),
         ({}, replace(HOME, used_cores=6.0), "overloaded brick: .* cores are wanted and 2 of 8 are free on a"),
         ({"wire": Carriage(0.0, 0.3)}, HOME, f"overloaded brick: carrying the rows of {NETWORK} takes 5.22 cores, the work on them 4.8"),
         (

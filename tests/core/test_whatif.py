@@ -55,7 +55,7 @@ def test_rules_are_those_that_the_compiler_would_change():
 
 def test_hashing_is_what_the_controller_would_do():
     owners = hashing(TALK, 2)
-    assert owners == balance(ALL, TALK.by_source, (1, 2))
+    assert owners == balance(ALL, TALK.by_bucket, (1, 2))
     assert sorted(set(owners)) == [1, 2]
 
 

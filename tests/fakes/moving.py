@@ -28,6 +28,7 @@ from bricks.ticket import Ticket
 from lego_sdn.adapters.rpc import Unreachable
 from lego_sdn.core import move_steps, moves
 from lego_sdn.core.errors import LegoError
+from lego_sdn.core.split_key import BY_SOURCE
 
 BATCH = 32
 COPIED = -1  # among rules: not a bucket but every packet, and to whom
@@ -67,9 +68,10 @@ class Instance:
     """Packets in, features by stamp out: the part of an instance that a move is about. Its keyed bricks lag behind the interface, each
     by as much as it likes."""
 
-    def __init__(self, number: int, buckets: int, stamped: bool, layout: str) -> None:
-        self.number, self.wire, self.layout = number, Wire(), layout
-        self.hold = Hold(self.wire, buckets, stamped)
+    def __init__(self, number: int, buckets: int, **more: Any) -> None:
+        self.number, self.wire, self.layout = number, Wire(), more.get("layout", "kitsune115")
+        self.key, self.new_brick = more.get("key", BY_SOURCE), more.get("new_brick", FeatureQuantization)
+        self.hold = Hold(self.wire, buckets, more.get("stamped", True), key=self.key)
         self.batching = PacketBatching(0, self.hold, 64)
         self.features: list[tuple[int, np.ndarray]] = []
         self.queues: dict[str, deque[tuple[Batch, Ticket]]] = {}
@@ -77,8 +79,9 @@ class Instance:
         self.process = SimpleNamespace(
             source=SimpleNamespace(source=self.hold),
             stages=[SimpleNamespace(brick=self.batching, outputs=[], exits=exits)],
-            spec=SimpleNamespace(buckets=buckets, process="a", replicas={}, exact=True, batch=64),
-            traffic=Traffic(buckets),
+            spec=SimpleNamespace(buckets=buckets, process="a", replicas={}, batch=64),
+            key=self.key,
+            traffic=Traffic(buckets, self.key),
             stage=lambda brick: next(stage for stage in self.process.stages if stage.brick.id == brick),
             paused_until=0.0,
             next_row=0,
@@ -88,7 +91,7 @@ class Instance:
         self.handlers = self.moving.handlers()
 
     def _keyed(self, serial: int) -> str:
-        brick = FeatureQuantization(serial, self.layout)
+        brick = self.new_brick(serial, self.layout, 200_000, self.key)
         self.process.stages.append(SimpleNamespace(brick=brick, order=Order(joins=False)))
         self.queues[brick.id] = deque()
         return brick.id
@@ -100,7 +103,7 @@ class Instance:
 
     def deal(self, serials: Iterable[int]) -> dict[str, Any]:
         """From now on these keyed bricks share the stream."""
-        there = [f"{FeatureQuantization.kind}-{serial}" for serial in serials]
+        there = [f"{self.brick.kind}-{serial}" for serial in serials]
         for brick in there:
             if brick not in self.queues:
                 assert self._keyed(int(brick.rpartition("-")[2])) == brick
@@ -120,7 +123,7 @@ class Instance:
             if len(replicas) == 1:
                 self.queues[replicas[0].brick].append((batch, ticket))
             else:
-                cut = Cut(np.array(self.moving.front.owners), len(replicas), True)
+                cut = Cut(np.array(self.moving.front.owners), len(replicas), self.key)
                 for replica, part, its in deal(batch, ticket, cut):
                     self.queues[replicas[replica].brick].append((part, its))
 
@@ -141,11 +144,13 @@ class World:
     def __init__(self, packets: np.ndarray, assignment: dict[int, int], seed: int, **more: Any) -> None:
         self.random = np.random.default_rng(seed)
         self.packets, self.buckets = packets, len(assignment)
-        self.source, self.target = (bucket_of(packets, self.buckets, side).astype(int) for side in ("src", "dst"))
-        self.instances = {i: Instance(i, self.buckets, more.get("stamped", True), more.get("layout", "kitsune115")) for i in range(1, 6)}
+        self.more = more  # stamped, layout, key, new_brick
+        sides = more.get("key", BY_SOURCE).sides
+        self.sides = np.stack([bucket_of(packets, self.buckets, fields).astype(int) for fields in sides], axis=1)
+        self.instances = {i: Instance(i, self.buckets, **more) for i in range(1, 6)}
         self.rules = dict(assignment)
         self.owners: dict[int, int] | None = None  # who has the streams, where that differs from the rules
-        self.cached: dict[tuple[int, int], dict[int, int]] = {}  # flow -> the assignment that its cached rule is of
+        self.cached: dict[tuple[int, ...], dict[int, int]] = {}  # flow -> the assignment that its cached rule is of
         self.at, self.now_ns = 0, 10**9
         self.tokens = iter(range(1, 10**6))
         self.moved: list[moves.Moved] = []
@@ -180,15 +185,15 @@ class World:
                 instance.catch_up(int(self.random.integers(0, 4)))
 
     def _batch(self, numbers: range) -> None:
-        flows: dict[tuple[int, int], list[int]] = {}
+        flows: dict[tuple[int, ...], list[int]] = {}
         for i in numbers:
-            flows.setdefault((self.source[i], self.target[i]), []).append(i)
+            flows.setdefault(tuple(self.sides[i].tolist()), []).append(i)
         for flow in self.random.permutation(list(flows)):
             rules = self.cached.setdefault(tuple(flow), self.rules)
-            own, other = rules[flow[0]], rules[flow[1]]
+            own, *others = (rules[bucket] for bucket in flow)
             for i in flows[tuple(flow)]:
                 self._deliver(own, self.packets[i], 0)
-                if other != own:
+                for other in {*others} - {own}:
                     self._deliver(other, self.packets[i], SHADOW)
                 if COPIED in rules:
                     self._deliver(rules[COPIED], self.packets[i], 0 if flow[0] in self.scored else SHADOW)
@@ -208,7 +213,7 @@ class World:
         """Give the auditor's twin every stream, for the first time or again; the stamp after which it has them."""
         if self.twin is None:
             self.twin, self.scored = max(self.instances) + 1, scored
-            self.instances[self.twin] = Instance(self.twin, self.buckets, True, "kitsune115")
+            self.instances[self.twin] = Instance(self.twin, self.buckets, **self.more)
         plan = moves.Copying(next(self.tokens), self._owners(), self._owners(), frozenset(self.instances), to=self.twin, scored=scored)
         assert all(one.error is None for one in self._carry_out(plan))
         assert plan.cut is not None

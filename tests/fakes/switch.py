@@ -10,6 +10,7 @@ from lego_sdn.core.rules import VLAN_PRESENT, Match, Rule
 from lego_sdn.core.steering import Change
 
 NORMAL = "normal"
+ALL_BITS = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class FakeSwitch:
                 break  # a table miss without a rule drops
             self.packets[rule.cookie] += 1
             frame = _act(rule, frame, outputs)
-            metadata = metadata if rule.metadata is None else rule.metadata
+            if rule.metadata is not None:
+                mask = ALL_BITS if rule.metadata_mask is None else rule.metadata_mask
+                metadata = metadata & ~mask | rule.metadata & mask
             table = rule.goto
         return [out for out in outputs if out.port != in_port]
 
@@ -114,6 +117,7 @@ def _knows_tag(rule: Rule) -> bool:
 
 
 PREREQUISITE = {"ipv4_src": 0x800, "ipv4_dst": 0x800, "arp_spa": 0x806, "arp_tpa": 0x806, "ipv6_src": 0x86DD, "ipv6_dst": 0x86DD}
+PROTOCOL = {"tcp_src": 6, "tcp_dst": 6, "udp_src": 17, "udp_dst": 17}
 
 
 def check(rule: Rule) -> None:
@@ -125,4 +129,6 @@ def check(rule: Rule) -> None:
         assert match.mask is None or (match.mask and match.value & ~match.mask == 0), f"value outside the mask: {rule}"
         if match.field in PREREQUISITE:
             assert Match("eth_type", PREREQUISITE[match.field]) in rule.match, f"prerequisite missing: {rule}"
+        if match.field in PROTOCOL:
+            assert Match("ip_proto", PROTOCOL[match.field]) in rule.match, f"prerequisite missing: {rule}"
     assert 0 <= rule.cookie < 1 << 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lego_sdn.core.config import Config
-from lego_sdn.core.errors import ConfigError
-from ryu_apps.promises import changed_features, warning
+from lego_sdn.core.errors import ConfigError, LegoError
+from ryu_apps.promises import changed_features, key_of, warning
 
 
 def test_exact_kitsune_changes_nothing_and_nothing_is_said():
@@ -24,8 +24,14 @@ def test_without_shadows_the_features_that_need_them_are_named():
     assert told.endswith("GET granularity names them")
 
 
-def test_a_layout_that_shadows_cannot_keep_exact_is_said_too():
-    assert "no header field leads to what they read" in warning(Config(layout="kitsunepy100"))
+def test_a_layout_that_shadows_cannot_keep_exact_is_not_split():
+    key = key_of(Config(layout="kitsunepy100"))
+    assert key.exact
+    assert "no header field" in key.whole
+    key.require(1, "instances")
+    with pytest.raises(LegoError, match=r"^instances is 2, .* HH would need copies"):
+        key.require(2, "instances")
+    assert len(changed_features(Config(layout="kitsunepy100", exact=False))) == 85
 
 
 def test_a_layout_that_does_not_exist():

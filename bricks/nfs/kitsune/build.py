@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lego_sdn.core.errors import BrickError
 from lego_sdn.core.graph import Node
+from lego_sdn.core.split_key import BY_SOURCE
 
 if TYPE_CHECKING:
     from bricks.base import Brick
@@ -36,7 +37,8 @@ def new_brick(node: Node, serial: int, models: Mapping[str, Model], settings: Se
 def _feature_quantization(serial: int, model: Model, settings: Settings) -> Brick:
     from bricks.feature_quantization import STREAMS, FeatureQuantization
 
-    return FeatureQuantization(serial, model.layout, (settings.get("limits") or {}).get("streams", STREAMS))
+    streams = (settings.get("limits") or {}).get("streams", STREAMS)
+    return FeatureQuantization(serial, model.layout, streams, settings.get("key", BY_SOURCE))
 
 
 def _feature_mapping(serial: int, model: Model, settings: Settings) -> Brick:
