@@ -107,6 +107,7 @@ _SPEC = Argument(
     "spec", "a map with keys of text", lambda value: isinstance(value, Mapping) and len(value) <= 64 and all(map(_NAME, value))
 )
 _MODEL = Argument("model", "a path", text(PATH_CHARACTERS))
+_NF = Argument("nf", "the name of a network function", _NAME)
 
 AGENT: dict[str, Signature] = {
     "hello": Signature(),
@@ -125,7 +126,7 @@ AGENT: dict[str, Signature] = {
 }
 
 WARM: dict[str, Signature] = {
-    "preload": Signature((_MODEL,), own=True),
+    "preload": Signature((_MODEL, _NF), optional=1, own=True),
     "fork": Signature((_SPEC,), own=True),
     "exits": Signature(own=True),
 }

@@ -176,16 +176,16 @@ def test_bad_assignments_are_refused_by_name():
 
 
 def test_the_rules_of_kitsune_stay_what_they_were():
-    """`kitsune_rules.txt` is of the compiler that knew no other key; how a shadow is marked is left out."""
+    """`kitsune_rules.txt` is of the compiler that knew no other key: owners and copies. The switch's tag is left out."""
     options = Options(4, forward="drop", sampled=frozenset({1}))
     rules = compile_rules({0: 1, 1: 2, 2: 2, 3: 1}, {1: 11, 2: 12, TWIN: 99}, options)
-    found = [written(rule) for rule in sorted(rules, key=lambda rule: rule.order)]
+    found = [written(rule) for rule in sorted(rules, key=lambda rule: rule.order) if rule.table in (1, 2)]
     assert found == (Path(__file__).parent / "kitsune_rules.txt").read_text().splitlines()
 
 
 def written(rule: Rule) -> str:
     outputs = ",".join(str(act.value) for act in rule.actions if act.name == "output")
-    fields = " ".join(f"{m.field}={m.value:#x}" + ("" if m.mask is None else f"/{m.mask:#x}") for m in rule.match)
+    fields = " ".join(f"{m.field}={m.value:#x}" + ("" if m.mask is None else f"/{m.mask:#x}") for m in rule.match if m.field != "vlan_vid")
     about = f"metadata={rule.metadata} goto={rule.goto} cookie={rule.cookie:#x}"
     return f"{rule.table} {rule.priority} [{fields}] out={outputs} {about}"
 
