@@ -18,9 +18,10 @@ from lego_sdn.adapters import processes
 from lego_sdn.adapters.journal import peek
 from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.wire import free_port
+from lego_sdn.children import await_end
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
-from lego_sdn.system import System, await_end
+from lego_sdn.system import System
 from lego_sdn.take_down import take_down
 from tests.fakes.host import PATIENCE_S, ROOT, fake_host
 
@@ -78,13 +79,10 @@ def test_inside_it_runs_and_afterwards_it_is_gone(place):
 def test_a_part_that_ends_is_named_with_its_last_words(place):
     with System(configuration(place)) as system:
         runs = marks(place)
-        controller = system._children["controller"]
-        controller.kill()
-        controller.wait()
+        system.kill("controller")
         with pytest.raises(HostError, match=r"the controller ended.* \(see .*controller\.log\)"):
             system.check()
-        system._children["agent"].kill()  # and the agent without a chance to clean up
-        system._children["agent"].wait()
+        system.kill("agent")  # and the agent without a chance to clean up
     assert place.left(*runs) == []
 
 
