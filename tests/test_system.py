@@ -26,6 +26,7 @@ from lego_sdn.take_down import take_down
 from tests.fakes.host import PATIENCE_S, ROOT, fake_host
 
 pytestmark = pytest.mark.root
+LEGO = (sys.executable, "-m", "lego_sdn")
 
 
 @pytest.fixture
@@ -108,11 +109,11 @@ def up(place):
     path.write_text(path.read_text() + f"rest: {{port: {config.rest.port}}}\n")
     children = []
 
-    def start(*options):
+    def start(*options, command=LEGO, cwd=ROOT, env=None):
         log = open(place.folder / "up.log", "wb")  # noqa: SIM115 (the child's)
         with log:
-            command = [sys.executable, "-m", "lego_sdn", "up", "--config", str(path), *options]
-            children.append(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True))
+            words = [*command, "up", "--config", str(path), *options]
+            children.append(subprocess.Popen(words, cwd=cwd, env=env, stdout=log, stderr=log, start_new_session=True))
         return children[-1], path
 
     yield start
@@ -123,7 +124,7 @@ def up(place):
 
 
 def lego(*words):
-    done = subprocess.run([sys.executable, "-m", "lego_sdn", *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*LEGO, *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
