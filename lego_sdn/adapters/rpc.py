@@ -19,7 +19,7 @@ from typing import Any
 
 from lego_sdn.adapters import wire
 from lego_sdn.adapters.complaints import Complaints
-from lego_sdn.core.errors import LegoError, RpcError
+from lego_sdn.core.errors import HostError, LegoError, RpcError
 from lego_sdn.core.messages import Signature
 from lego_sdn.core.text import printable, shown
 
@@ -130,12 +130,13 @@ class Server:
 
     `fileno()` may be registered in any selector or poll; it is readable when `serve_once(0)` has something to do.
     A handler's LegoError is answered as its sentence; no input of a peer and no failing handler ends the server.
-    A handler does not close the server it is called by.
+    A handler does not close the server it is called by. A socket file that was lost is made again, within seconds of calls of `serve_once`.
     """
 
     def __init__(self, address: str, handlers: dict[str, Callable], mode: int = 0o600, owner: int | None = None, **more: Any) -> None:
         """`limit`: bytes of a message; `takes`: who may send what, with which arguments; a method that it lacks is not answered."""
         self.address, self.handlers = address, dict(handlers)
+        self._mode, self._owner = mode, owner
         self.limit: int = more.pop("limit", wire.LIMIT)
         self.takes: Mapping[str, Signature] | None = more.pop("takes", None)
         if more:
@@ -220,8 +221,22 @@ class Server:
         if now - self._swept < 1.0:
             return
         self._swept = now
+        self._keep_file()
         for peer in [peer for peer in self._peers if peer.half_since is not None and now - peer.half_since > HALF_S]:
             self._cut_off(peer, f"a message is not whole after {HALF_S:g} s")
+
+    def _keep_file(self) -> None:
+        """Listen at the address again if its file was lost; those who are connected stay so."""
+        if self._inode is None or wire.inode(self.address) is not None:
+            return
+        self._accept()  # who waits at the lost one
+        with contextlib.suppress(HostError):  # its folder was lost, too: the next look tries again
+            listener = wire.listen(self.address, self._mode, self._owner)
+            listener.setblocking(False)
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener, self._inode = listener, wire.inode(self.address)
+            self._selector.register(listener, selectors.EVENT_READ, None)
 
     def _cut_off(self, peer: _Peer, why: str | None) -> None:
         if why is not None:
