@@ -322,6 +322,14 @@ def test_a_bridge_of_the_users_is_used_and_given_back(host):
 
 
 @pytest.mark.root
+def test_a_bridge_that_was_removed_is_made_again_also_where_nothing_runs(host):
+    host.start()
+    subprocess.run(["ovs-vsctl", "del-br", host.bridge], check=True)
+    wait_for(lambda: subprocess.run(["ovs-vsctl", "br-exists", host.bridge], check=False).returncode == 0)
+    assert host.end() == 0
+
+
+@pytest.mark.root
 def test_sockets_belong_to_the_user_of_the_controller():
     with fake_host(owner=65534) as host:
         agent = host.start()
