@@ -39,7 +39,7 @@ class System:
     """
 
     def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None, scores: Path | None = None) -> None:
-        self.config, self.say = config, say
+        self.config, self.say, self.scores = config, say, scores
         self.on_bridge: Callable[[Journal, str], None] = lambda journal, run: None  # adds ports before the controller makes rules
         self.run_dir = Path(config.run_dir)
         self.run = secrets.token_hex(4)
