@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -102,8 +103,9 @@ def test_a_port_in_use(place, key):
 
 @pytest.fixture
 def up(place):
-    """Runs `lego up` in a process of its own."""
-    path = place.folder / "lego.yaml"
+    """Runs `lego up` in a process of its own; its configuration lies in another folder than the run_dir."""
+    path = place.folder / "etc" / "lego.yaml"
+    path.parent.mkdir(mode=0o700)
     config = configuration(place)
     path.write_text(f"run_dir: {place.folder}\nswitch: {{bridge: {place.bridge}, openflow_port: {config.switch.openflow_port}}}\n")
     path.write_text(path.read_text() + f"rest: {{port: {config.rest.port}}}\n")
@@ -202,9 +204,22 @@ def test_ctrl_c_while_it_starts(place, up, seconds):
     assert place.left(*runs) == []
 
 
-def test_a_daemon(place, up):
-    child, path = up("--daemon")
+POLICY = """
+from lego_sdn.core.scaling import NOTHING
+class Calm:
+    def __init__(self, scaling): self.scaling = scaling
+    def suggest(self, memory, seen): return memory, NOTHING
+"""
+
+
+def test_a_daemon_with_a_policy_from_beside_the_configuration(place, up):
+    path = place.folder / "etc" / "lego.yaml"
+    (path.parent / "calm.py").write_text(POLICY)
+    path.write_text(path.read_text() + 'scaling: {policy: "calm:Calm"}\n')
+    child, _ = up("--daemon")
     assert child.wait(PATIENCE_S) == 0, (place.folder / "up.log").read_text()
+    code, text = lego("status", "--config", str(path), "--json")
+    assert (code, json.loads(text)["scaling"]["policy"]) == (0, "calm:Calm")
     runs = marks(place)
     code, text = lego("up", "--config", str(path))
     assert (code, text) == (2, f"lego: LEGO runs already with run_dir {place.folder}: 'lego down' ends it\n")
