@@ -287,13 +287,13 @@ class Agent:
         for instance in self.instances.values():
             instance.check()
             self._write_down(instance)
+        if self.watched.is_another_one():
+            self._follow_bridge()
 
     def _write_down(self, instance: Instance) -> None:
         """How it is made up; where the disk does not take that, the next look tries again."""
         with contextlib.suppress(HostError):
             write_down(instance)
-        if self.watched.is_another_one():
-            self._follow_bridge()
 
     def _follow_bridge(self) -> None:
         """Somebody removed the bridge, and perhaps made it anew: the ports of all instances are gone with it.

@@ -81,7 +81,7 @@ def make_run_dir(run_dir: Path, owner: int | None = None) -> None:
     """
     mode = 0o700 if owner is None else 0o711
     try:
-        run_dir.mkdir(mode=mode, parents=True, exist_ok=True)
+        owned.make_folder(run_dir, mode)
         found = run_dir.stat()
         if found.st_uid != os.geteuid():
             raise HostError(f"run_dir {run_dir} belongs to user {found.st_uid}: choose a folder of LEGO's own, or remove it")

@@ -5,35 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bricks.nfs.registry import load
-from lego_sdn.adapters import configfile, processes, rest
-from lego_sdn.adapters.busy import BusyMark
+from lego_sdn.adapters import rest
 from lego_sdn.adapters.journal import Journal, Thing
 from lego_sdn.adapters.ovs import Ovs
 from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.rpc import Client, Unreachable
 from lego_sdn.adapters.wire import is_free
 from lego_sdn.agent_options import make_run_dir, require_root
+from lego_sdn.children import Children
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError, RpcError
 from lego_sdn.core.split_key import SplitKey, configured_key
+from lego_sdn.end_signals import EndSignals
 from lego_sdn.supervisor import Supervisor
-from lego_sdn.take_down import AGENT, CONTROLLER, JOURNAL, end, end_all, process_of
+from lego_sdn.take_down import AGENT, CONTROLLER, JOURNAL, end_all, process_of
 
 START_S = 600.0  # the first start on a machine compiles every kernel
 TELL_S = 10.0
 ASK_S = 2.0  # for a part to answer whether it lives
 SWITCH = "Open vSwitch"
-QUICKLY = {"EVENTLET_NO_GREENDNS": "yes"}  # no names are looked up; what eventlet does that with takes 0.4 s to import
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class System:
@@ -51,13 +47,10 @@ class System:
         self.agent = Client(config.agent, timeout=10.0)
         self.url = f"http://{config.rest.host}:{config.rest.port}/lego/v1"
         self._journal: Journal | None = None
-        self._children: dict[str, subprocess.Popen] = {}
-        self._handlers: dict[int, Any] = {}
-        self._ended_by: int | None = None
-        self._unraisable: Callable[[Any], object] | None = None
+        self._children = Children(config, self.run, scores)
+        self._signals = EndSignals()
         self._supervisor: Supervisor | None = None
         self._has_switch = False  # it was started here
-        self._busy = BusyMark(None)
         self._trouble: str | None = None  # with the folder or the journal, as last told
 
     def __enter__(self) -> System:
@@ -66,9 +59,7 @@ class System:
         self._journal = Journal(self.run_dir / JOURNAL)
         try:
             self._refuse_second(self._journal)
-            heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup, for one, is respected
-            self._handlers = {number: signal.signal(number, self._end_by) for number in heard}
-            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._ignored
+            self._signals.hear()
             self._start(self._journal)
         except BaseException:
             self.stop()
@@ -88,30 +79,14 @@ class System:
 
     def log(self, role: str) -> Path:
         """Log file of the agent or the controller."""
-        return self.run_dir / f"{role}.log"
-
-    def _end_by(self, number: int, frame: object) -> None:
-        """A signal that ends. What it raises is lost where Python ignores exceptions (after a fork, say): `check` raises it then."""
-        self._ended_by = number
-        _leave(number, frame)
-
-    def _ignored(self, raised: Any) -> None:
-        """Python ignores an exception: what ended this process is not lost (`check`), and nothing to show a user."""
-        if self._ended_by is None or not isinstance(raised.exc_value, KeyboardInterrupt | SystemExit):
-            assert self._unraisable is not None
-            self._unraisable(raised)
+        return self._children.log(role)
 
     def check(self) -> None:
         """HostError, with its last words, if the agent or the controller has ended."""
-        if self._ended_by is not None:
-            _leave(self._ended_by, None)
-        for role, child in self._children.items():
-            if child.poll() is not None:
-                raise HostError(self._last_words(role))
-
-    def _last_words(self, role: str) -> str:
-        words = processes.last_line(self.log(role)).removeprefix("lego: ")
-        return f"the {role} ended{': ' + words if words else ''} (see {self.log(role)})"
+        self._signals.check()
+        words = self._children.ended()
+        if words is not None:
+            raise HostError(words)
 
     def detach(self) -> None:
         """Leave everything running; `take_down` ends it."""
@@ -124,8 +99,7 @@ class System:
     def keep_up(self) -> None:
         """Start anew what has ended or does not answer: traffic, rules and instances have gone on without it. To be called often."""
         assert self._journal is not None
-        if self._ended_by is not None:
-            _leave(self._ended_by, None)
+        self._signals.check()
         if self._supervisor is None:
             self._supervisor = Supervisor(self, self._tell, time.monotonic())
         self._keep_folder(self._journal)
@@ -146,8 +120,7 @@ class System:
         """One sentence on a part that does not run, or None."""
         if part == SWITCH:
             return Ovs(self.run).problem()
-        child = self._children.get(part)
-        return self._last_words(part) if child is None or child.poll() is not None else None
+        return self._children.ended(part)
 
     def start(self, part: str) -> None:
         """Start a part anew after it has ended."""
@@ -155,12 +128,9 @@ class System:
         if part == SWITCH:
             Ovs(self.run).start()
             return
-        end(self._journal, part)
-        if part in self._children:
-            await_end(self._children.pop(part))
+        self._children.end(self._journal, part)
         make_run_dir(self.run_dir)
-        configfile.write(self.config, self._written)
-        self._launch(self._journal, part, "ab")
+        self._children.start(self._journal, part, "ab")
 
     def answers(self, part: str) -> bool:
         """Whether it does, within seconds. Open vSwitch is only looked at (`ended`)."""
@@ -168,31 +138,26 @@ class System:
 
     def is_busy(self, part: str) -> bool:
         """Whether the agent is at something that takes long; one that is stopped is not."""
-        process = Process.of(self._children[part].pid) if part in self._children else None
-        return part == AGENT and process is not None and not process.is_stopped() and self._busy.is_busy(time.monotonic())
+        return self._children.is_busy(part)
 
     def kill(self, part: str) -> None:
         """End it at once."""
-        child = self._children[part]
-        child.kill()
-        await_end(child)
+        self._children.kill(part)
 
     def end_controller(self) -> None:
         """End the controller alone: the traffic, the rules and the instances go on without it."""
         assert self._journal is not None
-        end(self._journal, CONTROLLER)
-        await_end(self._children.pop(CONTROLLER))
+        self._children.end(self._journal, CONTROLLER)
 
     def stop(self) -> None:
         """End the controller, then the agent, and remove what they left. No further signal that ends processes stops this."""
         if self._journal is None:
             return
-        self._handlers = _ignore() | self._handlers
+        self._signals.ignore()
         try:
             self.agent.close()
             end_all(self._journal)
-            for child in self._children.values():
-                await_end(child)
+            self._children.await_all()
         finally:
             self._let_go()
 
@@ -200,13 +165,9 @@ class System:
         """Nothing is this process's any more: not the journal, the children, the signals."""
         if self._journal is not None:
             self._journal.close()
-        self._journal, self._children, self._supervisor = None, {}, None
-        self._busy.close()
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
-        if self._unraisable is not None:
-            sys.unraisablehook, self._unraisable = self._unraisable, None
+        self._journal, self._supervisor = None, None
+        self._children.let_go()
+        self._signals.let_go()
 
     def _start(self, journal: Journal) -> None:
         require_model(self.config)
@@ -215,12 +176,11 @@ class System:
         assert me is not None
         journal.made(Thing("holder", str(me.pid), self.run, {"start": me.start}))
         self._start_switch(journal)
-        configfile.write(self.config, self._written)
         journal.made(Thing("marked", self.run, self.run))
-        self._launch(journal, AGENT)
+        self._children.start(journal, AGENT)
         self._await("bridge ready", self._agent_answers)
         self.on_bridge(journal, self.run)
-        self._launch(journal, CONTROLLER)  # it starts while the bricks warm up, and asks for no instance before they are
+        self._children.start(journal, CONTROLLER)  # it starts while the bricks warm up, and asks for no instance before they are
         self._await("agent ready", self._agent_is_ready)
         self._await("controller ready", self._controller_is_ready)
 
@@ -243,40 +203,6 @@ class System:
         ):
             if not is_free(host, port):
                 raise HostError(f"port {port} of {host} ({what}) is in use by another process: stop it, or set {key} to another port")
-
-    @property
-    def _written(self) -> Path:
-        """The configuration, as both are told it."""
-        return self.run_dir / "config.yaml"
-
-    def _command(self, role: str) -> list[str]:
-        if role == AGENT:
-            scores = ["--scores", str(self.scores)] if self.scores else []
-            return [*processes.PYTHON, "-m", "lego_sdn", "agent", "--config", str(self._written), *scores]
-        manager = Path(sys.executable).with_name("ryu-manager")
-        return [*processes.PYTHON, str(manager), "lego_sdn.app", "--lego-config", str(self._written)]
-
-    def _launch(self, journal: Journal, role: str, log_mode: str = "wb") -> None:
-        mark = BusyMark.made() if role == AGENT else BusyMark(None)
-        with open(self.log(role), log_mode) as log:
-            child = subprocess.Popen(
-                self._command(role),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**processes.environment(), **QUICKLY, processes.MARK: self.run, **mark.environment},
-                pass_fds=[] if mark.file is None else [mark.file],
-                cwd="/",
-                start_new_session=True,  # Ctrl-C is for this process, which ends them in order
-            )
-        self._children[role] = child
-        if role == AGENT:
-            self._busy.close()
-            self._busy = mark
-        process = Process.of(child.pid)
-        if process is not None:
-            with contextlib.suppress(HostError):  # a disk that is full: whoever clears up finds it by its mark
-                journal.made(Thing("process", str(child.pid), self.run, {"start": process.start, "role": role}))
 
     def _await(self, line: str, is_ready: Callable[[], bool]) -> None:
         began, told = time.monotonic(), False
@@ -362,23 +288,3 @@ def require_model(config: Config) -> None:
 def key_of(config: Config) -> SplitKey:
     """The split key that is carried out."""
     return configured_key(load(config.nf).extractor(config.layout), config)
-
-
-def _leave(number: int, _frame: object) -> None:
-    """The first signal ends this process in order; those after it must not cut that short, not even before `stop` has begun."""
-    _ignore()
-    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-
-
-def _ignore() -> dict[int, Any]:
-    """From now on no signal ends this process; what was done on each of them before."""
-    return {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
-
-
-def await_end(child: subprocess.Popen) -> None:
-    """Wait for a child. `Popen.wait` would wait for ever for its own lock, if a signal's exception came just when `poll` had taken it."""
-    if child.returncode is None:
-        try:
-            child.returncode = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
-        except ChildProcessError:  # it was waited for already, and how it ended got lost with the exception
-            child.returncode = 0

@@ -5,36 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
 from ryu.lib import hub
 
+from lego_sdn.adapters.complaints import Complaints
 from lego_sdn.adapters.peers import Address
 
 CLOSED = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)  # of the listening socket itself: there is nothing to accept any more
 REST_S = 0.1  # after accepting failed, for want of descriptors, say
-BURST, PAUSE_S = 5, 30.0  # complaints that are told at once; seconds to the next one after these
-
-
-class Complaints:
-    """Tells of what others did wrong, so many times and no more: a log must not grow as fast as somebody else likes."""
-
-    def __init__(self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self.tell, self.clock = tell, clock
-        self.allowed, self.since, self.untold = float(BURST), clock(), 0
-
-    def say(self, text: str) -> None:
-        """Tell it, or count it as one of those that the next text that is told mentions."""
-        now = self.clock()
-        self.allowed, self.since = min(BURST, self.allowed + (now - self.since) / PAUSE_S), now
-        if self.allowed < 1:
-            self.untold += 1
-            return
-        self.allowed -= 1
-        more, self.untold = self.untold, 0
-        self.tell(f"{text} ({more} more of the like were not told one by one)" if more else text)
 
 
 class Door:

@@ -21,10 +21,11 @@ from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER
 from ryu.lib import hub
 from ryu.ofproto import nx_actions, ofproto_parser, oxx_fields
 
+from lego_sdn.adapters.complaints import Complaints
 from lego_sdn.adapters.peers import Address, Peers
 from lego_sdn.core import openflow_shape
 from lego_sdn.core.lengths import MalformedError
-from ryu_apps.door import Complaints, Door, spelled
+from ryu_apps.door import Door, spelled
 
 UNFINISHED = 8  # connections that have not finished their handshake
 HANDSHAKE_S = 5.0  # for a handshake, which takes a switch some milliseconds

@@ -13,8 +13,9 @@ from ryu.app.wsgi import ControllerBase, Response, WSGIApplication
 from ryu.base import app_manager
 from ryu.cfg import CONF
 
+from lego_sdn.core.text import printable
 from ryu_apps import metrics, switch_views, views
-from ryu_apps.rest_bounds import COMMANDS, Refused, body_of, command, query_of, shortened, whole_of
+from ryu_apps.rest_bounds import COMMANDS, LONGEST_TEXT, Refused, body_of, command, query_of, whole_of
 from ryu_apps.shared import Shared, Withdrawn
 from ryu_apps.switch import SwitchError
 
@@ -86,7 +87,7 @@ class Pages(ControllerBase):
                 raise Refused(415, "unsupported media type", f"{name} wants Content-Type: application/json")
             return self._command(name, body_of(request))
         known = ", ".join([*VIEWS, *COMMANDS])
-        raise Refused(404, "not found", f"there is no {shortened(path)}; under {PREFIX} there are {known}, and there is /metrics")
+        raise Refused(404, "not found", f"there is no {_repeated(path)}; under {PREFIX} there are {known}, and there is /metrics")
 
     def _command(self, name: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         reason = self.shared.command(command(name, body, self.shared.config.buckets))
@@ -113,10 +114,10 @@ def _not_from_a_foreign_page(request, configured: str) -> None:
     host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
     if host and not is_ours(host, {configured, CONF.wsapi_host}):
         raise Refused(
-            403, "forbidden", f"this controller is not called {shortened(host)}: ask it as localhost, or as it is configured (rest.host)"
+            403, "forbidden", f"this controller is not called {_repeated(host)}: ask it as localhost, or as it is configured (rest.host)"
         )
     if origin is not None and origin.partition("://")[2] != host:
-        raise Refused(403, "forbidden", f"a page of {shortened(origin)} may not ask this controller")
+        raise Refused(403, "forbidden", f"a page of {_repeated(origin)} may not ask this controller")
 
 
 def is_ours(host: str, configured: Collection[str]) -> bool:
@@ -145,3 +146,8 @@ def _only(request, method: str) -> None:
 
 def _json(status: int, data: Any) -> Response:
     return Response(status=status, body=json.dumps(data).encode(), content_type="application/json")
+
+
+def _repeated(text: str) -> str:
+    """What an answer repeats of a request."""
+    return printable(text, LONGEST_TEXT)

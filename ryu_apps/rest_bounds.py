@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from lego_sdn.core.errors import LegoError
 from lego_sdn.core.events import Command
+from lego_sdn.core.section import whole
+from lego_sdn.core.text import printable, shown
 
 MOST_INSTANCES = 999
 LONGEST_TEXT = 100  # characters of a name in a command, and of what an answer repeats of a request
 MOST_DIGITS = 19
+_IS_INSTANCE = whole(1, MOST_INSTANCES)
 
 # command -> keys of its body: (name, wanted)
 COMMANDS: dict[str, frozenset[str]] = {
@@ -37,15 +39,15 @@ def command(name: str, body: Mapping[str, Any], most_buckets: int) -> Command:
     wrong = sorted(set(body) - COMMANDS[name])
     if wrong:
         known = ", ".join(sorted(COMMANDS[name])) or "none"
-        raise Refused(400, "bad request", f"{name} has no key {shortened(wrong[0])!r}; its keys: {known}")
+        raise Refused(400, "bad request", f"{name} has no key {shown(wrong[0])}; its keys: {known}")
     instance, buckets, brick = body.get("instance"), body.get("buckets", []), body.get("brick")
-    if instance is not None and not _is_whole(instance, 1, MOST_INSTANCES):
-        raise Refused(400, "bad request", f"instance: wanted a number from 1 to {MOST_INSTANCES}, found {_found(instance)}")
+    if instance is not None and not _IS_INSTANCE(instance):
+        raise Refused(400, "bad request", f"instance: wanted a number from 1 to {MOST_INSTANCES}, found {shown(instance)}")
     if not _are_buckets(buckets, most_buckets):
-        raise Refused(400, "bad request", f"buckets: wanted a list of numbers from 0 to {most_buckets - 1}, found {_found(buckets)}")
+        raise Refused(400, "bad request", f"buckets: wanted a list of numbers from 0 to {most_buckets - 1}, found {shown(buckets)}")
     if brick is not None and not _is_text(brick):
         wanted = f"a kind to replicate, or the id of a replica to merge (ASCII, at most {LONGEST_TEXT} characters)"
-        raise Refused(400, "bad request", f"brick: wanted {wanted}, found {_found(brick)}")
+        raise Refused(400, "bad request", f"brick: wanted {wanted}, found {shown(brick)}")
     if name == "replicate" and instance is not None and brick is None:
         raise Refused(400, "bad request", "replicate wants the kind of a brick along with an instance")
     assignment = _assignment(body.get("assignment", {}), most_buckets)
@@ -59,15 +61,11 @@ def _assignment(given: Any, most_buckets: int) -> tuple[tuple[int, int], ...]:
     fits = isinstance(given, dict) and all(_is_instance(owner) and _are_buckets(buckets, most_buckets) for owner, buckets in given.items())
     if not fits:
         wanted = f"a map from instances (1 to {MOST_INSTANCES}) to lists of buckets (0 to {most_buckets - 1})"
-        raise Refused(400, "bad request", f"assignment: wanted {wanted}, found {_found(given)}")
+        raise Refused(400, "bad request", f"assignment: wanted {wanted}, found {shown(given)}")
     pairs = [(bucket, int(owner)) for owner, buckets in given.items() for bucket in buckets]
     if len(dict(pairs)) != len(pairs):
         raise Refused(400, "bad request", "assignment: a bucket is given to two instances, or twice")
     return tuple(sorted(pairs))
-
-
-def _is_whole(value: Any, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _is_instance(written: str) -> bool:
@@ -75,20 +73,11 @@ def _is_instance(written: str) -> bool:
 
 
 def _are_buckets(value: Any, most_buckets: int) -> bool:
-    return isinstance(value, list) and all(_is_whole(bucket, 0, most_buckets - 1) for bucket in value)
+    return isinstance(value, list) and all(map(whole(0, most_buckets - 1), value))
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= LONGEST_TEXT and value.isascii() and value.isprintable()
-
-
-def _found(value: Any) -> str:
-    """What a request says, for its answer: neither long nor deep."""
-    return shortened(reprlib.repr(value))
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 
 def body_of(request) -> dict[str, Any]:
@@ -97,7 +86,7 @@ def body_of(request) -> dict[str, Any]:
     try:
         body = json.loads(request.body)
     except (ValueError, RecursionError) as error:
-        raise Refused(400, "bad request", f"the body is no JSON that can be read: {shortened(str(error))}") from error
+        raise Refused(400, "bad request", f"the body is no JSON that can be read: {printable(str(error), LONGEST_TEXT)}") from error
     if not isinstance(body, dict):
         raise Refused(400, "bad request", "the body is no JSON object")
     return body
@@ -113,5 +102,5 @@ def query_of(request) -> Mapping[str, str]:
 def whole_of(query: Mapping[str, str], key: str, default: int, most: int) -> int:
     written = query.get(key, str(default))
     if not (written.isascii() and written.isdecimal() and len(written) <= MOST_DIGITS and int(written) <= most):
-        raise Refused(400, "bad request", f"{key}: wanted a whole number up to {most}, found {_found(written)}")
+        raise Refused(400, "bad request", f"{key}: wanted a whole number up to {most}, found {shown(written)}")
     return int(written)

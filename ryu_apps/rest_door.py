@@ -15,8 +15,9 @@ import eventlet.wsgi
 from ryu.app import wsgi
 from ryu.lib import hub
 
+from lego_sdn.adapters.complaints import Complaints
 from lego_sdn.core.errors import LegoError
-from ryu_apps.door import Complaints, Door
+from ryu_apps.door import Door
 
 LOG = logging.getLogger("lego.rest")
 CONNECTIONS = 128

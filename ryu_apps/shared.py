@@ -21,6 +21,7 @@ from ryu.cfg import CONF
 from ryu.lib import hub
 
 from lego_sdn.adapters import configfile, costfile
+from lego_sdn.adapters.complaints import Complaints
 from lego_sdn.adapters.hosts import AgentHost, Host
 from lego_sdn.adapters.kept_store import KeptStore
 from lego_sdn.adapters.logs import make_printable
@@ -36,7 +37,6 @@ from lego_sdn.core.split_key import SplitKey
 from lego_sdn.core.state import State, fresh
 from lego_sdn.core.text import printable
 from ryu_apps import rest_door
-from ryu_apps.door import Complaints
 from ryu_apps.observed import Observed
 from ryu_apps.openflow import Flow
 from ryu_apps.openflow_door import OpenFlowDoor

@@ -17,6 +17,7 @@ from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 
+from lego_sdn.adapters.complaints import Complaints
 from lego_sdn.core.audit import sampled
 from lego_sdn.core.errors import LegoError, RpcError
 from lego_sdn.core.events import Disturbed, Note, PortsSeen, Steer, SwitchDown, SwitchUp
@@ -25,7 +26,6 @@ from lego_sdn.core.steering import OWN, Change, Options, compile_rules, diff
 from ryu_apps import openflow
 from ryu_apps.ahead import Ahead
 from ryu_apps.content import Content, Difference
-from ryu_apps.door import Complaints
 from ryu_apps.hurry import Hurry
 from ryu_apps.mover import Mover, Rules
 from ryu_apps.observed import Bridge, BucketRates, PortLosses

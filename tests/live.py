@@ -67,9 +67,7 @@ class Live:
 
     def kill(self, role: str) -> None:
         """kill -9 of the agent or the controller."""
-        child = self.experiment.system._children[role]
-        child.kill()
-        child.wait()
+        self.experiment.system.kill(role)
 
     def kill_instance(self, instance: int) -> None:
         """kill -9 of its processes."""

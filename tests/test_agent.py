@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bricks.ring_place import make_parent, place_of
-from lego_sdn.adapters import netns
+from lego_sdn.adapters import netns, processes
 from lego_sdn.adapters.ovs import Bridge
 from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.rpc import Client, PeerError
@@ -43,6 +43,10 @@ def as_nobody(code: str) -> str:
     drop = "import os, socket; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
     done = subprocess.run([sys.executable, "-c", drop + code], capture_output=True, text=True, cwd="/", timeout=30, check=False)
     return done.stderr.strip().rpartition("\n")[2]
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().split()[3])
 
 
 def wait_for(fact, seconds=20.0):
@@ -270,7 +274,10 @@ def test_after_a_kill_the_next_start_removes_what_is_not_whole_and_nothing_of_th
             os.kill(one["processes"][-1]["pid"], signal.SIGKILL)
         again = host.start()
         assert again.call("instances") == []
-        assert [what for what in host.left(run) if what != host.bridge and ".sock" not in what and ".journal" not in what] == [user]
+        warm = [f"process {one.pid}" for one in processes.marked(run) if parent_of(one.pid) == host.child.pid]
+        assert len(warm) == 1, "the bridge is kept, so the next agent's own process carries the same mark"
+        own = (host.bridge, *warm)
+        assert [what for what in host.left(run) if what not in own and ".sock" not in what and ".journal" not in what] == [user]
         assert "removed what an earlier agent left: namespace" in host.log()
         again.call("start_instance", {"instance": 1, "model": host.model()})
     finally:
@@ -322,6 +329,14 @@ def test_a_bridge_of_the_users_is_used_and_given_back(host):
 
 
 @pytest.mark.root
+def test_a_bridge_that_was_removed_is_made_again_also_where_nothing_runs(host):
+    host.start()
+    subprocess.run(["ovs-vsctl", "del-br", host.bridge], check=True)
+    wait_for(lambda: subprocess.run(["ovs-vsctl", "br-exists", host.bridge], check=False).returncode == 0)
+    assert host.end() == 0
+
+
+@pytest.mark.root
 def test_sockets_belong_to_the_user_of_the_controller():
     with fake_host(owner=65534) as host:
         agent = host.start()
@@ -339,7 +354,7 @@ def test_sockets_belong_to_the_user_of_the_controller():
 def test_a_warm_process_that_died_is_started_again(host):
     agent = host.start()
     agent.call("start_instance", {"instance": 1, "model": host.model()})
-    parents = {int(Path(f"/proc/{p['pid']}/stat").read_text().split()[3]) for p in agent.call("instances")[0]["processes"]}
+    parents = {parent_of(one["pid"]) for one in agent.call("instances")[0]["processes"]}
     os.kill(parents.pop(), signal.SIGKILL)
     agent.call("start_instance", {"instance": 2, "model": host.model()})
     assert [one["state"] for one in agent.call("instances")] == ["running", "running"]

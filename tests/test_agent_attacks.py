@@ -18,7 +18,7 @@ import msgpack
 import pytest
 
 from bricks.model import save_model
-from bricks.warm_up import blank_model
+from bricks.nfs.kitsune.learn import blank_models
 from lego_sdn.adapters.rpc import Client, PeerError, RpcError
 from lego_sdn.core.messages import AGENT, BRICK, Signature
 from tests.fakes.host import fake_host
@@ -77,7 +77,7 @@ def site(tmp_path):
     with fake_host(warm="real", owner=NOBODY) as host:
         agent = host.start()
         model = host.folder / "blank.lego"
-        save_model(blank_model("kitsune115"), model)
+        save_model(next(iter(blank_models("kitsune115").values())), model)
         one = agent.call("start_instance", {"instance": 1, "model": str(model)}, timeout=120.0)
         os.chmod(tmp_path, 0o700)
         yield host, agent, one["processes"][0], tmp_path / "trap"

@@ -55,9 +55,7 @@ class Kills:
     def controller(drive: Drive) -> None:
         """kill -9, and another one."""
         system = drive.experiment.system
-        child = system._children[CONTROLLER]
-        child.kill()
-        child.wait()
+        system.kill(CONTROLLER)
         system.revive(CONTROLLER)
         drive.experiment.await_ready()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -18,13 +19,15 @@ from lego_sdn.adapters import processes
 from lego_sdn.adapters.journal import peek
 from lego_sdn.adapters.processes import Process
 from lego_sdn.adapters.wire import free_port
+from lego_sdn.children import await_end
 from lego_sdn.core.config import Config
 from lego_sdn.core.errors import HostError
-from lego_sdn.system import System, await_end
+from lego_sdn.system import System
 from lego_sdn.take_down import take_down
 from tests.fakes.host import PATIENCE_S, ROOT, fake_host
 
 pytestmark = pytest.mark.root
+LEGO = (sys.executable, "-m", "lego_sdn")
 
 
 @pytest.fixture
@@ -78,13 +81,10 @@ def test_inside_it_runs_and_afterwards_it_is_gone(place):
 def test_a_part_that_ends_is_named_with_its_last_words(place):
     with System(configuration(place)) as system:
         runs = marks(place)
-        controller = system._children["controller"]
-        controller.kill()
-        controller.wait()
+        system.kill("controller")
         with pytest.raises(HostError, match=r"the controller ended.* \(see .*controller\.log\)"):
             system.check()
-        system._children["agent"].kill()  # and the agent without a chance to clean up
-        system._children["agent"].wait()
+        system.kill("agent")  # and the agent without a chance to clean up
     assert place.left(*runs) == []
 
 
@@ -103,18 +103,19 @@ def test_a_port_in_use(place, key):
 
 @pytest.fixture
 def up(place):
-    """Runs `lego up` in a process of its own."""
-    path = place.folder / "lego.yaml"
+    """Runs `lego up` in a process of its own; its configuration lies in another folder than the run_dir."""
+    path = place.folder / "etc" / "lego.yaml"
+    path.parent.mkdir(mode=0o700)
     config = configuration(place)
     path.write_text(f"run_dir: {place.folder}\nswitch: {{bridge: {place.bridge}, openflow_port: {config.switch.openflow_port}}}\n")
     path.write_text(path.read_text() + f"rest: {{port: {config.rest.port}}}\n")
     children = []
 
-    def start(*options):
+    def start(*options, command=LEGO, cwd=ROOT, env=None):
         log = open(place.folder / "up.log", "wb")  # noqa: SIM115 (the child's)
         with log:
-            command = [sys.executable, "-m", "lego_sdn", "up", "--config", str(path), *options]
-            children.append(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True))
+            words = [*command, "up", "--config", str(path), *options]
+            children.append(subprocess.Popen(words, cwd=cwd, env=env, stdout=log, stderr=log, start_new_session=True))
         return children[-1], path
 
     yield start
@@ -125,7 +126,7 @@ def up(place):
 
 
 def lego(*words):
-    done = subprocess.run([sys.executable, "-m", "lego_sdn", *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*LEGO, *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -203,9 +204,22 @@ def test_ctrl_c_while_it_starts(place, up, seconds):
     assert place.left(*runs) == []
 
 
-def test_a_daemon(place, up):
-    child, path = up("--daemon")
+POLICY = """
+from lego_sdn.core.scaling import NOTHING
+class Calm:
+    def __init__(self, scaling): self.scaling = scaling
+    def suggest(self, memory, seen): return memory, NOTHING
+"""
+
+
+def test_a_daemon_with_a_policy_from_beside_the_configuration(place, up):
+    path = place.folder / "etc" / "lego.yaml"
+    (path.parent / "calm.py").write_text(POLICY)
+    path.write_text(path.read_text() + 'scaling: {policy: "calm:Calm"}\n')
+    child, _ = up("--daemon")
     assert child.wait(PATIENCE_S) == 0, (place.folder / "up.log").read_text()
+    code, text = lego("status", "--config", str(path), "--json")
+    assert (code, json.loads(text)["scaling"]["policy"]) == (0, "calm:Calm")
     runs = marks(place)
     code, text = lego("up", "--config", str(path))
     assert (code, text) == (2, f"lego: LEGO runs already with run_dir {place.folder}: 'lego down' ends it\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,9 @@ def parse(text: str, name: str = "configuration", folder: Path = Path(), follows
         raise ConfigError(f"{name}: is no YAML that can be read ({type(error).__name__})") from error
     try:
         config = Config.parse(data)
+        if ":" in config.scaling.policy:  # whoever is told this configuration by another file finds the module, too
+            folder = folder.resolve() / (config.scaling.policy_folder or ".")
+            config = replace(config, scaling=replace(config.scaling, policy_folder=str(folder)))
         if follows_policy or ":" not in config.scaling.policy:
             make_known(config.scaling.policy, folder)
             policy(config.scaling)

@@ -20,20 +20,21 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # nor wait for the reader of a pipe
 
 
-def open_folder(path: str | Path) -> int:
-    """A descriptor of a folder that is ours. HostError, in one sentence, if it is not, or cannot be opened."""
+def open_folder(path: str | Path, last: bool = True) -> int:
+    """A descriptor of a folder that is ours (not `last`: that may lie above one of ours). HostError, in one sentence, if it is not, or
+    cannot be opened."""
     try:
         real = Path(os.path.realpath(path))
         folder = os.open("/", _FOLDER)
     except (OSError, ValueError) as error:
         raise HostError(f"the folder {printable(str(path))} cannot be opened: {_reason(error)}") from error
     try:
-        _require_ours(os.fstat(folder), "/", last=len(real.parts) == 1)
+        _require_ours(os.fstat(folder), "/", last=last and len(real.parts) == 1)
         for depth, name in enumerate(real.parts[1:], start=2):
             inner = os.open(name, _FOLDER, dir_fd=folder)
             os.close(folder)
             folder = inner
-            _require_ours(os.fstat(folder), str(Path(*real.parts[:depth])), last=depth == len(real.parts))
+            _require_ours(os.fstat(folder), str(Path(*real.parts[:depth])), last=last and depth == len(real.parts))
     except OSError as error:
         os.close(folder)
         raise HostError(f"the folder {printable(str(path))} cannot be opened: {_reason(error)}") from error
@@ -46,6 +47,18 @@ def open_folder(path: str | Path) -> int:
 def require_folder(path: str | Path) -> None:
     """HostError if the folder is not ours."""
     os.close(open_folder(path))
+
+
+def make_folder(path: str | Path, mode: int) -> None:
+    """Make a folder that is not there, and those above it. HostError, and nothing is made, if it would not be ours."""
+    try:
+        folder = Path(os.path.realpath(path))
+        there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+        if there != folder:
+            os.close(open_folder(there, last=False))
+            folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise HostError(f"the folder {printable(str(path))} cannot be made: {_reason(error)}") from error
 
 
 def append_to(path: str | Path, mode: int = 0o640) -> int:

@@ -18,14 +18,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lego_sdn.adapters import wire
-from lego_sdn.core.errors import LegoError, RpcError
+from lego_sdn.adapters.complaints import Complaints
+from lego_sdn.core.errors import HostError, LegoError, RpcError
 from lego_sdn.core.messages import Signature
 from lego_sdn.core.text import printable, shown
 
 LOG = logging.getLogger(__name__)
 PEERS = 128
 OF_ONE = 64  # connections of one other user, or from one other host
-LOGGED, LOGGED_S = 20, 60.0  # bad calls and bad peers in the log, in that time; the rest are counted
 HALF_S = 30.0  # for a message that has begun to be whole
 NOTHING = object()
 
@@ -130,12 +130,13 @@ class Server:
 
     `fileno()` may be registered in any selector or poll; it is readable when `serve_once(0)` has something to do.
     A handler's LegoError is answered as its sentence; no input of a peer and no failing handler ends the server.
-    A handler does not close the server it is called by.
+    A handler does not close the server it is called by. A socket file that was lost is made again, within seconds of calls of `serve_once`.
     """
 
     def __init__(self, address: str, handlers: dict[str, Callable], mode: int = 0o600, owner: int | None = None, **more: Any) -> None:
         """`limit`: bytes of a message; `takes`: who may send what, with which arguments; a method that it lacks is not answered."""
         self.address, self.handlers = address, dict(handlers)
+        self._mode, self._owner = mode, owner
         self.limit: int = more.pop("limit", wire.LIMIT)
         self.takes: Mapping[str, Signature] | None = more.pop("takes", None)
         if more:
@@ -146,7 +147,7 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._peers: set[_Peer] = set()
-        self._complaints = _Complaints(address)
+        self._complaints = Complaints(self._log)
         self._swept = 0.0
 
     def fileno(self) -> int:
@@ -192,6 +193,9 @@ class Server:
     def __repr__(self) -> str:
         return f"<Server {self.address} peers={len(self._peers)} methods={sorted(self.handlers)}>"
 
+    def _log(self, text: str, **details: Any) -> None:
+        LOG.warning("%s: %s", self.address, text, **details)
+
     def _accept(self) -> None:
         """Take every connection that waits, but for those above the bounds."""
         for _ in range(wire.WAITING):
@@ -200,15 +204,13 @@ class Server:
             except (BlockingIOError, ConnectionError):
                 return
             except OSError as error:  # no descriptor is left: those who wait go on waiting
-                self._complaints.tell("a connection cannot be taken: %s", _reason(error))
+                self._complaints.say(f"a connection cannot be taken: {_reason(error)}")
                 return
             peer = _Peer(connection, self.limit)
             alike = sum(other.who == peer.who for other in self._peers)
             if len(self._peers) >= PEERS or (alike >= OF_ONE and not peer.is_own):
                 connection.close()
-                self._complaints.tell(
-                    "%s was turned away: there are %d connections, %d of them of its kind", peer.name, len(self._peers), alike
-                )
+                self._complaints.say(f"{peer.name} was turned away: there are {len(self._peers)} connections, {alike} of them of its kind")
                 continue
             connection.setblocking(False)
             self._peers.add(peer)
@@ -219,12 +221,26 @@ class Server:
         if now - self._swept < 1.0:
             return
         self._swept = now
+        self._keep_file()
         for peer in [peer for peer in self._peers if peer.half_since is not None and now - peer.half_since > HALF_S]:
             self._cut_off(peer, f"a message is not whole after {HALF_S:g} s")
 
+    def _keep_file(self) -> None:
+        """Listen at the address again if its file was lost; those who are connected stay so."""
+        if self._inode is None or wire.inode(self.address) is not None:
+            return
+        self._accept()  # who waits at the lost one
+        with contextlib.suppress(HostError):  # its folder was lost, too: the next look tries again
+            listener = wire.listen(self.address, self._mode, self._owner)
+            listener.setblocking(False)
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener, self._inode = listener, wire.inode(self.address)
+            self._selector.register(listener, selectors.EVENT_READ, None)
+
     def _cut_off(self, peer: _Peer, why: str | None) -> None:
         if why is not None:
-            self._complaints.tell("%s was cut off: %s", peer.name, printable(why, 200))
+            self._complaints.say(f"{peer.name} was cut off: {printable(why, 200)}")
         self._peers.discard(peer)
         self._selector.unregister(peer.socket)
         peer.socket.close()
@@ -257,7 +273,7 @@ class Server:
         try:
             return wire.pack([wire.ANSWER, number, error, result])
         except (TypeError, ValueError, OverflowError) as wrong:
-            self._complaints.tell("the result of %s cannot be sent: %s", method, wrong)
+            self._complaints.say(f"the result of {method} cannot be sent: {wrong}")
             return wire.pack([wire.ANSWER, number, f"the result of {method} cannot be sent: {wrong}", None])
 
     def _run(self, method: Any, params: Any, peer: _Peer) -> tuple[str | None, Any]:
@@ -272,7 +288,7 @@ class Server:
         except LegoError as error:
             return printable(str(error)) or type(error).__name__, None
         except Exception as error:  # whatever a peer asks for, the process goes on; the traceback is in its log
-            self._complaints.tell("%s failed", method, traceback=True)
+            self._complaints.say(f"{method} failed", exc_info=True)
             return printable(f"{method} failed: {type(error).__name__}: {error}"), None
 
     def _problem(self, method: str, params: Any, peer: _Peer) -> str | None:
@@ -295,26 +311,6 @@ def _unbound(handler: Callable, method: str, params: list) -> str | None:
     except TypeError as error:
         return f"{method} was called with {len(params)} parameters: {error}"
     return None
-
-
-class _Complaints:
-    """What peers do wrong, in the log: so much in a time, and the number of the rest."""
-
-    def __init__(self, address: str) -> None:
-        self.address, self.told, self.since, self.untold = address, 0, 0.0, 0
-
-    def tell(self, line: str, *details: object, traceback: bool = False) -> None:
-        """Log a line; `traceback`: with that of the exception being handled."""
-        now = time.monotonic()
-        if now - self.since > LOGGED_S:
-            if self.untold:
-                LOG.warning("%s: %d more such lines were left out", self.address, self.untold)
-            self.told, self.since, self.untold = 0, now, 0
-        if self.told >= LOGGED:
-            self.untold += 1
-            return
-        self.told += 1
-        LOG.warning(f"%s: {line}", self.address, *details, exc_info=traceback)
 
 
 class _Peer:

@@ -84,10 +84,7 @@ def _scores_folder(scores: str) -> str:
     from lego_sdn.adapters import owned
 
     folder = Path(scores).resolve()
-    there = next(one for one in (folder, *folder.parents) if one.is_dir())
-    if there != folder:
-        owned.require_folder(there)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    owned.make_folder(folder, 0o750)
     owned.require_folder(folder)
     return str(folder)
 

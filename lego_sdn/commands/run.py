@@ -124,7 +124,7 @@ def asked(wanted: Wanted, base: Config) -> Config:
         config = replace(config, scaling=replace(config.scaling, max_instances=wanted.instances))
     if wanted.policy is not None:
         make_known(wanted.policy, Path())
-        config = replace(config, scaling=replace(config.scaling, policy=wanted.policy))
+        config = replace(config, scaling=replace(config.scaling, policy=wanted.policy, policy_folder=str(Path().resolve())))
         policy(config.scaling)
     return config
 

@@ -132,6 +132,7 @@ class Scaling(Section):
 
     mode          act, or advise: say what would be done, and do nothing but keep min_instances running
     policy        bricks, water-marks, predictive, or a class of your own as package.module:Class (docs/policies.md)
+    policy_folder  where its module may lie besides where Python looks; null: the folder of the configuration file
     max_replicas  of one kind of brick within an instance, whoever asks
     reallocate    CPU quotas may go from bricks with little to do to the bottleneck, before anything is started
     period_s      between load reports
@@ -142,6 +143,7 @@ class Scaling(Section):
     """
 
     policy: str = text("bricks")
+    policy_folder: str | None = maybe(None, "a path", lambda v: isinstance(v, str) and v != "")
     mode: str = choice("act", "act", "advise")
     reallocate: bool = flag(True)
     min_instances: int = count(1, 1, INSTANCES_MOST)

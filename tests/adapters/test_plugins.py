@@ -43,6 +43,18 @@ def test_the_documents_example_is_a_policy_that_scales(tmp_path):
     assert made.notes("failed") == []
 
 
+def test_the_module_is_found_also_by_whoever_is_told_the_configuration_by_another_file(tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    config = configfile.load(written(tmp_path, example, "elsewhere"))
+    other = tmp_path / "run"
+    other.mkdir(mode=0o700)
+    configfile.write(config, other / "config.yaml")
+    POLICIES.pop("elsewhere:Patient")
+    del sys.modules["elsewhere"]
+    assert configfile.load(other / "config.yaml") == config
+    assert "elsewhere:Patient" in POLICIES
+
+
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [

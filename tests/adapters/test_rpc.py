@@ -255,6 +255,29 @@ def test_socket_files(tmp_path, address):
         Server("/nowhere/s.sock", HANDLERS)
 
 
+@pytest.mark.parametrize("lost", ["file", "folder"])
+def test_a_lost_socket_file_comes_back_and_who_is_connected_stays_so(tmp_path, lost):
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    address = str(folder / "s.sock")
+    with serving(address), Client(address) as before:
+        assert before.call("add", 1, 2) == 3
+        os.unlink(address)
+        if lost == "folder":
+            folder.rmdir()
+            time.sleep(1.2)  # it is looked for in vain
+            folder.mkdir(mode=0o700)
+        deadline = time.monotonic() + 10
+        while not os.path.exists(address):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert stat.S_IMODE(os.stat(address).st_mode) == 0o600
+        with Client(address) as newcomer:
+            assert newcomer.call("add", 3, 4) == 7
+        assert before.call("add", 5, 6) == 11
+    assert not os.path.exists(address)
+
+
 def test_tcp():
     with serving("tcp:127.0.0.1:0") as server:
         there = f"tcp:127.0.0.1:{server.port}"

@@ -56,6 +56,18 @@ def test_a_folder_that_cannot_be_used(tmp_path):
     )
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("words", [["up", "--run-dir"], ["agent", "--run-dir"], ["agent", "--run-dir", "RUN", "--scores"]])
+def test_a_folder_of_another_users_is_refused_and_nothing_is_made_in_it(tmp_path, words):
+    theirs, run_dir = tmp_path / "theirs", str(tmp_path / "run")
+    theirs.mkdir()
+    os.chown(theirs, 65534, -1)
+    code, _, error = lego(*(run_dir if word == "RUN" else word for word in words), str(theirs / "a" / "b"))
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.startswith(f"lego: {theirs} belongs to user 65534")
+    assert list(theirs.iterdir()) == []
+
+
 READS = "+dac_read_search"  # this Python may lie in a folder of root's
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={READS}", f"--ambient-caps={READS}"]
 CONTAINED = ["setpriv", "--bounding-set=-net_admin,-sys_admin", "--inh-caps=-net_admin,-sys_admin"]

@@ -22,10 +22,11 @@ class Tap:
         self.path, self._behind = Path(path), Path(f"{path}.b")
         self._armed: tuple[str, Callable[[], None], bool] | None = None
         self.fired = threading.Event()
-        os.rename(self.path, self._behind)
+        os.link(self.path, self._behind)
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.path))
+        self._listener.bind(f"{path}.t")
         self._listener.listen(64)
+        os.rename(f"{path}.t", self.path)  # the path is never without a file: the process would listen there again
         threading.Thread(target=self._accept, daemon=True).start()
 
     def remove(self) -> None:

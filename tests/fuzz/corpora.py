@@ -10,7 +10,7 @@ from pathlib import Path
 import msgpack
 
 from bricks.model import FORMAT, save_model
-from bricks.warm_up import blank_model
+from bricks.nfs.kitsune.learn import blank_models
 from lego_sdn.core.messages import AGENT, BRICK
 from tests.bricks import files
 from tests.bricks.files import Packet, enhanced, interface, obsolete, section, simple
@@ -23,7 +23,7 @@ def model_archives() -> list[bytes]:
     """What the checksum of a model file is of."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "m")
-        save_model(blank_model("kitsune115"), path)
+        save_model(next(iter(blank_models("kitsune115").values())), path)
         return [path.read_bytes()[PREFIX:]]
 
 
