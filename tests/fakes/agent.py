@@ -82,14 +82,17 @@ class Agent:
     def serve(self) -> None:
         while not self.ending:
             with selectors.DefaultSelector() as selector:
-                servers = [self.server, *(process.server for _, process, _ in self.instances.values() if not process.hangs)]
-                for server in servers:
+                for server in self._servers():
                     selector.register(server, selectors.EVENT_READ, server)
                 for key, _ in selector.select(0.2):
-                    key.data.serve_once(0)
+                    if key.data in self._servers():  # one that was served before it may have ended it
+                        key.data.serve_once(0)
         for number in list(self.instances):
             self.stop_instance(number, 0)
         self.server.close()
+
+    def _servers(self) -> list[Server]:
+        return [self.server, *(process.server for _, process, _ in self.instances.values() if not process.hangs)]
 
     def hello(self) -> dict[str, Any]:
         instances = [one for one, _, _ in self.instances.values()]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from lego_sdn.adapters import netns
 from tests.ryu_apps.lab import Lab, until
@@ -21,6 +21,30 @@ def bridge(lab: Lab) -> Iterator[str]:
         yield lab.bridge
     finally:
         vsctl("--if-exists", "del-br", lab.bridge)
+
+
+@contextmanager
+def instance_ports(lab: Lab, count: int, vsctl: Callable[..., str]) -> Iterator[None]:
+    """Ports 101 and on of the lab's bridge: those that a fake agent names which plugs nothing in."""
+    names = {number: f"{lab.bridge}p{number}" for number in range(101, 101 + count)}
+    with ExitStack() as stack:
+        for number, name in names.items():
+            stack.callback(_unplug, lab, name)
+            with lab.inside():
+                _ip("link", "add", name, "type", "veth", "peer", "name", f"{name}x")
+                for end in (name, f"{name}x"):
+                    _ip("link", "set", end, "up")
+            vsctl("add-port", lab.bridge, name, "--", "set", "Interface", name, f"ofport_request={number}")
+        yield
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, timeout=20)
+
+
+def _unplug(lab: Lab, name: str) -> None:
+    with lab.inside():
+        netns.remove_link(name)
 
 
 def vsctl(*words: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from lego_sdn.adapters.wire import free_port
-from tests.ryu_apps.bridges import bridge
+from tests.ryu_apps.bridges import bridge, instance_ports, ofctl, vsctl
 from tests.ryu_apps.lab import Lab, lab, until
 
 pytestmark = pytest.mark.root
@@ -25,6 +25,7 @@ def running(tmp_path_factory):
         made.agent("warm_up", False)
         made.start_controller()
         stack.enter_context(bridge(made))
+        stack.enter_context(instance_ports(made, SCALING["max_instances"], vsctl))
         until(lambda: not made.get("status")["missing"], "switch and agent are there")
         assert made.agent("called") == [], "no instance is asked for while the bricks are not warm"
         made.agent("warm_up", True)
@@ -53,7 +54,7 @@ def test_status_graph_bricks_and_switches_tell_of_it(running: Lab):
     assert one["processes"][0]["bricks"] == ["packet-batching-0", "unsupervised-network-0", "sample-result-0"]
     (switch,) = running.get("switches")["switches"]
     assert (switch["name"], switch["steered"], switch["error"], switch["dpid"]) == (running.bridge, True, None, status["bridge"]["dpid"])
-    assert switch["rules"] == len(running.get("flows")["flows"]) == 11 + 12 * 16 + 1
+    assert switch["rules"] == len(running.get("flows")["flows"]) == 10 + 12 * 16 + 1
     found = until(lambda: next((b for b in running.get("bricks")["bricks"] if b["packets_per_s"] > 0), None), "a rate")
     assert (found["instance"], found["id"], found["dropped"]) == (1, "packet-batching-0", {"odd": 2})
     assert running.get("granularity")["result"] == ["SrcIP"]
@@ -73,7 +74,7 @@ def test_metrics_are_read_by_prometheus_own_parser(running: Lab):
     assert samples[("lego_brick_dropped_total", (("brick", "packet-batching-0"), ("instance", "1"), ("reason", "odd")))] == 2
     assert samples[("lego_host_cores", (("part", "all"),))] == 2
     assert samples[("lego_host_memory_bytes", (("part", "used"),))] == 1 << 20
-    assert samples[("lego_switch_rules", (("switch", running.bridge),))] == 204
+    assert samples[("lego_switch_rules", (("switch", running.bridge),))] == 203
     assert samples[("lego_brick_late_total", (("brick", "packet-batching-0"), ("instance", "1")))] == 0
 
 
@@ -89,11 +90,11 @@ def test_metrics_are_read_by_prometheus_own_parser(running: Lab):
         ("POST", "/lego/v1/move", b"{", 400, "the body is no JSON"),
         ("POST", "/lego/v1/move", [1], 400, "the body is no JSON object"),
         ("POST", "/lego/v1/move", {"instance": 1}, 400, 'move wants {"buckets": [numbers], "instance": number}'),
-        ("POST", "/lego/v1/move", {"instance": 1, "buckets": [True]}, 400, "buckets: wanted a list of numbers, found [True]"),
-        ("POST", "/lego/v1/merge", {"instance": "1"}, 400, "instance: wanted a number, found '1'"),
+        ("POST", "/lego/v1/move", {"instance": 1, "buckets": [True]}, 400, "buckets: wanted a list of numbers from 0 to 15, found [True]"),
+        ("POST", "/lego/v1/merge", {"instance": "1"}, 400, "instance: wanted a number from 1 to 999, found '1'"),
         ("POST", "/lego/v1/pause", {"now": 1}, 400, "pause has no key 'now'; its keys: none"),
         ("POST", "/lego/v1/move", {"instance": 9, "buckets": [1]}, 409, "instance 9 does not run"),
-        ("POST", "/lego/v1/move", {"instance": 1, "buckets": [16]}, 409, "wanted buckets from 0 to 15, found [16]"),
+        ("POST", "/lego/v1/move", {"instance": 1, "buckets": [16]}, 400, "buckets: wanted a list of numbers from 0 to 15, found [16]"),
         ("POST", "/lego/v1/merge", {}, 409, "1 instances run and 1 is the minimum"),
         ("POST", "/lego/v1/merge", b"x" * ((1 << 16) + 1), 413, "a body has at most"),
         ("GET", "/lego/v1/events?after=x", None, 400, "after: wanted a whole number"),
@@ -178,7 +179,11 @@ def test_a_brick_is_replicated_and_merged_and_refusals_leave_it_as_it_was(runnin
     ("name", "body", "says"),
     [
         ("replicate", {"instance": 1}, "replicate wants the kind of a brick along with an instance"),
-        ("replicate", {"brick": 3}, "brick: wanted a kind to replicate, or the id of a replica to merge, found 3"),
+        (
+            "replicate",
+            {"brick": 3},
+            "brick: wanted a kind to replicate, or the id of a replica to merge (ASCII, at most 100 characters), found 3",
+        ),
         ("merge", {"brick": []}, "brick: wanted a kind"),
         ("pause", {"brick": "x"}, "pause has no key 'brick'; its keys: none"),
     ],
@@ -239,8 +244,6 @@ def test_an_agent_that_dies_is_told_and_what_runs_afterwards_is_the_truth(runnin
 
 
 def test_another_bridge_is_shown_and_left_alone(running: Lab):
-    from tests.ryu_apps.bridges import ofctl, vsctl
-
     other = f"{running.bridge}x"
     vsctl("add-br", other, "--", "set", "Bridge", other, "datapath_type=netdev", "fail_mode=secure", "protocols=OpenFlow14")
     try:

@@ -77,7 +77,7 @@ def ends(connection: socket.socket, seconds: float = 5.0) -> bool:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_message_keeps_ryu_s_own_parsers_busy(seed):
-    command = [sys.executable, "-m", "tests.ryu_apps.openflow_fuzz", str(seed), "15"]
+    command = [sys.executable, "-m", "tests.ryu_apps.openflow_fuzz", str(seed), "6"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -18,6 +18,7 @@ from bricks.packets import PACKET, bucket_of
 from lego_sdn.adapters import unixctl
 from lego_sdn.adapters.ovs import Bridge, Ovs
 from lego_sdn.core.errors import CaptureError
+from lego_sdn.core.rules import OWN_VID, SWITCH_TPID, VLAN_PRESENT
 from lego_sdn.core.steering import OWN, SHADOW, Cookie, Match, Options, Rule, compile_rules
 from tests.bricks import files, odd
 from tests.bricks.odd import FRAMES
@@ -94,8 +95,9 @@ def bridge():
     subprocess.run(["ovs-vsctl", "del-controller", BRIDGE.name], check=True, timeout=60)
     rules = compile_rules(dict.fromkeys(range(BUCKETS), 1), {1: 1}, Options(BUCKETS))
     lines = "".join(f"{as_text(rule)}\n" for rule in rules if rule.table in (OWN, SHADOW))
+    guard = f"table=0,actions=push_vlan:{SWITCH_TPID:#x},set_field:{VLAN_PRESENT | OWN_VID}->vlan_vid,goto_table:{OWN}\n"
     command = ["ovs-ofctl", "-OOpenFlow14", "add-flows", BRIDGE.name, "-"]
-    subprocess.run(command, input=f"table=0,actions=goto_table:{OWN}\n{lines}", text=True, check=True, timeout=60)
+    subprocess.run(command, input=guard + lines, text=True, check=True, timeout=60)
     yield BRIDGE.name
     ovs.remove_bridge(BRIDGE.name)
 
@@ -111,6 +113,8 @@ def as_text(rule: Rule) -> str:
 def as_match(match: Match) -> str:
     if match.field in ("eth_type", "metadata"):
         return f"{match.field}={match.value:#x}"
+    if match.field == "vlan_vid":
+        return f"vlan_vid={match.value:#x}/{match.mask:#x}"
     texts = [
         str(ip_address(n.to_bytes(SIZES[match.field], "big"))) if match.field[:3] != "eth" else mac(n) for n in (match.value, match.mask)
     ]
