@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bricks.base import Batch, Brick
-from bricks.kernels.mapping import map_batch
-from bricks.model import Model
-from lego_sdn.core.errors import BrickError
+from bricks.kernels.kitnet.mapping import map_batch
+from bricks.models.model_file import Model
+from bricks.records.brick import Batch, Brick
+from lego_sdn.core.facts.errors import BrickError
 
 
 def wanted_width(brick: Brick, batch: Batch, width: int) -> np.ndarray:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bricks.base import Batch, Brick
-from bricks.kernels.state100 import KitsunePy100State
-from bricks.kernels.state115 import Kitsune115State
-from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW
-from lego_sdn.core.errors import BrickError
-from lego_sdn.core.split_key import BY_SOURCE, SplitKey
+from bricks.kernels.kitsune.state100 import KitsunePy100State
+from bricks.kernels.kitsune.state115 import Kitsune115State
+from bricks.records.brick import Batch, Brick
+from bricks.records.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW
+from lego_sdn.core.facts.errors import BrickError
+from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 
 STREAMS = 200_000  # of each kind, unless told otherwise
 _RATES = ("5", "3", "1", "0.1", "0.01")

@@ -6,17 +6,17 @@ from typing import Protocol
 
 import numpy as np
 
-from bricks.base import Batch, Brick
-from bricks.hidden import count_hidden
-from bricks.packets import HIDDEN_SHIFT, PACKET, UNSOUND
-from lego_sdn.core.errors import BrickError
+from bricks.records.brick import Batch, Brick
+from bricks.records.hidden import count_hidden
+from bricks.records.packets import HIDDEN_SHIFT, PACKET, UNSOUND
+from lego_sdn.core.facts.errors import BrickError
 
-COUNTERS = ("held", "held_shadows_dropped", "holds_expired", "handed_on")  # of a `bricks.hold.Hold`
-_HIDDEN = np.uint32(1 << HIDDEN_SHIFT)  # flags from here on: addresses that the switch does not see (`bricks.hidden`)
+COUNTERS = ("held", "held_shadows_dropped", "holds_expired", "handed_on")  # of a `bricks.streams.handover_buffer.Hold`
+_HIDDEN = np.uint32(1 << HIDDEN_SHIFT)  # flags from here on: addresses that the switch does not see (`bricks.records.hidden`)
 
 
 class Source(Protocol):
-    """Where packets come from; `bricks.packet_ring.PacketRing` is one."""
+    """Where packets come from; `bricks.capture.packet_ring.PacketRing` is one."""
 
     def fileno(self) -> int:
         """A descriptor that is readable when there may be packets."""

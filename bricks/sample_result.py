@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bricks.addresses import ADDRESS, address_text, addresses
-from bricks.base import Batch, Brick
 from bricks.feature_mapping import wanted_width
-from bricks.model import Model
-from bricks.packets import seconds
-from lego_sdn.core.errors import BrickError
+from bricks.models.model_file import Model
+from bricks.records.addresses import ADDRESS, address_text, addresses
+from bricks.records.brick import Batch, Brick
+from bricks.records.packets import seconds
+from lego_sdn.core.facts.errors import BrickError
 
 ALERT = np.dtype([("seq", "<u8"), ("time_ns", "<i8"), ("source", ADDRESS), ("score", "<f8")])
 KEPT = 10_000  # alerts

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bricks.base import Batch, Brick
 from bricks.feature_mapping import wanted_width
-from bricks.kernels.kitnet import score_batch
-from bricks.model import Model
-from lego_sdn.core.errors import BrickError
+from bricks.kernels.kitnet.score import score_batch
+from bricks.models.model_file import Model
+from bricks.records.brick import Batch, Brick
+from lego_sdn.core.facts.errors import BrickError
 
 PRECISIONS = ("float64", "float32")
 

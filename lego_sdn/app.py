@@ -10,12 +10,12 @@ import time
 
 from ryu.base import app_manager
 
-from lego_sdn.core.commands import refusal
-from lego_sdn.core.events import Command, Note, Steer, Tick
-from lego_sdn.core.step import step
-from ryu_apps import openflow
-from ryu_apps.promises import warning
-from ryu_apps.shared import Item, Shared, every, spawn
+from lego_sdn.core.control.commands import refusal
+from lego_sdn.core.control.events import Command, Note, Steer, Tick
+from lego_sdn.core.control.step import step
+from ryu_apps.context.exactness import warning
+from ryu_apps.context.shared import Item, Shared, every, spawn
+from ryu_apps.openflow import messages
 
 LOG = logging.getLogger("lego")
 KEEP_S = 1.0  # between two looks at whether decisions are kept
@@ -23,18 +23,18 @@ KEEP_S = 1.0  # between two looks at whether decisions are kept
 # Ryu's way of saying which apps it must load along with this one.
 _REQUIRED_APP = [
     "ryu.controller.ofp_handler",
-    "ryu_apps.steering",
-    "ryu_apps.instances",
-    "ryu_apps.monitor",
-    "ryu_apps.auditor",
-    "ryu_apps.rest",
+    "ryu_apps.apps.steering",
+    "ryu_apps.apps.instances",
+    "ryu_apps.apps.monitor",
+    "ryu_apps.apps.auditor",
+    "ryu_apps.apps.rest",
 ]
 
 
 class Lego(app_manager.RyuApp):
     """One queue of events, one greenthread that steps: the only place where the state changes."""
 
-    OFP_VERSIONS = [openflow.VERSION]  # noqa: RUF012 (Ryu's declaration)
+    OFP_VERSIONS = [messages.VERSION]  # noqa: RUF012 (Ryu's declaration)
     _CONTEXTS = {"lego": Shared}  # noqa: RUF012
 
     def __init__(self, *args, lego: Shared, **kwargs) -> None:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from lego_sdn.commands.lazy import Lazy
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.facts.errors import LegoError
 
 # name -> (module in lego_sdn.commands, one line for the help)
 COMMANDS = {

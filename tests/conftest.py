@@ -57,7 +57,7 @@ def open_vswitch(request):
     if not any(item.get_closest_marker("root") and not item.get_closest_marker("skip") for item in request.session.items):
         yield
         return
-    from lego_sdn.adapters.ovs import Ovs
+    from lego_sdn.adapters.ovs.vsctl import Ovs
 
     ovs = Ovs("tests")
     started = ovs.start()

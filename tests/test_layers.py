@@ -13,16 +13,16 @@ OURS = {"lego_sdn", "bricks", "ryu_apps", "topologies"}
 ANY = "any foreign library"
 
 CONTROLLER = {"lego_sdn.core", "lego_sdn.adapters", "ryu_apps", "ryu", "eventlet"}
-CONTROLLER |= {"bricks.nfs.registry"}  # for an NF's graph and declaration; tests/bricks/test_registry.py: it brings no kernels
+CONTROLLER |= {"bricks.nfs.registry"}  # for an NF's graph and declaration; tests/bricks/nfs/test_registry.py: it brings no kernels
 CONTROLLER |= {"prometheus_client"}  # not in the table: writes /metrics
 HOST = {"lego_sdn", "bricks", "click", "rich"}
 HOST |= {"numpy", "topologies"}  # reads the score files that bricks write; plays synthetic traffic
 HOST |= {"matplotlib"}  # draws the paper's figures
 BRICKS = {
     "lego_sdn.core",
-    "lego_sdn.adapters.rpc",
-    "lego_sdn.adapters.owned",
-    "lego_sdn.adapters.logs",
+    "lego_sdn.adapters.rpc.calls",
+    "lego_sdn.adapters.linux.owned",
+    "lego_sdn.adapters.linux.logs",
     "bricks",
     "numpy",
     "numba",
@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ryu_apps": CONTROLLER,
     "lego_sdn/app.py": CONTROLLER,
     "lego_sdn": HOST,
-    "lego_sdn/paper/plots.py": HOST | {"matplotlib"},
+    "lego_sdn/experiments/paper/plots.py": HOST | {"matplotlib"},
     "lego_sdn/ryu_compat.py": {ANY},  # mends Ryu's imports before Ryu is there
     "topologies": {"lego_sdn.core", "topologies", "mininet", "numpy"},
 }
@@ -125,15 +125,15 @@ def test_an_adapter_knows_one_foreign_library():
     [
         ("lego_sdn/core/x.py", "import numpy", ["numpy"]),
         ("lego_sdn/core/x.py", "def f():\n    import time", ["time"]),
-        ("lego_sdn/core/x.py", "from bricks import packets", ["bricks.packets"]),
-        ("lego_sdn/core/x.py", "from lego_sdn.adapters import rpc", ["lego_sdn.adapters.rpc"]),
+        ("lego_sdn/core/x.py", "from bricks import packets", ["bricks.records.packets"]),
+        ("lego_sdn/core/x.py", "from lego_sdn.adapters import rpc", ["lego_sdn.adapters.rpc.calls"]),
         ("lego_sdn/core/x.py", "from lego_sdn.core import plan", []),
-        ("lego_sdn/agent.py", "import ryu.base", ["ryu.base"]),
+        ("lego_sdn/agent/server.py", "import ryu.base", ["ryu.base"]),
         ("lego_sdn/commands/x.py", "from lego_sdn import app", ["lego_sdn.app"]),
         ("lego_sdn/app.py", "import ryu.base", []),
-        ("lego_sdn/app.py", "import bricks.base", ["bricks.base"]),
-        ("bricks/x.py", "from lego_sdn.adapters import netns", ["lego_sdn.adapters.netns"]),
-        ("bricks/x.py", "from lego_sdn.adapters.rpc import Server", []),
+        ("lego_sdn/app.py", "import bricks.records.brick", ["bricks.records.brick"]),
+        ("bricks/x.py", "from lego_sdn.adapters import netns", ["lego_sdn.adapters.linux.netns"]),
+        ("bricks/x.py", "from lego_sdn.adapters.rpc.calls import Server", []),
         ("topologies/x.py", "import ryu", ["ryu"]),
         ("ryu_apps/x.py", "from bricks.nfs.registry import load", []),
         ("ryu_apps/x.py", "from bricks.nfs.kitsune import NF", ["bricks.nfs.kitsune.NF"]),

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from topologies import wire
-from topologies.wire import ACK, FIN, PSH, SYN, Host, Segment
+from topologies import frames
+from topologies.frames import ACK, FIN, PSH, SYN, Host, Segment
 
 Step = tuple[int, bytes | None]  # wait this many microseconds, then send the frame, if there is one
 _SEGMENT_BYTES = 1460
@@ -54,30 +54,30 @@ def resolve(rng: np.random.Generator, device: Host, resolver: Host, name: bytes)
     """A DNS question and its answer."""
     port, number = int(rng.integers(32_768, 61_000)), int(rng.integers(0, 1 << 16))
     question = b"".join(bytes([len(part)]) + part for part in name.split(b".")) + b"\0\0\1\0\1"
-    yield 0, wire.udp(device, resolver, (port, 53), struct.pack("!6H", number, 0x0100, 1, 0, 0, 0) + question)
+    yield 0, frames.udp(device, resolver, (port, 53), struct.pack("!6H", number, 0x0100, 1, 0, 0, 0) + question)
     answer = b"\xc0\x0c\0\1\0\1" + struct.pack("!IH", 300, 4) + bytes([198, 18, 0, number & 0xFF])
-    yield far(rng), wire.udp(resolver, device, (53, port), struct.pack("!6H", number, 0x8180, 1, 1, 0, 0) + question + answer)
+    yield far(rng), frames.udp(resolver, device, (53, port), struct.pack("!6H", number, 0x8180, 1, 1, 0, 0) + question + answer)
 
 
 def clock(rng: np.random.Generator, device: Host, server: Host) -> Iterator[Step]:
     """NTP."""
-    yield 0, wire.udp(device, server, (123, 123), b"\x23" + bytes(47))
-    yield far(rng), wire.udp(server, device, (123, 123), b"\x24\2\6\xec" + data(rng, 44))
+    yield 0, frames.udp(device, server, (123, 123), b"\x23" + bytes(47))
+    yield far(rng), frames.udp(server, device, (123, 123), b"\x24\2\6\xec" + data(rng, 44))
 
 
 def who_has(rng: np.random.Generator, device: Host, target: Host) -> Iterator[Step]:
     """ARP, asked by broadcast."""
     unknown = target._replace(mac=bytes(6))
-    yield 0, wire.arp(1, device, unknown, wire.BROADCAST)
-    yield near(rng), wire.arp(2, target, device, device.mac)
+    yield 0, frames.arp(1, device, unknown, frames.BROADCAST)
+    yield near(rng), frames.arp(2, target, device, device.mac)
 
 
 def ping(rng: np.random.Generator, asker: Host, device: Host) -> Iterator[Step]:
     """Three echoes, a second apart."""
     for number in range(3):
         content = data(rng, 56)
-        yield 0 if number == 0 else 1_000_000, wire.echo(asker, device, False, number, content)
-        yield near(rng), wire.echo(device, asker, True, number, content)
+        yield 0 if number == 0 else 1_000_000, frames.echo(asker, device, False, number, content)
+        yield near(rng), frames.echo(device, asker, True, number, content)
 
 
 def announce(rng: np.random.Generator, device: Host) -> Iterator[Step]:
@@ -87,30 +87,30 @@ def announce(rng: np.random.Generator, device: Host) -> Iterator[Step]:
     answer = struct.pack("!6H", 0, 0x8400, 0, 1, 0, 0) + record
     group = Host(bytes.fromhex("01005e0000fb"), bytes([224, 0, 0, 251]))
     group6 = Host(bytes.fromhex("3333000000fb"), bytes(4), bytes.fromhex("ff02") + bytes(13) + b"\xfb")
-    yield 0, wire.udp(device, group, (5353, 5353), answer)
-    yield 150, wire.udp6(device, group6, (5353, 5353), answer)
+    yield 0, frames.udp(device, group, (5353, 5353), answer)
+    yield 150, frames.udp6(device, group6, (5353, 5353), answer)
 
 
 def neighbour(rng: np.random.Generator, device: Host, gateway: Host) -> Iterator[Step]:
     """IPv6 neighbour discovery: solicitation to the gateway's group, advertisement back."""
     group = Host(b"\x33\x33\xff" + gateway.ip6[13:], bytes(4), bytes.fromhex("ff02") + bytes(9) + b"\1\xff" + gateway.ip6[13:])
-    yield 0, wire.icmp6(device, group, 135, bytes(4) + gateway.ip6 + b"\1\1" + device.mac)
-    yield near(rng), wire.icmp6(gateway, device, 136, b"\xe0\0\0\0" + gateway.ip6 + b"\2\1" + gateway.mac)
+    yield 0, frames.icmp6(device, group, 135, bytes(4) + gateway.ip6 + b"\1\1" + device.mac)
+    yield near(rng), frames.icmp6(gateway, device, 136, b"\xe0\0\0\0" + gateway.ip6 + b"\2\1" + gateway.mac)
 
 
 def advertise(gateway: Host) -> Iterator[Step]:
     """An IPv6 router advertisement."""
     everyone = Host(bytes.fromhex("333300000001"), bytes(4), bytes.fromhex("ff02") + bytes(13) + b"\1")
-    yield 0, wire.icmp6(gateway, everyone, 134, struct.pack("!BBHII", 64, 0, 1800, 0, 0) + b"\1\1" + gateway.mac)
+    yield 0, frames.icmp6(gateway, everyone, 134, struct.pack("!BBHII", 64, 0, 1800, 0, 0) + b"\1\1" + gateway.mac)
 
 
 def stream(rng: np.random.Generator, camera: Host, recorder: Host, ports: tuple[int, int]) -> Iterator[Step]:
     """One picture of a camera: full packets and a rest, and the recorder's receipt."""
     head = bytes.fromhex("80600000") + data(rng, 8)
     for number in range(int(rng.integers(2, 5))):
-        yield 0 if number == 0 else 350, wire.udp(camera, recorder, ports, head + data(rng, 1316))
-    yield 350, wire.udp(camera, recorder, ports, head + data(rng, int(rng.integers(200, 1200))))
-    yield near(rng), wire.udp(recorder, camera, ports[::-1], data(rng, 32))
+        yield 0 if number == 0 else 350, frames.udp(camera, recorder, ports, head + data(rng, 1316))
+    yield 350, frames.udp(camera, recorder, ports, head + data(rng, int(rng.integers(200, 1200))))
+    yield near(rng), frames.udp(recorder, camera, ports[::-1], data(rng, 32))
 
 
 class Connection:
@@ -144,7 +144,7 @@ class Connection:
         ports = self._ports if side == 0 else self._ports[::-1]
         segment = Segment(ports, self._seq[side], self._seq[1 - side] if answers else 0, flags, options)
         self._seq[side] += len(content) + bool(flags & (SYN | FIN))
-        return wire.tcp(self._ends[side], self._ends[1 - side], segment, content)
+        return frames.tcp(self._ends[side], self._ends[1 - side], segment, content)
 
 
 def fetch(rng: np.random.Generator, device: Host, server: Host, sizes: tuple[int, int]) -> Iterator[Step]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lego_sdn.core.errors import HostError
+from lego_sdn.core.facts.errors import HostError
 
 DEBIAN = Path("/usr/lib/python3/dist-packages/mininet")
 INSTALL = "'apt-get install --no-install-recommends mininet' as root, or 'make install', brings it"

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lego_sdn.core.errors import CaptureError
+from lego_sdn.core.facts.errors import CaptureError
 from topologies import conversations as talk
-from topologies import wire
-from topologies.wire import ACK, RST, SYN, Host, Segment
+from topologies import frames
+from topologies.frames import ACK, RST, SYN, Host, Segment
 
 DEVICES_MAX = 200
 _BEGIN_US = 1_700_000_000_000_000  # epoch microseconds
@@ -123,16 +123,16 @@ def scan(rng: np.random.Generator, infected: Host, home: Home) -> Iterator[talk.
     while True:
         if rng.random() < _ARP_SHARE:
             address = infected.ip[:3] + bytes([int(rng.integers(1, 255))])
-            yield wait, wire.arp(1, infected, Host(bytes(6), address), wire.BROADCAST)
+            yield wait, frames.arp(1, infected, Host(bytes(6), address), frames.BROADCAST)
             found = neighbours.get(address)
-            answer = wire.arp(2, found, infected, infected.mac) if found and found != infected else None
+            answer = frames.arp(2, found, infected, infected.mac) if found and found != infected else None
         else:
             target = Host(home.gateway.mac, bytes([198, 19, *rng.integers(0, 256, 2).tolist()]))
             ports = (port, _TELNET_OTHER if rng.random() < 0.1 else _TELNET)
             seq = int.from_bytes(target.ip, "big")  # Mirai knows its answers by this
-            yield wait, wire.tcp(infected, target, Segment(ports, seq, 0, SYN))
+            yield wait, frames.tcp(infected, target, Segment(ports, seq, 0, SYN))
             closed = Segment(ports[::-1], 0, seq + 1, RST | ACK)
-            answer = wire.tcp(target, infected, closed) if rng.random() < 0.05 else None
+            answer = frames.tcp(target, infected, closed) if rng.random() < 0.05 else None
         wait = int(rng.exponential(_SCAN_GAP_S) * 1e6) + 20
         if answer:
             yield talk.near(rng), answer

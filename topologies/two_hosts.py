@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lego_sdn.core.errors import HostError, LegoError
+from lego_sdn.core.facts.errors import HostError, LegoError
 from topologies import mininet_package
 
 SOURCE, LEGO = "source", "lego"

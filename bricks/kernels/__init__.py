@@ -13,7 +13,7 @@ import numba
 def _cache() -> Path:
     """A folder for exactly these sources: beside them, or below the user's cache if that place is not ours to write."""
     here = Path(__file__).parent
-    sources = sorted([*here.glob("*.py"), here.parent / "packets.py"])
+    sources = sorted([*here.rglob("*.py"), here.parent / "records" / "packets.py"])
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     below = here / "__pycache__" if os.access(here, os.W_OK) else Path.home() / ".cache" / "lego"
     return below / f"numba-{digest}"

@@ -10,8 +10,8 @@ import pkgutil
 from importlib.metadata import EntryPoint, entry_points
 
 import bricks.nfs
-from lego_sdn.core.errors import BrickError
-from lego_sdn.core.network_function import NetworkFunction
+from lego_sdn.core.facts.errors import BrickError
+from lego_sdn.core.nf.network_function import NetworkFunction
 
 GROUP = "lego.nfs"  # entry points of packages: NAME = package.module:VALUE
 VALUE = "NF"  # what a folder in bricks/nfs calls its value

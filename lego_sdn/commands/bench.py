@@ -14,7 +14,7 @@ import click
 from lego_sdn.commands.ending import ends_in_order
 
 if TYPE_CHECKING:
-    from lego_sdn.bench.inputs import Bench
+    from lego_sdn.experiments.bench.inputs import Bench
 
 _ROOT = Path(__file__).resolve().parents[2]
 QUICK = {"runs": 3, "packets": 100_000, "seconds": 1.0}
@@ -43,7 +43,7 @@ def bench(rows: tuple[str, ...], as_list: bool, as_json: bool, **given: Any) -> 
     All of it takes some six minutes, with --quick one. What needs root (an interface, the switch) is skipped without it.
     Exit code 1 if a row could not be measured.
     """
-    from lego_sdn.bench.groups import all_rows, choose
+    from lego_sdn.experiments.bench.groups import all_rows, choose
 
     wanted = choose(rows)
     if as_list:
@@ -57,7 +57,7 @@ def bench(rows: tuple[str, ...], as_list: bool, as_json: bool, **given: Any) -> 
 
 
 def _bench(folder: Path, given: dict[str, Any]) -> Bench:
-    from lego_sdn.bench.inputs import Bench, Sizes, find_data, find_oracle
+    from lego_sdn.experiments.bench.inputs import Bench, Sizes, find_data, find_oracle
 
     usual = QUICK if given["quick"] else FULL
     sizes = Sizes(rate=given["rate"], **{key: usual[key] if given[key] is None else given[key] for key in usual})
@@ -73,9 +73,9 @@ def _run(bench: Bench, wanted: frozenset[str], as_json: bool) -> bool:
     """Measure and print; returns whether a row failed."""
     from rich.console import Console
 
-    from lego_sdn.bench.groups import measure
-    from lego_sdn.bench.machine import machine
-    from lego_sdn.bench.show import Show
+    from lego_sdn.experiments.bench.groups import measure
+    from lego_sdn.experiments.bench.show import Show
+    from lego_sdn.system.machine import machine
 
     wide = None if sys.stdout.isatty() else WIDTH
     show, about, results = Show(Console(highlight=False, width=wide)), machine(), []

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lego_sdn.core.errors import HostError
+from lego_sdn.core.facts.errors import HostError
 
 
 def asks(command: Callable) -> Callable:
@@ -72,7 +72,7 @@ def merge(brick: str | None, instance: int | None, lego_config: str | None, rest
 @asks
 def move(listed: tuple[str, ...], buckets: tuple[str, ...], instance: int | None, assignment: str | None, **asked: Any) -> None:
     """Move buckets to an instance, with the state of their sources: lego move --buckets 0-63 --to 2, or lego move --assignment FILE."""
-    from lego_sdn.adapters.assignment import parse_buckets, read_assignment
+    from lego_sdn.adapters.files.assignment import parse_buckets, read_assignment
 
     if (assignment is None) == (instance is None and not listed and not buckets) or (assignment is None and instance is None):
         raise click.UsageError("wanted buckets and --to INSTANCE, or --assignment FILE")
@@ -102,8 +102,8 @@ def resume(lego_config: str | None, rest: str | None, as_json: bool) -> None:
 def where(rest: str | None, config: str | None) -> tuple[str, int]:
     """Host and port of the controller's REST server. Raises LegoError if the address or the configuration is wrong."""
     if rest is None:
-        from lego_sdn.adapters import configfile
-        from lego_sdn.core.config import Config
+        from lego_sdn.adapters.files import configfile
+        from lego_sdn.core.facts.config import Config
 
         found = (configfile.load(config, follows_policy=False) if config else Config()).rest
         return found.host, found.port
@@ -115,9 +115,9 @@ def where(rest: str | None, config: str | None) -> tuple[str, int]:
 
 def request(address: tuple[str, int], method: str, name: str, body: Any = None) -> dict[str, Any]:
     """`adapters.rest.request`, whose modules only a command that asks needs."""
-    from lego_sdn.adapters import rest
+    from lego_sdn.adapters.rpc import rest_client
 
-    return rest.request(address, method, name, body)
+    return rest_client.request(address, method, name, body)
 
 
 def _body(**given: Any) -> dict[str, Any]:

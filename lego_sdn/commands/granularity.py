@@ -32,7 +32,7 @@ def granularity(nf: str, layout: str | None, by: str | None, assume: tuple[str, 
 
 
 def _pick(choices: dict[str, Any], name: str, what: str) -> Any:
-    from lego_sdn.core.errors import ConfigError
+    from lego_sdn.core.facts.errors import ConfigError
 
     if name not in choices:
         raise ConfigError(f"unknown {what}: {name!r}; there are {', '.join(sorted(choices))}")
@@ -40,9 +40,9 @@ def _pick(choices: dict[str, Any], name: str, what: str) -> Any:
 
 
 def _describe(extractor: Any, by: str | None, assume: tuple[str, ...]) -> dict[str, Any]:
-    from lego_sdn.core.granularity import algorithm_1, split_plan
-    from lego_sdn.core.headers import GROUPS, within
-    from lego_sdn.core.split_key import split_key
+    from lego_sdn.core.nf.granularity import algorithm_1, split_plan
+    from lego_sdn.core.nf.headers import GROUPS, within
+    from lego_sdn.core.nf.split_key import split_key
 
     groups = extractor.groups
     result = algorithm_1(groups)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from lego_sdn.core.config import Config
+    from lego_sdn.core.facts.config import Config
 
 CONFIG = click.option("--config", "path", type=click.Path(dir_okay=False), envvar="LEGO_CONFIG", help="Configuration file (YAML).")
 RUN_DIR = click.option("--run-dir", type=click.Path(file_okay=False), help="Folder of sockets, logs and journals, instead of run_dir.")
@@ -24,9 +24,9 @@ RUN_DIR = click.option("--run-dir", type=click.Path(file_okay=False), help="Fold
 @click.option("--verbose", is_flag=True, help="Log the stages of every start.")
 def agent(path: str | None, run_dir: str | None, owner: str | None, scores: str | None, verbose: bool) -> None:
     """Make namespaces, switch ports and brick processes as the controller asks, until Ctrl-C; then remove them all."""
-    from lego_sdn.adapters.logs import log_printable
-    from lego_sdn.agent import run
-    from lego_sdn.agent_options import Options, require_root
+    from lego_sdn.adapters.linux.logs import log_printable
+    from lego_sdn.agent.options import Options, require_root
+    from lego_sdn.agent.server import run
 
     require_root()
     log_printable(logging.INFO)
@@ -46,7 +46,7 @@ def up(path: str | None, run_dir: str | None, daemon: bool) -> None:
     Until then, an agent or a controller that ends or hangs is started anew, and so is an Open vSwitch that was started here; instances go
     on meanwhile.
     """
-    from lego_sdn.system import System
+    from lego_sdn.system.local import System
 
     with System(_config(path, run_dir), say=click.echo) as system:
         click.echo(f"status: {system.url}/status; logs: {system.run_dir}")
@@ -67,7 +67,7 @@ def up(path: str | None, run_dir: str | None, daemon: bool) -> None:
 @RUN_DIR
 def down(path: str | None, run_dir: str | None) -> None:
     """End what 'lego up' started, and remove what a killed one left behind; nothing happens if there is nothing."""
-    from lego_sdn.take_down import take_down
+    from lego_sdn.system.shutdown import take_down
 
     config = _config(path, run_dir)
     ended = take_down(config)
@@ -81,7 +81,7 @@ def _scores_folder(scores: str) -> str:
     """The folder, made if it is not there. HostError if another user can put anything into it."""
     from pathlib import Path
 
-    from lego_sdn.adapters import owned
+    from lego_sdn.adapters.linux import owned
 
     folder = Path(scores).resolve()
     owned.make_folder(folder, 0o750)
@@ -92,8 +92,8 @@ def _scores_folder(scores: str) -> str:
 def _config(path: str | None, run_dir: str | None) -> Config:
     from dataclasses import replace
 
-    from lego_sdn.adapters import configfile
-    from lego_sdn.core.config import Config
+    from lego_sdn.adapters.files import configfile
+    from lego_sdn.core.facts.config import Config
 
     config = configfile.load(path, follows_policy=False) if path else Config()  # only the controller imports a policy
     config = replace(config, run_dir=run_dir) if run_dir else config
@@ -112,7 +112,7 @@ def _local(config: Config, name: str) -> str | None:
 def _user_id(name: str | None) -> int | None:
     import pwd
 
-    from lego_sdn.core.errors import HostError
+    from lego_sdn.core.facts.errors import HostError
 
     if name is None:
         return None

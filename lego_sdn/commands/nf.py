@@ -18,7 +18,7 @@ def nf() -> None:
 def list_nfs(as_json: bool) -> None:
     """Name every NF and its graph; of one that cannot be loaded, why."""
     from bricks.nfs import registry
-    from lego_sdn.core.errors import LegoError
+    from lego_sdn.core.facts.errors import LegoError
 
     rows: list[dict[str, Any]] = []
     for name in registry.names():
@@ -57,7 +57,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _layout(extractor: Any) -> dict[str, Any]:
-    from lego_sdn.core.granularity import algorithm_1
+    from lego_sdn.core.nf.granularity import algorithm_1
 
     result = algorithm_1(extractor.groups)
     return {

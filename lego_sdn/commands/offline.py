@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lego_sdn.core.errors import ModelError
+from lego_sdn.core.facts.errors import ModelError
 
 if TYPE_CHECKING:
-    from bricks.offline import Summary
+    from bricks.offline.scoring import Summary
 
 _DEFAULT = "kitsune115"
 _PATIENCE_S = 1.0  # before a bar appears
@@ -46,7 +46,7 @@ _layout = click.option("--layout", default=_DEFAULT, show_default=True, callback
 @_json
 def features(captures: tuple[str, ...], out: str, layout: str, streams: int, as_json: bool) -> None:
     """Write the features of every packet of the captures (one time line): a .npy file, float64 [packets, features]."""
-    from bricks.offline import write_features
+    from bricks.offline.scoring import write_features
 
     with progress_bar("features") as progress:
         summary = write_features(list(captures), out, layout, streams, progress)
@@ -68,9 +68,9 @@ def train(captures: tuple[str, ...], out: str, as_json: bool, reference_numerics
 
     If neither --fm-grace nor --ad-grace is given and there are fewer packets than they ask for by default, all there are are used.
     """
-    from bricks.model import save_model
-    from bricks.offline import train_on
-    from bricks.training import Training
+    from bricks.learning.training import Training
+    from bricks.models.model_file import save_model
+    from bricks.offline.scoring import train_on
 
     fit = given["fm_grace"] is None and given["ad_grace"] is None
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -95,8 +95,8 @@ def train(captures: tuple[str, ...], out: str, as_json: bool, reference_numerics
 @_json
 def score(captures: tuple[str, ...], model_file: str, out: str, as_json: bool, **how: Any) -> None:
     """Score every packet of the captures (one time line), weights frozen: a .npy file, float64 [packets]; count alerts by source."""
-    from bricks.model import load_model
-    from bricks.offline import Scoring, score_captures
+    from bricks.models.model_file import load_model
+    from bricks.offline.scoring import Scoring, score_captures
 
     if how["threshold"] is not None and not how["threshold"] > 0:
         raise ModelError(f"--threshold is {how['threshold']}; it must be above 0")

@@ -48,10 +48,10 @@ def autoscale(**given: Any) -> None:
 
 
 def _autoscale(wanted: Wanted, folder: Path) -> None:
-    from lego_sdn.bench.machine import machine
-    from lego_sdn.paper import autoscale_show
-    from lego_sdn.paper.autoscale import Plan, Square, measure
-    from lego_sdn.paper.inputs import inputs
+    from lego_sdn.experiments.paper import autoscale_show
+    from lego_sdn.experiments.paper.autoscale import Plan, Square, measure
+    from lego_sdn.experiments.paper.inputs import inputs
+    from lego_sdn.system.machine import machine
 
     output, found = paper_run.Output(wanted.out, wanted.as_json), inputs(wanted.captures, wanted.model, folder)
     load = Square(wanted.low, wanted.high, wanted.seconds)

@@ -50,10 +50,10 @@ def figure4(**given: Any) -> None:
 
 
 def _figure4(wanted: Wanted, folder: Path) -> None:
-    from bricks.model import load_model
-    from lego_sdn.paper import figure4_show
-    from lego_sdn.paper.figure4 import NF, Plan, measure, native, paper
-    from lego_sdn.paper.inputs import inputs
+    from bricks.models.model_file import load_model
+    from lego_sdn.experiments.paper import figure4_show
+    from lego_sdn.experiments.paper.figure4 import NF, Plan, measure, native, paper
+    from lego_sdn.experiments.paper.inputs import inputs
     from lego_sdn.profile.costs import Wanted as Profile
     from lego_sdn.profile.costs import profile
 

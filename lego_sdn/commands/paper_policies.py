@@ -45,9 +45,9 @@ def policies(named: tuple[str, ...], seeds: str, placement: str, plot: Path | No
 def _evaluate(named: tuple[str, ...], seeds: list[int], placement: str) -> list[Outcome]:
     from rich.progress import Progress
 
-    from lego_sdn.adapters.plugins import make_known
-    from lego_sdn.core.config import Scaling
-    from lego_sdn.core.policies import POLICIES, policy
+    from lego_sdn.adapters.files.plugins import make_known
+    from lego_sdn.core.facts.config import Scaling
+    from lego_sdn.core.policy.registry import POLICIES, policy
     from lego_sdn.simulation.evaluation import config_of, evaluate, least_of
     from lego_sdn.simulation.loads import LOADS
 
@@ -62,7 +62,7 @@ def _evaluate(named: tuple[str, ...], seeds: list[int], placement: str) -> list[
 
 def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     """One row for each policy and load: means over the seeds, and the worst seed; plain values."""
-    from lego_sdn.core.config import Scaling
+    from lego_sdn.core.facts.config import Scaling
 
     rows = []
     for policy, load in dict.fromkeys((one.policy, one.load) for one in outcomes):
@@ -105,7 +105,7 @@ def _show(rows: list[dict[str, Any]], placement: str) -> None:
 def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     from functools import partial
 
-    from lego_sdn.paper.plots import panels
+    from lego_sdn.experiments.paper.plots import panels
 
     titles = ("misses", "seconds missed, share", MOST_MISSES), ("times", "brick-seconds, times the oracle's", MOST_TIMES)
     panels(path, [partial(_bars, rows, one) for one in titles], "In simulation; the dashed line is what the default may have.")

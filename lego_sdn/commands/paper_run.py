@@ -28,7 +28,7 @@ out = click.option(
 @contextmanager
 def experiment() -> Iterator[Path]:
     """A folder for an experiment that needs root; it and all that is made go at the end, whatever signal ends it."""
-    from lego_sdn.agent import require_root
+    from lego_sdn.agent.server import require_root
 
     require_root()
     with ends_in_order(), tempfile.TemporaryDirectory(prefix="lego-") as folder:
@@ -41,7 +41,7 @@ class Output:
     def __init__(self, folder: Path | None, as_json: bool) -> None:
         from rich.console import Console
 
-        from lego_sdn.paper.inputs import make_folder
+        from lego_sdn.experiments.paper.inputs import make_folder
 
         self.folder, self._as_json = make_folder(folder) if folder is not None else None, as_json
         self.console: Console = Console(stderr=as_json, highlight=False)

@@ -50,11 +50,11 @@ def _holds(row: dict[str, Any]) -> bool:
 
 
 def _table2(wanted: Wanted, folder: Path) -> dict[str, Any]:
-    from bricks.verify import verify
-    from lego_sdn.bench.machine import machine
+    from bricks.offline.verify import verify
     from lego_sdn.commands.verify import OURS, TABLE, table_splits
-    from lego_sdn.paper.inputs import inputs
-    from lego_sdn.paper.table2 import Plan, measure, offline
+    from lego_sdn.experiments.paper.inputs import inputs
+    from lego_sdn.experiments.paper.table2 import Plan, measure, offline
+    from lego_sdn.system.machine import machine
 
     output, found = paper_run.Output(None, as_json=True), inputs(wanted.captures, wanted.model, folder)
     plan = Plan(found, wanted.replicas, wanted.pps, folder, output.say)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lego_sdn.commands.plan_hosts import HostType, OnHosts, on_hosts
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.facts.errors import LegoError
 
 if TYPE_CHECKING:
-    from lego_sdn.core.cost import Costs
-    from lego_sdn.core.placement import Host
-    from lego_sdn.core.split_key import SplitKey
-    from lego_sdn.core.whatif import Outcome, Prices, Talk
+    from lego_sdn.core.cost.model import Costs
+    from lego_sdn.core.cost.placement import Host
+    from lego_sdn.core.nf.split_key import SplitKey
+    from lego_sdn.core.traffic.split_prediction import Outcome, Prices, Talk
 
 BY_HASH, BY_TALK = "hashing", "talkers"
 METHODS = (BY_HASH, BY_TALK)
@@ -131,7 +131,7 @@ def plan(as_json: bool, **given: Any) -> None:
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
     found = Found(talk, rows, _on_hosts(wanted, basis, talk))
     if wanted.out is not None:
-        from lego_sdn.adapters.assignment import write_assignment
+        from lego_sdn.adapters.files.assignment import write_assignment
 
         best = max(rows, key=lambda row: row.outcome.gain)
         write_assignment(wanted.out, [owner for owner in best.outcome.owners if owner is not None])
@@ -146,13 +146,13 @@ def plan(as_json: bool, **given: Any) -> None:
 
 def _basis(wanted: Wanted) -> Basis:
     """Costs are of the model; what the command line says of a shadow goes before what was measured."""
-    from lego_sdn.adapters import costfile
-    from lego_sdn.core.capacity import shadow_share
-    from lego_sdn.core.whatif import SHADOW_SHARE
+    from lego_sdn.adapters.files import costfile
+    from lego_sdn.core.cost.capacity import shadow_share
+    from lego_sdn.core.traffic.split_prediction import SHADOW_SHARE
 
     layout, costs = wanted.layout or "kitsune115", None
     if wanted.model is not None:
-        from bricks.model import load_model
+        from bricks.models.model_file import load_model
 
         layout, costs = load_model(wanted.model, wanted.layout).layout, costfile.read(wanted.model)
         if costs is None and wanted.hosts:
@@ -169,7 +169,7 @@ def _basis(wanted: Wanted) -> Basis:
 def _key(wanted: Wanted, layout: str) -> SplitKey:
     """By what the traffic is split. LegoError if it cannot be."""
     from bricks.nfs.registry import load
-    from lego_sdn.core.split_key import split_key
+    from lego_sdn.core.nf.split_key import split_key
 
     extractor = load("kitsune").extractor(layout)
     key = split_key(extractor)
@@ -187,7 +187,7 @@ def _on_hosts(wanted: Wanted, basis: Basis, talk: Talk) -> OnHosts | None:
 
 def _talk(wanted: Wanted, basis: Basis) -> Talk:
     """What the captures say of buckets."""
-    from bricks.census import Scope, take_census
+    from bricks.offline.bucket_traffic import Scope, take_census
     from lego_sdn.commands.offline import progress_bar
 
     with progress_bar("plan") as progress:
@@ -198,14 +198,14 @@ def _talk(wanted: Wanted, basis: Basis) -> Talk:
 
 
 def _prices(wanted: Wanted, basis: Basis) -> Prices:
-    from lego_sdn.core.steering import Options
-    from lego_sdn.core.whatif import Prices
+    from lego_sdn.core.traffic.rule_compiler import Options
+    from lego_sdn.core.traffic.split_prediction import Prices
 
     return Prices(basis.shadow_cost, Options(wanted.buckets, not wanted.no_shadow, key=basis.key))
 
 
 def _planned(talk: Talk, prices: Prices, instances: int, method: str | None) -> list[Planned]:
-    from lego_sdn.core.whatif import hashing, one_owner, predict
+    from lego_sdn.core.traffic.split_prediction import hashing, one_owner, predict
 
     before = one_owner(talk.buckets)
     rows = []
@@ -217,8 +217,8 @@ def _planned(talk: Talk, prices: Prices, instances: int, method: str | None) -> 
 
 
 def _cuts(talk: Talk, prices: Prices, instances: int) -> list[Outcome]:
-    from lego_sdn.adapters.metis import partition
-    from lego_sdn.core.whatif import graph, one_owner, predict, talkers
+    from lego_sdn.adapters.files.metis import partition
+    from lego_sdn.core.traffic.split_prediction import graph, one_owner, predict, talkers
 
     return [
         predict(talk, (one_owner(talk.buckets), talkers(parts, talk)), instances, prices) for parts in partition(*graph(talk), instances)

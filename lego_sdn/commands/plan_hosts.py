@@ -12,10 +12,10 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lego_sdn.core.cost import Costs
-    from lego_sdn.core.growth import Choice, Option
-    from lego_sdn.core.placement import Host, Need, Placement
-    from lego_sdn.core.whatif import Talk
+    from lego_sdn.core.cost.model import Costs
+    from lego_sdn.core.cost.placement import Host, Need, Placement
+    from lego_sdn.core.cost.second_host import Choice, Option
+    from lego_sdn.core.traffic.split_prediction import Talk
 
 FORM = "NAME=CORES[:FREE_CORES[:FREE_GB[:GBITS]]]"
 MOST_CORES = 64  # of a host that is asked about
@@ -28,7 +28,7 @@ class HostType(click.ParamType):
     name = FORM
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Host:
-        from lego_sdn.core.placement import Host
+        from lego_sdn.core.cost.placement import Host
 
         found = re.fullmatch(r"([\w.-]+)=([^:]+)(?::([^:]+))?(?::([^:]+))?(?::([^:]+))?", value)
         if found is None:
@@ -70,9 +70,9 @@ class OnHosts:
 def on_hosts(costs: Costs, packets: float, talk: Talk, hosts: tuple[Host, ...]) -> OnHosts:
     """For so many packets/s of traffic like the capture's. PlacementError if the hosts cannot take them in any way."""
     from bricks.nfs.registry import load
-    from lego_sdn.core.growth import Demand, grow
-    from lego_sdn.core.placement import PlacementError, initial, needs_of
-    from lego_sdn.core.split_key import split_key
+    from lego_sdn.core.cost.placement import PlacementError, initial, needs_of
+    from lego_sdn.core.cost.second_host import Demand, grow
+    from lego_sdn.core.nf.split_key import split_key
 
     clean = split_key(load(costs.nf).extractor(costs.layout)).whole is None
     growth = grow(Demand(costs, packets, talk, clean), hosts[0], hosts[1:]) if len(hosts) > 1 else None

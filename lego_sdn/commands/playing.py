@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from lego_sdn.core.config import Config
+    from lego_sdn.core.facts.config import Config
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -38,7 +38,7 @@ def plays(pps: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
 @contextmanager
 def in_folder(keep: Path | None) -> Iterator[Path]:
     """What an experiment needs around it: root, signals that end it in order, and a folder, which goes again unless it is to be kept."""
-    from lego_sdn.agent import require_root
+    from lego_sdn.agent.server import require_root
     from lego_sdn.commands.ending import ends_in_order
 
     require_root()
@@ -65,7 +65,7 @@ def on_free_ports(config: Config) -> Config:
     """Other ports where the usual ones are taken: nobody but this command needs to know them."""
     from dataclasses import replace
 
-    from lego_sdn.adapters.wire import free_port, is_free
+    from lego_sdn.adapters.rpc.wire import free_port, is_free
 
     rest, switch = config.rest, config.switch
     if not is_free(rest.host, rest.port):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from bricks.model import Model
-    from lego_sdn.core.cost import BrickCost, Costs
-    from lego_sdn.core.measured import Measured
+    from bricks.models.model_file import Model
+    from lego_sdn.core.cost.measurements import Measured
+    from lego_sdn.core.cost.model import BrickCost, Costs
 
 WIDTH = 120  # of a table that does not go to a terminal
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -49,7 +49,7 @@ def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, a
     the cost model predicts from that. The costs are stored in MODEL.costs.json, where the controller finds them; without a model, of
     --model or of the configuration, one is learned from the capture for this time, and nothing is stored.
     """
-    from lego_sdn.adapters import costfile
+    from lego_sdn.adapters.files import costfile
     from lego_sdn.profile.costs import Wanted
     from lego_sdn.profile.costs import profile as measure
 
@@ -67,15 +67,15 @@ def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, a
 
 def _configured(path: str | None) -> Path | None:
     """The model that a configuration file names."""
-    from lego_sdn.adapters import configfile
+    from lego_sdn.adapters.files import configfile
 
     model = configfile.load(path, follows_policy=False).model if path else None
     return Path(model) if model else None
 
 
 def _model(capture: Path, model_file: Path | None, folder: Path) -> Model:
-    from bricks.model import load_model
-    from lego_sdn.experiment import learn
+    from bricks.models.model_file import load_model
+    from lego_sdn.experiments.run import learn
 
     return load_model(model_file) if model_file is not None else learn((capture,), folder / "learned.model")
 
@@ -91,7 +91,7 @@ def _say(what: str) -> None:
 
 def predicted(costs: Costs) -> list[dict[str, Any]]:
     """What an instance of each layout can take, and which brick decides; plain values."""
-    from lego_sdn.core.capacity import capacity, chained, further_replica, separate
+    from lego_sdn.core.cost.capacity import capacity, chained, further_replica, separate
 
     rows = []
     apart = separate(costs.kinds)

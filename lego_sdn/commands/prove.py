@@ -14,8 +14,8 @@ from lego_sdn.commands.playing import plays
 
 if TYPE_CHECKING:
     from lego_sdn.commands.run_view import View
-    from lego_sdn.core.config import Config
-    from lego_sdn.proof import Proof
+    from lego_sdn.core.facts.config import Config
+    from lego_sdn.experiments.equivalence import Proof
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def _prove(wanted: Wanted, folder: Path) -> Proof:
 
     from lego_sdn.commands.playing import synthetic
     from lego_sdn.commands.run_view import View
-    from lego_sdn.experiment import Experiment, prepare
-    from lego_sdn.proof import Drive, script
-    from lego_sdn.proof import prove as carry_out
-    from lego_sdn.testbed import Load
+    from lego_sdn.experiments.endpoints import Load
+    from lego_sdn.experiments.equivalence import Drive, script
+    from lego_sdn.experiments.equivalence import prove as carry_out
+    from lego_sdn.experiments.run import Experiment, prepare
 
     view = View(quiet=wanted.as_json)
     captures = wanted.captures or synthetic(folder, view)
@@ -89,7 +89,7 @@ def _prove(wanted: Wanted, folder: Path) -> Proof:
 def _config(wanted: Wanted, folder: Path) -> Config:
     """Up to four instances, which come and go only as the script says."""
     from lego_sdn.commands.playing import on_free_ports
-    from lego_sdn.core.config import Config, Instance, Scaling, Switch
+    from lego_sdn.core.facts.config import Config, Instance, Scaling, Switch
 
     scaling = Scaling(period_s=0.25, cooldown_s=0.01, max_instances=4)
     bridge = Switch(bridge=f"lgp{os.getpid() % 10**6}")  # of this command's own: a LEGO that runs is not in the way

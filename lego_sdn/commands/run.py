@@ -13,7 +13,7 @@ import click
 from lego_sdn.commands.playing import plays
 
 if TYPE_CHECKING:
-    from lego_sdn.core.config import Config
+    from lego_sdn.core.facts.config import Config
 
 QUOTA, INSTANCES, POLICY = 0.04, 4, "water-marks"  # without a configuration file: what shows steering within a minute
 
@@ -71,8 +71,8 @@ def _run(wanted: Wanted, folder: Path) -> Any:
 
     from lego_sdn.commands.playing import synthetic
     from lego_sdn.commands.run_view import View
-    from lego_sdn.experiment import Experiment, prepare
-    from lego_sdn.testbed import Load
+    from lego_sdn.experiments.endpoints import Load
+    from lego_sdn.experiments.run import Experiment, prepare
 
     view = View(quiet=wanted.as_json)
     base = _base(wanted.path)
@@ -100,9 +100,9 @@ def _run(wanted: Wanted, folder: Path) -> Any:
 
 def _base(path: str | None) -> Config:
     """The configuration file's, or defaults that show something within a minute."""
-    from lego_sdn.adapters import configfile
+    from lego_sdn.adapters.files import configfile
     from lego_sdn.commands.playing import on_free_ports
-    from lego_sdn.core.config import Config, Instance, Scaling
+    from lego_sdn.core.facts.config import Config, Instance, Scaling
 
     if path:
         return configfile.load(path)
@@ -114,8 +114,8 @@ def asked(wanted: Wanted, base: Config) -> Config:
     """The configuration, with what the command line asks for explicitly."""
     from dataclasses import replace
 
-    from lego_sdn.adapters.plugins import make_known
-    from lego_sdn.core.policies import policy
+    from lego_sdn.adapters.files.plugins import make_known
+    from lego_sdn.core.policy.registry import policy
 
     config = base if wanted.model is None else replace(base, model=str(wanted.model))
     if wanted.quota is not None:

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from lego_sdn.experiment import Observation
-    from lego_sdn.summary import Summary
+    from lego_sdn.experiments.accounting import Summary
+    from lego_sdn.experiments.run import Observation
 
 SHOWN_ACTIONS, SHOWN_SOURCES = 8, 5
 EVERY = 8  # looks between two lines where there is no terminal

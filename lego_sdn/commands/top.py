@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands.control import asks, print_json, request, where
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.facts.errors import LegoError
 
 SHOWN_EVENTS = 12
 

@@ -78,9 +78,9 @@ def parse_shape(text: str) -> tuple[tuple[float, float], ...]:
 
 
 def _replay(captures: tuple[str, ...], how: Replay) -> dict[str, Any]:
-    from bricks.frames import read_frames
-    from lego_sdn.adapters.pace import Pace
-    from lego_sdn.adapters.sender import Sender, Sent, Stamps
+    from bricks.files.frames import read_frames
+    from lego_sdn.adapters.linux.pace import Pace
+    from lego_sdn.adapters.linux.replay_sender import Sender, Sent, Stamps
 
     pace = Pace(pps=how.pps, speed=how.speed, shape=how.shape)
     with Sender(how.interface, how.namespace) as sender:  # before reading: what cannot be sent to is said at once

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.facts.errors import LegoError
 
 if TYPE_CHECKING:
-    from bricks.fleet import Event, Split
-    from bricks.model import Model
-    from bricks.verify import Outcome
-    from lego_sdn.core.headers import HeaderGroup
+    from bricks.models.model_file import Model
+    from bricks.offline.simulated_split import Event, Split
+    from bricks.offline.verify import Outcome
+    from lego_sdn.core.nf.headers import HeaderGroup
 
 GRANULARITIES = ("SrcIP", "SrcMAC-SrcIP", "SrcIP-DstIP", "Socket")
 TABLE = ("SrcMAC-SrcIP", "SrcIP", "SrcIP-DstIP", "Socket")  # the paper's rows, in its order
@@ -63,7 +63,7 @@ def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, *
     Exit code 1 if any score differs (with --table2: in the row with shadows), 0 if none. Without a model, one is learned from the
     first capture, or from the first half of a single one. Packets are numbered from 0.
     """
-    from bricks.verify import verify as play
+    from bricks.offline.verify import verify as play
     from lego_sdn.commands.offline import progress_bar
 
     wanted = Wanted(**given)
@@ -90,7 +90,7 @@ def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, *
 
 def parse_events(text: str) -> tuple[Event, ...]:
     """ "5000:2,9000:1" as events; LegoError names what is wrong."""
-    from bricks.fleet import Event
+    from bricks.offline.simulated_split import Event
 
     events: list[Event] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -108,10 +108,10 @@ def parse_events(text: str) -> tuple[Event, ...]:
 
 def _model(captures: tuple[Path, ...], model_file: Path | None) -> Model:
     if model_file:
-        from bricks.model import load_model
+        from bricks.models.model_file import load_model
 
         return load_model(model_file)
-    from lego_sdn.experiment import learn
+    from lego_sdn.experiments.run import learn
 
     with tempfile.TemporaryDirectory(prefix="lego-") as folder:
         return learn(captures, Path(folder) / "learned.model")
@@ -119,14 +119,14 @@ def _model(captures: tuple[Path, ...], model_file: Path | None) -> Model:
 
 def _plan(layout: str, group: HeaderGroup, assume: tuple[str, ...] = ()) -> Any:
     from bricks.nfs.registry import load
-    from lego_sdn.core.granularity import split_plan
+    from lego_sdn.core.nf.granularity import split_plan
 
     return split_plan(load("kitsune").extractor(layout), group, assume)
 
 
 def _split(model: Model, wanted: Wanted, events: tuple[Event, ...]) -> Split:
-    from bricks.fleet import Split
-    from lego_sdn.core.headers import GROUPS
+    from bricks.offline.simulated_split import Split
+    from lego_sdn.core.nf.headers import GROUPS
 
     plan = _plan(model.layout, GROUPS[wanted.granularity or "SrcIP"], wanted.assume)
     owners = _owners(wanted.assignment) if wanted.assignment else None
@@ -136,8 +136,8 @@ def _split(model: Model, wanted: Wanted, events: tuple[Event, ...]) -> Split:
 
 def _owners(path: Path) -> tuple[int, ...]:
     """Replica, from 0 on, by bucket: instances are numbered from 1."""
-    from bricks.fleet import BUCKETS
-    from lego_sdn.adapters.assignment import read_assignment
+    from bricks.offline.simulated_split import BUCKETS
+    from lego_sdn.adapters.files.assignment import read_assignment
 
     found = read_assignment(path)
     if found.buckets != BUCKETS or not 1 <= min(found.owners) <= max(found.owners) <= MOST:
@@ -147,8 +147,8 @@ def _owners(path: Path) -> tuple[int, ...]:
 
 def table_splits(model: Model, replicas: int) -> list[Split]:
     """The paper's rows, which have no shadows, and ours."""
-    from bricks.fleet import Split
-    from lego_sdn.core.headers import GROUPS, SRC_IP
+    from bricks.offline.simulated_split import Split
+    from lego_sdn.core.nf.headers import GROUPS, SRC_IP
 
     return [
         *(Split(_plan(model.layout, GROUPS[name]), replicas, shadows=False) for name in TABLE),
@@ -157,13 +157,13 @@ def table_splits(model: Model, replicas: int) -> list[Split]:
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
-    from bricks.verify import describe
+    from bricks.offline.verify import describe
 
     return describe(outcome.runs[0])
 
 
 def _table_facts(outcome: Outcome, replicas: int) -> dict[str, Any]:
-    from bricks.verify import notes, row_of
+    from bricks.offline.verify import notes, row_of
 
     found = [outcome.unsplit, *(run.found for run in outcome.runs)]
     rows = [row_of(name, one, outcome.unsplit) for name, one in zip(("Original", *TABLE, OURS), found, strict=True)]

@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 
-from bricks.packets import PACKET
-from lego_sdn.bench import hop
-from lego_sdn.core.cost import Carriage
-from lego_sdn.core.measured import fit
+from bricks.records.packets import PACKET
+from lego_sdn.core.cost.measurements import fit
+from lego_sdn.core.cost.model import Carriage
+from lego_sdn.experiments.bench import hop
 
 WIDTHS = (0, 115)  # values of a row: the smallest batch that there is between bricks, and the largest
 BATCHES = 400

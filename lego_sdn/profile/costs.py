@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bricks.model import Model
+from bricks.models.model_file import Model
 from bricks.nfs.registry import load
-from lego_sdn.bench.machine import machine
-from lego_sdn.core.cost import Costs
-from lego_sdn.core.split_key import split_key
+from lego_sdn.core.cost.model import Costs
+from lego_sdn.core.nf.split_key import split_key
 from lego_sdn.profile import carriage
 from lego_sdn.profile.execution import brick_cost
 from lego_sdn.profile.inputs import prepare
+from lego_sdn.system.machine import machine
 
 BATCHES = (1, 16, 64, 256)
 Say = Callable[[str], None]  # hears what is being measured

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from bricks.base import Batch, Brick
-from bricks.rings import Ticket
-from bricks.stage import Stage
-from lego_sdn.core.cost import BrickCost
-from lego_sdn.core.errors import BrickError
-from lego_sdn.core.measured import Measured, fit
+from bricks.records.brick import Batch, Brick
+from bricks.runtime.stage import Stage
+from bricks.transport.rings import Ticket
+from lego_sdn.core.cost.measurements import Measured, fit
+from lego_sdn.core.cost.model import BrickCost
+from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.profile.inputs import Inputs
 
 WARM = 256  # rows of a batch, before anything is measured

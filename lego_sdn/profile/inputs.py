@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bricks.base import Batch, Brick
-from bricks.frames import Frames, read_frames
-from bricks.kernels.parse import parse_frames
-from bricks.model import Model
+from bricks.files.frames import Frames, read_frames
+from bricks.kernels.parse.ethernet import parse_frames
+from bricks.models.model_file import Model
 from bricks.nfs.registry import load
 from bricks.packet_batching import PacketBatching
-from bricks.packets import PACKET
-from lego_sdn.core.errors import CaptureError
+from bricks.records.brick import Batch, Brick
+from bricks.records.packets import PACKET
+from lego_sdn.core.facts.errors import CaptureError
 
 WHOLE = 256  # rows of a batch, where its size does not matter
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
-from lego_sdn.core.brick_actions import StartReplica
-from lego_sdn.core.config import Config, Instance, Scaling
-from lego_sdn.core.cost import Costs
+from lego_sdn.core.cost.model import Costs
+from lego_sdn.core.facts.arrangement import StartReplica
+from lego_sdn.core.facts.config import Config, Instance, Scaling
 from lego_sdn.simulation import least, oracle
 from lego_sdn.simulation.loads import LOADS, SECONDS
 from lego_sdn.simulation.recorded import like_the_papers

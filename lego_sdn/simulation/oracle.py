@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from lego_sdn.core.capacity import Layout, Process, capacity
-from lego_sdn.core.cost import Costs
+from lego_sdn.core.cost.capacity import Layout, Process, capacity
+from lego_sdn.core.cost.model import Costs
 from lego_sdn.simulation.loads import Load
 from lego_sdn.simulation.world import DT
 

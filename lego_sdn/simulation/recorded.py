@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lego_sdn.core.cost import BATCH, BrickCost, Carriage, Costs
-from lego_sdn.core.measured import Measured
+from lego_sdn.core.cost.measurements import Measured
+from lego_sdn.core.cost.model import BATCH, BrickCost, Carriage, Costs
 
 MACHINE = {"cpu": "AMD EPYC", "cores": 2, "capture": "mirai-benign-20000.pcap", "packets": 20000, "runs": 5}
 

@@ -8,21 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from lego_sdn.core.brick_actions import (
-    Arrangement,
-    BrickAction,
-    Chain,
-    Placed,
-    Regrown,
-    Separate,
-    SetDeadlines,
-    SetQuota,
-    StartReplica,
-    StopReplica,
-)
-from lego_sdn.core.config import Config
-from lego_sdn.core.cost import Costs
-from lego_sdn.core.events import (
+from lego_sdn.core.control.events import (
     AgentUp,
     Drain,
     Drained,
@@ -38,11 +24,25 @@ from lego_sdn.core.events import (
     SwitchUp,
     Tick,
 )
-from lego_sdn.core.graph import BrickId, node_of
-from lego_sdn.core.load import usable
-from lego_sdn.core.quotas import resettled
-from lego_sdn.core.state import State, fresh
-from lego_sdn.core.step import step
+from lego_sdn.core.control.state import State, fresh
+from lego_sdn.core.control.step import step
+from lego_sdn.core.cost.cpu_quotas import resettled
+from lego_sdn.core.cost.model import Costs
+from lego_sdn.core.facts.arrangement import (
+    Arrangement,
+    BrickAction,
+    Chain,
+    Placed,
+    Regrown,
+    Separate,
+    SetDeadlines,
+    SetQuota,
+    StartReplica,
+    StopReplica,
+)
+from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.reports import usable
+from lego_sdn.core.nf.graph import BrickId, node_of
 from lego_sdn.simulation.fluid import Fluid
 from lego_sdn.simulation.loads import Load
 

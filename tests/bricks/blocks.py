@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bricks.kernels import packet_ring as kernel
-from bricks.packets import PACKET, STAMP_MAGIC
+from bricks.kernels.transport import packet_ring as kernel
+from bricks.records.packets import PACKET, STAMP_MAGIC
 
 HEADER, FRAME_AT = 48, 82  # block descriptor; bytes from a packet's header to its frame
 VLAN_VALID, TPID_VALID = 16, 64

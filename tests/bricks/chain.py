@@ -14,14 +14,14 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from bricks import rings
-from bricks.base import Brick
+from bricks.files.scores import read_scores
 from bricks.nfs import kitsune
 from bricks.packet_batching import PacketBatching
-from bricks.scores import read_scores
-from lego_sdn.adapters.rpc import Client
-from lego_sdn.core.errors import BrickError, RpcError
-from lego_sdn.core.graph import Node
+from bricks.records.brick import Brick
+from bricks.transport import rings
+from lego_sdn.adapters.rpc.calls import Client
+from lego_sdn.core.facts.errors import BrickError, RpcError
+from lego_sdn.core.nf.graph import Node
 from tests.bricks.conftest import PACKETS
 
 GRAPH = kitsune.NF.graph.order
@@ -180,6 +180,6 @@ def check(instance: Instance, offline: np.ndarray, count: int = PACKETS) -> None
 
 
 if __name__ == "__main__":
-    from bricks.runtime import run
+    from bricks.service.main import run
 
     sys.exit(run(msgpack.unpackb(Path(sys.argv[1]).read_bytes())))

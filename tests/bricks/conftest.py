@@ -17,7 +17,7 @@ LEARNED, PACKETS = 1500, 6000  # of mirai-benign-20000: learned from, sent throu
 
 @pytest.fixture(scope="session")
 def packets(data):
-    from bricks.captures import read_packets
+    from bricks.files.captures import read_packets
 
     packets, _ = read_packets([data / "mirai-benign-20000.pcap"])
     return packets[:PACKETS]
@@ -26,8 +26,8 @@ def packets(data):
 @pytest.fixture(scope="session")
 def model(packets, tmp_path_factory):
     from bricks.feature_quantization import extract
-    from bricks.model import save_model
-    from bricks.training import Training, train_model
+    from bricks.learning.training import Training, train_model
+    from bricks.models.model_file import save_model
 
     path = tmp_path_factory.mktemp("model") / "model"
     features = extract(packets[:LEARNED])
@@ -38,9 +38,9 @@ def model(packets, tmp_path_factory):
 @pytest.fixture(scope="session")
 def offline(packets, model):
     """Scores of one run over all packets in one batch."""
-    from bricks.base import Batch
-    from bricks.model import load_model
+    from bricks.models.model_file import load_model
     from bricks.nfs.kitsune import NETWORK, NF
+    from bricks.records.brick import Batch
 
     batch, models = Batch(packets), {NETWORK: load_model(model)}
     for id in NF.graph.order[1:]:
@@ -51,10 +51,10 @@ def offline(packets, model):
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory):
     """A warm process, as the agent starts one."""
-    from lego_sdn.adapters.rpc import Client
+    from lego_sdn.adapters.rpc.calls import Client
 
     address = str(tmp_path_factory.mktemp("warm") / "warm.sock")
-    process = subprocess.Popen([sys.executable, "-m", "bricks.runtime", "--warm", address])
+    process = subprocess.Popen([sys.executable, "-m", "bricks.service.main", "--warm", address])
     client = Client(address, 60)
     deadline = time.monotonic() + 200
     while not os.path.exists(address):

@@ -7,7 +7,7 @@ import socket
 
 import numpy as np
 
-from bricks.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, ARP, DST_KIND_SHIFT, ICMP, KIND_MASK, NO_PORT, seconds
+from bricks.records.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, ARP, DST_KIND_SHIFT, ICMP, KIND_MASK, NO_PORT, seconds
 
 LAMBDAS = (5, 3, 1, 0.1, 0.01)
 

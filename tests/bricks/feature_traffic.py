@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from bricks.base import Batch
-from bricks.captures import read_packets
-from bricks.packets import (
+from bricks.files.captures import read_packets
+from bricks.records.brick import Batch
+from bricks.records.packets import (
     ADDRESS_IPV4,
     ADDRESS_IPV6,
     ADDRESS_MAC,
@@ -117,7 +117,7 @@ def in_batches(brick, packets, sizes):
 
 def in_a_process(code):
     """What a fresh Python prints at last."""
-    head = "import numpy as np\nfrom bricks.base import Batch\nfrom tests.bricks.feature_traffic import flood\n"
+    head = "import numpy as np\nfrom bricks.records.brick import Batch\nfrom tests.bricks.feature_traffic import flood\n"
     command = [sys.executable, "-c", head + textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=300, check=False)
     assert done.returncode == 0, done.stderr

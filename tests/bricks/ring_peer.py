@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 
-from bricks.base import Batch
-from bricks.packets import PACKET
-from bricks.rings import RingReader, RingWriter
-from bricks.ticket import Ticket
+from bricks.records.brick import Batch
+from bricks.records.packets import PACKET
+from bricks.records.sequence import Ticket
+from bricks.transport.rings import RingReader, RingWriter
 
 ROWS = 64
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bricks.feature_quantization import LAYOUTS, extract, new_state
-from bricks.offline import Chain, Scoring
-from bricks.training import Training, train_model
+from bricks.learning.training import Training, train_model
+from bricks.offline.scoring import Chain, Scoring
 from tests.bricks.feature_traffic import capture
 
 pytestmark = pytest.mark.data

@@ -1,4 +1,4 @@
-"""One suite for every brick: finds the classes in bricks/*.py and holds each to what `bricks/base.py` and its own page say."""
+"""One suite for every brick: finds the classes in bricks/*.py and holds each to what `bricks/records/brick.py` and its own page say."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 import bricks
-from bricks.base import BRICKS, Batch, Brick
-from bricks.model import Model
+from bricks.learning.training import Training, train_model
+from bricks.models.model_file import Model
 from bricks.nfs import registry
 from bricks.packet_batching import PacketBatching
-from bricks.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW, SRC_KIND_SHIFT
-from bricks.stage import Stage
-from bricks.streams import Here
-from bricks.training import Training, train_model
+from bricks.records.brick import BRICKS, Batch, Brick
+from bricks.records.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW, SRC_KIND_SHIFT
+from bricks.runtime.stage import Stage
+from bricks.service.shard_clients import Here
 
 PARTS = ("In:    ", "Out:   ", "State: ", "Reads: ")
 PAGE = re.compile(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bricks.base import Batch
 from bricks.feature_mapping import FeatureMapping
-from bricks.kernels.mapping import add_correlations
-from bricks.packets import PACKET
-from tests.bricks.test_kitnet import made_up
+from bricks.kernels.kitnet.mapping import add_correlations
+from bricks.records.brick import Batch
+from bricks.records.packets import PACKET
+from tests.bricks.kernels.test_kitnet import made_up
 
 
 def test_values_are_gathered_and_normalised_without_clipping():

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bricks.base import BRICKS, Batch
 from bricks.feature_quantization import LAYOUTS, FeatureQuantization, extract
-from bricks.kernels import kitsune115
-from bricks.packets import PACKET, SHADOW
-from lego_sdn.core.errors import BrickError
+from bricks.kernels.kitsune import features115
+from bricks.records.brick import BRICKS, Batch
+from bricks.records.packets import PACKET, SHADOW
+from lego_sdn.core.facts.errors import BrickError
 from tests.bricks.feature_traffic import capture, flood, in_a_process, in_batches, shares, traffic
 
 BUCKETS = 64
@@ -138,10 +138,10 @@ def test_any_kind_of_array_is_taken_without_compiling_again():
     twice = np.repeat(packets, 2)
     frozen = packets.copy()
     frozen.flags.writeable = False
-    compiled = len(kitsune115.advance.signatures)
+    compiled = len(features115.advance.signatures)
     for same in (twice[::2], frozen, np.frombuffer(packets.tobytes(), PACKET)):
         assert FeatureQuantization().process(Batch(same)).values.tobytes() == wanted.tobytes()
-    assert len(kitsune115.advance.signatures) == compiled == 1
+    assert len(features115.advance.signatures) == compiled == 1
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

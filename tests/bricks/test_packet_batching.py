@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bricks.base import BRICKS, Batch
 from bricks.packet_batching import PacketBatching
-from bricks.packets import HIDDEN_SHIFT, IN_MPLS, IN_PPPOE, IN_TAGS, PACKET, UNSOUND
-from lego_sdn.core.errors import BrickError
+from bricks.records.brick import BRICKS, Batch
+from bricks.records.packets import HIDDEN_SHIFT, IN_MPLS, IN_PPPOE, IN_TAGS, PACKET, UNSOUND
+from lego_sdn.core.facts.errors import BrickError
 
 
 class Pile:

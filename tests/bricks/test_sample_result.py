@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bricks import sample_result
-from bricks.addresses import address_text, addresses
-from bricks.base import Batch
-from bricks.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, PACKET
+from bricks.records.addresses import address_text, addresses
+from bricks.records.brick import Batch
+from bricks.records.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, PACKET
 from bricks.sample_result import SampleResult
-from lego_sdn.core.errors import BrickError
+from lego_sdn.core.facts.errors import BrickError
 
 MODEL = types.SimpleNamespace(threshold=1.0)
 

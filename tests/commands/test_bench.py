@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bricks import rings
-from bricks.bench import limits
-from bricks.captures import read_packets
 from bricks.feature_quantization import extract
-from bricks.packets import (
+from bricks.files.captures import read_packets
+from bricks.records.packets import (
     ADDRESS_IPV4,
     ADDRESS_IPV6,
     ADDRESS_MAC,
@@ -30,13 +28,15 @@ from bricks.packets import (
     PACKET,
     VLAN,
 )
-from lego_sdn.bench import captures, features, groups, live, machine
-from lego_sdn.bench.attack import growth, run
-from lego_sdn.bench.inputs import Bench, Sizes
-from lego_sdn.bench.rows import Result, Row
-from lego_sdn.bench.timing import Lap, lap, rates, ratios
+from bricks.transport import rings
 from lego_sdn.commands.bench import bench
-from lego_sdn.core.errors import ConfigError, HostError
+from lego_sdn.core.facts.errors import ConfigError, HostError
+from lego_sdn.experiments.bench import captures, features, groups, limits, live
+from lego_sdn.experiments.bench.attack import growth, run
+from lego_sdn.experiments.bench.inputs import Bench, Sizes
+from lego_sdn.experiments.bench.rows import Result, Row
+from lego_sdn.experiments.bench.timing import Lap, lap, rates, ratios
+from lego_sdn.system import machine
 
 TINY = ("--runs", "1", "--packets", "2000", "--seconds", "0.2", "--rate", "2000")
 ROOT_GROUPS = ("idle.interface", "live", "elastic", "moves")
@@ -243,7 +243,7 @@ def test_an_attack_at_the_bound_evicts_and_says_how_memory_grew():
 
 
 def test_a_row_that_fails_makes_the_exit_code_one(monkeypatch, no_data):
-    monkeypatch.setattr("lego_sdn.bench.start._time", lambda command: (_ for _ in ()).throw(HostError("it does not start")))
+    monkeypatch.setattr("lego_sdn.experiments.bench.start._time", lambda command: (_ for _ in ()).throw(HostError("it does not start")))
     result = invoke("help", *TINY)
     assert result.exit_code == 1
     assert "failed: it does not start" in result.stdout

@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from click.testing import CliRunner
 
-from lego_sdn.adapters.assignment import write_assignment
-from lego_sdn.adapters.rest import Refused
+from lego_sdn.adapters.files.assignment import write_assignment
+from lego_sdn.adapters.rpc.rest_client import Refused
 from lego_sdn.commands import control
-from lego_sdn.core.errors import ConfigError, HostError, LegoError
+from lego_sdn.core.facts.errors import ConfigError, HostError, LegoError
 
 LOAD = {"packets": 1234.4, "cpu": 0.456, "queue": 0.02, "drops": 0.0, "service_us": 7.25}
 STAMPS = {"gaps": 5, "repeats": 1, "reordered": 12}

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from lego_sdn.cli import lego
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.facts.errors import LegoError
 
 
 def run(*words: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lego_sdn.adapters.rpc import Client, Unreachable
+from lego_sdn.adapters.rpc.calls import Client, Unreachable
 from tests.fakes.host import ROOT, fake_host
 
 LEGO = [sys.executable, "-m", "lego_sdn"]

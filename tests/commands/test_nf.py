@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from lego_sdn.cli import lego
-from lego_sdn.core.errors import BrickError
-from lego_sdn.core.graph import Graph
+from lego_sdn.core.facts.errors import BrickError
+from lego_sdn.core.nf.graph import Graph
 
 
 def run(*words: str):

@@ -16,9 +16,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from bricks.model import load_model
+from bricks.models.model_file import load_model
 from lego_sdn.cli import main
-from tests.bricks import files, odd
+from tests.bricks import odd
+from tests.bricks.files import written
 
 BIN = Path(sys.executable).parent / "lego"
 
@@ -215,7 +216,7 @@ def test_packets_whose_addresses_the_switch_does_not_see_are_told_with_their_num
     inner, pppoe = odd.FRAMES["tcp"][14:], b"\x11\0\0\1\0\x2a\0\x21"
     frames = 3 * [odd.ether(0x8864, pppoe + inner)] + 2 * [odd.ether(0x8847, b"\0\1\1\x40" + inner)] + [odd.FRAMES["total length 0"]]
     frames += 4 * [odd.FRAMES["tcp"]]
-    path = files.save(tmp_path / "in.pcap", files.pcap([files.Packet(n + 1, frame) for n, frame in enumerate(frames)]))
+    path = written.save(tmp_path / "in.pcap", written.pcap([written.Packet(n + 1, frame) for n, frame in enumerate(frames)]))
     words = [command, str(path), "--out", str(tmp_path / "out.npy")] if command == "features" else [command, str(path), "--instances", "2"]
     done = subprocess.run([sys.executable, "-m", "lego_sdn", *words], capture_output=True, text=True, timeout=300, check=True)
     assert "5 packets are taken by MAC only: PPPoE 3, MPLS 2" in done.stderr

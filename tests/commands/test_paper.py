@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bricks.nfs.registry import load
-from tests.traces import traces
+from tests.live.traces import traces
 from topologies.traffic import write_capture
 
 LEGO = [sys.executable, "-m", "lego_sdn"]

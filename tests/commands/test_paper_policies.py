@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from lego_sdn.commands import paper_policies
-from lego_sdn.core.config import Scaling
+from lego_sdn.core.facts.config import Scaling
 from lego_sdn.simulation.evaluation import Outcome
 
 GOOD = Outcome(Scaling().policy, "saw", 1, 0.0, 3300.0, 3000.0, 4)

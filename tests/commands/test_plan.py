@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from bricks.captures import read_packets
 from bricks.feature_quantization import extract
-from bricks.model import save_model
-from bricks.training import Training, train_model
-from lego_sdn.adapters import costfile
+from bricks.files.captures import read_packets
+from bricks.learning.training import Training, train_model
+from bricks.models.model_file import save_model
+from lego_sdn.adapters.files import costfile
 from lego_sdn.commands.plan import plan
-from lego_sdn.core.capacity import shadow_share
-from lego_sdn.core.errors import LegoError
-from tests.core.costs import kitsune
+from lego_sdn.core.cost.capacity import shadow_share
+from lego_sdn.core.facts.errors import LegoError
+from tests.core.cost.costs import kitsune
 from topologies.traffic import traffic, write_pcap
 
 

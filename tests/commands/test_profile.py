@@ -7,10 +7,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from lego_sdn.adapters import costfile
+from lego_sdn.adapters.files import costfile
 from lego_sdn.cli import lego
-from lego_sdn.core.cost import Costs
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.cost.model import Costs
+from lego_sdn.core.facts.errors import LegoError
 from topologies.traffic import write_capture
 
 QUICK = ["--runs", "2", "--batches", "1,16,64", "--packets", "1500"]

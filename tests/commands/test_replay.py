@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bricks.packet_ring import PacketRing
+from bricks.capture.packet_ring import PacketRing
 from lego_sdn.commands.traffic import replay
-from lego_sdn.core.errors import CaptureError, HostError
-from tests.bricks.test_packet_ring import collect
+from lego_sdn.core.facts.errors import CaptureError, HostError
+from tests.bricks.capture.test_packet_ring import collect
 from tests.bricks.veth import udp, veth
 
 START_NS = 1_500_000_000_123_456_000

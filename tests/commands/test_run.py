@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from lego_sdn.adapters import netns
-from lego_sdn.adapters.wire import free_port
+from lego_sdn.adapters.linux import netns
+from lego_sdn.adapters.rpc.wire import free_port
 from topologies.traffic import traffic, write_pcap
 
 pytestmark = pytest.mark.root

@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from lego_sdn.commands.run_view import View
-from lego_sdn.experiment import Observation
-from lego_sdn.summary import Comparison, Summary
+from lego_sdn.experiments.accounting import Comparison, Summary
+from lego_sdn.experiments.run import Observation
 
 EVENT = {"number": 1, "time": 0.0, "kind": "replicate", "text": "starting instance 2", "instance": 2}
 

@@ -4,9 +4,9 @@ import json
 
 from click.testing import CliRunner
 
-from bricks.captures import read_packets
+from bricks.files.captures import read_packets
 from lego_sdn.cli import lego
-from lego_sdn.core.errors import CaptureError
+from lego_sdn.core.facts.errors import CaptureError
 
 
 def run(*arguments):

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lego_sdn.commands import top
 from lego_sdn.commands.top_view import pictures
-from lego_sdn.core.errors import HostError
+from lego_sdn.core.facts.errors import HostError
 from tests.commands.test_control import BRICK, STATUS, Controller
 
 OLD = {

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from bricks.model import save_model
-from bricks.offline import train_on
-from bricks.training import Training
+from bricks.learning.training import Training
+from bricks.models.model_file import save_model
+from bricks.offline.scoring import train_on
 from lego_sdn.commands.verify import parse_events
-from lego_sdn.core.errors import LegoError
+from lego_sdn.core.facts.errors import LegoError
 from tests.commands.test_offline import lego
 
 

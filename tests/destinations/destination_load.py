@@ -10,11 +10,11 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from bricks.base import Batch, Brick
-from bricks.packets import SHADOW
+from bricks.records.brick import Batch, Brick
+from bricks.records.packets import SHADOW
 from bricks.sample_result import SampleResult
-from lego_sdn.core.graph import Node
-from lego_sdn.core.split_key import SplitKey
+from lego_sdn.core.nf.graph import Node
+from lego_sdn.core.nf.split_key import SplitKey
 
 FADED_NS = 1e9
 Key = tuple[int, ...]  # low words of the destination and, of a channel, of the source

@@ -15,10 +15,10 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from lego_sdn.adapters.rpc import Server
-from lego_sdn.adapters.wire import free_port
-from lego_sdn.core.errors import HostError
-from lego_sdn.core.graph import Graph
+from lego_sdn.adapters.rpc.calls import Server
+from lego_sdn.adapters.rpc.wire import free_port
+from lego_sdn.core.facts.errors import HostError
+from lego_sdn.core.nf.graph import Graph
 
 WITHIN = "in0"
 WITHIN_INSTANCES = ("start_replica", "stop_replica", "set_deadlines")
@@ -67,7 +67,7 @@ class Process:
 
 
 class Agent:
-    """As `lego_sdn.agent`, without brick processes."""
+    """As `lego_sdn.agent.server`, without brick processes."""
 
     def __init__(self, socket: str, bridge: str | None, prefix: str) -> None:
         self.socket, self.bridge, self.prefix, self.ending = socket, bridge, prefix, False
@@ -187,8 +187,8 @@ class Agent:
         return f"{self.prefix}i{number}"
 
     def _plug_in(self, number: int, stack: ExitStack) -> int:
-        from lego_sdn.adapters import netns
-        from lego_sdn.adapters.ovs import Ovs
+        from lego_sdn.adapters.linux import netns
+        from lego_sdn.adapters.ovs.vsctl import Ovs
 
         name, ovs = self._name(number), Ovs(self.prefix)
         netns.create(name)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lego_sdn.core.brick_actions import (
+from lego_sdn.core.control.events import Event, InstanceStarted, Running
+from lego_sdn.core.cost.cpu_quotas import resettled
+from lego_sdn.core.facts.arrangement import (
     Arrangement,
     BrickAction,
     Chain,
@@ -19,10 +21,8 @@ from lego_sdn.core.brick_actions import (
     StopReplica,
     TakeOut,
 )
-from lego_sdn.core.events import Event, InstanceStarted, Running
-from lego_sdn.core.graph import node_of
-from lego_sdn.core.load import Report
-from lego_sdn.core.quotas import resettled
+from lego_sdn.core.facts.reports import Report
+from lego_sdn.core.nf.graph import node_of
 from tests.fakes.pipeline import Pipeline, apart, chained
 from tests.fakes.world import QUOTA, Host
 

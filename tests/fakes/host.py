@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lego_sdn.adapters import processes
-from lego_sdn.adapters.rpc import Client, Unreachable
+from lego_sdn.adapters.linux import processes
+from lego_sdn.adapters.rpc.calls import Client, Unreachable
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 300.0  # a deadline only: with cold caches every kernel is compiled first
@@ -23,9 +23,9 @@ MAIN = """
 import logging, sys
 from pathlib import Path
 from lego_sdn.adapters import launcher
-from lego_sdn.adapters.ovs import Bridge
-from lego_sdn.agent import run
-from lego_sdn.agent_options import Options
+from lego_sdn.adapters.ovs.vsctl import Bridge
+from lego_sdn.agent.server import run
+from lego_sdn.agent.options import Options
 logging.basicConfig(level=logging.INFO)
 folder, bridge, warm, owner = sys.argv[1:]
 command = launcher.COMMAND if warm == "real" else (sys.executable, str(Path("tests/fakes/warm.py").resolve()))
@@ -114,7 +114,7 @@ def fake_host(**options) -> Iterator[FakeHost]:
             if host.child is not None and host.child.poll() is None:
                 host.end()
             if host.left():  # killed: as `lego down` would
-                from lego_sdn.take_down import clear_agent
+                from lego_sdn.system.shutdown import clear_agent
 
                 clear_agent(host.folder)
         assert host.left() == [], host.log()

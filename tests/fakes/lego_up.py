@@ -12,12 +12,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from lego_sdn.adapters import netns
-from lego_sdn.adapters.journal import peek
-from lego_sdn.adapters.processes import Process
-from lego_sdn.take_down import take_down
+from lego_sdn.adapters.linux import netns
+from lego_sdn.adapters.linux.journal import peek
+from lego_sdn.adapters.linux.processes import Process
+from lego_sdn.system.shutdown import take_down
 from tests.fakes.host import PATIENCE_S, ROOT, fake_host
-from tests.test_system import configuration
+from tests.system.test_local import configuration
 
 BACK_S = 90.0
 PROBE = """

@@ -13,22 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from bricks import front, hold, moving, packet_ring
-from bricks.base import Batch
-from bricks.dealing import Cut, Traffic, deal
+from bricks.capture import packet_ring
+from bricks.capture.packet_ring import PacketRing
+from bricks.capture.stamp_reorder import PATIENCE_NS, StampOrder
 from bricks.feature_quantization import FeatureQuantization
-from bricks.hold import Hold
-from bricks.moving import Moving
-from bricks.order import Order
 from bricks.packet_batching import PacketBatching
-from bricks.packet_ring import PacketRing
-from bricks.packets import PACKET, SHADOW, bucket_of
-from bricks.stamp_order import PATIENCE_NS, StampOrder
-from bricks.ticket import Ticket
-from lego_sdn.adapters.rpc import Unreachable
-from lego_sdn.core import move_steps, moves
-from lego_sdn.core.errors import LegoError
-from lego_sdn.core.split_key import BY_SOURCE
+from bricks.records.brick import Batch
+from bricks.records.packets import PACKET, SHADOW, bucket_of
+from bricks.records.sequence import Ticket
+from bricks.runtime.reorder import Order
+from bricks.service import handover, shards
+from bricks.service.handover import Moving
+from bricks.streams import handover_buffer
+from bricks.streams.handover_buffer import Hold
+from bricks.streams.partitioner import Cut, Traffic, deal
+from lego_sdn.adapters.rpc.calls import Unreachable
+from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.nf.split_key import BY_SOURCE
+from lego_sdn.core.traffic import handover as moves
+from lego_sdn.core.traffic import handover_steps
 
 BATCH = 32
 COPIED = -1  # among rules: not a bucket but every packet, and to whom
@@ -240,31 +243,31 @@ class World:
         raise AssertionError
 
     def _do(self, step: Any, after: dict[int, int]) -> Any:
-        if isinstance(step, move_steps.ChangeRules):
+        if isinstance(step, handover_steps.ChangeRules):
             if self.no_rules is None:
                 self._change_rules(after)
             return self.no_rules
-        if isinstance(step, move_steps.SendMarkers):
+        if isinstance(step, handover_steps.SendMarkers):
             for instance, marker in step.frames:
                 if self.random.random() >= self.lose_markers:
                     self.instances[instance].wire.queue_.append(marker)
                 self.send(int(self.random.integers(0, 3)))
             return None
-        if isinstance(step, move_steps.RestoreRules):
+        if isinstance(step, handover_steps.RestoreRules):
             self.rules = dict(after)
             return None
-        if isinstance(step, (move_steps.PrepareRules, move_steps.Pause)):
+        if isinstance(step, (handover_steps.PrepareRules, handover_steps.Pause)):
             return None
         return [self._ask(ask) for ask in step]
 
-    def _ask(self, ask: move_steps.Ask) -> move_steps.Answer:
+    def _ask(self, ask: handover_steps.Ask) -> handover_steps.Answer:
         self.some_work()
         params = list(ask.params) + ([f"i{ask.peer}"] if ask.peer else [])
         try:
             value = self.call(ask.instance, ask.method, *params)
         except LegoError as error:
-            return move_steps.Answer(error=str(error))
-        return move_steps.Answer(value["passed"] if ask.method == "hold" else value)
+            return handover_steps.Answer(error=str(error))
+        return handover_steps.Answer(value["passed"] if ask.method == "hold" else value)
 
     def call(self, number: int, method: str, *params: Any) -> Any:
         instance = self.instances[number]
@@ -312,8 +315,8 @@ class World:
     def patch(self, monkeypatch: Any) -> World:
         clock = SimpleNamespace(monotonic_ns=lambda: self.now_ns, monotonic=lambda: self.now_ns / 1e9)
         monkeypatch.setattr(packet_ring, "time", clock)
-        monkeypatch.setattr(hold, "time", clock)
-        monkeypatch.setattr(front, "time", clock)
+        monkeypatch.setattr(handover_buffer, "time", clock)
+        monkeypatch.setattr(shards, "time", clock)
         world = self
 
         class Peer:
@@ -329,5 +332,5 @@ class World:
             def call(self, method: str, *params: Any) -> Any:
                 return world.call(self.number, method, *params)
 
-        monkeypatch.setattr(moving, "Client", Peer)
+        monkeypatch.setattr(handover, "Client", Peer)
         return self

@@ -9,9 +9,9 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lego_sdn.core.brick_actions import Arrangement, Placed
-from lego_sdn.core.graph import BrickId, Graph, node_of
-from lego_sdn.core.load import BrickLoad, CaptureLoad, Report, usable
+from lego_sdn.core.facts.arrangement import Arrangement, Placed
+from lego_sdn.core.facts.reports import BrickLoad, CaptureLoad, Report, usable
+from lego_sdn.core.nf.graph import BrickId, Graph, node_of
 
 STEP_S = 0.05
 RING = 512.0  # rows before a brick in another process

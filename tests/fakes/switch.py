@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from lego_sdn.core.rules import VLAN_PRESENT, Match, Rule
-from lego_sdn.core.steering import Change
+from lego_sdn.core.facts.flow_rules import VLAN_PRESENT, Match, Rule
+from lego_sdn.core.traffic.rule_compiler import Change
 
 NORMAL = "normal"
 ALL_BITS = (1 << 64) - 1

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from lego_sdn.adapters import wire
+from lego_sdn.adapters.rpc import wire
 
 
 class Tap:

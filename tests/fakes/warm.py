@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from lego_sdn.adapters.rpc import Server
+from lego_sdn.adapters.rpc.calls import Server
 
 CLONE_NEWNET = 0x40000000
 

@@ -9,19 +9,7 @@ import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from lego_sdn.core.brick_actions import (
-    BrickAction,
-    Chain,
-    RegrowFailed,
-    Separate,
-    SetDeadlines,
-    SetQuota,
-    StartReplica,
-    StopReplica,
-    TakeOut,
-)
-from lego_sdn.core.config import Config
-from lego_sdn.core.events import (
+from lego_sdn.core.control.events import (
     Action,
     AgentUp,
     Drain,
@@ -40,10 +28,22 @@ from lego_sdn.core.events import (
     SwitchUp,
     Tick,
 )
-from lego_sdn.core.load import BrickLoad, CaptureLoad, Report
-from lego_sdn.core.state import State, fresh
-from lego_sdn.core.steering import Options, compile_rules, diff
-from lego_sdn.core.step import step
+from lego_sdn.core.control.state import State, fresh
+from lego_sdn.core.control.step import step
+from lego_sdn.core.facts.arrangement import (
+    BrickAction,
+    Chain,
+    RegrowFailed,
+    Separate,
+    SetDeadlines,
+    SetQuota,
+    StartReplica,
+    StopReplica,
+    TakeOut,
+)
+from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.reports import BrickLoad, CaptureLoad, Report
+from lego_sdn.core.traffic.rule_compiler import Options, compile_rules, diff
 from tests.fakes.switch import FakeSwitch
 
 DPID = 0x42

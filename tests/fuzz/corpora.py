@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgpack
 
-from bricks.model import FORMAT, save_model
+from bricks.models.model_file import FORMAT, save_model
 from bricks.nfs.kitsune.learn import blank_models
-from lego_sdn.core.messages import AGENT, BRICK
-from tests.bricks import files
-from tests.bricks.files import Packet, enhanced, interface, obsolete, section, simple
+from lego_sdn.core.facts.messages import AGENT, BRICK
+from tests.bricks.files import written
+from tests.bricks.files.written import Packet, enhanced, interface, obsolete, section, simple
 from tests.bricks.odd import FRAMES
 
 PREFIX = len(FORMAT) + 2 + 65  # of a model file: format, version and checksum
@@ -36,11 +36,11 @@ def captures() -> list[bytes]:
     packets = [Packet(10**9 * (i + 1), frame) for i, frame in enumerate(list(FRAMES.values())[:6])]
     blocks = [section(), interface(snap=96), interface(options=[(9, b"\x09"), (14, bytes(8))])]
     blocks += [enhanced(packet.time_ns, packet, number=1) for packet in packets]
-    blocks += [simple(packets[0]), obsolete(1, packets[1]), files.block(5, bytes(16))]
+    blocks += [simple(packets[0]), obsolete(1, packets[1]), written.block(5, bytes(16))]
     rows = ["frame.time_epoch\tframe.len\teth.src\teth.dst\tip.src\tip.dst\ttcp.srcport\ttcp.dstport"]
     rows += [f"{i}.5\t60\t00:00:00:00:00:01\t00:00:00:00:00:02\t10.0.0.1\t10.0.0.2\t80\t{i}" for i in range(5)]
-    pcap = files.pcap(packets)
-    return [pcap, files.pcap(packets, ">", True), b"".join(blocks), gzip.compress(pcap), "\n".join(rows).encode()]
+    pcap = written.pcap(packets)
+    return [pcap, written.pcap(packets, ">", True), b"".join(blocks), gzip.compress(pcap), "\n".join(rows).encode()]
 
 
 def configurations() -> list[bytes]:

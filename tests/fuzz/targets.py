@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bricks.captures import open_capture
-from bricks.model import load_model
-from lego_sdn.adapters import configfile
-from lego_sdn.adapters.rpc import Server
-from lego_sdn.core.errors import LegoError
-from lego_sdn.core.messages import AGENT, BRICK
+from bricks.files.captures import open_capture
+from bricks.models.model_file import load_model
+from lego_sdn.adapters.files import configfile
+from lego_sdn.adapters.rpc.calls import Server
+from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.messages import AGENT, BRICK
 from tests.fuzz import corpora
 from tests.fuzz.mutate import mutated
 

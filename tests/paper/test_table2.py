@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lego_sdn.paper.table2 import BUCKETS, scattered
+from lego_sdn.experiments.paper.table2 import BUCKETS, scattered
 
 
 def test_every_instance_gets_keys_and_there_is_no_pattern():

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from lego_sdn.adapters import netns
+from lego_sdn.adapters.linux import netns
 from tests.ryu_apps.lab import Lab, until
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"

@@ -10,16 +10,16 @@ from ryu.ofproto import ofproto_parser, ofproto_protocol
 from ryu.ofproto import ofproto_v1_4 as ofp
 from ryu.ofproto import ofproto_v1_4_parser as parser
 
-from ryu_apps import openflow
+from ryu_apps.openflow import messages
 
 
 class FakeDatapath(ofproto_protocol.ProtocolDesc):
     """As much of a datapath as messages and `Switch` need. `alive`: whether what is sent arrives."""
 
     def __init__(self, name: str = "br-test") -> None:
-        super().__init__(openflow.VERSION)
+        super().__init__(messages.VERSION)
         self.id, self.xid, self.alive, self.sent = 0x42, 100, True, b""
-        self.ports = {openflow.LOCAL: SimpleNamespace(name=name.encode())}
+        self.ports = {messages.LOCAL: SimpleNamespace(name=name.encode())}
 
     def set_xid(self, message: Any) -> int:
         self.xid += 1
@@ -74,7 +74,7 @@ def error(xid: int, kind: int, code: int) -> bytes:
 
 
 def bundle_reply(xid: int, kind: int, number: int = 1) -> bytes:
-    return struct.pack("!BBHIIHH", ofp.OFP_VERSION, ofp.OFPT_BUNDLE_CONTROL, 16, xid, number, kind, openflow.BUNDLE_FLAGS)
+    return struct.pack("!BBHIIHH", ofp.OFP_VERSION, ofp.OFPT_BUNDLE_CONTROL, 16, xid, number, kind, messages.BUNDLE_FLAGS)
 
 
 def barrier_reply(xid: int) -> bytes:

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from webob import Request
 
-from lego_sdn.core.brick_actions import StopReplica
-from lego_sdn.core.config import Config
-from lego_sdn.core.errors import RpcError
-from lego_sdn.core.events import Command
-from lego_sdn.core.graph import Graph
-from ryu_apps import shared as controller
-from ryu_apps.instances import Instances
-from ryu_apps.monitor import Monitor
-from ryu_apps.observed import Observed, Process
-from ryu_apps.rest import Pages
-from ryu_apps.shared import Shared
-from tests.core.test_load import REPORT
+from lego_sdn.core.control.events import Command
+from lego_sdn.core.facts.arrangement import StopReplica
+from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.errors import RpcError
+from lego_sdn.core.nf.graph import Graph
+from ryu_apps.apps.instances import Instances
+from ryu_apps.apps.monitor import Monitor
+from ryu_apps.apps.rest import Pages
+from ryu_apps.context import shared as controller
+from ryu_apps.context.facts import Observed, Process
+from ryu_apps.context.shared import Shared
+from tests.core.facts.test_reports import REPORT
 
 KEY = (1, "1-a", 42)
 
@@ -93,7 +93,7 @@ def test_an_answer_after_the_end_of_a_round_is_one_more_of_the_next(monitor, mon
     """Else that round would end without the last of its own."""
     monitor.answers.put(None)
     counted: list[int] = []
-    monkeypatch.setattr("ryu_apps.monitor.spawn", lambda *_: None)
+    monkeypatch.setattr("ryu_apps.apps.monitor.spawn", lambda *_: None)
     monkeypatch.setattr(monitor, "_collect", lambda waiting: counted.append(waiting) or ())
     monitor._round()
     assert counted == [2]

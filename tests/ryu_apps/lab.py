@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 
 import yaml
 
-from lego_sdn.adapters import netns
-from lego_sdn.adapters.rpc import Client
-from lego_sdn.adapters.wire import free_port
-from lego_sdn.core.errors import RpcError
+from lego_sdn.adapters.linux import netns
+from lego_sdn.adapters.rpc.calls import Client
+from lego_sdn.adapters.rpc.wire import free_port
+from lego_sdn.core.facts.errors import RpcError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGER = Path(sys.executable).parent / "ryu-manager"

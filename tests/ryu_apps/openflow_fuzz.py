@@ -17,8 +17,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from ryu.ofproto import ofproto_protocol
 
-    from ryu_apps import openflow_door
-from lego_sdn.core.lengths import MalformedError
+    from ryu_apps.doors import openflow_door
+from lego_sdn.core.facts.lengths import MalformedError
 from tests.ryu_apps.openflow_messages import SOUND
 
 LIMIT_S = 0.5  # of CPU, for one message of at most 65,535 bytes

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from lego_sdn.adapters import netns
-from lego_sdn.adapters.ovs import Ovs
-from lego_sdn.adapters.port_room import give_room
+from lego_sdn.adapters.linux import netns
+from lego_sdn.adapters.ovs.socket_buffer import give_room
+from lego_sdn.adapters.ovs.vsctl import Ovs
 
 SO_RCVBUFFORCE, PACKET_AUXDATA, PACKET_STATISTICS, SOL_PACKET = 33, 8, 6, 263
 ETH_P_ALL, VLAN_VALID, SHADOW_TCI = 3, 1 << 4, (0x88A8, 4094)

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from lego_sdn.core.capacity import capacity, chained, separate
-from lego_sdn.core.config import Scaling
+from lego_sdn.core.cost.capacity import capacity, chained, separate
+from lego_sdn.core.facts.config import Scaling
 from lego_sdn.simulation import least
 from lego_sdn.simulation.evaluation import SEEDS_TO_TEST, SEEDS_TO_TUNE, TOLERANCE, config_of, evaluate, least_of, simulate
 from lego_sdn.simulation.loads import BUCKETS, LOADS

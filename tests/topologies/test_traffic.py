@@ -6,12 +6,12 @@ import subprocess
 import numpy as np
 import pytest
 
-from bricks.captures import read_packets
-from bricks.packets import ARP, ICMP, MALFORMED, NO_PORT
-from lego_sdn.core.errors import CaptureError
+from bricks.files.captures import read_packets
+from bricks.records.packets import ARP, ICMP, MALFORMED, NO_PORT
+from lego_sdn.core.facts.errors import CaptureError
 from tests.bricks import tshark
+from topologies.frames import checksum
 from topologies.traffic import traffic, write_capture, write_pcap
-from topologies.wire import checksum
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from lego_sdn.adapters.wire import free_port
-from lego_sdn.core.errors import HostError
+from lego_sdn.adapters.rpc.wire import free_port
+from lego_sdn.core.facts.errors import HostError
 from tests.conftest import ROOT
-from tests.traces import traces
+from tests.live.traces import traces
 from topologies import mininet_package
 from topologies.traffic import write_capture
 from topologies.two_hosts import INSIDE, TwoHosts

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lego_sdn.core.errors import BrickError
-from lego_sdn.core.graph import Node
-from lego_sdn.core.split_key import BY_SOURCE
+from lego_sdn.core.facts.errors import BrickError
+from lego_sdn.core.nf.graph import Node
+from lego_sdn.core.nf.split_key import BY_SOURCE
 
 if TYPE_CHECKING:
-    from bricks.base import Brick
-    from bricks.model import Model
+    from bricks.models.model_file import Model
+    from bricks.records.brick import Brick
 
 NETWORK = "unsupervised-network"  # the node whose model it is; the other bricks use the feature map and the threshold in it
 
@@ -20,7 +20,7 @@ Settings = Mapping[str, Any]
 
 def read_model(path: str, layout: str | None = None) -> Model:
     """The model in a file. ModelError if it is none, or one of another layout."""
-    from bricks.model import load_model
+    from bricks.models.model_file import load_model
 
     return load_model(path, layout)
 

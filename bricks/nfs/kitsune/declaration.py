@@ -1,14 +1,14 @@
 """What Kitsune's feature extractor declares of its statistics, for both layouts: who writes each stream and who reads it.
 
-Granularity, shadows and exactness are derived from this by `lego_sdn.core.granularity`. Feature names are in column order.
+Granularity, shadows and exactness are derived from this by `lego_sdn.core.nf.granularity`. Feature names are in column order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lego_sdn.core.granularity import Assumption, Extractor, Feature, Read, Statistic
-from lego_sdn.core.headers import SOCKET, SRC_IP, SRC_IP_DST_IP, SRC_IP_SRC_PORT, SRC_MAC_SRC_IP, HeaderGroup
+from lego_sdn.core.nf.granularity import Assumption, Extractor, Feature, Read, Statistic
+from lego_sdn.core.nf.headers import SOCKET, SRC_IP, SRC_IP_DST_IP, SRC_IP_SRC_PORT, SRC_MAC_SRC_IP, HeaderGroup
 
 LAMBDAS = ("5", "3", "1", "0.1", "0.01")
 

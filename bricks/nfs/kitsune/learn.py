@@ -11,7 +11,7 @@ from bricks.nfs.kitsune.build import NETWORK
 if TYPE_CHECKING:
     import numpy as np
 
-    from bricks.model import Model
+    from bricks.models.model_file import Model
 
 FM_GRACE, AD_GRACE = 5000, 50_000  # packets for the feature map and for the autoencoders, at most
 
@@ -22,8 +22,8 @@ def learn_model(packets: np.ndarray, to: str | Path, layout: str) -> Model:
     A quarter of the rows, FM_GRACE at most, is for the feature map; the next ones, AD_GRACE at most, are for the autoencoders.
     """
     from bricks.feature_quantization import extract
-    from bricks.model import save_model
-    from bricks.training import Training, train_model
+    from bricks.learning.training import Training, train_model
+    from bricks.models.model_file import save_model
 
     fm_grace = min(FM_GRACE, len(packets) // 4)
     training = Training(layout, fm_grace=fm_grace, ad_grace=min(AD_GRACE, len(packets) - fm_grace - 1))
@@ -37,7 +37,7 @@ def blank_models(layout: str) -> Mapping[str, Model]:
     import numpy as np
 
     from bricks.feature_quantization import LAYOUTS
-    from bricks.model import Model, hidden_units
+    from bricks.models.model_file import Model, hidden_units
 
     width = LAYOUTS[layout]
     sizes = np.array([10] * (width // 10) + [width % 10] * (width % 10 > 0))

@@ -1,0 +1,207 @@
+"""What the offline commands do: features, training and scores of captures, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bricks.feature_mapping import FeatureMapping
+from bricks.feature_quantization import LAYOUTS, FeatureQuantization
+from bricks.files.captures import BLOCK, Room, TimeLine, open_capture
+from bricks.files.npy import NpyWriter
+from bricks.kernels.transport.worker_pick import BATCH
+from bricks.learning.training import Training, fitted, train_model
+from bricks.models.model_file import Model
+from bricks.records.brick import Batch
+from bricks.records.hidden import count_hidden, hidden_warnings
+from bricks.records.packets import HIDDEN, PACKET, SHADOW
+from bricks.sample_result import SampleResult
+from bricks.unsupervised_network import UnsupervisedNetwork
+from lego_sdn.core.facts.errors import CaptureError
+
+STREAMS = 1_000_000  # of each kind; memory is taken as they come
+
+Progress = Callable[[int], None]  # hears of each number of packets done
+
+
+def silent(packets: int) -> None:
+    """Nobody listens."""
+
+
+@dataclass
+class Summary:
+    """What became of the packets, and what the user should know."""
+
+    packets: int = 0
+    warnings: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"packets": self.packets, **self.facts, "warnings": self.warnings}
+
+
+def read_blocks(paths: Iterable[str | Path], summary: Summary, block: int = BLOCK, room: Room | None = None) -> Iterator[np.ndarray]:
+    """PACKET blocks of the captures, as one time line; a cut file is read up to the cut, and `summary` says so,
+    and how many packets have addresses that the switch does not see. `room`: see `Capture`."""
+    line, hidden = TimeLine(), np.zeros(len(HIDDEN), np.int64)
+    try:
+        for path in paths:
+            before = summary.packets
+            with open_capture(path, block, room) as capture:
+                for number, rows in enumerate(capture):
+                    line.place(rows["time_ns"], begins=number == 0)
+                    rows["seq"] += np.uint64(before)
+                    summary.packets += len(rows)
+                    hidden += count_hidden(rows)
+                    yield rows
+                if capture.truncated:
+                    summary.warnings.append(capture.truncated)
+    finally:  # also if the reader of the blocks has enough of them
+        summary.warnings += hidden_warnings(hidden)
+    if not summary.packets:
+        raise CaptureError(f"{' '.join(map(str, paths))}: there is no packet in it")
+
+
+def note_evictions(counters: dict[str, int], summary: Summary) -> None:
+    """Say so if the bound on streams made the state forget some."""
+    evicted = sum(count for name, count in counters.items() if name.startswith("evicted_"))
+    summary.facts["evicted"] = evicted
+    if evicted:
+        summary.warnings.append(
+            f"{evicted} streams were forgotten to stay within the bound; raise --streams for exact statistics of all of them"
+        )
+
+
+def write_features(paths: list[str | Path], out: str | Path, layout: str, streams: int = STREAMS, progress: Progress = silent) -> Summary:
+    """Write the features of every packet: float64 [packets, width of the layout]."""
+    summary, brick = Summary(), FeatureQuantization(0, layout, streams)
+    with NpyWriter(out, LAYOUTS[layout]) as writer:
+        for rows in read_blocks(paths, summary):
+            for first in range(0, len(rows), BATCH):
+                writer.append(_values(brick.process(Batch(rows[first : first + BATCH]))))
+            progress(len(rows))
+    summary.facts = {"layout": layout, "features": LAYOUTS[layout], "out": str(out)}
+    note_evictions(brick.counters, summary)
+    return summary
+
+
+def train_on(paths: list[str | Path], training: Training, fit: bool = False, progress: Progress = silent) -> tuple[Model, Summary]:
+    """Learn a model from the first packets of captures; what comes after them is not read.
+
+    With `fit`, a shorter capture is used whole, see `fitted`; else it is an error. `progress` hears of a packet twice: read, learned.
+    """
+    summary, brick = Summary(), FeatureQuantization(0, training.layout, STREAMS)
+    features = np.empty((training.vectors, brick.width))
+    taken = 0
+    for rows in read_blocks(paths, summary):
+        for first in range(0, len(rows), BATCH):
+            found = _values(brick.process(Batch(rows[first : first + BATCH])))[: training.vectors - taken]
+            features[taken : taken + len(found)] = found
+            taken += len(found)
+            progress(len(found))
+        if taken == training.vectors:
+            break
+    training = fitted(training, taken) if fit else training
+    model = train_model(features[:taken], training, progress)
+    summary.packets = taken
+    summary.facts = {
+        "layout": training.layout,
+        "fm_grace": training.fm_grace,
+        "ad_grace": training.ad_grace,
+        "clusters": model.sizes.tolist(),
+        "threshold": model.threshold,
+        "calibration": model.about["calibration"],
+    }
+    note_evictions(brick.counters, summary)
+    return model, summary
+
+
+def _values(batch: Batch) -> np.ndarray:
+    assert batch.values is not None
+    return batch.values
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How to score. `skip` packets are taken into the statistics only: their score is 0; `workers` processes share the work."""
+
+    model: Model
+    skip: int = 0
+    workers: int = 1
+    precision: str = "float64"
+    threshold: float | None = None
+    streams: int = STREAMS
+
+
+class Chain:
+    """The bricks from packets to scores, in this process."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        model = scoring.model
+        self.extractor = FeatureQuantization(0, model.layout, scoring.streams)
+        self.mapping = FeatureMapping(0, model)
+        self.network = UnsupervisedNetwork(0, model, scoring.precision)
+
+        self._no_heads = np.zeros(BATCH, PACKET)  # where only values are of interest
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """Features of PACKET rows, in stamp order: float64 [rows that are no shadows, width]."""
+        return _values(self.extractor.process(Batch(rows)))
+
+    def features_into(self, rows: np.ndarray, out: np.ndarray) -> int:
+        """Features of PACKET rows into `out`, which may lie anywhere; returns how many."""
+        return self.extractor.state.advance(rows, out)
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """Scores of up to BATCH features [n, width]: float64 [n]."""
+        return _values(self.network.process(self.mapping.process(Batch(self._no_heads[: len(features)], features))))[:, 0]
+
+
+def score_captures(paths: list[str | Path], out: str | Path, scoring: Scoring, progress: Progress = silent) -> Summary:
+    """Write the score of every packet: float64 [packets]; raise alerts as the live system would."""
+    from bricks.offline.parallel import score_in_parallel
+
+    summary, result = Summary(), SampleResult(0, scoring.model, scoring.threshold)
+    scored = score_here if scoring.workers == 1 else score_in_parallel
+    with NpyWriter(out) as writer:
+        for head, scores in scored(paths, scoring, summary):
+            writer.append(scores)
+            result.process(Batch(head, scores.reshape(-1, 1)))
+            progress(len(head))
+    summary.facts |= {
+        "out": str(out),
+        "layout": scoring.model.layout,
+        "scored": max(0, summary.packets - scoring.skip),
+        "threshold": result.threshold,
+        "alerts": result.counters["alerts"],
+        "by_source": result.by_source,
+        "workers": scoring.workers,
+    }
+    return summary
+
+
+Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # PACKET rows in stamp order and their scores, valid until the next ones
+
+
+def score_here(paths: list[str | Path], scoring: Scoring, summary: Summary) -> Scored:
+    """Block after block, one batch at a time through the whole chain."""
+    chain = Chain(scoring)
+    for rows in read_blocks(paths, summary):
+        scores = np.zeros(len(rows))
+        for first in range(0, len(rows), BATCH):
+            batch = rows[first : first + BATCH]
+            features = chain.features(batch)
+            if len(features) and int(batch["seq"][-1]) >= scoring.skip:
+                scores[first + np.flatnonzero(batch["flags"] & SHADOW == 0)] = chain.score(features)
+        zero_skipped(scores, int(rows["seq"][0]), scoring.skip)
+        yield rows, scores
+    note_evictions(chain.extractor.counters, summary)
+
+
+def zero_skipped(scores: np.ndarray, first: int, skip: int) -> None:
+    """The packets before number `skip` have the score 0; `first`: the number of the first row."""
+    scores[: max(0, skip - first)] = 0.0

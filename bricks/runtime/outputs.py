@@ -1,0 +1,142 @@
+"""Where a brick's results go: over rings to its next hops in other processes, and to the next brick of its own process."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from bricks.records.brick import Batch
+from bricks.records.sequence import UNCOUNTED, Ticket
+from bricks.streams.partitioner import Cut, deal
+from bricks.transport.rings import RingReader, RingWriter
+from lego_sdn.core.facts.errors import BrickError, LegoError
+
+End = TypeVar("End", RingReader, RingWriter)
+Given = tuple[Batch, Ticket]
+AHEAD = 2  # batches in the ring of a next hop beside which this process does the same work
+
+
+class Exits:
+    """The routing table of one brick.
+
+    here    whether the next brick of this process is a next hop, too; else it is an idle seat, or there is none
+    shares  the next bricks may take any batch, so that there may be several
+    cut     for keyed next hops, which each get their part of every batch. Hops are numbered as in `rings`; the next brick of this process
+            is the one after them
+    carried what was taken back from a ring whose reader died, to be sent again
+    """
+
+    def __init__(self, brick: str, here: bool, shares: bool) -> None:
+        self.brick, self.here, self.shares = brick, here, shares
+        self.rings: list[RingWriter] = []
+        self.cut: Cut | None = None
+        self.carried: list[Given] = []
+
+    def any_has_room(self) -> bool:
+        """Whether a ring could take a batch now."""
+        return any(ring.has_room for ring in self.rings)
+
+    def all_have_room(self) -> bool:
+        return all(ring.has_room for ring in self.rings)
+
+    def send(self, result: Batch, ticket: Ticket, here_now: bool) -> Given | None:
+        """Put the result into its ring, or its parts into theirs. `here_now`: the next brick of this process could take it.
+
+        Returns what that brick is to get; None: nothing.
+        """
+        if ticket.part == UNCOUNTED:
+            return None
+        if self.cut is not None:
+            return self._send_parts(result, ticket, self.cut)
+        ring = self._hop(here_now)
+        if ring is None:
+            return result, ticket
+        if not ring.put(result, ticket):
+            self.carried.append((result.copy(), ticket))  # its reader ended it just now
+        return None
+
+    def _hop(self, here_now: bool) -> RingWriter | None:
+        """The next hop with the least to do: a ring where no more waits than the batch at hand and the next one, so that its reader never
+        waits for this process; else (None) this process's next brick, else the emptiest ring."""
+        if not self.rings:
+            return None
+        ring = min(self.rings, key=_waiting)
+        if not self.here or (ring.has_room and ring.queued < AHEAD):
+            return ring
+        return None if here_now else ring
+
+    def _send_parts(self, result: Batch, ticket: Ticket, cut: Cut) -> Given | None:
+        mine = None
+        for hop, part, its in deal(result, ticket, cut):
+            if hop == len(self.rings):
+                mine = part, its
+            else:
+                self.rings[hop].put(part, its)  # there is room; whose reader just ended it is dead: what it lost is missed where parts join
+        return mine
+
+    # ---- changes ----
+    def set_rings(self, names: list[str], rows: int) -> None:
+        """Send to these rings. What waits in a ring that is not among them any more, and whose reader is dead, is sent to the others."""
+        if not self.shares and len(names) + self.here > 1:
+            raise BrickError(f"the brick after {self.brick} needs every batch in order: it has one next hop, not {', '.join(names)}")
+        self._replace(opened(RingWriter, names, self._kept, rows), rows)
+
+    def set_parts(self, rings: list[RingWriter], here: bool, cut: Cut | None) -> None:
+        """Send to these rings, which are open, and to the next brick of this process if `here`; cut, if there are several hops."""
+        self.here, self.cut = here, cut
+        self._replace(rings, 0)
+
+    @property
+    def _kept(self) -> dict[str, RingWriter]:
+        return {ring.name: ring for ring in self.rings}
+
+    def _replace(self, rings: list[RingWriter], rows: int) -> None:
+        gone = [ring for ring in self.rings if ring not in rings]
+        self.rings = rings
+        for ring in gone:
+            orphaned = rows and not ring.reader_lives
+            ring.close()
+            if orphaned:
+                self.carried += _take_over(ring.name, rows)
+
+    def close(self) -> None:
+        for ring in self.rings:
+            ring.close()
+        self.rings = []
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for the next bricks in other processes."""
+        return sum(ring.queued_rows for ring in self.rings) + sum(len(batch) for batch, _ in self.carried)
+
+    def __repr__(self) -> str:
+        return f"<Exits of {self.brick} {self.rings}{' and the next' if self.here else ''}{'' if self.cut is None else ', by bucket'}>"
+
+
+def opened(end: type[End], names: list[str], kept: dict[str, End], rows: int) -> list[End]:
+    """The rings of these names, those of `kept` as they are. If one cannot be opened, none is."""
+    fresh: list[End] = []
+    try:
+        for name in dict.fromkeys(names):
+            if name not in kept:
+                fresh.append(end(name, rows))
+    except LegoError:
+        for ring in fresh:
+            ring.close()
+        raise
+    there = kept | {ring.name: ring for ring in fresh}
+    return [there[name] for name in dict.fromkeys(names)]
+
+
+def _waiting(ring: RingWriter) -> tuple[bool, int]:
+    return not ring.has_room, ring.queued
+
+
+def _take_over(name: str, rows: int) -> list[Given]:
+    """Everything that waits in a ring that nobody reads any more; the ring is ended."""
+    ring, found = RingReader(name, rows), []
+    while (there := ring.peek()) is not None:
+        found.append((there[0].copy(), there[1]))
+        del there
+        ring.release(found[-1][1].end)
+    ring.end()
+    return found

@@ -1,0 +1,163 @@
+"""The bricks of one process and their work: batch after batch, and what to wait for when there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+
+from bricks.files.scores import ScoreFile
+from bricks.nfs.registry import load
+from bricks.records.brick import Batch, HasFileno
+from bricks.records.sequence import Ticket
+from bricks.runtime.assembly import Models, brick_class, build
+from bricks.runtime.score_sampler import Sampled
+from bricks.runtime.spec import Spec
+from bricks.runtime.stage import Stage
+from bricks.streams.partitioner import Traffic
+from lego_sdn.core.facts.errors import BrickError
+
+
+class Process:
+    """A chain of stages. The first may be a source; any stage may also read rings and share its results out over rings.
+
+    Every batch gets a ticket where it enters: the numbers of its rows in the instance's stream. It keeps the ticket to the
+    end of the graph, whatever becomes of its rows, so that order is put right and loss is seen wherever ways join.
+    """
+
+    def __init__(self, spec: Spec, models: Models) -> None:
+        self.spec, self.key = spec, spec.key
+        graph, bricks = load(spec.nf).graph, build(spec, models)
+        self.scores = ScoreFile(spec.scores) if spec.scores else None
+        self.sampled = Sampled(spec.sampled, spec.buckets, key=self.key) if spec.sampled else None
+        self.stages: list[Stage] = []
+        for brick in reversed(bricks):  # a stage knows the one after it
+            after = graph.after(brick.node)
+            shares = not any(brick_class(graph.node(node).kind).in_order for node in after)
+            slow_us = spec.slow_us.get(brick.node, 0.0)
+            stage = Stage(brick, self.stages[0] if self.stages else None, last=not after, shares=shares, slow_us=slow_us)
+            stage.meter.set_deadlines(brick.node, spec.deadlines)
+            if not after:
+                stage.tap = self._tap
+            self.stages.insert(0, stage)
+        self.source = bricks[0] if getattr(bricks[0], "source", None) is not None else None
+        for stage in self.stages:
+            stage.set_inputs(list(spec.rings_in.get(stage.brick.id, [])), spec.batch)
+            stage.exits.set_rings(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
+        self.traffic = Traffic(spec.buckets, self.key)
+        self.ticks = {stage.brick: 0.0 for stage in self.stages if stage.brick.tick_s is not None}  # when each is due
+        self.paused_until = 0.0  # monotonic seconds: no packets are taken before
+        self._go_on()
+
+    def _tap(self, batch: Batch) -> None:
+        """Whoever wants every score gets it before the last brick does."""
+        for wanted in (self.scores, self.sampled):
+            if wanted is not None:
+                wanted.append(batch)
+
+    def _go_on(self) -> None:
+        """Number on where the rings stand: a process that is started anew continues the stream of the one before."""
+        rings = [ring for stage in self.stages for ring in (*stage.inputs, *stage.outputs)]
+        self.next_row = max((ring.next_written for ring in rings), default=0)
+        for stage in self.stages:
+            if stage.order is not None:
+                stage.order.wanted = max((ring.next_wanted for ring in stage.inputs), default=0)
+
+    def work(self, now: float) -> bool:
+        """At most one batch for every brick, the last brick first; False: nothing could be done."""
+        if self.ticks:
+            self._tick(now)
+        busy = False
+        for stage in reversed(self.stages):
+            busy |= stage.step(now)
+        return self._take(now) or busy
+
+    def _tick(self, now: float) -> None:
+        """Tell the bricks that need it that time has passed."""
+        for brick, due in self.ticks.items():
+            if now >= due:
+                brick.on_tick(now)
+                self.ticks[brick] = now + (brick.tick_s or 0.0)
+
+    def _take(self, now: float) -> bool:
+        """A batch from the interface, if all that come after can take it."""
+        if self.source is None or now < self.paused_until:
+            return False
+        full = not self.stages[0].has_exit(self.next_row)
+        self.stages[0].meter.stuck(full, now)
+        began = time.thread_time()
+        batch = None if full else self.source.take()
+        if batch is None:
+            return False
+        born = time.monotonic_ns() - self.source.waited_ns()
+        ticket = Ticket(self.next_row, len(batch), born, born)
+        self.next_row += len(batch)
+        self.traffic.see(batch.head)
+        self.stages[0].emit(batch, ticket, began, now)
+        return True
+
+    def before_sleep(self) -> list[HasFileno] | None:
+        """What to wait for; None: there is work already. `after_sleep` must follow."""
+        doors: list[HasFileno] = []
+        for stage in self.stages:
+            for reader in (*stage.inputs, *stage.retiring):
+                doors.append(reader)
+                if reader.sleep() and stage.admits(reader.peek()[1].first):
+                    return None
+            for writer in stage.outputs:
+                if not writer.has_room:
+                    doors.append(writer)
+                    if writer.wait_for_room():
+                        return None
+        if self.source is not None and self.stages[0].has_exit(self.next_row) and time.monotonic() >= self.paused_until:
+            doors.append(self.source.source)
+        return doors
+
+    def after_sleep(self) -> None:
+        """No doorbells from here on."""
+        for stage in self.stages:
+            for ring in (*stage.inputs, *stage.retiring, *stage.outputs):
+                ring.awake()
+
+    def patience_s(self, now: float) -> float | None:
+        """Seconds after which there is something to do even if nothing comes; None: there is not."""
+        waits = [stage.order.wait_s(now) for stage in self.stages if stage.order is not None]
+        waits += [max(0.0, due - now) for due in self.ticks.values()]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits in this process or before it; packets at an interface do as long as they cannot be taken."""
+        return all(stage.idle for stage in self.stages) and (self.source is None or self.stages[0].has_exit(self.next_row))
+
+    def wait_no_more(self) -> None:
+        """Packets that wait for a move to end go on now."""
+        self.paused_until = 0.0
+        if self.source is not None and hasattr(self.source.source, "give_up"):
+            self.source.source.give_up()
+
+    def set_deadlines(self, ms: Mapping[str, float]) -> None:
+        """Milliseconds that each kind of brick has; those not named have no deadline."""
+        for stage in self.stages:
+            stage.meter.set_deadlines(stage.brick.node, ms)
+
+    def stage(self, brick: str) -> Stage:
+        """The stage of a brick. BrickError if it is not in this process."""
+        for stage in self.stages:
+            if stage.brick.id == brick:
+                return stage
+        raise BrickError(f"process {self.spec.process} has no brick {brick}; it has {', '.join(self.spec.bricks)}")
+
+    def set_seats(self, seats: Collection[str]) -> None:
+        """These bricks are idle seats from now on, and no others: nothing goes to them from the brick before them in this process."""
+        for stage in self.stages:
+            if stage.following is not None and stage.exits.shares:  # who deals out parts is told so by `deal`
+                stage.exits.here = stage.following.brick.id not in seats
+
+    def close(self) -> None:
+        """End what it reads, let go of what it writes."""
+        for stage in self.stages:
+            stage.close()
+        if self.scores is not None:
+            self.scores.close()
+        if self.source is not None and hasattr(self.source.source, "close"):
+            self.source.source.close()

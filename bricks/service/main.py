@@ -1,0 +1,59 @@
+"""The process in which bricks run. Light on purpose: what is heavy is imported once the process is what it is to be.
+
+python -m bricks.service.main --warm SOCKET    the process that brick processes are forked from
+python -m bricks.service.main SPEC.json        one brick process, for looking at it alone
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lego_sdn.adapters.linux.logs import log_printable
+from lego_sdn.core.facts.errors import LegoError
+
+if TYPE_CHECKING:
+    from bricks.runtime.assembly import Models
+
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def run(spec: Mapping[str, Any], models: Models | None = None) -> int:
+    """Be the brick process of this spec (docs/contract.md) until it is stopped; returns the exit status.
+
+    Status 1, with one sentence on standard error, if it cannot start or go on; anything unforeseen is raised.
+    """
+    from bricks.runtime.assembly import Models
+    from bricks.service.loop import serve
+
+    try:
+        serve(spec, models or Models())
+    except LegoError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point of `python -m bricks.service.main`."""
+    for name in ONE_THREAD:  # before numpy is imported: forking is safe only from a single thread
+        os.environ.setdefault(name, "1")
+    log_printable(logging.WARNING)
+    if len(arguments) == 2 and arguments[0] == "--warm":
+        from bricks.service.forkserver import serve_forks
+
+        return serve_forks(arguments[1])
+    if len(arguments) == 1:
+        import json
+
+        with open(arguments[0]) as file:
+            return run(json.load(file))
+    print("usage: python -m bricks.service.main --warm SOCKET | SPEC.json", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,45 @@
+"""How an instance is made up, as the journal keeps it for an agent that comes after a killed one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from lego_sdn.agent.layout import Ring, Wiring
+from lego_sdn.core.nf.graph import Graph
+
+if TYPE_CHECKING:
+    from lego_sdn.agent.instance import Instance
+
+KIND = "instance"  # of the journal's note; without one no later agent takes an instance over
+
+
+def write_down(instance: Instance, wiring: Wiring | None = None, to: Wiring | None = None) -> None:
+    """Keep in the journal how an instance is made up, if that has changed.
+
+    wiring, to  of a change that is begun: all that there may be meanwhile, and what an agent that finds it half done makes of it
+    """
+    running = instance.processes
+    record = {"spec": asdict(instance.spec), "wiring": _plain(wiring or instance.wiring), "ofport": instance.ofport}
+    record |= {"deadlines": dict(running.deadlines), "to": None if to is None else _plain(to)}
+    record["cpu"] = {"quota": running.quota, "quotas": dict(running.quotas), "given": dict(running.given)}
+    name, things = str(instance.spec.instance), instance.belongings.things
+    there = next((thing for thing in things if thing.kind == KIND), None)
+    if there is None or any(there.detail.get(key) != value for key, value in record.items()):
+        instance.belongings.note(KIND, name, **record)
+        if there is not None:
+            things.remove(there)  # the first that is equal: not the new one
+
+
+def _plain(wiring: Wiring) -> dict[str, Any]:
+    plain = {item.name: getattr(wiring, item.name) for item in fields(wiring)}
+    plain |= {"graph": wiring.graph.to_dict(), "rings": [asdict(ring) for ring in wiring.rings]}
+    return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in plain.items()}
+
+
+def wiring_of(data: dict[str, Any]) -> Wiring:
+    """As `_plain` and the journal made it plain. GraphError, KeyError or TypeError if it is none."""
+    sets = {item.name: frozenset(data[item.name]) for item in fields(Wiring) if isinstance(item.default, frozenset) and item.name in data}
+    made = {name: tuple(bricks) for name, bricks in data["processes"].items()}
+    rings = tuple(Ring(**ring) for ring in data["rings"])
+    return Wiring(**data | sets | {"graph": Graph.parse(data["graph"]), "processes": made, "rings": rings})

@@ -1,0 +1,265 @@
+"""What the decision core observes (events) and asks for (actions): frozen values, so that a run can be replayed.
+
+The edge (the Ryu app) turns what happens into events, calls `step.step(state, event, now)`, and carries the actions out in order.
+`now` and every time here are monotonic seconds of the controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFailed, Regrown
+from lego_sdn.core.facts.reports import Report
+from lego_sdn.core.facts.text import printable
+from lego_sdn.core.traffic.handover import Moved
+
+
+# ---- events: what happened ----
+@dataclass(frozen=True, slots=True)
+class SwitchUp:
+    """The switch (re)connected; its flow table may hold anything.
+
+    The edge asks the agent again (`AgentUp`), since port numbers may differ.
+    """
+
+    dpid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchDown:
+    dpid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An instance that the agent says is running, behind this OpenFlow port, and laid out like this."""
+
+    instance: int
+    ofport: int
+    arrangement: Arrangement = field(default_factory=Arrangement)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUp:
+    """The agent answered `hello`: all instances that run now, and no others; `cores` and memory of the host (None: it does not say)."""
+
+    instances: tuple[Running, ...] = ()
+    cores: float | None = None
+    memory_bytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDown:
+    """The agent does not answer. Its instances may well go on."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStarted:
+    """Answer to `StartInstance`: processes run and take packets from the port."""
+
+    instance: int
+    ofport: int
+    arrangement: Arrangement = field(default_factory=Arrangement)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFailed:
+    """An instance did not start, could not be stopped, or died while it ran; `error` is one sentence."""
+
+    instance: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A process of an instance lives, but has not answered for long; `error` is one sentence."""
+
+    instance: int
+    process: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStopped:
+    """Answer to `StopInstance`."""
+
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """One round of monitoring.
+
+    reports  one for every process that answered
+    buckets  packets/s by source bucket, from the switch's flow counters (a bucket not named: 0)
+    lost     packets/s, by OpenFlow port, that the switch could not put out there
+    free_bytes  of the host's memory (None: it does not say)
+    """
+
+    reports: tuple[Report, ...]
+    buckets: Mapping[int, float] = field(default_factory=dict)
+    lost: Mapping[int, float] = field(default_factory=dict)
+    free_bytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PortsSeen:
+    """The ports of the steered switch as they are now: number -> whether the link is up."""
+
+    up: Mapping[int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbed:
+    """Packets or streams may have been lost, other than by what load reports count: scores may differ from those of the unsplit run.
+
+    reason    a short name, of a fixed set; text: one sentence
+    good      when it was last seen that nothing was wrong (None: now)
+    instance  whose scores; None: those of every instance
+    """
+
+    reason: Literal["rules-repaired", "rules-of-others", "rules-refused", "replica-died"]
+    text: str
+    good: float | None = None
+    instance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """Answer to `Steer`: the bundle is committed and the barrier answered; where `settle` was asked, cached flows are revalidated.
+
+    moved   what was handed over between running instances; ms: how long their packets waited at the most; held: packets that waited
+    """
+
+    version: int
+    error: str | None = None
+    moved: tuple[Moved, ...] = ()
+    ms: float = 0.0
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Answer to `Drain`: nothing is queued in the instance any more, or (`clean` false) the deadline passed."""
+
+    instance: int
+    clean: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed; once a second or oftener."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What an operator asks: replicate, merge `instance`, move `buckets` to `instance`, pause or resume scaling.
+
+    brick       replicate this kind of brick, or merge this replica, instead of a whole instance
+    assignment  of a move to several owners at once: (bucket, new owner)
+    """
+
+    name: Literal["replicate", "merge", "move", "pause", "resume"]
+    instance: int | None = None
+    buckets: tuple[int, ...] = ()
+    brick: str | None = None
+    assignment: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def targets(self) -> dict[int, int]:
+        """Of a move: bucket -> new owner."""
+        to_one = {bucket: self.instance for bucket in self.buckets if self.instance is not None}
+        return to_one | dict(self.assignment)
+
+
+Event = (
+    SwitchUp
+    | SwitchDown
+    | AgentUp
+    | AgentDown
+    | InstanceStarted
+    | InstanceFailed
+    | Silent
+    | InstanceStopped
+    | Loads
+    | PortsSeen
+    | Disturbed
+    | Steered
+    | Drained
+    | Tick
+    | Command
+    | Regrown
+    | RegrowFailed
+)
+
+
+# ---- actions: what to do, each answered by an event ----
+@dataclass(frozen=True, slots=True)
+class StartInstance:
+    """Start instance `instance` as the configuration says. Answer: `InstanceStarted` or `InstanceFailed`."""
+
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopInstance:
+    """Stop it and take its port away. Answer: `InstanceStopped` (also if there was none) or `InstanceFailed`.
+
+    silent  its processes that do not answer: nobody waits for them
+    """
+
+    instance: int
+    drain_ms: int = 0
+    silent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Wait until the instance's processes have nothing queued (RPC `drain`, in graph order). Answer: `Drained`."""
+
+    instance: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """Make the switch's rules those of this assignment; store the assignment. Answer: `Steered` with the same version.
+
+    assignment  bucket -> owner; a bucket not named goes nowhere but is forwarded
+    ports       instance -> OpenFlow port, of every instance that has one
+    settle      before answering, wait until cached flows of the datapath are revalidated (an instance is about to drain)
+    keep        add and replace rules but delete none: what the switch holds may be right, the instances are not known yet
+
+    Buckets that change from one running instance to another are handed over, streams and packets under way
+    (`lego_sdn.core.traffic.handover`).
+    """
+
+    version: int
+    assignment: Mapping[int, int]
+    ports: Mapping[int, int]
+    settle: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
+
+    # replicate, merge, separate, chain, quota, deadlines, rebalance, move, moved, inexact, audit, start, started, stop, stopped, failed,
+    # adopted, refused, advice, sla, pause, switch, agent, host, store, memory, unfinished, repair, foreign, port
+    kind: str
+    text: str
+    instance: int | None = None
+
+    def __post_init__(self) -> None:
+        """Whatever it tells of, it can be kept and shown: text of others on one line and bounded, no number that is no instance's."""
+        object.__setattr__(self, "text", printable(self.text))
+        if self.instance is not None and not 0 <= self.instance < 2**31:
+            object.__setattr__(self, "instance", None)
+
+
+Action = StartInstance | StopInstance | Drain | Steer | Note | BrickAction

@@ -1,0 +1,97 @@
+"""How the auditor's twin comes and goes. It is no member: it owns nothing, counts for no limit, and no change waits for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lego_sdn.core.control import host_resources
+from lego_sdn.core.control.events import (
+    AgentUp,
+    Event,
+    InstanceFailed,
+    InstanceStarted,
+    InstanceStopped,
+    Silent,
+    StartInstance,
+    StopInstance,
+)
+from lego_sdn.core.control.state import Turn
+from lego_sdn.core.observe.score_audit import TWIN, Twin
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
+ANSWER_S = 60.0  # for the agent to start or stop it
+SETTLED_S = 60.0  # a twin that lived this long did not die of its start
+
+
+def take(turn: Turn, event: Event) -> Event | None:
+    """Take in what an event says of the twin; what the event says of instances, or None if it is about the twin alone."""
+    if isinstance(event, AgentUp):
+        _agent_up(turn, event)
+        return replace(event, instances=tuple(running for running in event.instances if running.instance != TWIN))
+    if not isinstance(event, InstanceStarted | InstanceFailed | InstanceStopped | Silent) or event.instance != TWIN:
+        return event
+    if isinstance(event, InstanceStarted):
+        _runs(turn, event.ofport)
+    elif isinstance(event, InstanceStopped):
+        turn.set(twin=replace(turn.state.twin, phase="absent", ofport=None))
+    else:
+        failed(turn, event.error)
+    return None
+
+
+def advance(turn: Turn) -> None:
+    """Start it as soon as anything is to be audited; ask again for what was not answered."""
+    state, twin = turn.state, turn.state.twin
+    if state.agent is not True or state.switch is None:
+        return
+    if twin.phase in ("starting", "stopping") and turn.now - twin.since > ANSWER_S:
+        failed(turn, f"no answer in {ANSWER_S:.0f} s")
+    elif twin.phase == "absent" and state.config.audit.share > 0 and state.running and turn.now >= twin.until:
+        _start(turn)
+
+
+def _start(turn: Turn) -> None:
+    state, twin = turn.state, turn.state.twin
+    lacking = host_resources.lacking_memory(state, host_resources.instance_bytes(state))
+    if lacking is not None:
+        turn.note("refused", f"the twin, instance {TWIN}, is not started: {lacking}; tried again in {LONGEST_RETRY_S:.0f} s", TWIN)
+        turn.set(twin=replace(twin, until=turn.now + LONGEST_RETRY_S))
+        return
+    turn.set(twin=replace(twin, phase="starting", since=turn.now))
+    turn.note("audit", f"starting the twin, instance {TWIN}: {state.config.audit.share:.0%} of the buckets are scored twice", TWIN)
+    turn.do(StartInstance(TWIN))
+
+
+def _agent_up(turn: Turn, event: AgentUp) -> None:
+    there = next((running for running in event.instances if running.instance == TWIN), None)
+    twin = turn.state.twin
+    if there is None and twin.phase != "absent":
+        turn.set(twin=Twin(failures=twin.failures, until=twin.until))
+    elif there is not None and turn.state.config.audit.share == 0:
+        _stop(turn)
+    elif there is not None:
+        _runs(turn, there.ofport)
+
+
+def _runs(turn: Turn, ofport: int) -> None:
+    twin = turn.state.twin
+    if twin.phase == "stopping":
+        turn.do(StopInstance(TWIN))
+    else:
+        turn.set(twin=replace(twin, phase="running", since=turn.now if twin.phase != "running" else twin.since, ofport=ofport))
+
+
+def failed(turn: Turn, error: str) -> None:
+    """No score of any source depends on it: it is taken away, and tried again, each time later."""
+    twin = turn.state.twin
+    young = twin.phase != "running" or turn.now - twin.since < SETTLED_S
+    failures = twin.failures + 1 if young else 1
+    wait_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (failures - 1))
+    turn.note("audit", f"the twin, instance {TWIN}, failed: {error}; it is tried again in {wait_s:.0f} s", TWIN)
+    turn.set(twin=replace(twin, failures=failures, until=turn.now + wait_s))
+    _stop(turn)
+
+
+def _stop(turn: Turn) -> None:
+    turn.set(twin=replace(turn.state.twin, phase="stopping", since=turn.now, ofport=None))
+    turn.do(StopInstance(TWIN))

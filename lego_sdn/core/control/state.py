@@ -1,0 +1,228 @@
+"""What the controller knows and wants: one frozen value, changed only by `step`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from lego_sdn.core.control.events import Action, Note, Steer
+from lego_sdn.core.control.exact import ExactSince
+from lego_sdn.core.cost.model import Costs
+from lego_sdn.core.facts.arrangement import Arrangement, BrickAction
+from lego_sdn.core.facts.assignment import Owners
+from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.reports import InstanceLoad, Report
+from lego_sdn.core.observe.diagnosis import Diagnosis
+from lego_sdn.core.observe.score_audit import TWIN, Twin
+from lego_sdn.core.observe.slo import Promised
+from lego_sdn.core.policy.base import Memory
+
+GIVE_UP_AFTER = 5  # failures in a row
+GIVE_UP_S = 300.0
+FIRST_RETRY_S = 0.5
+SETTLED_S = 60.0  # what lived this long did not die of its start
+
+Phase = Literal["starting", "running", "leaving", "draining", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An instance that exists or is asked for.
+
+    starting  asked of the agent          leaving   owns nothing, until the switch has said so
+    running   owns buckets                draining  works off what it has
+                                          stopping  the agent takes it away
+    since     when it came into this phase; tries: how often the phase's request was sent again
+    arrangement    its processes and bricks, as the agent last told
+    born           when each brick was first told of; dying: by kind, replicas that died young, in a row
+    """
+
+    instance: int
+    phase: Phase
+    since: float
+    ofport: int | None = None
+    tries: int = 0
+    arrangement: Arrangement = field(default_factory=Arrangement)
+    born: Mapping[str, float] = field(default_factory=dict)
+    dying: Mapping[str, Backoff] = field(default_factory=dict)
+
+    def arranged(self, arrangement: Arrangement, now: float) -> Member:
+        """As the agent tells now that its bricks lie."""
+        return replace(self, arrangement=arrangement, born={brick: self.born.get(brick, now) for brick in arrangement.bricks})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The one change in flight. It is done when what `kind` needs has happened to `instance` (None: only rules change).
+
+    version  of the first `Steer` that carries it; None before there is one
+    action   of a change within an instance: what was asked of it, and is done when the answer comes
+    """
+
+    kind: Literal["replicate", "merge", "rebalance", "move", "separate", "chain", "quota"]
+    evidence: str
+    since: float
+    instance: int | None = None
+    version: int | None = None
+    action: BrickAction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Failures in a row, and when the next start may be tried."""
+
+    failures: int = 0
+    until: float = 0.0
+
+    def words(self, lived_s: float, now: float) -> str:
+        """What is said of a death that was too soon."""
+        return f"; it lived {lived_s:.0f} s, death {self.failures} in a row: the next one waits {self.until - now:.1f} s"
+
+    def after_failure(self, now: float) -> Backoff:
+        """Wait longer after each failure in a row, then give up for a while."""
+        failures = self.failures + 1
+        wait = GIVE_UP_S if failures >= GIVE_UP_AFTER else FIRST_RETRY_S * 2.0 ** (failures - 1)
+        return Backoff(failures, now + wait)
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Why an instance gets no packets, and since when. gone: its port is not there; else the link is down."""
+
+    text: str
+    since: float
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Regret:
+    """A merge that was soon followed by a replica was a mistake: the next one waits, each time twice as long."""
+
+    merged_at: float = float("-inf")
+    wait_s: float = 0.0
+    until: float = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that `step` decides from.
+
+    switch    the connected switch; agent: whether it answers (None: it has not spoken yet)
+    owners    bucket -> owner, as wanted; sent: the last `Steer`; confirmed: the last version that the switch has
+    reports      of the last round, before: of the round before it
+    quiet_until  no policy's change before (cooldown)
+    regret       what came of the last merge
+    regrowing    failures of changes within instances, as `backoff` has those of starts
+    cores        of the host, where the agent says so; memory_bytes: of it; free_bytes: of these, as of the last round of reports
+    diagnoses    by instance, of the last round of reports; full: instances whose memory is at the mark
+    advice       what was last said to be done, in mode advise
+    costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
+    shadows      copies of a packet that the split wants
+    whole        why all packets must go to one instance, and to one of its keyed bricks; None: they may be split
+    exact        by instance, since when its scores are exact; orphaned: why streams were lost that no instance owns yet
+    lacking      by instance, why its port gives it no packets; ports_seen_at: when that was looked at last
+    """
+
+    config: Config
+    owners: Owners
+    switch: int | None = None
+    agent: bool | None = None
+    members: Mapping[int, Member] = field(default_factory=dict)
+    change: Change | None = None
+    sent: Steer | None = None
+    sent_at: float = 0.0
+    version: int = 0
+    confirmed: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
+    paused: bool = False
+    quiet_until: float = 0.0
+    regret: Regret = field(default_factory=Regret)
+    memory: Memory = field(default_factory=Memory)
+    reports: Mapping[tuple[int, str], Report] = field(default_factory=dict)
+    before: Mapping[tuple[int, str], Report] = field(default_factory=dict)
+    loads: Mapping[int, InstanceLoad] = field(default_factory=dict)
+    rates: Mapping[int, float] = field(default_factory=dict)
+    refused: str = ""
+    regrowing: Backoff = field(default_factory=Backoff)
+    cores: float | None = None
+    memory_bytes: float | None = None
+    free_bytes: float | None = None
+    diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
+    full: frozenset[int] = frozenset()
+    advice: str = ""
+    costs: Costs | None = None
+    shadows: int = 0
+    whole: str | None = None
+    sla: Promised = field(default_factory=Promised)
+    twin: Twin = field(default_factory=Twin)
+    exact: Mapping[int, ExactSince] = field(default_factory=dict)
+    orphaned: str | None = None
+    lacking: Mapping[int, Lacking] = field(default_factory=dict)
+    ports_seen_at: float | None = None
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Instances that may own buckets."""
+        return tuple(i for i, member in sorted(self.members.items()) if member.phase == "running")
+
+    @property
+    def assignment(self) -> dict[int, int]:
+        return {bucket: owner for bucket, owner in enumerate(self.owners) if owner is not None}
+
+    @property
+    def ports(self) -> dict[int, int]:
+        """Instance -> OpenFlow port, of every instance that has one, the auditor's twin among them."""
+        twin = {} if self.twin.ofport is None else {TWIN: self.twin.ofport}
+        return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None} | twin
+
+
+def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None, shadows: int = 0) -> State:
+    """The state at the controller's start. `stored`: the last assignment that was sent, if there is a record; `costs`: as profiled.
+
+    shadows  copies of a packet that an exact split of the NF wants: for costs that are learned while it runs
+    """
+    kept = stored or {}
+    known = costs.configured(config) if costs is not None else None
+    return State(config, tuple(kept.get(bucket) for bucket in range(config.buckets)), costs=known, shadows=shadows if config.exact else 0)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One step being made: the state so far, the actions so far, and the time."""
+
+    state: State
+    now: float
+    actions: list[Action] = field(default_factory=list)
+
+    def set(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+
+    def do(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def note(self, kind: str, text: str, instance: int | None = None) -> None:
+        self.do(Note(kind, text, instance))
+
+    def put(self, member: Member) -> None:
+        self.set(members={**self.state.members, member.instance: member})
+
+    def enter(self, instance: int, phase: Phase, **changes: Any) -> None:
+        """A member comes into another phase, now."""
+        self.put(replace(self.state.members[instance], phase=phase, since=self.now, tries=0, **changes))
+
+    def place(self, instance: int, arrangement: Arrangement) -> None:
+        """What the agent says of a member's bricks."""
+        self.put(self.state.members[instance].arranged(arrangement, self.now))
+
+    def forget(self, instance: int) -> None:
+        """An instance is gone, with what was known of its load."""
+        self.set(
+            members={i: member for i, member in self.state.members.items() if i != instance},
+            reports={key: report for key, report in self.state.reports.items() if key[0] != instance},
+            before={key: report for key, report in self.state.before.items() if key[0] != instance},
+            loads={i: load for i, load in self.state.loads.items() if i != instance},
+            diagnoses={i: found for i, found in self.state.diagnoses.items() if i != instance},
+            sla=self.state.sla.without(instance),
+            lacking={i: why for i, why in self.state.lacking.items() if i != instance},
+        )

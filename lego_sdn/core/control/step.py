@@ -1,0 +1,284 @@
+"""The decision core: `step(state, event, now) -> (state, actions)`, a pure function of what was observed.
+
+The same events at the same times give the same actions. What it keeps true: every bucket has exactly one owner as soon as any
+instance runs; one change is in flight at a time; traffic is forwarded whatever becomes of instances, agent or controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from lego_sdn.core.control import exact, instances, ports, reference, replicas
+from lego_sdn.core.control.commands import command
+from lego_sdn.core.control.events import (
+    Action,
+    AgentDown,
+    AgentUp,
+    Command,
+    Disturbed,
+    Drain,
+    Drained,
+    Event,
+    InstanceFailed,
+    InstanceStarted,
+    InstanceStopped,
+    Loads,
+    PortsSeen,
+    Running,
+    Silent,
+    Steered,
+    StopInstance,
+    SwitchDown,
+    SwitchUp,
+    Tick,
+)
+from lego_sdn.core.control.manager import observe
+from lego_sdn.core.control.state import SETTLED_S, Backoff, Member, State, Turn
+from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown, TakeOut
+from lego_sdn.core.facts.assignment import balance, place
+from lego_sdn.core.traffic.handover import buckets_in_words
+
+START_TIMEOUT_S = 60.0
+STEER_TIMEOUT_S = 30.0  # buckets are handed over meanwhile; an instance on a small quota takes its time
+STOP_TIMEOUT_S = 30.0
+STOP_TRIES = 3
+DRAIN_GRACE_S = 5.0  # on top of the drain's own deadline
+
+
+def step(state: State, event: Event, now: float) -> tuple[State, tuple[Action, ...]]:
+    """The state after `event`, seen at `now` (monotonic seconds), and what to do, in order."""
+    turn = Turn(state, now)
+    about = reference.take(turn, event)
+    if about is not None:
+        HANDLERS[type(about)](turn, about)
+    _keep_minimum(turn)
+    reference.advance(turn)
+    instances.advance(turn)
+    return turn.state, tuple(turn.actions)
+
+
+def ready(state: State) -> bool:
+    """Whether a change can be made: there is a switch, and an agent that answers."""
+    return state.switch is not None and state.agent is True
+
+
+# ---- the switch ----
+def _switch_up(turn: Turn, event: SwitchUp) -> None:
+    if turn.state.switch not in (None, event.dpid):
+        turn.note("switch", f"switch {event.dpid:#x} is ignored: switch {turn.state.switch:#x} is connected")
+        return
+    turn.set(switch=event.dpid, sent=None)  # whatever its tables hold, the wanted rules are sent again
+    turn.note("switch", f"switch {event.dpid:#x} connected")
+
+
+def _switch_down(turn: Turn, event: SwitchDown) -> None:
+    if turn.state.switch == event.dpid:
+        turn.set(switch=None, sent=None)
+        ports.forget(turn)
+        turn.note("switch", f"switch {event.dpid:#x} disconnected; as long as it runs it goes on with the rules it has")
+
+
+def _steered(turn: Turn, event: Steered) -> None:
+    _tell_moves(turn, event)
+    if event.error is not None:
+        turn.note("failed", f"the switch refused rules (version {event.version}): {event.error}")
+    elif event.version <= turn.state.version:
+        turn.set(confirmed=max(turn.state.confirmed, event.version))
+
+
+def _tell_moves(turn: Turn, event: Steered) -> None:
+    done = [one for one in event.moved if one.error is None]
+    for one in event.moved:
+        buckets, old, new = buckets_in_words(one.handover.buckets), one.handover.old, one.handover.new
+        if one.error is None:
+            what = f"{one.records} streams in {one.bytes} bytes, {one.packets} packets"
+            turn.note("moved", f"{buckets} moved from instance {old} to {new}: {what}", new)
+            exact.take_over(turn, old, new)
+            if one.evicted:
+                text = f"instance {new} was full: it forgot {one.evicted} streams to take in {buckets}"
+                exact.lose(turn, new, "evicted", text, turn.state.sent_at, one.evicted)
+        else:
+            text = f"{buckets}: instance {new} goes on without the streams of instance {old}: {one.error}"
+            exact.lose(turn, new, exact.STREAMS_LOST, text, turn.state.sent_at)
+    if done:
+        turn.note("moved", f"{len(done)} handover{'s' * (len(done) > 1)} took {event.ms:.0f} ms; {event.held} packets waited meanwhile")
+
+
+def _disturbed(turn: Turn, event: Disturbed) -> None:
+    concerned = turn.state.running if event.instance is None else (event.instance,)
+    for instance in concerned:
+        if instance in turn.state.members:
+            exact.lose(turn, instance, event.reason, event.text, event.good)
+
+
+# ---- the agent ----
+def _agent_up(turn: Turn, event: AgentUp) -> None:
+    """What the agent says runs is the truth: adopt what is unknown, take up what was asked, give up what is not there."""
+    first = turn.state.agent is None
+    if turn.state.agent is not True:
+        turn.note("agent", f"agent answers, {len(event.instances)} instances run")
+        turn.set(regrowing=Backoff(), backoff=Backoff())
+    turn.set(agent=True, cores=event.cores, memory_bytes=event.memory_bytes)
+    there = {running.instance: running for running in event.instances}
+    for instance in sorted(set(turn.state.members) - set(there)):
+        _missing(turn, turn.state.members[instance])
+    for running in sorted(there.values(), key=lambda r: r.instance):
+        if running.instance in turn.state.members:
+            _present(turn, turn.state.members[running.instance], running)
+    _adopt(turn, [there[i] for i in sorted(set(there) - set(turn.state.members))])
+    if first and turn.state.config.model is None and not there:
+        turn.note("agent", "no model is configured: no instance is started")
+
+
+def _missing(turn: Turn, member: Member) -> None:
+    if member.phase == "starting":
+        instances.start_failed(turn, member.instance, "the agent does not know of it")
+    elif member.phase == "running":
+        instances.died(turn, member.instance, "the agent does not have it any more")
+    else:
+        instances.gone(turn, member.instance)
+
+
+def _present(turn: Turn, member: Member, running: Running) -> None:
+    if member.phase == "starting":
+        instances.started(turn, member.instance, running.ofport, running.arrangement)
+        return
+    turn.put(replace(member, ofport=running.ofport))
+    replicas.take_in(turn, member.instance, running.arrangement)
+    if member.phase == "draining":
+        turn.do(Drain(member.instance, round(turn.state.config.scaling.drain_s * 1000)))
+    elif member.phase == "stopping":
+        turn.do(StopInstance(member.instance))
+
+
+def _adopt(turn: Turn, unknown: list[Running]) -> None:
+    """After a restart of the controller: instances go on with what the stored assignment says they own."""
+    for running in unknown:
+        turn.put(Member(running.instance, "running", turn.now, running.ofport).arranged(running.arrangement, turn.now))
+        exact.begin(turn, running.instance, "adopted")
+    load, before = instances.load_of_buckets(turn.state), turn.state.owners
+    turn.set(owners=place(before, load, turn.state.running))
+    if unknown:
+        exact.lose_streams(turn, before, turn.state.owners, "the instance that had them is not there any more")
+    for running in unknown:
+        if running.instance not in turn.state.owners:
+            turn.set(owners=balance(turn.state.owners, load, turn.state.running, into=running.instance))
+        count = turn.state.owners.count(running.instance)
+        turn.note("adopted", f"instance {running.instance} was running already, with {count} buckets", running.instance)
+
+
+def _agent_down(turn: Turn, event: AgentDown) -> None:
+    if turn.state.agent:
+        turn.set(agent=False)
+        turn.note("agent", f"agent does not answer: {event.reason}; instances go on as they are")
+
+
+# ---- instances ----
+def _instance_started(turn: Turn, event: InstanceStarted) -> None:
+    member = turn.state.members.get(event.instance)
+    if member is None:
+        turn.note("stop", f"instance {event.instance} came up after it was given up: it is stopped", event.instance)
+        turn.do(StopInstance(event.instance))
+    elif member.phase == "starting":
+        instances.started(turn, event.instance, event.ofport, event.arrangement)
+
+
+def _instance_failed(turn: Turn, event: InstanceFailed, silent: tuple[str, ...] = ()) -> None:
+    member = turn.state.members.get(event.instance)
+    if member is None:
+        return
+    if member.phase == "starting":
+        instances.start_failed(turn, event.instance, event.error)
+    elif member.phase == "stopping":
+        turn.note("failed", f"instance {event.instance} did not stop: {event.error}", event.instance)  # a tick tries again
+    else:
+        instances.died(turn, event.instance, event.error, silent)
+
+
+def _silent(turn: Turn, event: Silent) -> None:
+    """A replica that does not answer is taken out like one that died, and others do its work; without another process nothing goes on."""
+    member = turn.state.members.get(event.instance)
+    if member is None or not member.arrangement.is_spare(event.process):
+        _instance_failed(turn, InstanceFailed(event.instance, event.error), (event.process,))
+        return
+    turn.note("failed", f"{event.error}; other replicas do its work", event.instance)
+    turn.do(TakeOut(event.instance, event.process))
+
+
+def _instance_stopped(turn: Turn, event: InstanceStopped) -> None:
+    if event.instance in turn.state.members:
+        turn.note("stopped", f"instance {event.instance} is gone", event.instance)
+        instances.gone(turn, event.instance)
+
+
+def _drained(turn: Turn, event: Drained) -> None:
+    member = turn.state.members.get(event.instance)
+    if member is not None and member.phase == "draining":
+        if not event.clean:
+            turn.note("failed", f"instance {event.instance} still had packets queued at its deadline", event.instance)
+        instances.stop(turn, event.instance)
+
+
+# ---- time ----
+def _tick(turn: Turn, event: Tick) -> None:
+    """Ask again for what was not answered."""
+    state = turn.state
+    sent = state.sent
+    if sent is not None and sent.version > state.confirmed and turn.now - state.sent_at >= STEER_TIMEOUT_S:
+        instances.send(turn, replace(sent, version=state.version + 1))
+    if state.backoff.failures and turn.now >= state.backoff.until + SETTLED_S:
+        turn.set(backoff=Backoff())
+    replicas.overdue(turn)
+    if state.agent:
+        for member in sorted(state.members.values(), key=lambda m: m.instance):
+            _overdue(turn, member)
+
+
+def _overdue(turn: Turn, member: Member) -> None:
+    waited = turn.now - member.since
+    if member.phase == "starting" and waited >= START_TIMEOUT_S:
+        instances.start_failed(turn, member.instance, f"no answer in {START_TIMEOUT_S:.0f} s")
+    elif member.phase == "draining" and waited >= turn.state.config.scaling.drain_s + DRAIN_GRACE_S:
+        turn.note("failed", f"instance {member.instance} did not say that it is drained", member.instance)
+        instances.stop(turn, member.instance)
+    elif member.phase == "stopping" and waited >= STOP_TIMEOUT_S * (member.tries + 1):
+        if member.tries + 1 < STOP_TRIES:
+            turn.put(replace(member, tries=member.tries + 1))
+            turn.do(StopInstance(member.instance))
+        else:
+            turn.note(
+                "failed", f"instance {member.instance} could not be stopped; it owns nothing and is left to the agent", member.instance
+            )
+            instances.gone(turn, member.instance)
+
+
+def _keep_minimum(turn: Turn) -> None:
+    state = turn.state
+    if not ready(state) or state.change is not None or state.config.model is None or turn.now < state.backoff.until:
+        return
+    least = state.config.scaling.min_instances
+    if len(state.running) < least:
+        instances.replicate(turn, f"{len(state.running)} of at least {least} instances run")
+
+
+HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
+    SwitchUp: _switch_up,
+    SwitchDown: _switch_down,
+    AgentUp: _agent_up,
+    AgentDown: _agent_down,
+    InstanceStarted: _instance_started,
+    InstanceFailed: _instance_failed,
+    Silent: _silent,
+    InstanceStopped: _instance_stopped,
+    Loads: observe,
+    PortsSeen: ports.take_in,
+    Disturbed: _disturbed,
+    Steered: _steered,
+    Drained: _drained,
+    Tick: _tick,
+    Command: command,
+    Regrown: replicas.regrown,
+    RegrowFailed: replicas.failed,
+}

@@ -1,0 +1,55 @@
+"""CPU quotas within an instance: however they were divided, they add up to what the instance was given with its processes.
+
+A process brings a quota when it starts. Re-allocation moves CPU from one process to another; when a process goes, what it brought goes with
+it, no more and no less: what it had got from others is theirs again, what others had got from it they give back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from lego_sdn.core.facts.arrangement import Arrangement
+
+LEAST = 0.01  # cores: no host keeps a smaller quota
+EXACT = 1e-9
+
+Quotas = Mapping[str, float | None]  # cores by process; None: no limit
+
+
+def settled(quotas: Quotas, given: Quotas) -> dict[str, float]:
+    """Quotas by process so that they add up to what these processes were given: each is as large a part of what all have above `LEAST` as
+    before. Processes without a quota are left out."""
+    limited = {name: quota for name, quota in quotas.items() if quota is not None and given.get(name) is not None}
+    total, has = sum(given[name] or 0.0 for name in limited), sum(limited.values())
+    above = has - LEAST * len(limited)
+    if abs(total - has) <= EXACT:
+        return limited
+    if above <= EXACT:
+        return {name: given[name] or 0.0 for name in limited}
+    scale = (total - LEAST * len(limited)) / above
+    return {name: LEAST + (quota - LEAST) * scale for name, quota in limited.items()}
+
+
+def regiven(quotas: Quotas, told: Quotas, given: Quotas) -> dict[str, float | None]:
+    """What counts as given once some were told new quotas: as before, if CPU only went from one to another; else what they have then."""
+    before, after = ([some.get(name) for name in told] for some in (quotas, told))
+    if None not in before and None not in after and abs(_sum(before) - _sum(after)) <= EXACT:
+        return dict(given)
+    return {**quotas, **told}
+
+
+def _sum(cores: list[float | None]) -> float:
+    return sum(one for one in cores if one is not None)
+
+
+def without(arrangement: Arrangement, process: str) -> dict[str, float | None]:
+    """Quotas of the other processes once this one is gone."""
+    return {one.process: one.quota for one in resettled(arrangement, process).processes}
+
+
+def resettled(arrangement: Arrangement, gone: str | None = None) -> Arrangement:
+    """An instance with its quotas settled, without the process that is gone."""
+    rest = tuple(one for one in arrangement.processes if one.process != gone)
+    quotas = settled({one.process: one.quota for one in rest}, {one.process: one.given for one in rest})
+    return replace(arrangement, processes=tuple(replace(one, quota=quotas.get(one.process, one.quota)) for one in rest))

@@ -1,0 +1,188 @@
+"""Ways to relieve an overloaded instance: CPU from bricks that have too much, processes or replicas for its bricks, one more instance;
+and what could go where there is too much.
+
+Each comes with what it is predicted to bring and to cost, so that they can be compared (paper, Section III-C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from lego_sdn.core.cost import capacity
+from lego_sdn.core.cost.cpu_quotas import LEAST, resettled
+from lego_sdn.core.cost.model import Costs
+from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, Chain, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.config import Instance
+from lego_sdn.core.facts.reports import usable
+from lego_sdn.core.nf.graph import node_of
+from lego_sdn.core.observe.diagnosis import Diagnosis
+
+LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back
+WORTH = 1.1  # CPU is re-allocated if the bottleneck gets this many times what it has
+HELPS = 1.02  # what is done within an instance must bring at least this many times what there was
+LEAST_FREE = 0.05  # cores of a host, below which all of its CPU is in use
+STEPS = 6  # within an instance, that are looked ahead
+
+Step = tuple[BrickAction, capacity.Layout]  # within an instance: what is done, and how its bricks then lie
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to grow. `action` None: a further instance, else the first of so many `steps` within the instance.
+
+    gain  packets/s more, and cores that it takes from the host, when all steps are done
+    """
+
+    action: BrickAction | None
+    gain: float
+    cores: float
+    steps: int = 1
+
+    @property
+    def per_core(self) -> float:
+        """Packets/s more for each core."""
+        return self.gain / max(self.cores, 1e-9)
+
+    @property
+    def words(self) -> str:
+        what = "one more instance" if self.action is None else str(self.action)
+        what += f" and {self.steps - 1} more step{'s' * (self.steps > 2)}" if self.steps > 1 else ""
+        return f"{what}: {self.gain:.0f} packets/s more for {self.cores:.2g} cores"
+
+
+def processes(arrangement: Arrangement) -> capacity.Layout:
+    """An arrangement as the cost model sees it."""
+    return tuple(capacity.Process(tuple(map(node_of, one.bricks)), usable(one.quota)) for one in arrangement.processes)
+
+
+# ---- CPU from one process to another ----
+def reallocation(diagnosis: Diagnosis, arrangement: Arrangement, rows: Mapping[str, float], most: float) -> SetQuota | None:
+    """The instance's CPU divided in proportion to need, if then no process would use more than the share `most` of its own; else None.
+
+    The total is kept, and no process gets less than `LEAST_SHARE` of an even part. `rows`: that come to each kind in a second.
+    """
+    quotas, slow = arrangement.quotas, diagnosis.slow
+    if slow is None or len(quotas) < 2:
+        return None
+    given = {process: quota for process, quota in quotas.items() if quota is not None}
+    need = _needs(diagnosis, arrangement, rows)
+    if len(given) < len(quotas) or set(need) != set(given) or not sum(need.values()):
+        return None
+    total, least = sum(given.values()), max(LEAST, LEAST_SHARE * sum(given.values()) / len(given))
+    spread = total - least * len(given)
+    wanted = {process: round(least + spread * need[process] / sum(need.values()), 3) for process in given}
+    wanted[slow.process] += total - sum(wanted.values())  # what was rounded off
+    enough = all(need[process] <= most * usable(wanted[process]) for process in given)
+    if not enough or wanted[slow.process] < WORTH * given[slow.process]:
+        return None
+    return SetQuota(diagnosis.instance, tuple(sorted(wanted.items())))
+
+
+def _needs(diagnosis: Diagnosis, arrangement: Arrangement, rows: Mapping[str, float]) -> dict[str, float]:
+    """Cores that each process would use for all rows that come, by what it uses for those that it takes now."""
+    need: dict[str, float] = {}
+    for one in diagnosis.bricks:
+        if one.packets <= 0:
+            continue
+        scale = max(1.0, rows.get(one.kind, 0.0) * _part(one.id, diagnosis) / one.packets)
+        cores = one.used * usable(arrangement.quotas.get(one.process)) * one.share
+        need[one.process] = need.get(one.process, 0.0) + cores * scale
+    return need
+
+
+def _part(brick: str, diagnosis: Diagnosis) -> float:
+    """The part of its kind's rows that a replica takes."""
+    rows = {one.id: one.packets for one in diagnosis.of_kind(node_of(brick))}
+    total = sum(rows.values())
+    return rows[brick] / total if total else 1.0
+
+
+# ---- growing within an instance ----
+def within(instance: int, now: capacity.Layout, costs: Costs, like: Instance, deliveries: float = 1.0) -> list[Way]:
+    """Processes and replicas for single bricks, step by step whatever then brings most; of several, what relieves the slowest kind.
+
+    Two kinds that are equally slow want a replica each before anything is gained: so each way is the first step of several, with what
+    all of these bring and cost.
+    """
+    before = capacity.capacity(costs, now, deliveries=deliveries)
+    has, layout, done, found = before.packets, now, list[Separate | StartReplica](), list[Way]()
+    while len(done) < STEPS:
+        steps = list(larger(instance, layout, costs, usable(like.cpu_quota)))
+        reached = [(capacity.capacity(costs, after, deliveries=deliveries), action, after) for action, after in steps]
+        if not reached:
+            break
+        slowest = before.slowest
+        before, action, layout = max(reached, key=lambda one: (round(one[0].packets, 6), one[1].kind == slowest))
+        done.append(action)
+        if before.packets >= HELPS * has:
+            gain, kinds = before.packets - has, tuple(dict.fromkeys(one.kind for one in done))
+            cores = usable(like.cpu_quota) * len(done) if like.cpu_quota is not None else _used(costs, gain, kinds)
+            found.append(Way(done[0], gain, cores, len(done)))
+    return found
+
+
+def larger(instance: int, layout: capacity.Layout, costs: Costs, cores: float) -> Iterator[tuple[Separate | StartReplica, capacity.Layout]]:
+    """Every step that adds a process of so many cores.
+
+    A chained brick that has streams goes there, for sharing them costs shadows; any other one stays, and shares its batches with a replica:
+    so its neighbours' process is of use for it as long as it has time to spare, too.
+    """
+    for brick in map(costs.of, costs.graph.inner):
+        process = capacity.Process((brick.kind,), cores)
+        chained = any(brick.kind in one.kinds and len(one.kinds) > 1 for one in layout)
+        if brick.keyed and chained:
+            yield Separate(instance, brick.kind), (*(_without(one, brick.kind) for one in layout), process)
+        else:
+            yield StartReplica(instance, brick.kind), (*layout, process)
+
+
+def _without(process: capacity.Process, kind: str) -> capacity.Process:
+    rest = tuple(one for one in process.kinds if one != kind)
+    return capacity.Process(rest, process.cores) if rest else process
+
+
+def _used(costs: Costs, packets: float, kinds: Sequence[str]) -> float:
+    """Cores that these kinds use for so many packets/s: what something without a quota takes."""
+    return packets * sum(costs.of(kind).per_packet_us(costs.batch) for kind in kinds) / 1e6
+
+
+def leftover(instance: int, now: capacity.Layout, costs: Costs, free: float, deliveries: float = 1.0) -> Way | None:
+    """A replica with what cores the host has left, less than a process gets; None where that helps little (paper, Section III-C)."""
+    cores = int(free * 1000) / 1000
+    if cores < LEAST:
+        return None
+    has = capacity.capacity(costs, now, deliveries=deliveries).packets
+    steps = [(action, after) for action, after in larger(instance, now, costs, cores) if isinstance(action, StartReplica)]
+    reached = [(capacity.capacity(costs, after, deliveries=deliveries).packets, action.kind) for action, after in steps]
+    most, kind = max(reached, default=(0.0, ""))
+    return Way(StartReplica(instance, kind, cores), most - has, cores) if most >= HELPS * has else None
+
+
+# ---- shrinking within an instance ----
+def smaller(instance: int, arrangement: Arrangement, like: Instance) -> Iterator[Step]:
+    """Every step that takes a process away: the youngest replica of a kind, or a separated brick that is chained again."""
+    home = max(arrangement.processes, key=lambda one: len(one.bricks), default=None)
+    for kind in arrangement.graph.order:
+        bricks = arrangement.of_kind(kind)
+        place = arrangement.process_of(bricks[-1]) if bricks else None
+        if place is None or home is None or place is home or len(place.bricks) > 1:
+            continue
+        rest = resettled(arrangement, place.process).processes  # what it was lent is the others' again
+        if len(bricks) > 1:
+            yield StopReplica(instance, bricks[-1]), processes(Arrangement(rest, arrangement.graph))
+        elif like.placement == "chained":
+            layout = processes(Arrangement(rest, arrangement.graph))
+            at = next(at for at, one in enumerate(rest) if one.process == home.process)
+            joined = capacity.Process((*layout[at].kinds, kind), layout[at].cores)
+            yield Chain(instance, kind), (*layout[:at], joined, *layout[at + 1 :])
+
+
+# ---- which way ----
+def cheapest(found: Sequence[Way], needed: float, free: float | None) -> Way | None:
+    """Of the ways for which the host has CPU: the one with the least that brings `needed` packets/s; if none does, the most per core."""
+    fitting = [way for way in found if way.gain > 0 and (free is None or way.cores <= free + 1e-9)]
+    enough = [way for way in fitting if way.gain >= needed]
+    if enough:
+        return min(enough, key=lambda way: (round(way.cores, 6), -round(way.gain, 3)))
+    return max(fitting, key=lambda way: way.per_core, default=None)

@@ -1,0 +1,233 @@
+"""The main job: LEGO on this host, traffic through its switch, and what became of every packet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bricks.feature_quantization import extract
+from bricks.files.captures import read_packets
+from bricks.files.scores import SCORE, read_scores
+from bricks.learning.threshold import score_features
+from bricks.models.model_file import Model, load_model
+from bricks.nfs.registry import load
+from bricks.records.hidden import count_hidden, hidden_warnings
+from bricks.records.packets import bucket_of
+from lego_sdn.core.facts.config import Config, Forward
+from lego_sdn.core.facts.errors import CaptureError, HostError
+from lego_sdn.core.observe.score_audit import TWIN
+from lego_sdn.experiments.accounting import Deaths, Summary, compare, died_with, dropped_in, note_owned, out_of_order_in
+from lego_sdn.experiments.endpoints import Load, Replay, Testbed
+from lego_sdn.system import machine as host
+from lego_sdn.system.local import key_of
+from lego_sdn.system.session import Live
+
+LOOK_S = 0.25
+COUNT_S, STILL_S = 0.1, 3.0  # between two looks at counters; the switch brings those of its cached flows up to date twice a second
+ENTRANCE = ((0, "base"), (0, "stamps"))  # table and role of the rules of which every packet from outside meets one first
+
+
+@dataclass
+class Observation:
+    """What the controller shows at one moment, and the events since the moment before."""
+
+    status: dict[str, Any]
+    bricks: dict[str, Any]
+    assignment: dict[str, Any]
+    alerts: dict[str, Any]
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def instances(self) -> int:
+        return sum(one["phase"] == "running" for one in self.status["instances"])
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is being changed."""
+        return self.status["change"] is None and self.status["rules"]["in_force"] == self.status["rules"]["version"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run needs before anything is started: the model's file, and the scores that the unsplit run gives.
+
+    unsplit   float64 [packets]; warnings  about the captures
+    packets   PACKET [packets], as they are sent
+    """
+
+    model: Path
+    layout: str
+    unsplit: np.ndarray
+    warnings: tuple[str, ...]
+    packets: np.ndarray
+
+
+def learn(captures: tuple[Path, ...], to: Path) -> Model:
+    """A model of the benign part: the first of several captures, the first half of a single one. Written to `to`."""
+    packets, _ = read_packets(captures[:1])
+    benign = packets if len(captures) > 1 else packets[: len(packets) // 2]
+    if len(benign) < 100:
+        raise CaptureError(
+            f"capture {captures[0]} has {len(benign)} packets to learn from, wanted 100 or more: give a model or a longer capture"
+        )
+    return load("kitsune").learn(benign, to, "kitsune115")
+
+
+def prepare(load: Load, model_file: Path | None, folder: Path) -> Prepared:
+    """Learn a model if none is given, and score the load without any split."""
+    where = model_file or folder / "learned.model"
+    model = load_model(where) if model_file else learn(load.captures, where)
+    packets, warnings = read_packets(load.captures)
+    warnings += hidden_warnings(count_hidden(packets))
+    packets = _rounds(packets, load.rounds)
+    return Prepared(where, model.layout, score_features(model, extract(packets, model.layout)), tuple(warnings), packets)
+
+
+def _rounds(packets: np.ndarray, rounds: int) -> np.ndarray:
+    """The packets `rounds` times over, stamped as the replay stamps them."""
+    out = np.tile(packets, rounds)
+    turn = np.repeat(np.arange(rounds), len(packets))
+    out["seq"] = np.arange(len(out))
+    out["time_ns"] += turn * (np.ptp(packets["time_ns"]) if len(packets) else 0)
+    return out
+
+
+class Experiment(Live):
+    """A `Live` system with the testbed attached, which scales by its load; every look at it is remembered."""
+
+    def __init__(self, config: Config, folder: Path, say: Callable[[str], None]) -> None:
+        self.testbed = Testbed(config.switch.bridge)
+        wire = self.testbed.source, self.testbed.sink
+        stamped = replace(config.capture, stamps="trailer", stamp_ports=(self.testbed.source,))
+        self.config = replace(config, forward=Forward("wires", (wire,)), capture=stamped)
+        self.scores = folder / "scores"
+        super().__init__(self.config, self.scores, say)
+        self.paused = False
+        self.system.on_bridge = self.testbed.attach
+        self._next_event = 0
+        self._replay: Replay | None = None
+        self.actions: list[dict[str, Any]] = []
+        self._owned: dict[int, set[int]] = {}  # instance -> buckets that it was ever seen to own
+
+    def __enter__(self) -> Experiment:
+        super().__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._replay is not None:
+            self._replay.stop()
+        super().__exit__()
+
+    def watch(self, load: Load, settle_s: float) -> Iterator[Observation]:
+        """Send the load and look a few times a second, until it is sent and the instances are merged again, or `settle_s` passed."""
+        self._replay = self.testbed.send(load)
+        while self._replay.running:
+            yield self.look()
+        deadline = time.monotonic() + settle_s
+        while time.monotonic() < deadline:
+            seen = self.look()
+            yield seen
+            if seen.instances <= self.config.scaling.min_instances and seen.quiet:
+                return
+
+    @property
+    def sending(self) -> bool:
+        """Whether the load is still being sent."""
+        return self._replay is not None and self._replay.running
+
+    def look(self) -> Observation:
+        """What the controller shows now. HostError if it or the agent has ended."""
+        self.system.check()
+        began = time.monotonic()
+        shown = {name: self.get(name) for name in ("status", "bricks", "assignment", "alerts")}
+        told = self.get(f"events?after={self._next_event}&limit=1000")
+        self._next_event = told["next"]
+        self.actions += told["events"]
+        note_owned(self._owned, shown["assignment"]["by_owner"])
+        time.sleep(max(0.0, LOOK_S - (time.monotonic() - began)))  # the pace of looking, not a wait for a fact
+        return Observation(events=told["events"], **shown)
+
+    def finish(self, unsplit: np.ndarray, packets: np.ndarray | None = None) -> Summary:
+        """End the instances, drained, and account for every packet. `packets`, as they were sent, tell what died with an instance."""
+        assert self._replay is not None
+        sent = self._replay.result()
+        entered, forwarded = self._through_the_switch(sent["sent"])
+        self.look()
+        told, moves = self.get("alerts"), self.get("moves?limit=1000")["moves"]
+        alerts, others = told["by_source"], told["total"] - sum(told["by_source"].values())
+        alerts |= {"others": others} if others > 0 else {}
+        reports = self._end_instances()
+        dropped = dropped_in(reports)
+        if entered < sent["sent"]:  # Open vSwitch was not given the CPU to empty its socket in time
+            dropped["before the switch"] = sent["sent"] - entered
+        files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{TWIN}-")]
+        records = np.concatenate(files) if files else np.empty(0, SCORE)
+        left = sent["sent"] - len(np.unique(records["seq"])) - sum(dropped.values())
+        if packets is not None:
+            dropped |= died_with(self._unscored(packets[: sent["sent"]], records), Deaths(self._owned, moves, self.actions), left)
+        return Summary(
+            sent=sent["sent"],
+            seconds=sent["seconds"],
+            entered=entered,
+            forwarded=forwarded,
+            comparison=compare(records, unsplit),
+            dropped=dropped,
+            alerts=dict(sorted(alerts.items(), key=lambda item: (-item[1], item[0]))),
+            actions=self.actions,
+            moves=moves,
+            machine=machine(self.config),
+            out_of_order=out_of_order_in(reports),
+        )
+
+    def _unscored(self, packets: np.ndarray, records: np.ndarray) -> dict[int, int]:
+        """Stamp -> bucket, of the packets without a score."""
+        seqs = np.setdiff1d(np.arange(len(packets)), records["seq"].astype(np.int64))
+        return dict(zip(seqs.tolist(), bucket_of(packets[seqs], self.config.buckets, key_of(self.config).own).tolist(), strict=True))
+
+    def await_ready(self) -> None:
+        """Until instances enough run. HostError, with the reason, if one could not be started."""
+        self.wait_for(f"instances ready: {self.instances}", self._is_ready)
+
+    def _is_ready(self) -> bool:
+        seen = self.look()
+        failed = [event["text"] for event in seen.events if event["kind"] == "failed"]
+        if failed:
+            raise HostError(f"no instance could be started: {failed[0]}; see the logs in {self.system.run_dir}")
+        return seen.instances >= self.instances and seen.quiet and seen.assignment["in_force"]
+
+    def _through_the_switch(self, sent: int) -> tuple[int, int]:
+        """Packets that the rules saw and that left at the sink; waits until all did, or until the counters stand still.
+
+        (A port's own counter is its interface's: packets that are lost between it and the rules are in there.)
+        """
+        before, since = (-1, -1), time.monotonic()
+        while True:
+            now = self._counted()
+            if now != before:
+                before, since = now, time.monotonic()
+            if min(now) >= sent or time.monotonic() - since > STILL_S:
+                return now
+            time.sleep(COUNT_S)  # the pace of looking
+
+    def _counted(self) -> tuple[int, int]:
+        entered = sum(row["packets"] for row in self.get("flows")["flows"] if (row["table"], row["role"]) in ENTRANCE)
+        ports = {port["name"]: port for switch in self.get("switches")["switches"] for port in switch["ports"]}
+        return entered, ports[self.testbed.sink]["tx_packets"]
+
+    def _end_instances(self) -> list[dict[str, Any]]:
+        """Stop what still runs, drained; the final load reports of the whole run, but for the twin's: what it misses, others have."""
+        finished = list(self.get("status")["finished"])
+        self.end_controller()  # it would start another instance
+        for one in self.agent.call("instances"):
+            finished += self.agent.call("stop_instance", one["instance"], 5000, timeout=30)["reports"]
+        return [report for report in finished if report["instance"] != TWIN]
+
+
+def machine(config: Config) -> dict[str, Any]:
+    """What a figure of this run rests on."""
+    return host.machine() | {"cpu_quota": config.instance.cpu_quota, "placement": config.instance.placement}

@@ -1,0 +1,239 @@
+"""Carries buckets from instance to instance around every change of the rules, so that scores stay exact: the steps are the core's.
+
+Nothing of the streams and packets goes through here: instances give them to each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ryu.lib import hub
+
+from lego_sdn.adapters.files.store import Intent, StoreError
+from lego_sdn.core.control.events import Note, Steer, Steered
+from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.traffic.handover import Copying, Moved, Moving, carry_out
+from lego_sdn.core.traffic.handover_steps import PAUSE_S, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, marker_frame
+from ryu_apps.context.shared import Shared, spawn
+from ryu_apps.handover.calls import Asking
+from ryu_apps.handover.log import Laps, told
+from ryu_apps.handover.reference_streams import Twinning
+
+LOG = logging.getLogger("lego.mover")
+RENEW_S = 2.0  # between two words to those that hold
+TOKEN_BITS = 50
+BACK_S = 10.0  # for a switch to come back in the middle of a move
+
+Frames = list[tuple[int, bytes]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the mover needs of the switch: get a change ready; put it into force (why that failed, or None); send frames out of ports;
+    whether it is connected."""
+
+    prepare: Callable[[Steer], None]
+    change: Callable[[Steer], str | None]
+    send: Callable[[Frames], None]
+    is_there: Callable[[], bool] = lambda: True
+
+
+class Mover:
+    """`steer` is the whole: what must wait does so, the rules change, and what moved is handed over.
+
+    owners   bucket -> the instance that has its streams, as far as is known; None before the first rules
+    """
+
+    def __init__(self, shared: Shared, rules: Rules) -> None:
+        self.shared, self._rules = shared, rules
+        self.owners: Mapping[int, int] | None = None
+        self.twinning = Twinning(shared, self._copy)
+        self._ports: Mapping[int, int] = {}
+        self.asking = Asking(shared)
+
+    def steer(self, steer: Steer) -> Steered:
+        """Put an assignment into force."""
+        if steer.keep or not self.shared.config.exact:
+            if not steer.keep and self.owners is None:
+                self._end_left(steer)
+                self.owners = steer.assignment
+            return Steered(steer.version, self._rules.change(steer))
+        self.twinning.before(steer, self.owners or {})
+        done = self._first(steer) if self.owners is None else self._steer(steer, self.owners)
+        return self.twinning.after(steer, done)
+
+    def _first(self, steer: Steer) -> Steered:
+        """The first rules of this controller: what the one before it began is finished as it was meant, before anything else is done.
+
+        Packets of the time between wait at the owner that was meant, streams are where they were; only that move brings them together.
+        """
+        left, owners = self._left()
+        if not left:
+            self._end_left(steer)
+            return self._steer(steer, owners)
+        self.shared.note(Note("move", "a move of buckets was begun and not ended before this controller started: it is finished now"))
+        meant = left[-1].after
+        there = {bucket: meant[bucket] if meant.get(bucket) in steer.ports else owner for bucket, owner in steer.assignment.items()}
+        first = self._steer(replace(steer, assignment=there), owners)
+        for intent in left:
+            self._journal(lambda store, token=intent.token: store.end_move(token))
+            self.asking.all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))  # the others
+        then = self._steer(steer, owners if self.owners is None else self.owners)
+        return Steered(steer.version, then.error, first.moved + then.moved, first.ms + then.ms, first.held + then.held)
+
+    def _end_left(self, steer: Steer) -> None:
+        """Moves that a controller before this one began, and that cannot be finished: nobody waits for them any longer."""
+        for intent in self.shared.store.open_moves():
+            self.asking.all(tuple(Ask(i, "every", "release", (intent.token, None)) for i in sorted(self._alive(steer))))
+            self._journal(lambda store, token=intent.token: store.end_move(token))
+
+    def _alive(self, steer: Steer) -> frozenset[int]:
+        """Instances that are asked for their streams: not one of which it is known that it does not answer."""
+        processes = list(self.shared.observed.processes.values())
+        silent = {process.instance for process in processes if process.given_up}
+        return (frozenset(process.instance for process in processes) - silent) & set(steer.ports)
+
+    def _steer(self, steer: Steer, before: Mapping[int, int]) -> Steered:
+        self._ports = steer.ports
+        move = Moving(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer))
+        if not move.handovers:
+            error = self._rules.change(steer)
+            self._has(steer.assignment if error is None else before)
+            return Steered(steer.version, error)
+        return self._move(move, steer)
+
+    def _move(self, move: Moving, steer: Steer) -> Steered:
+        laps = Laps()
+        self._journal(lambda store: store.begin_move(Intent(move.token, move.before, move.after)))
+        moved, error = self._go_through(move, replace(steer, settle=True), laps)
+        self._has(move.after if error is None else move.before)
+        self._journal(lambda store: store.end_move(move.token))
+        self.shared.observed.moves.append(told(move, moved, laps))
+        LOG.info("move %x: %s", move.token, laps)
+        return Steered(steer.version, error, moved, laps.held_ms, move.held)
+
+    def _copy(self, move: Copying, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+        """Steps as of a move, of which nothing needs to be journaled: one that is begun and not ended is done again."""
+        self._ports, move.running = steer.ports, self._alive(steer)
+        return self._go_through(move, replace(steer, settle=True), Laps())
+
+    def _go_through(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
+        word = _Word(self.asking, move)
+        try:
+            return self._take_steps(move, steer, laps)
+        finally:
+            word.over = True
+
+    def _take_steps(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
+        steps, answer, error = carry_out(move), None, None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as end:
+                return end.value, error
+            if isinstance(step, ChangeRules):
+                answer = error = self._change(steer)
+            else:
+                answer = self._do(step, steer)
+            laps.note(step[0].method if isinstance(step, tuple) else type(step).__name__)
+
+    def _change(self, steer: Steer) -> str | None:
+        """Change the rules. If the switch went away meanwhile it may have them or not: everyone holds on until it is back and can tell."""
+        deadline = time.monotonic() + BACK_S
+        while True:
+            error = self._rules.change(steer)
+            if error is None or self._rules.is_there() or time.monotonic() > deadline:
+                return error
+            while not self._rules.is_there() and time.monotonic() < deadline:
+                hub.sleep(PAUSE_S)
+
+    def _do(self, step: Any, steer: Steer) -> Any:
+        if isinstance(step, Pause):
+            hub.sleep(step.seconds)
+            return None
+        if isinstance(step, PrepareRules):
+            self._rules.prepare(steer)
+            return None
+        if isinstance(step, RestoreRules):
+            error = self._rules.change(steer)
+            if error is not None:
+                LOG.warning("rules are not in force while a move waits for its markers: %s", error)
+            return None
+        if isinstance(step, SendMarkers):
+            frames = [(self._ports[i], marker_frame(token)) for i, token in step.frames if i in self._ports]
+            try:
+                self._rules.send(frames)
+            except LegoError as error:
+                LOG.warning("markers were not sent: %s", error)
+            return None
+        return self.asking.all(step)
+
+    def keep_open(self) -> None:
+        """Until rules can be sent, those who wait since the controller before this one wait on."""
+        left = self.shared.store.open_moves()
+        instances = {instance for intent in left for instance in (*intent.before.values(), *intent.after.values())}
+        while left and self.owners is None:
+            for intent in left:
+                self.asking.all(tuple(Ask(i, "every", "renew", (intent.token,)) for i in sorted(instances)))
+            hub.sleep(RENEW_S)
+
+    # ---- the journal ----
+    def _has(self, owners: Mapping[int, int]) -> None:
+        """Whose the streams are now."""
+        if owners != self.owners:
+            self._journal(lambda store: store.save_owners(owners))
+        self.owners = owners
+
+    def _journal(self, write: Callable[[Any], None]) -> None:
+        try:
+            write(self.shared.store)
+        except StoreError as error:
+            LOG.error("a move is not journaled: %s", error)
+
+    def _left(self) -> tuple[list[Intent], Mapping[int, int]]:
+        """Moves that were begun and not ended; and who has the streams: as it was saved, or before the last of these moves.
+
+        Of that, a new owner that took buckets over says so.
+        """
+        stored, left = self.shared.store.load(), self.shared.store.open_moves()
+        if stored is None or stored.buckets != self.shared.config.buckets:  # another division: nothing can be said of the streams
+            return [], {}
+        owners = self.shared.store.owners()
+        for intent in left[-1:]:
+            owners = dict(intent.before)
+            for instance in sorted(set(intent.after.values())):
+                owners |= dict.fromkeys(self._taken(instance, intent.token), instance)
+        return left, owners
+
+    def _taken(self, instance: int, token: int) -> list[int]:
+        for process in list(self.shared.observed.processes.values()):  # which may change while one answers
+            if process.instance == instance:
+                try:
+                    taken = self.asking.call(process, "taken", [token])
+                except LegoError as error:
+                    LOG.warning("instance %d does not say what it took over: %s", instance, error)
+                    continue
+                if taken:
+                    return taken
+        return []
+
+
+class _Word:
+    """Until it is `over`, tells those who hold again and again that the mover lives."""
+
+    def __init__(self, asking: Asking, move: Moving) -> None:
+        self.over = False
+        self.asking, self.move = asking, move
+        spawn(self._work)
+
+    def _work(self) -> None:
+        while not self.over:
+            hub.sleep(RENEW_S)
+            instances = {one.old for one in self.move.possible} | {one.new for one in self.move.possible}
+            if instances and not self.over:
+                self.asking.all(tuple(Ask(i, "packets", "renew", (self.move.token,)) for i in sorted(instances)))

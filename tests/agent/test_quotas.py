@@ -1,0 +1,171 @@
+"""CPU within an instance: whatever starts, stops, dies or is re-allocated, its quotas add up to what it was given."""
+
+from __future__ import annotations
+
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from lego_sdn.agent.cleanup import Belongings
+from lego_sdn.agent.instance import Instance
+from lego_sdn.agent.spec import InstanceSpec
+from lego_sdn.core.cost.cpu_quotas import LEAST, settled, without
+from lego_sdn.core.facts.arrangement import Arrangement, Placed
+from lego_sdn.core.facts.errors import LegoError, RpcError
+from lego_sdn.core.nf.graph import Graph
+
+KINDS = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
+EACH = 0.2
+
+
+class Nothing(Belongings):
+    """Nothing is made, so nothing is removed."""
+
+    def remove(self, things=None):
+        self.things = [thing for thing in self.things if things is not None and thing not in things]
+
+
+class Alive:
+    """A process that says yes to everything, until it is killed."""
+
+    def __init__(self) -> None:
+        self.pid, self.start, self.lives = 1 << 30, 0, True
+
+    def is_alive(self) -> bool:
+        return self.lives
+
+    def wait(self, deadline: float) -> bool:
+        return True
+
+
+class Groups:
+    """In place of the kernel's: the quota of each process, as it was last set."""
+
+    def __init__(self) -> None:
+        self.cores: dict[str, float | None] = {}
+
+    def create(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(set_quota=lambda cores: self.cores.__setitem__(name.split("-", 2)[2], cores), directories=[], add=id)
+
+
+def says_yes(timeout: float = 5.0):
+    client = SimpleNamespace(call=lambda method, *params, timeout=None: {"bricks": []} if method in ("load", "drain") else True)
+    return contextlib.nullcontext(client)
+
+
+def forked(told: dict) -> SimpleNamespace:
+    return SimpleNamespace(name=told["process"], process=Alive(), socket=told["socket"], log="", client=says_yes)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("quotas") / "model"
+    path.write_text("any")
+    return path
+
+
+def instance_in_memory(model, placement: str, quota: float | None = EACH) -> tuple[Instance, Groups]:
+    groups = Groups()
+    launcher = SimpleNamespace(fork=forked, launched=id, obituary=lambda replica: f"{replica.name} was killed")
+    journal = SimpleNamespace(made=lambda thing: thing, gone=id)
+    host = SimpleNamespace(run="r", run_dir=model.parent, prefix="t", journal=journal, cgroups=groups, launcher=launcher)
+    host.owner = host.scores = None
+    made = Instance(host, InstanceSpec(1, str(model), cpu_quota=quota, placement=placement), Graph.line(*KINDS))
+    made.belongings = made.processes.belongings = Nothing(journal, "r", "1")
+    for name in made.wiring.processes:
+        made.processes.fork(name, made.wiring)
+        made.processes.await_answer(name)
+    return made, groups
+
+
+WHAT = some.sampled_from(["start", "stop", "separate", "chain", "reallocate", "die"])
+STEPS = some.lists(some.tuples(WHAT, some.sampled_from(KINDS), some.randoms(use_true_random=False)), max_size=25)
+
+
+def carry_out(made: Instance, what: str, kind: str, random) -> None:
+    names = list(made.processes.replicas)
+    if what == "start":
+        made.start_replica(kind, random.choice([None, 0.05, 0.5]))
+    elif what == "stop":
+        made.stop_replica(random.choice(made.wiring.of_kind(kind)))
+    elif what == "reallocate":
+        quotas = made.processes.quotas
+        parts = [0.01 + random.random() for _ in names]
+        spread = sum(quotas.values()) - LEAST * len(names)
+        made.set_quota({name: LEAST + spread * part / sum(parts) for name, part in zip(names, parts, strict=True)})
+    elif what == "die":
+        made.processes.replicas[made.wiring.process_of(made.wiring.of_kind(kind)[-1])].process.lives = False
+        made.check()
+    else:
+        getattr(made, what)(kind)
+
+
+@settings(max_examples=150, deadline=None)
+@given(some.sampled_from(["chained", "separate"]), STEPS)
+def test_quotas_add_up_to_what_was_given(model, placement, steps):
+    made, groups = instance_in_memory(model, placement)
+    brought = dict(made.processes.quotas)
+    for step in steps:
+        with contextlib.suppress(LegoError):
+            carry_out(made, *step)
+        if made.error:
+            return
+        told = made.as_dict()["processes"]
+        brought = {one["process"]: brought.get(one["process"], one["cpu_quota"]) for one in told}
+        assert sum(one["cpu_quota"] for one in told) == pytest.approx(sum(brought.values()))
+        assert {one["process"]: one["cpu_given"] for one in told} == brought
+        assert all(one["cpu_quota"] >= LEAST - 1e-9 for one in told)
+        assert {one["process"]: one["cpu_quota"] for one in told} == {one["process"]: groups.cores[one["process"]] for one in told}
+
+
+def test_a_chain_has_its_cpu_back_when_its_brick_is_chained_again(model):
+    made, _ = instance_in_memory(model, "chained")
+    made.separate(KINDS[3])
+    assert made.set_quota({"1-a": 0.05, "1-b": 0.35})["processes"][1]["cpu_given"] == EACH
+    (one,) = made.chain(KINDS[3])["processes"]
+    assert one["cpu_quota"] == pytest.approx(EACH)
+
+
+def test_an_operator_who_gives_more_or_less_gives_it_for_good(model):
+    made, _ = instance_in_memory(model, "separate")
+    told = made.set_quota({"1-a": 0.5})["processes"]
+    assert [one["cpu_given"] for one in told] == [0.5, EACH, EACH, EACH, EACH]
+    assert {one["cpu_given"] for one in made.set_quota(0.3)["processes"]} == {0.3}
+    assert {one["cpu_given"] for one in made.set_quota(None)["processes"]} == {None}
+
+
+def test_without_quotas_nothing_is_settled(model):
+    made, groups = instance_in_memory(model, "separate", None)
+    made.start_replica(KINDS[3])
+    made.stop_replica(f"{KINDS[3]}-1")
+    assert groups.cores == {}
+
+
+def test_all_at_the_least_get_what_they_were_given():
+    assert settled({"a": LEAST, "b": LEAST}, {"a": 0.2, "b": 0.1}) == {"a": 0.2, "b": 0.1}
+
+
+def test_a_policy_reckons_with_what_comes_back():
+    arrangement = Arrangement((Placed("a", ("x-0",), 0.05, 0.2), Placed("b", ("y-0",), 0.35, 0.2)), Graph.line("x", "y"))
+    assert without(arrangement, "b") == {"a": pytest.approx(0.2)}
+    assert Placed("c", ("z-0",), 0.3).given == 0.3
+
+
+def test_a_process_that_goes_without_a_word_leaves_no_report(model):
+    """Nothing stands for it: whoever adds reports up took None for one."""
+    made, _ = instance_in_memory(model, "separate")
+    made.start_replica(KINDS[3])
+    assert made.stop_replica(f"{KINDS[3]}-1")["report"]
+
+    def mute(method, *params, timeout=None):
+        if method == "drain":
+            raise RpcError("it did not answer in time")
+        return True
+
+    made.processes.replicas[made.start_replica(KINDS[3])["process"]["process"]].client = lambda timeout=5.0: contextlib.nullcontext(
+        SimpleNamespace(call=mute)
+    )
+    assert "report" not in made.stop_replica(f"{KINDS[3]}-1")

@@ -1,0 +1,58 @@
+"""A change within an instance that succeeds in the main tells what it could not do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from lego_sdn.agent.layout import lay_out
+from lego_sdn.agent.transition import Rewiring
+from lego_sdn.core.facts.errors import BrickError
+from lego_sdn.core.nf.graph import Graph
+
+GRAPH = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
+NETWORK = "unsupervised-network"
+
+
+class Processes:
+    """Brick processes that answer every call but those of `deaf`; `waits`: rows that wait, from answer to answer."""
+
+    def __init__(self, deaf: set[tuple[str, str]], waits: Sequence[int] = (0,)) -> None:
+        self.deaf, self.waits, self.called, self.stopped = deaf, list(waits), [], []
+        self.belongings = SimpleNamespace(things=[], note=lambda *_, **__: None, remove=lambda _: None, of=lambda _: [])
+
+    def call(self, name: str, method: str, *params: Any, timeout: float = 5.0) -> Any:
+        self.called.append((name, method))
+        if (name, method) in self.deaf:
+            raise BrickError(f"{name} did not answer {method}")
+        waits = self.waits.pop(0) if method == "drain" and len(self.waits) > 1 else self.waits[0]
+        return {"process": name, "bricks": [{"queue_in": waits}]}
+
+    def stop(self, name: str) -> None:
+        self.stopped.append(name)
+
+    def settle_quotas(self) -> None:
+        """There are none."""
+
+
+def test_what_fails_when_packets_go_the_new_way_already_is_told():
+    grown, brick = lay_out(1, "run", Graph.line(*GRAPH), "separate").with_replica(NETWORK)
+    leaver, reader = grown.process_of(brick), grown.process_of("sample-result-0")
+    processes = Processes({(leaver, "drain"), (reader, "inputs")})
+    change = Rewiring(processes, grown, grown.without(brick)).carry_out()
+    assert change.undone == [f"{leaver} did not answer drain", f"{reader} did not answer inputs"]
+    assert (processes.stopped, change.reports) == ([leaver], [])
+    assert Rewiring(Processes(set()), grown, grown.without(brick)).carry_out().undone == []
+
+
+def test_who_leaves_is_drained_as_long_as_it_gets_something_done():
+    grown, brick = lay_out(1, "run", Graph.line(*GRAPH), "separate").with_replica(NETWORK)
+    leaver = grown.process_of(brick)
+    slow = Processes(set(), waits=(7000, 4000, 900, 0))
+    change = Rewiring(slow, grown, grown.without(brick)).carry_out()
+    assert slow.called.count((leaver, "drain")) == 4
+    assert (change.undone, change.reports[0]["bricks"]) == ([], [{"queue_in": 0}])
+    stuck = Processes(set(), waits=(7000, 900, 900))
+    change = Rewiring(stuck, grown, grown.without(brick)).carry_out()
+    assert change.undone == [f"{leaver} ended with 900 rows before it that it did not get done: they count as lost"]

@@ -1,0 +1,115 @@
+"""pcapng: interfaces, resolutions of time, every kind of packet block, blocks to pass over, sections."""
+
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from bricks.files.captures import open_capture, read_packets
+from lego_sdn.core.facts.errors import CaptureError
+from tests.bricks import tshark
+from tests.bricks.files import written
+from tests.bricks.files.written import Packet, block, enhanced, interface, obsolete, section, simple
+from tests.bricks.odd import FRAMES
+
+TCP, UDP, ARP = FRAMES["tcp"], FRAMES["udp"], FRAMES["arp request"]
+
+
+def read(tmp_path, *blocks):
+    return read_packets([written.save(tmp_path / "x.pcapng", b"".join(blocks))])
+
+
+@pytest.mark.parametrize("resolution", [0, 1, 3, 6, 8, 9, 10, 12, 18, 0x80, 0x81, 0x8A, 0x94, 0x9E, 0x9F, 0xA0, 0xA1, 0xA8, 0xB0, 0xBF])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_resolution_of_time_is_exact(tmp_path, resolution, order):
+    unit = Fraction(1, 2 ** (resolution & 127)) if resolution & 128 else Fraction(1, 10**resolution)
+    rng = np.random.default_rng(resolution)
+    most = min(2**64, int(2_000_000_000 / unit))
+    ticks = [0, 1, most - 1, *(int(rng.integers(0, most, dtype=np.uint64)) for _ in range(50))]
+    blocks = [section(order), interface(order, options=[(9, bytes([resolution]))])]
+    packets, warnings = read(tmp_path, *blocks, *(enhanced(t, Packet(0, TCP), order) for t in ticks))
+    assert warnings == []
+    assert packets["time_ns"].tolist() == [int(t * unit * 10**9) for t in ticks]
+
+
+def test_offset_of_time_and_default_resolution(tmp_path):
+    offset = (1_700_000_000).to_bytes(8, "little")
+    packets, _ = read(tmp_path, section(), interface(options=[(14, offset)]), enhanced(1_000_001, Packet(0, TCP)))
+    assert packets["time_ns"].tolist() == [1_700_000_001_000_001_000]
+    earlier = (-5).to_bytes(8, "little", signed=True)
+    packets, _ = read(tmp_path, section(), interface(options=[(14, earlier)]), enhanced(7_000_000, Packet(0, TCP)))
+    assert packets["time_ns"].tolist() == [2_000_000_000]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_kind_of_packet_block_on_several_interfaces(tmp_path, order):
+    blocks = [
+        section(order, options=b"\4\0\0\0" if order == "<" else b"\0\4\0\0"),
+        interface(order, snap=48),
+        interface(order, options=[(9, b"\x09")]),
+        simple(Packet(0, TCP[:48], len(TCP)), order),
+        obsolete(5_000_000, Packet(0, UDP), order),
+        enhanced(6_000_000_007, Packet(0, ARP, 60), order, number=1),
+        simple(Packet(0, UDP), order),
+        block(0x0BAD, bytes(70_000), order),
+        interface(order, link=101),
+        enhanced(7_000_000, Packet(0, TCP[14:]), order, number=2),
+    ]
+    packets, warnings = read(tmp_path, *blocks)
+    assert warnings == []
+    assert packets["length"].tolist() == [len(TCP), len(UDP), 60, len(UDP), len(TCP) - 14]
+    assert packets["time_ns"].tolist() == [0, 5 * 10**9, 6 * 10**9 + 7, 6 * 10**9 + 7, 7 * 10**9]
+    assert packets["src_port"].tolist() == [40_000, 50_000, 65_536, 50_000, 40_000]
+    assert packets["src_mac"][-1] == 0
+
+
+@tshark.needs_tshark
+def test_tshark_reads_the_same(tmp_path):
+    blocks = [section(">"), interface(">"), interface(">", options=[(9, b"\x89"), (14, bytes(7) + b"\x64")])]
+    blocks += [enhanced(123_456_789 * i, Packet(0, f), ">", number=i % 2) for i, f in enumerate(FRAMES.values())]
+    path = written.save(tmp_path / "x.pcapng", b"".join(blocks))
+    want = tshark.expected(tshark.write_tsv(path, tmp_path / "x.tsv"))
+    assert tshark.difference(want, tshark.found(read_packets([path])[0])) == ""
+
+
+def test_a_new_section_forgets_the_interfaces_and_may_turn_the_byte_order(tmp_path):
+    one = [section("<"), interface("<", options=[(9, b"\x09")]), enhanced(5, Packet(0, TCP), "<")]
+    two = [section(">"), interface(">"), enhanced(5, Packet(0, TCP), ">")]
+    packets, warnings = read(tmp_path, *one, *two, *one)
+    assert warnings == []
+    assert packets["time_ns"].tolist() == [5, 5000, 5]
+    _, warnings = read(tmp_path, *one, section(">"), enhanced(5, Packet(0, TCP), ">"))
+    assert len(warnings) == 1
+    assert "before packet 2" in warnings[0]
+
+
+def test_a_link_type_matters_once_a_packet_has_it(tmp_path):
+    blocks = [section(), interface(), interface(link=189), enhanced(1, Packet(0, TCP))]
+    packets, _ = read(tmp_path, *blocks)
+    assert len(packets) == 1
+    with pytest.raises(CaptureError, match="has link type 189"):
+        read(tmp_path, *blocks, enhanced(1, Packet(0, TCP), number=1))
+
+
+def test_a_resolution_that_cannot_be(tmp_path):
+    path = written.save(tmp_path / "x.pcapng", section() + interface(options=[(9, b"\x7f")]) + enhanced(1, Packet(0, TCP)))
+    with open_capture(path) as capture, pytest.raises(CaptureError, match=r"times in units of 10\^-127 s"):
+        list(capture)
+
+
+def test_time_grows_with_the_number_of_interfaces_and_not_with_its_square(tmp_path):
+    """40,000 descriptions, of links that nothing reads but the first and the last, with packets in between."""
+    foreign = interface(link=147) * 200
+    blocks = [
+        section(),
+        interface(),
+        *([foreign, enhanced(1, Packet(0, TCP))] * 200),
+        interface(),
+        enhanced(2, Packet(0, TCP), number=40_001),
+    ]
+    read(tmp_path, *blocks[:4])
+    began = time.process_time()
+    packets, warnings = read(tmp_path, *blocks)
+    assert time.process_time() - began < 6
+    assert (len(packets), warnings) == (201, [])

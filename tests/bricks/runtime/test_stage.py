@@ -1,0 +1,221 @@
+"""Stages of several processes in one, stepped in any order: whatever the interleaving, every row comes out once and in order."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from bricks.records.brick import Batch, Brick
+from bricks.records.packets import PACKET
+from bricks.records.sequence import Ticket
+from bricks.runtime.stage import Stage
+from bricks.transport import rings
+from lego_sdn.core.facts.errors import BrickError
+
+ROWS = 8
+_NUMBER = itertools.count()
+
+
+class Double(Brick):
+    """Any order; drops every fifth row."""
+
+    def process(self, batch: Batch) -> Batch:
+        kept = batch.head["seq"] % 5 != 0
+        return Batch(batch.head[kept], batch.head["seq"][kept][:, None] * 2.0)
+
+
+class Collect(Brick):
+    """The end of the graph."""
+
+    in_order = True
+
+    def __init__(self, serial: int = 0) -> None:
+        super().__init__(serial)
+        self.rows: list[tuple[int, float]] = []
+
+    def process(self, batch: Batch) -> Batch:
+        self.rows += zip(batch.head["seq"].tolist(), batch.values[:, 0].tolist(), strict=True)
+        return batch
+
+
+class World:
+    """first -> middle x N -> last. The first process may hold a middle of its own (and then the last, too)."""
+
+    def __init__(self, chained: bool) -> None:
+        self.prefix, self.sent = f"lego-test-{os.getpid()}-stage{next(_NUMBER)}", 0
+        self.last = Stage(Collect(), last=True)
+        local = Stage(Double(0), self.last) if chained else None
+        self.first = Stage(Brick(), local)
+        self.here = [local] if local else []
+        self.replicas: dict[int, Stage] = {}
+        self.leaving: list[Stage] = []
+        self.serials = itertools.count(1)
+
+    def name(self, serial: int, way: str) -> str:
+        return f"{self.prefix}-{way}{serial}"
+
+    def wire(self) -> None:
+        self.last.set_inputs([self.name(serial, "out") for serial in self.replicas], ROWS)
+        self.first.exits.set_rings([self.name(serial, "in") for serial in self.replicas], ROWS)
+
+    def add(self) -> None:
+        serial = next(self.serials)
+        stage = Stage(Double(serial))
+        stage.set_inputs([self.name(serial, "in")], ROWS)
+        stage.exits.set_rings([self.name(serial, "out")], ROWS)
+        self.replicas[serial] = stage
+        self.wire()
+
+    def remove(self, dead: bool) -> None:
+        """Take a replica out; `dead`: it was killed with batches waiting before it."""
+        if len(self.replicas) + len(self.here) < 2 or not self.replicas:
+            return
+        serial, stage = next(iter(self.replicas.items()))
+        if dead:
+            for ring in (*stage.inputs, *stage.outputs):
+                ring.close()
+        else:
+            self.leaving.append(stage)
+        del self.replicas[serial]
+        self.wire()
+        while not dead and stage.step(0.0):
+            pass
+        if not dead and stage.idle:
+            stage.close()
+            self.leaving.remove(stage)
+
+    def send(self, count: int) -> None:
+        if self.first.has_exit(self.sent):
+            head = np.zeros(count, PACKET)
+            head["seq"] = np.arange(self.sent, self.sent + count)
+            self.first.emit(Batch(head), Ticket(self.sent, count), 0.0, 0.0)
+            self.sent += count
+
+    def step(self, which: int) -> bool:
+        stages = [self.first, *self.here, self.last, *self.replicas.values(), *self.leaving]
+        return stages[which % len(stages)].step(0.0)
+
+    def settle(self) -> None:
+        while any(self.step(which) for which in range(2 + len(self.replicas) + len(self.leaving) + len(self.here))):
+            pass
+
+    def close(self) -> None:
+        for stage in (self.first, *self.here, self.last, *self.replicas.values(), *self.leaving):
+            stage.close()
+        for name in rings.names(self.prefix):
+            rings.remove(name)
+
+
+ACTS = some.one_of(
+    some.tuples(some.just("send"), some.integers(1, ROWS)),
+    some.tuples(some.just("step"), some.integers(0, 7)),
+    some.tuples(some.just("step"), some.integers(0, 7)),
+    some.tuples(some.just("add")),
+    some.tuples(some.just("remove"), some.booleans()),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(some.booleans(), some.lists(ACTS, max_size=80))
+def test_every_row_once_and_in_order(chained, acts):
+    world = World(chained)
+    try:
+        world.add()
+        for act, *how in acts:
+            getattr(world, act)(*how)
+        world.settle()
+        assert world.last.brick.rows == [(row, 2.0 * row) for row in range(world.sent) if row % 5]
+        assert (world.last.order.lost, world.last.order.repeated, world.last.queue_in) == (0, 0, 0)
+    finally:
+        world.close()
+
+
+def test_a_full_ring_holds_everything_back_and_loses_nothing():
+    world = World(chained=False)
+    try:
+        world.add()
+        for _ in range(3 * rings.SLOTS):
+            world.send(ROWS)
+        assert world.sent == rings.SLOTS * ROWS
+        assert not world.first.has_exit(world.sent)
+        world.settle()
+        assert len(world.last.brick.rows) == world.sent - (world.sent + 4) // 5
+    finally:
+        world.close()
+
+
+def test_who_is_behind_and_lives_is_waited_for_and_who_is_dead_is_not():
+    world = World(chained=False)
+    try:
+        world.add()
+        world.send(ROWS)
+        world.add()
+        world.send(ROWS)  # to the new replica, before which nothing waits
+        slow, quick = world.replicas.values()
+        while quick.step(0.0) or world.last.step(0.0):
+            pass
+        assert (len(world.last.order), world.last.brick.rows) == (1, [])
+        assert not world.last.step(30.0)
+        assert world.last.order.wait_s(30.0) > 20.0
+        slow.close()
+        assert world.last.step(31.0)
+        assert [row for row, _ in world.last.brick.rows] == [row for row in range(ROWS, 2 * ROWS) if row % 5]
+        assert world.last.order.lost == ROWS
+    finally:
+        world.close()
+
+
+def test_of_two_rings_the_one_whose_turn_it_is_goes_first_and_nothing_is_held():
+    world = World(chained=False)
+    try:
+        world.add()
+        world.send(ROWS)
+        world.add()
+        world.send(ROWS)
+        first, second = world.replicas.values()
+        for replica in (second, first):
+            assert replica.step(0.0)
+        world.last.inputs.reverse()  # whichever it looks at first
+        for done in (ROWS, 2 * ROWS):
+            assert world.last.step(0.0)
+            assert (world.last.order.wanted, len(world.last.order)) == (done, 0)
+    finally:
+        world.close()
+
+
+def test_batches_in_order_have_one_next_hop():
+    stage = Stage(Brick(), shares=False)
+    with pytest.raises(BrickError, match="has one next hop, not a, b"):
+        stage.exits.set_rings(["a", "b"], ROWS)
+
+
+def test_what_is_lost_and_what_comes_twice_is_told_also_when_nothing_is_held():
+    stage = Stage(Collect(), last=True)
+    for first, now in ((0, 0.0), (0, 0.0), (5, 0.0)):
+        head = np.zeros(2, PACKET)
+        stage.accept(Batch(head, np.zeros((2, 1))), Ticket(first, 2), now)
+    assert not stage.step(1.0)
+    assert stage.step(3.0)
+    assert len(stage.order) == 0
+    report = stage.report()
+    assert (report["dropped"], report["counters"]["repeated"]) == ({"lost": 3}, 2)
+
+
+def test_a_routing_table_that_cannot_be_had_changes_nothing():
+    world = World(chained=False)
+    try:
+        world.add()
+        before, taken = list(world.first.outputs), world.name(1, "out")  # it has a writer: the replica
+        with pytest.raises(BrickError, match="has a writer already"):
+            world.first.exits.set_rings([world.name(9, "in"), taken], ROWS)
+        assert world.first.outputs == before
+        world.send(3)
+        world.settle()
+        assert [row for row, _ in world.last.brick.rows] == [1, 2]
+    finally:
+        world.close()

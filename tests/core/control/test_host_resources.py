@@ -1,0 +1,127 @@
+"""What LEGO has of its host and what is left, while instances, replicas and the twin come; and what does not fit in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lego_sdn.core.control.events import Command, InstanceStarted, Loads, StartInstance, Tick
+from lego_sdn.core.control.host_resources import free_cores, free_memory, given_cores, instance_bytes, lacking_memory, used_memory
+from lego_sdn.core.control.state import fresh
+from lego_sdn.core.facts.arrangement import BrickAction, Separate, StartReplica
+from lego_sdn.core.facts.config import Config
+from lego_sdn.core.observe.score_audit import TWIN, Twin
+from tests.core.cost.costs import MB, kitsune
+from tests.fakes.brick_host import BrickHost
+from tests.fakes.pipeline import GRAPH
+from tests.fakes.world import QUOTA, World
+
+LEARNING = "unsupervised-network"
+COSTS = kitsune(process_bytes=40 * MB)
+REPLICA, INSTANCE = 60 * MB, 404 * MB  # a process with the network in it; five processes and their bricks
+
+
+def world(costs=None, free_bytes: float | None = None, offered: float = 0.0, **settings) -> World:
+    """An instance of five processes of 0.2 cores each on a host with 2 cores; nothing is changed unless it is asked for."""
+    given = {
+        "model": "m",
+        "instance": {"cpu_quota": QUOTA, "placement": "separate"},
+        "scaling": {"policy": "bricks", "cooldown_s": 0.5, "reallocate": False, "max_instances": 2},
+    }
+    config = Config.parse(given | settings)
+    host = BrickHost(cost_us=dict.fromkeys(GRAPH, 250.0) | {LEARNING: 1000.0}, cores=2.0, free_bytes=free_bytes)
+    host.memory_of = costs.memory_bytes if costs else host.memory_of  # they take what was profiled
+    made = World(config, lambda bucket, time: offered / 64, host=host, state=replace(fresh(config), costs=costs))
+    return made.up().run(3.5)
+
+
+def asked(made: World) -> list[BrickAction]:
+    return [action for _, _, actions in made.log for action in actions if isinstance(action, BrickAction | StartInstance)]
+
+
+def test_what_is_being_started_has_its_cores_already():
+    made = world()
+    assert (given_cores(made.state), free_cores(made.state)) == pytest.approx((1.0, 1.0))
+    made.mute = {StartReplica, StartInstance}
+    made.happen(Command("replicate", 1, brick=LEARNING))
+    assert free_cores(made.state) == pytest.approx(0.8)
+    made.state = replace(made.state, change=replace(made.state.change, action=Separate(1, LEARNING, 0.05)))
+    assert free_cores(made.state) == pytest.approx(0.95), "a leftover that was asked for"
+    made.state = replace(made.state, change=None)
+    made.happen(Command("replicate"))
+    assert made.state.members[2].phase == "starting"
+    assert free_cores(made.state) == pytest.approx(0.0)
+    assert free_cores(replace(made.state, cores=None)) is None
+
+
+def test_the_twin_has_what_it_uses_and_before_that_what_the_instances_use():
+    made = world(offered=100.0)
+    used = 100 * (4 * 250 + 1000) / 1e6
+    made.state = replace(made.state, twin=Twin("starting", since=made.now))
+    assert given_cores(made.state) == pytest.approx(1.0 + used, rel=0.05)
+    made.happen(InstanceStarted(TWIN, 9))
+    for at, cpu_s in ((1.0, 0.0), (2.0, 0.35)):
+        told = replace(made.host.reports(1, made.now)[0], instance=TWIN, process=f"{TWIN}-a", time=made.now + at, cpu_s=cpu_s)
+        made.happen(Loads((told,)))
+    assert given_cores(made.state) == pytest.approx(1.35, abs=0.02)
+    assert TWIN not in made.state.loads, "it is no member"
+    assert (TWIN, f"{TWIN}-a") in made.state.reports
+    assert used_memory(made.state) == sum(report.rss_bytes for report in made.state.reports.values()) > 0
+
+
+def test_a_replica_for_which_there_is_no_memory_is_refused_and_said_why():
+    made = world(COSTS, free_bytes=REPLICA - MB, offered=300.0)
+    assert instance_bytes(made.state) == INSTANCE
+    made.run(20)
+    assert asked(made) == [StartInstance(1)]
+    (told, *more) = made.notes("refused")
+    assert "it wants 63 MB of memory, and 62 MB are free on the host" in told.text
+    assert not more, "it is said once"
+    made.host.free_bytes = REPLICA + MB
+    made.run(5)
+    assert asked(made)[1] == StartReplica(1, LEARNING)
+
+
+def test_an_operators_wishes_are_refused_too_and_memory_of_what_starts_is_taken():
+    made = world(COSTS, free_bytes=INSTANCE + REPLICA)
+    made.mute = {StartReplica, StartInstance}
+    assert lacking_memory(made.state, INSTANCE + REPLICA) is None
+    made.happen(Command("replicate"))
+    assert free_memory(made.state) == REPLICA
+    made.state = replace(made.state, change=None)
+    made.happen(Command("replicate"))
+    assert "refused: it wants 424 MB of memory, and 63 MB are free on the host" in made.notes("refused")[-1].text
+    made.happen(Command("replicate", 1, brick=LEARNING))
+    assert made.state.change.action == StartReplica(1, LEARNING)
+    assert free_memory(made.state) == 0
+
+
+def test_without_a_profile_a_process_is_as_large_as_the_largest_that_runs():
+    made = world(offered=10.0)
+    sizes = [report.rss_bytes for report in made.state.reports.values()]
+    assert instance_bytes(made.state) == sum(sizes)
+    made.host.free_bytes = max(sizes) - 1
+    made.run(1.0)
+    made.happen(Command("replicate", 1, brick=LEARNING))
+    assert "of memory" in made.notes("refused")[-1].text
+
+
+def test_a_host_that_does_not_say_what_it_has_refuses_nothing():
+    made = world(COSTS)
+    assert free_memory(made.state) is None
+    assert lacking_memory(made.state, 1e15) is None
+
+
+def test_the_twin_waits_for_memory():
+    made = world(COSTS, free_bytes=INSTANCE - MB, capture={"stamps": "trailer"}, audit={"share": 1.0})
+    assert StartInstance(TWIN) in asked(made), "the host's memory is known with the first round only"
+    made.state = replace(made.state, twin=Twin())
+    made.happen(Tick())
+    assert made.state.twin.phase == "absent"
+    assert "the twin, instance 999, is not started: it wants 424 MB" in made.notes("refused")[-1].text
+    made.host.free_bytes = 2 * INSTANCE
+    made.run(1.0)
+    assert made.state.twin.phase == "absent", "not before it is time"
+    made.now = made.state.twin.until
+    assert StartInstance(TWIN) in made.happen(Tick())

@@ -1,0 +1,132 @@
+"""Brick by brick on a real host: the slow brick is found and replicated by itself, merged when load falls; no score differs in a bit."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lego_sdn.adapters.rpc.wire import free_port
+from lego_sdn.core.facts.config import Config
+from lego_sdn.experiments.accounting import Summary
+from lego_sdn.experiments.endpoints import Load
+from lego_sdn.experiments.run import Experiment, Observation, prepare
+from topologies.traffic import traffic, write_pcap
+
+pytestmark = pytest.mark.root
+
+LEARNING, KEYED = "unsupervised-network", "feature-quantization"
+PACKETS = 3200
+BRIDGE = f"lb{os.getpid()}"
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def captures(tmp_path_factory) -> tuple[Path, ...]:
+    made = traffic(devices=6, benign_packets=PACKETS - 1000, attack_packets=1000, seed=11)
+    folder = tmp_path_factory.mktemp("traffic")
+    paths = folder / "benign.pcap", folder / "attack.pcap"
+    for path, rows in zip(paths, (slice(0, PACKETS - 1000), slice(PACKETS - 1000, None)), strict=True):
+        write_pcap(path, made.frames[rows], made.times_us[rows])
+    return paths
+
+
+def configuration(folder: Path, model: Path, placement: str) -> Config:
+    """One brick takes some 200 packets/s with its quota, and the others several times that: the learning network; or, chained, the brick
+    with the streams, which is the one that leaves its chain (a learning network gets a replica beside it)."""
+    slow = {LEARNING: 450.0, KEYED: 20.0} if placement == "separate" else {KEYED: 450.0}
+    scaling = {"policy": "bricks", "reallocate": False, "max_instances": 1, "period_s": 0.4, "cooldown_s": 1.0, "down_after": 5}
+    sections = {
+        "run_dir": str(folder / "run"),
+        "model": str(model),
+        "switch": {"bridge": BRIDGE, "openflow_port": free_port()},
+        "rest": {"port": free_port()},
+        "instance": {"cpu_quota": 0.1, "placement": placement, "batch": 16, "slow_us": slow},
+        "scaling": scaling,
+        "sla": {"latency_ms": 200.0 if placement == "separate" else 10_000.0, "loss": 0.01, "window_s": 1.0},
+    }
+    return Config.parse(sections)
+
+
+@dataclass
+class Run:
+    """What was seen of a run: looks while packets were sent, events in words, and the account at the end."""
+
+    looks: list[Observation]
+    events: list[str]
+    summary: Summary
+
+    def assert_exact(self) -> None:
+        summary = self.summary
+        assert summary.sent == summary.forwarded == summary.comparison.scored == summary.comparison.equal == PACKETS
+        assert (summary.missing, summary.comparison.twice, summary.out_of_order, summary.dropped) == (0, 0, 0, {})
+
+    def at(self, begin: str) -> int:
+        """The number of the first event that begins with these words."""
+        found = [at for at, text in enumerate(self.events) if text.startswith(begin)]
+        assert found, f"{begin}: {self.events}"
+        return found[0]
+
+
+def run(captures: tuple[Path, ...], folder: Path, placement: str, last: str) -> Run:
+    """Send everything, faster than one learning network can take it, and wait for an event and the end of its change."""
+    load = Load(captures, 240.0)
+    prepared = prepare(load, None, folder)
+    with Experiment(configuration(folder, prepared.model, placement), folder, print) as experiment:
+        looks = list(experiment.watch(load, 0.0))
+        deadline = time.monotonic() + PATIENCE_S
+        while not (experiment.look().quiet and any(f"{one['kind']}: {one['text']}".startswith(last) for one in experiment.actions)):
+            assert time.monotonic() < deadline, f"not yet: {last}; {experiment.actions[-5:]}"
+        summary = experiment.finish(prepared.unsplit)
+    return Run(looks, [f"{one['kind']}: {one['text']}" for one in experiment.actions], summary)
+
+
+def of_kind(seen: Observation, kind: str) -> list[dict[str, Any]]:
+    return [row for row in seen.bricks["bricks"] if row["kind"] == kind]
+
+
+def verdicts(seen: Observation) -> dict[str, str]:
+    """Of the learning network, and of the bricks before and after it."""
+    near = ("feature-mapping", LEARNING, "sample-result")
+    return {row["id"]: row.get("verdict") for kind in near for row in of_kind(seen, kind)}
+
+
+def rate(looks: list[Observation]) -> float:
+    """The most packets/s that the learning network took, all replicas together."""
+    return max(sum(row["packets_per_s"] for row in of_kind(seen, LEARNING)) for seen in looks)
+
+
+def test_the_learning_network_is_replicated_and_merged_by_itself(captures, tmp_path):
+    done = run(captures, tmp_path, "separate", "merge: unsupervised-network-1 of instance 1 goes")
+    replicated = done.at("replicate: one more replica of unsupervised-network in instance 1: unsupervised-network-0: its process 1-d uses")
+    assert (
+        replicated < done.at("started: unsupervised-network-1 runs in instance 1") < done.at("merge: unsupervised-network-1 of instance 1")
+    )
+    done.at("deadlines: deadlines in instance 1: packet-batching")
+    alone, joint = ([seen for seen in done.looks if len(of_kind(seen, LEARNING)) == count] for count in (1, 2))
+    found = [(verdicts(seen), seen.status["instances"][0].get("bottleneck") or {}) for seen in alone]
+    found = [(of, told["evidence"]) for of, told in found if told.get("brick") == f"{LEARNING}-0"]
+    assert {"feature-mapping-0": "back-pressured", f"{LEARNING}-0": "slow", "sample-result-0": "starved"} in [of for of, _ in found]
+    for words in ("kept from running by its quota", "; feature-mapping-0 before it has no room downstream"):
+        assert any(words in evidence for _, evidence in found), found
+    assert rate(joint) > 1.2 * rate(alone)
+    shown = [row for seen in joint for row in of_kind(seen, LEARNING) if row["cost_us"]]
+    assert all(row["cost_us"] > 400 for row in shown)
+    assert all(row["estimate_us"] is None for row in shown), "nothing was profiled"
+    parts = [row["deadline"] for row in shown if row.get("deadline")]
+    assert parts
+    assert all(0 < part["may_lose"] < 0.01 and part["lost"] == 0 for part in parts)
+    assert done.at("sla: instance 1 breaks the promise of latency: ") < done.at("sla: instance 1 keeps the promise again")
+    assert not any("the promise of loss" in text or "latency and loss" in text for text in done.events)
+    done.assert_exact()
+
+
+def test_a_chained_brick_is_separated_and_chained_again_by_itself(captures, tmp_path):
+    done = run(captures, tmp_path, "chained", "chain: chain done")
+    separated = done.at(f"separate: a process of its own for {KEYED} of instance 1: {KEYED}-0: its process 1-a uses")
+    assert separated < done.at("separate: separate done") < done.at(f"chain: {KEYED} of instance 1 back into the chain")
+    done.assert_exact()
