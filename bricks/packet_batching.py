@@ -15,7 +15,7 @@ COUNTERS = ("held", "held_shadows_dropped", "holds_expired", "handed_on")  # of 
 _HIDDEN = np.uint32(1 << HIDDEN_SHIFT)  # flags from here on: addresses that the switch does not see (`bricks.records.hidden`)
 
 
-class Source(Protocol):
+class PacketSource(Protocol):
     """Where packets come from; `bricks.capture.packet_ring.PacketRing` is one."""
 
     def fileno(self) -> int:
@@ -42,7 +42,7 @@ class PacketBatching(Brick, kind="packet-batching"):
     Reads: packets, batches, by_mac, no_address
     """
 
-    def __init__(self, serial: int = 0, source: Source | None = None, batch: int = 256) -> None:
+    def __init__(self, serial: int = 0, source: PacketSource | None = None, batch: int = 256) -> None:
         if batch < 1:
             raise BrickError(f"packet-batching-{serial}: a batch must hold at least 1 packet, not {batch}")
         super().__init__(serial)

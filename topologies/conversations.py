@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from topologies import frames
-from topologies.frames import ACK, FIN, PSH, SYN, Host, Segment
+from topologies.frames import ACK, FIN, PSH, SYN, Endpoint, Segment
 
 Step = tuple[int, bytes | None]  # wait this many microseconds, then send the frame, if there is one
 _SEGMENT_BYTES = 1460
@@ -50,7 +50,7 @@ def far(rng: np.random.Generator) -> int:
     return int(rng.gamma(16.0, 1500.0)) + 4_000
 
 
-def resolve(rng: np.random.Generator, device: Host, resolver: Host, name: bytes) -> Iterator[Step]:
+def resolve(rng: np.random.Generator, device: Endpoint, resolver: Endpoint, name: bytes) -> Iterator[Step]:
     """A DNS question and its answer."""
     port, number = int(rng.integers(32_768, 61_000)), int(rng.integers(0, 1 << 16))
     question = b"".join(bytes([len(part)]) + part for part in name.split(b".")) + b"\0\0\1\0\1"
@@ -59,20 +59,20 @@ def resolve(rng: np.random.Generator, device: Host, resolver: Host, name: bytes)
     yield far(rng), frames.udp(resolver, device, (53, port), struct.pack("!6H", number, 0x8180, 1, 1, 0, 0) + question + answer)
 
 
-def clock(rng: np.random.Generator, device: Host, server: Host) -> Iterator[Step]:
+def clock(rng: np.random.Generator, device: Endpoint, server: Endpoint) -> Iterator[Step]:
     """NTP."""
     yield 0, frames.udp(device, server, (123, 123), b"\x23" + bytes(47))
     yield far(rng), frames.udp(server, device, (123, 123), b"\x24\2\6\xec" + data(rng, 44))
 
 
-def who_has(rng: np.random.Generator, device: Host, target: Host) -> Iterator[Step]:
+def who_has(rng: np.random.Generator, device: Endpoint, target: Endpoint) -> Iterator[Step]:
     """ARP, asked by broadcast."""
     unknown = target._replace(mac=bytes(6))
     yield 0, frames.arp(1, device, unknown, frames.BROADCAST)
     yield near(rng), frames.arp(2, target, device, device.mac)
 
 
-def ping(rng: np.random.Generator, asker: Host, device: Host) -> Iterator[Step]:
+def ping(rng: np.random.Generator, asker: Endpoint, device: Endpoint) -> Iterator[Step]:
     """Three echoes, a second apart."""
     for number in range(3):
         content = data(rng, 56)
@@ -80,31 +80,31 @@ def ping(rng: np.random.Generator, asker: Host, device: Host) -> Iterator[Step]:
         yield near(rng), frames.echo(device, asker, True, number, content)
 
 
-def announce(rng: np.random.Generator, device: Host) -> Iterator[Step]:
+def announce(rng: np.random.Generator, device: Endpoint) -> Iterator[Step]:
     """mDNS to its groups, over IPv4 and IPv6."""
     service, name = b"\4_hap\4_tcp\5local\0", data(rng, 8).hex().encode()
     record = service + struct.pack("!HHIH", 12, 1, 4500, len(name) + 3) + bytes([len(name)]) + name + b"\xc0\x0c"
     answer = struct.pack("!6H", 0, 0x8400, 0, 1, 0, 0) + record
-    group = Host(bytes.fromhex("01005e0000fb"), bytes([224, 0, 0, 251]))
-    group6 = Host(bytes.fromhex("3333000000fb"), bytes(4), bytes.fromhex("ff02") + bytes(13) + b"\xfb")
+    group = Endpoint(bytes.fromhex("01005e0000fb"), bytes([224, 0, 0, 251]))
+    group6 = Endpoint(bytes.fromhex("3333000000fb"), bytes(4), bytes.fromhex("ff02") + bytes(13) + b"\xfb")
     yield 0, frames.udp(device, group, (5353, 5353), answer)
     yield 150, frames.udp6(device, group6, (5353, 5353), answer)
 
 
-def neighbour(rng: np.random.Generator, device: Host, gateway: Host) -> Iterator[Step]:
+def neighbour(rng: np.random.Generator, device: Endpoint, gateway: Endpoint) -> Iterator[Step]:
     """IPv6 neighbour discovery: solicitation to the gateway's group, advertisement back."""
-    group = Host(b"\x33\x33\xff" + gateway.ip6[13:], bytes(4), bytes.fromhex("ff02") + bytes(9) + b"\1\xff" + gateway.ip6[13:])
+    group = Endpoint(b"\x33\x33\xff" + gateway.ip6[13:], bytes(4), bytes.fromhex("ff02") + bytes(9) + b"\1\xff" + gateway.ip6[13:])
     yield 0, frames.icmp6(device, group, 135, bytes(4) + gateway.ip6 + b"\1\1" + device.mac)
     yield near(rng), frames.icmp6(gateway, device, 136, b"\xe0\0\0\0" + gateway.ip6 + b"\2\1" + gateway.mac)
 
 
-def advertise(gateway: Host) -> Iterator[Step]:
+def advertise(gateway: Endpoint) -> Iterator[Step]:
     """An IPv6 router advertisement."""
-    everyone = Host(bytes.fromhex("333300000001"), bytes(4), bytes.fromhex("ff02") + bytes(13) + b"\1")
+    everyone = Endpoint(bytes.fromhex("333300000001"), bytes(4), bytes.fromhex("ff02") + bytes(13) + b"\1")
     yield 0, frames.icmp6(gateway, everyone, 134, struct.pack("!BBHII", 64, 0, 1800, 0, 0) + b"\1\1" + gateway.mac)
 
 
-def stream(rng: np.random.Generator, camera: Host, recorder: Host, ports: tuple[int, int]) -> Iterator[Step]:
+def stream(rng: np.random.Generator, camera: Endpoint, recorder: Endpoint, ports: tuple[int, int]) -> Iterator[Step]:
     """One picture of a camera: full packets and a rest, and the recorder's receipt."""
     head = bytes.fromhex("80600000") + data(rng, 8)
     for number in range(int(rng.integers(2, 5))):
@@ -116,7 +116,7 @@ def stream(rng: np.random.Generator, camera: Host, recorder: Host, ports: tuple[
 class Connection:
     """A TCP connection that a device opens to a server: sequence numbers run on."""
 
-    def __init__(self, rng: np.random.Generator, device: Host, server: Host, port: int) -> None:
+    def __init__(self, rng: np.random.Generator, device: Endpoint, server: Endpoint, port: int) -> None:
         self._rng, self._ends = rng, (device, server)
         self._ports = (int(rng.integers(32_768, 61_000)), port)
         self._seq = [int(rng.integers(1, 1 << 32)), int(rng.integers(1, 1 << 32))]
@@ -147,7 +147,7 @@ class Connection:
         return frames.tcp(self._ends[side], self._ends[1 - side], segment, content)
 
 
-def fetch(rng: np.random.Generator, device: Host, server: Host, sizes: tuple[int, int]) -> Iterator[Step]:
+def fetch(rng: np.random.Generator, device: Endpoint, server: Endpoint, sizes: tuple[int, int]) -> Iterator[Step]:
     """An HTTP exchange on a connection of its own: about sizes[0] bytes up, sizes[1] down."""
     connection = Connection(rng, device, server, 80)
     up, down = (data(rng, int(size * rng.uniform(0.8, 1.2))) for size in sizes)
@@ -159,7 +159,7 @@ def fetch(rng: np.random.Generator, device: Host, server: Host, sizes: tuple[int
     yield from connection.closed()
 
 
-def keep_alive(rng: np.random.Generator, device: Host, broker: Host, period_s: float) -> Iterator[Step]:
+def keep_alive(rng: np.random.Generator, device: Endpoint, broker: Endpoint, period_s: float) -> Iterator[Step]:
     """An activity: one long MQTT connection, a ping each period, now and then a reading published."""
     connection = Connection(rng, device, broker, 1883)
     yield int(rng.uniform(0, period_s) * 1e6), None

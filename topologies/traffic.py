@@ -19,7 +19,7 @@ import numpy as np
 from lego_sdn.core.facts.errors import CaptureError
 from topologies import conversations as talk
 from topologies import frames
-from topologies.frames import ACK, RST, SYN, Host, Segment
+from topologies.frames import ACK, RST, SYN, Endpoint, Segment
 
 DEVICES_MAX = 200
 _BEGIN_US = 1_700_000_000_000_000  # epoch microseconds
@@ -55,9 +55,9 @@ class Traffic(NamedTuple):
 class Home(NamedTuple):
     """The hosts of the network; `servers` are beyond the gateway and have its MAC address."""
 
-    gateway: Host
-    devices: tuple[Host, ...]
-    servers: tuple[Host, ...]
+    gateway: Endpoint
+    devices: tuple[Endpoint, ...]
+    servers: tuple[Endpoint, ...]
 
 
 def traffic(devices: int = 12, benign_packets: int = 20_000, attack_packets: int = 5_000, seed: int = 1) -> Traffic:
@@ -104,18 +104,18 @@ def write_capture(path: str | Path, benign: int = 20_000, attack: int = 5_000, s
 def build_home(devices: int, rng: np.random.Generator) -> Home:
     """A gateway, devices and the servers that they use."""
 
-    def host(last: int) -> Host:
+    def host(last: int) -> Endpoint:
         mac = b"\x02" + rng.bytes(5)
         interface = bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
-        return Host(mac, bytes([192, 168, 40, last]), bytes.fromhex("fe80000000000000") + interface)
+        return Endpoint(mac, bytes([192, 168, 40, last]), bytes.fromhex("fe80000000000000") + interface)
 
     gateway = host(1)
     lasts = rng.choice(np.arange(20, 251), devices, replace=False)
-    servers = tuple(Host(gateway.mac, bytes([198, 18, 0, 10 + n])) for n in range(6))
+    servers = tuple(Endpoint(gateway.mac, bytes([198, 18, 0, 10 + n])) for n in range(6))
     return Home(gateway, tuple(host(int(last)) for last in sorted(lasts)), servers)
 
 
-def scan(rng: np.random.Generator, infected: Host, home: Home) -> Iterator[talk.Step]:
+def scan(rng: np.random.Generator, infected: Endpoint, home: Home) -> Iterator[talk.Step]:
     """The scanner: who is there in the network, and who answers to telnet anywhere. Few do."""
     neighbours = {host.ip: host for host in (home.gateway, *home.devices)}
     port = int(rng.integers(1024, 65_536))
@@ -123,11 +123,11 @@ def scan(rng: np.random.Generator, infected: Host, home: Home) -> Iterator[talk.
     while True:
         if rng.random() < _ARP_SHARE:
             address = infected.ip[:3] + bytes([int(rng.integers(1, 255))])
-            yield wait, frames.arp(1, infected, Host(bytes(6), address), frames.BROADCAST)
+            yield wait, frames.arp(1, infected, Endpoint(bytes(6), address), frames.BROADCAST)
             found = neighbours.get(address)
             answer = frames.arp(2, found, infected, infected.mac) if found and found != infected else None
         else:
-            target = Host(home.gateway.mac, bytes([198, 19, *rng.integers(0, 256, 2).tolist()]))
+            target = Endpoint(home.gateway.mac, bytes([198, 19, *rng.integers(0, 256, 2).tolist()]))
             ports = (port, _TELNET_OTHER if rng.random() < 0.1 else _TELNET)
             seq = int.from_bytes(target.ip, "big")  # Mirai knows its answers by this
             yield wait, frames.tcp(infected, target, Segment(ports, seq, 0, SYN))
@@ -157,7 +157,7 @@ def _activities(home: Home, seed: int) -> Iterator[Iterator[talk.Step]]:
             yield talk.keep_alive(rng, device, servers[3], 3)
 
 
-def _common(device: Host, n: int, home: Home, generators: Iterator[np.random.Generator]) -> Iterator[Iterator[talk.Step]]:
+def _common(device: Endpoint, n: int, home: Home, generators: Iterator[np.random.Generator]) -> Iterator[Iterator[talk.Step]]:
     """What every device does."""
     gateway, servers = home.gateway, home.servers
     name = _NAMES[n % len(_NAMES)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bricks.capture.stamp_reorder import StampOrder
+from bricks.capture.stamp_reorder import StampReorder
 from bricks.capture.timer import Alarm
 from bricks.kernels.transport import packet_ring as kernel
 from bricks.records.packets import PACKET
@@ -69,7 +69,7 @@ class PacketRing:
         self._counts[[kernel.FIRST, kernel.LAST]] = -1
         self._seen = np.zeros(kernel.WINDOW // 64, np.uint64)
         self._kernel_drops = 0
-        self._order = StampOrder() if stamps == "trailer" else None
+        self._order = StampReorder() if stamps == "trailer" else None
         self._passed: deque[tuple[int, int, int]] = deque(maxlen=_MARKERS)  # token, highest stamp before it, when it was read
         self.markers: dict[int, int] = {}  # token of a marker that came, all rows before it given out -> highest stamp before it, or -1
         self._socket = _socket(interface)

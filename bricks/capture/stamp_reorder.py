@@ -18,7 +18,7 @@ PATIENCE_NS = 2_000_000
 _ROOM = 1024  # rows read ahead of those that wait
 
 
-class StampOrder:
+class StampReorder:
     """Holds packets back until none with a lower stamp can come any more.
 
     A row waits until its stamp is the next one, or one `reach` higher came, or `patience_ns` passed since it was read. One instance that

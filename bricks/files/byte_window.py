@@ -14,7 +14,7 @@ _CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
 
 
-class Source:
+class ByteWindow:
     """A window on a file: `buffer[start:stop]` are the bytes read and not yet used, `position` is that of `start` in the unpacked file.
 
     `trouble` says, once the end is reached, what is wrong with the file as such (damaged gzip data, an error of the disk).

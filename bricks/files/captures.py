@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bricks.files.byte_window import Source
+from bricks.files.byte_window import ByteWindow
 from bricks.files.pcap import MAGICS, PcapReader
 from bricks.files.pcapng import MAGIC as PCAPNG_MAGIC
 from bricks.files.pcapng import PcapngReader
@@ -81,7 +81,7 @@ def open_capture(path: str | Path, block: int = BLOCK, room: Room | None = None)
 
 def open_reader(path: str | Path) -> Reader:
     """The reader of the format that the file's first bytes show."""
-    source = Source(path)
+    source = ByteWindow(path)
     try:
         source.fill(8)
         head = source.peek(16)
@@ -139,7 +139,7 @@ class TimeLine:
         self._latest = latest if self._latest is None else max(self._latest, latest)
 
 
-def _describe(source: Source, head: bytes) -> str:
+def _describe(source: ByteWindow, head: bytes) -> str:
     if source.trouble:
         return source.trouble
     if not head:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from bricks.files.byte_window import Source
+from bricks.files.byte_window import ByteWindow
 from bricks.files.reader import FrameReader, check_link
 from bricks.kernels.parse.capture_walk import walk_pcap
 from lego_sdn.core.facts.errors import CaptureError
@@ -22,7 +22,7 @@ MAGICS = {
 class PcapReader(FrameReader):
     """Reads the 24-byte header, then records."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteWindow) -> None:
         super().__init__(source)
         source.fill(_HEAD_BYTES)
         head = source.peek(_HEAD_BYTES)

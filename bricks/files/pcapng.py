@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from bricks.files.byte_window import Source
+from bricks.files.byte_window import ByteWindow
 from bricks.files.reader import FrameReader, check_link
 from bricks.kernels.parse.capture_walk import DAMAGED, INTERFACE, OTHER, walk_pcapng
 from bricks.kernels.parse.ethernet import LINKS
@@ -23,7 +23,7 @@ _END, _RESOLUTION, _OFFSET = 0, 9, 14  # options of an interface
 class PcapngReader(FrameReader):
     """Reads blocks: packets in a kernel, descriptions of sections and interfaces here, others not at all."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteWindow) -> None:
         super().__init__(source)
         self._order, self._time = "<", 0
         self._room, self._known = np.zeros(8, INTERFACE), 0  # of the section: the first `_known` are described

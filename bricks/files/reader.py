@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bricks.files.byte_window import Source
+from bricks.files.byte_window import ByteWindow
 from bricks.kernels.parse.capture_walk import DAMAGED, Index, parse_index
 from bricks.kernels.parse.ethernet import LINKS
 from lego_sdn.core.facts.errors import CaptureError
@@ -19,7 +19,7 @@ class Reader:
     truncated  a sentence, once the end is reached, if the file is cut or damaged there; None if it is whole
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteWindow) -> None:
         self.source, self.packets, self.truncated = source, 0, None
 
     def read(self, out: np.ndarray, row: int) -> int:
@@ -36,7 +36,7 @@ class Reader:
 class FrameReader(Reader):
     """A reader of a format that holds frames: a subclass finds them, here they become records."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteWindow) -> None:
         super().__init__(source)
         self.index = Index.empty(_ROWS)
 

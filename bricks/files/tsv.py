@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bricks.files.byte_window import Source
+from bricks.files.byte_window import ByteWindow
 from bricks.files.reader import Reader
 from bricks.kernels.parse import tsv
 from bricks.kernels.parse.tsv import parse_lines
@@ -38,7 +38,7 @@ class TsvReader(Reader):
     A text has no frames: the flags VLAN, FRAGMENT and MALFORMED stay unset.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteWindow) -> None:
         super().__init__(source)
         names = _first_line(source).decode("ascii", "replace").rstrip("\r\n").split("\t")
         missing = [name for name in _NEEDED if name not in names]
@@ -51,7 +51,7 @@ class TsvReader(Reader):
         source.skip(len(_first_line(source)))
 
     @staticmethod
-    def fits(source: Source) -> bool:
+    def fits(source: ByteWindow) -> bool:
         """Whether the first line names the time column."""
         return b"frame.time_epoch" in _first_line(source).rstrip(b"\r\n").split(b"\t")
 
@@ -86,13 +86,13 @@ class TsvReader(Reader):
         return False
 
 
-def _first_line(source: Source) -> bytes:
+def _first_line(source: ByteWindow) -> bytes:
     while b"\n" not in (head := source.peek(_LINE_BYTES_MAX)) and len(head) < _LINE_BYTES_MAX:
         if not source.fill():
             break
     return head.partition(b"\n")[0] + b"\n" * (b"\n" in head)
 
 
-def _shown(source: Source) -> str:
+def _shown(source: ByteWindow) -> str:
     line = source.peek(200).partition(b"\n")[0].decode("ascii", "replace")
     return repr(line if len(line) < 160 else line[:160] + "...")

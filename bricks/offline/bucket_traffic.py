@@ -13,11 +13,11 @@ import numpy as np
 from bricks.feature_quantization import FeatureQuantization
 from bricks.kernels.kitsune.state115 import Kitsune115State
 from bricks.kernels.streams import transfer
-from bricks.offline.scoring import Progress, Summary, note_evictions, read_blocks, silent
+from bricks.offline.scoring import CaptureSummary, Progress, note_evictions, read_blocks, silent
 from bricks.records.brick import Batch
 from bricks.records.packets import bucket_of
 from lego_sdn.core.nf.split_key import SplitKey
-from lego_sdn.core.traffic.split_prediction import Sides, Talk
+from lego_sdn.core.traffic.split_prediction import Sides, TrafficMatrix
 
 _WORD = 8  # bytes
 
@@ -67,9 +67,9 @@ class Scope:
     buckets: int
 
 
-def take_census(paths: Iterable[str | Path], scope: Scope, progress: Progress = silent) -> tuple[Talk, list[str]]:
+def take_census(paths: Iterable[str | Path], scope: Scope, progress: Progress = silent) -> tuple[TrafficMatrix, list[str]]:
     """What the captures, as one time line, say of buckets, and warnings."""
-    summary, brick = Summary(), FeatureQuantization(0, scope.layout, scope.streams, scope.key)
+    summary, brick = CaptureSummary(), FeatureQuantization(0, scope.layout, scope.streams, scope.key)
     packets: Counter[Sides] = Counter()
     size = 0
     for rows in read_blocks(paths, summary):
@@ -78,4 +78,4 @@ def take_census(paths: Iterable[str | Path], scope: Scope, progress: Progress = 
         brick.process(Batch(rows))
         progress(len(rows))
     note_evictions(brick.counters, summary)
-    return Talk(scope.buckets, packets, count_streams(brick.state, scope.buckets), size / summary.packets), summary.warnings
+    return TrafficMatrix(scope.buckets, packets, count_streams(brick.state, scope.buckets), size / summary.packets), summary.warnings

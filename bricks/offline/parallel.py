@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from bricks.feature_quantization import LAYOUTS
-from bricks.offline.scoring import Scored, Scoring, Summary, note_evictions, read_blocks, zero_skipped
+from bricks.offline.scoring import CaptureSummary, Scored, Scoring, note_evictions, read_blocks, zero_skipped
 from bricks.offline.shared_blocks import SLOTS, Pool, new_slot
 from bricks.offline.source_partition import NOBODY, Partition
 from bricks.records.packets import SHADOW
@@ -33,11 +33,11 @@ def key_of(layout: str) -> SplitKey:
     return split_key(load("kitsune").extractor(layout))
 
 
-def score_in_parallel(paths: list[str | Path], scoring: Scoring, summary: Summary) -> Scored:
+def score_in_parallel(paths: list[str | Path], scoring: Scoring, summary: CaptureSummary) -> Scored:
     """As `bricks.offline.scoring.score_here`, by `scoring.workers` processes."""
     if not 2 <= scoring.workers < NOBODY:
         raise LegoError(f"--workers is {scoring.workers}; it must be 1 to {NOBODY - 1}")
-    with Crew(scoring) as crew:
+    with ScoringWorkers(scoring) as crew:
         for rows in read_blocks(paths, summary, room=crew.room):
             crew.give(rows)
             if crew.full:
@@ -47,7 +47,7 @@ def score_in_parallel(paths: list[str | Path], scoring: Scoring, summary: Summar
         note_evictions(crew.counters(), summary)
 
 
-class Crew:
+class ScoringWorkers:
     """The workers, and the blocks that they work on, oldest first."""
 
     def __init__(self, scoring: Scoring) -> None:
@@ -148,7 +148,7 @@ class Crew:
         process.join(5)
         raise LegoError(f"scoring worker {number} (process {process.pid}) ended with exit code {process.exitcode}; use fewer --workers")
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ScoringWorkers:
         return self
 
     def __exit__(self, *_: object) -> None:

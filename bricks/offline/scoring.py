@@ -33,7 +33,7 @@ def silent(packets: int) -> None:
 
 
 @dataclass
-class Summary:
+class CaptureSummary:
     """What became of the packets, and what the user should know."""
 
     packets: int = 0
@@ -44,7 +44,7 @@ class Summary:
         return {"packets": self.packets, **self.facts, "warnings": self.warnings}
 
 
-def read_blocks(paths: Iterable[str | Path], summary: Summary, block: int = BLOCK, room: Room | None = None) -> Iterator[np.ndarray]:
+def read_blocks(paths: Iterable[str | Path], summary: CaptureSummary, block: int = BLOCK, room: Room | None = None) -> Iterator[np.ndarray]:
     """PACKET blocks of the captures, as one time line; a cut file is read up to the cut, and `summary` says so,
     and how many packets have addresses that the switch does not see. `room`: see `Capture`."""
     line, hidden = TimeLine(), np.zeros(len(HIDDEN), np.int64)
@@ -66,7 +66,7 @@ def read_blocks(paths: Iterable[str | Path], summary: Summary, block: int = BLOC
         raise CaptureError(f"{' '.join(map(str, paths))}: there is no packet in it")
 
 
-def note_evictions(counters: dict[str, int], summary: Summary) -> None:
+def note_evictions(counters: dict[str, int], summary: CaptureSummary) -> None:
     """Say so if the bound on streams made the state forget some."""
     evicted = sum(count for name, count in counters.items() if name.startswith("evicted_"))
     summary.facts["evicted"] = evicted
@@ -76,9 +76,11 @@ def note_evictions(counters: dict[str, int], summary: Summary) -> None:
         )
 
 
-def write_features(paths: list[str | Path], out: str | Path, layout: str, streams: int = STREAMS, progress: Progress = silent) -> Summary:
+def write_features(
+    paths: list[str | Path], out: str | Path, layout: str, streams: int = STREAMS, progress: Progress = silent
+) -> CaptureSummary:
     """Write the features of every packet: float64 [packets, width of the layout]."""
-    summary, brick = Summary(), FeatureQuantization(0, layout, streams)
+    summary, brick = CaptureSummary(), FeatureQuantization(0, layout, streams)
     with NpyWriter(out, LAYOUTS[layout]) as writer:
         for rows in read_blocks(paths, summary):
             for first in range(0, len(rows), BATCH):
@@ -89,12 +91,12 @@ def write_features(paths: list[str | Path], out: str | Path, layout: str, stream
     return summary
 
 
-def train_on(paths: list[str | Path], training: Training, fit: bool = False, progress: Progress = silent) -> tuple[Model, Summary]:
+def train_on(paths: list[str | Path], training: Training, fit: bool = False, progress: Progress = silent) -> tuple[Model, CaptureSummary]:
     """Learn a model from the first packets of captures; what comes after them is not read.
 
     With `fit`, a shorter capture is used whole, see `fitted`; else it is an error. `progress` hears of a packet twice: read, learned.
     """
-    summary, brick = Summary(), FeatureQuantization(0, training.layout, STREAMS)
+    summary, brick = CaptureSummary(), FeatureQuantization(0, training.layout, STREAMS)
     features = np.empty((training.vectors, brick.width))
     taken = 0
     for rows in read_blocks(paths, summary):
@@ -137,7 +139,7 @@ class Scoring:
     streams: int = STREAMS
 
 
-class Chain:
+class OfflineChain:
     """The bricks from packets to scores, in this process."""
 
     def __init__(self, scoring: Scoring) -> None:
@@ -161,11 +163,11 @@ class Chain:
         return _values(self.network.process(self.mapping.process(Batch(self._no_heads[: len(features)], features))))[:, 0]
 
 
-def score_captures(paths: list[str | Path], out: str | Path, scoring: Scoring, progress: Progress = silent) -> Summary:
+def score_captures(paths: list[str | Path], out: str | Path, scoring: Scoring, progress: Progress = silent) -> CaptureSummary:
     """Write the score of every packet: float64 [packets]; raise alerts as the live system would."""
     from bricks.offline.parallel import score_in_parallel
 
-    summary, result = Summary(), SampleResult(0, scoring.model, scoring.threshold)
+    summary, result = CaptureSummary(), SampleResult(0, scoring.model, scoring.threshold)
     scored = score_here if scoring.workers == 1 else score_in_parallel
     with NpyWriter(out) as writer:
         for head, scores in scored(paths, scoring, summary):
@@ -187,9 +189,9 @@ def score_captures(paths: list[str | Path], out: str | Path, scoring: Scoring, p
 Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # PACKET rows in stamp order and their scores, valid until the next ones
 
 
-def score_here(paths: list[str | Path], scoring: Scoring, summary: Summary) -> Scored:
+def score_here(paths: list[str | Path], scoring: Scoring, summary: CaptureSummary) -> Scored:
     """Block after block, one batch at a time through the whole chain."""
-    chain = Chain(scoring)
+    chain = OfflineChain(scoring)
     for rows in read_blocks(paths, summary):
         scores = np.zeros(len(rows))
         for first in range(0, len(rows), BATCH):

@@ -28,7 +28,7 @@ _MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True)
-class Event:
+class OwnershipChange:
     """From packet number `packet` on there are `replicas` replicas. `owners`: which owns which bucket; None: as few move as it takes."""
 
     packet: int
@@ -37,10 +37,10 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedStreams:
     """What an event did: buckets that changed hands, and the bytes of state that went with them (0: new owners start cold)."""
 
-    event: Event
+    event: OwnershipChange
     buckets: int
     state_bytes: int
 
@@ -55,7 +55,7 @@ class Split:
     plan: SplitPlan
     replicas: int
     shadows: bool = True
-    events: tuple[Event, ...] = ()
+    events: tuple[OwnershipChange, ...] = ()
     assume: tuple[str, ...] = ()
     owners: Owners | None = None
 
@@ -104,14 +104,14 @@ def _values(packets: np.ndarray, word: str) -> np.ndarray:
     return values
 
 
-class Fleet:
+class SimulatedSplit:
     """The replicas of a split, and `owners`: by bucket, the replica that owns it.
 
     new_brick  (number, layout, streams, split key) -> the keyed brick; its `width` is that of its values
     """
 
     def __init__(self, split: Split, layout: str, streams: int, new_brick: Callable[..., Any] = FeatureQuantization) -> None:
-        self.split, self.moved = split, list[Moved]()
+        self.split, self.moved = split, list[MovedStreams]()
         self.packets, self.shadows = 0, 0
         self.layout, self._streams, self._new_brick = layout, streams, new_brick
         self._todo = list(split.events)
@@ -131,7 +131,7 @@ class Fleet:
         return {replica: (counters["packets"] - counters["shadows"], counters["shadows"]) for replica, counters in counted.items()}
 
     @property
-    def pending(self) -> tuple[Event, ...]:
+    def pending(self) -> tuple[OwnershipChange, ...]:
         """Events whose packet has not come."""
         return tuple(self._todo)
 
@@ -164,7 +164,7 @@ class Fleet:
             values = brick.process(Batch(found)).values
             out[mine & scored] = values
 
-    def _change(self, event: Event) -> None:
+    def _change(self, event: OwnershipChange) -> None:
         """Another number of replicas: as few buckets as it takes change hands, with their state where that can go."""
         running = range(event.replicas)
         owners = event.owners or balance(place(self.owners, EVEN, running), EVEN, running)
@@ -181,7 +181,7 @@ class Fleet:
         for new, state in exported:
             self._bricks[new].state.adopt(state)
         self._forget()
-        self.moved.append(Moved(event, sum(map(len, leaving.values())), sum(len(state) for _, state in exported)))
+        self.moved.append(MovedStreams(event, sum(map(len, leaving.values())), sum(len(state) for _, state in exported)))
 
     def _own(self, owners: Owners, replicas: int) -> None:
         self.owners, self._table = owners, np.array(owners)

@@ -14,8 +14,8 @@ import numpy as np
 from bricks.feature_quantization import NAMES, FeatureQuantization
 from bricks.learning.threshold import score_features
 from bricks.models.model_file import Model
-from bricks.offline.scoring import STREAMS, Progress, Summary, note_evictions, read_blocks, silent
-from bricks.offline.simulated_split import Fleet, Split
+from bricks.offline.scoring import STREAMS, CaptureSummary, Progress, note_evictions, read_blocks, silent
+from bricks.offline.simulated_split import SimulatedSplit, Split
 from bricks.records.brick import Batch
 from lego_sdn.core.facts.errors import LegoError
 
@@ -93,7 +93,7 @@ class Verified:
     """What one split did to the scores."""
 
     split: Split
-    fleet: Fleet
+    fleet: SimulatedSplit
     found: Comparison
 
     @property
@@ -109,22 +109,22 @@ class Verified:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class VerifyOutcome:
     """All splits of one pass over the captures; `unsplit`: the unsplit run, held against itself."""
 
     unsplit: Comparison
     runs: list[Verified]
-    summary: Summary
+    summary: CaptureSummary
 
 
-def verify(paths: list[str | Path], model: Model, splits: list[Split], progress: Progress = silent) -> Outcome:
+def verify(paths: list[str | Path], model: Model, splits: list[Split], progress: Progress = silent) -> VerifyOutcome:
     """Play the captures (one time line) unsplit and through each split, in bounded memory.
 
     CaptureError as `read_blocks` raises it; LegoError if the captures end before an event.
     """
-    summary, extractor = Summary(), FeatureQuantization(0, model.layout, STREAMS)
+    summary, extractor = CaptureSummary(), FeatureQuantization(0, model.layout, STREAMS)
     unsplit = Comparison(len(NAMES[model.layout]), model.threshold)
-    runs = [Verified(split, Fleet(split, model.layout, STREAMS), replace(unsplit)) for split in splits]
+    runs = [Verified(split, SimulatedSplit(split, model.layout, STREAMS), replace(unsplit)) for split in splits]
     for rows in read_blocks(paths, summary, BLOCK):
         batch = extractor.process(Batch(rows))
         assert batch.values is not None
@@ -136,10 +136,10 @@ def verify(paths: list[str | Path], model: Model, splits: list[Split], progress:
         progress(len(rows))
     _check_events(runs, summary)
     note_evictions(extractor.counters | {f"evicted_{n}": run.fleet.evicted for n, run in enumerate(runs)}, summary)
-    return Outcome(unsplit, runs, summary)
+    return VerifyOutcome(unsplit, runs, summary)
 
 
-def _check_events(runs: list[Verified], summary: Summary) -> None:
+def _check_events(runs: list[Verified], summary: CaptureSummary) -> None:
     for run in runs:
         for event in run.fleet.pending:
             raise LegoError(

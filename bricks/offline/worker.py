@@ -12,7 +12,7 @@ import numpy as np
 
 from bricks.feature_quantization import LAYOUTS
 from bricks.kernels.transport.worker_pick import BATCH, pick
-from bricks.offline.scoring import Chain, Scoring
+from bricks.offline.scoring import OfflineChain, Scoring
 from bricks.offline.shared_blocks import Chunk, Pool, Slot, new_chunk
 from bricks.records.packets import PACKET
 from lego_sdn.core.facts.errors import LegoError
@@ -31,7 +31,7 @@ class Seat:
 
 def warm_up(scoring: Scoring) -> None:
     """Load the compiled code, by one packet of no source."""
-    chain = Chain(replace(scoring, streams=8))
+    chain = OfflineChain(replace(scoring, streams=8))
     nobody, nowhere = np.zeros(1, PACKET), np.zeros(1, np.uint8)
     pick(nobody, nowhere, nowhere, 0, nobody.copy(), np.zeros(1, np.int32), np.zeros(1, np.int64))
     chain.score(chain.features(nobody))
@@ -52,7 +52,7 @@ def work(seat: Seat, scoring: Scoring, foreign: list[Connection]) -> None:
 
 class _Worker:
     def __init__(self, seat: Seat, scoring: Scoring) -> None:
-        self.seat, self.chain, self.skip = seat, Chain(scoring), scoring.skip
+        self.seat, self.chain, self.skip = seat, OfflineChain(scoring), scoring.skip
         self.mine = new_chunk(LAYOUTS[scoring.model.layout])
         most = len(seat.slots[0].packets)
         self.rows, self.places = np.empty(most, PACKET), np.empty(most, np.int32)

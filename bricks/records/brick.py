@@ -97,7 +97,7 @@ class Brick:
         return f"<{self.id} {self.counters} dropped={self.dropped}>"
 
 
-class Source(Protocol):
+class SourceBrick(Protocol):
     """What a brick has whose input comes from outside the graph; it is the first of its instance and has no rings to read.
 
     `source.fileno()` is readable when `take` has something.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-UNCOUNTED = -1
+NO_PART = -1
 
 
-class Ticket(NamedTuple):
+class SequenceRange(NamedTuple):
     """Where a batch stands in the stream that entered the instance: rows `first` to `first + span`, dropped ones included.
 
     born, since   when it entered the instance, and when it came to wait before the next brick: monotonic nanoseconds, 0 where not known
@@ -30,10 +30,10 @@ class Ticket(NamedTuple):
         return self.first + self.span
 
     @property
-    def whole(self) -> Ticket:
+    def whole(self) -> SequenceRange:
         """As of a batch that is not cut."""
-        return self if self.parts == 1 and self.part == 0 else Ticket(*self[:4])
+        return self if self.parts == 1 and self.part == 0 else SequenceRange(*self[:4])
 
-    def at(self, since: int) -> Ticket:
+    def at(self, since: int) -> SequenceRange:
         """The same, waiting since then."""
-        return Ticket(self.first, self.span, self.born, since, self.part, self.parts, self.scored)
+        return SequenceRange(self.first, self.span, self.born, since, self.part, self.parts, self.scored)

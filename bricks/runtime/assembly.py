@@ -14,7 +14,7 @@ from bricks.nfs.registry import load
 from bricks.packet_batching import PacketBatching
 from bricks.records.brick import BRICKS, STATE_CALLS, Brick
 from bricks.runtime.spec import Spec
-from bricks.streams.handover_buffer import Hold
+from bricks.streams.handover_buffer import HandoverBuffer
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.graph import BrickId, Node, require_runnable
 from lego_sdn.core.nf.network_function import NetworkFunction
@@ -77,7 +77,9 @@ def _brick(nf: NetworkFunction, id: BrickId, models: Mapping[str, Any], spec: Sp
     node = nf.graph.node(id.node)
     if node.kind == PacketBatching.kind and spec.interface:
         ring = PacketRing(spec.interface, stamps=spec.stamps, switch=spec.switch, **spec.capture)
-        brick: Brick = PacketBatching(id.serial, Hold(ring, spec.buckets, stamped=spec.stamps == "trailer", key=spec.key), spec.batch)
+        brick: Brick = PacketBatching(
+            id.serial, HandoverBuffer(ring, spec.buckets, stamped=spec.stamps == "trailer", key=spec.key), spec.batch
+        )
     else:
         settings = {
             "limits": spec.limits,

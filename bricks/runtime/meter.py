@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 
 MEMORY = 2048  # packets: how far back averages look
 
@@ -39,7 +39,7 @@ class Meter:
             while time.thread_time() < until:
                 pass
 
-    def account(self, rows: tuple[int, int], cpu_s: float, ticket: Ticket, taken_ns: int) -> int:
+    def account(self, rows: tuple[int, int], cpu_s: float, ticket: SequenceRange, taken_ns: int) -> int:
         """A batch is done: rows in and out, what it cost, when the brick took it. Returns the time, monotonic nanoseconds."""
         done_ns = time.monotonic_ns()
         rows_in, rows_out = rows

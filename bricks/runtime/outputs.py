@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TypeVar
 
 from bricks.records.brick import Batch
-from bricks.records.sequence import UNCOUNTED, Ticket
-from bricks.streams.partitioner import Cut, deal
+from bricks.records.sequence import NO_PART, SequenceRange
+from bricks.streams.partitioner import KeyTable, partition
 from bricks.transport.rings import RingReader, RingWriter
 from lego_sdn.core.facts.errors import BrickError, LegoError
 
 End = TypeVar("End", RingReader, RingWriter)
-Given = tuple[Batch, Ticket]
+Given = tuple[Batch, SequenceRange]
 AHEAD = 2  # batches in the ring of a next hop beside which this process does the same work
 
 
-class Exits:
+class Outputs:
     """The routing table of one brick.
 
     here    whether the next brick of this process is a next hop, too; else it is an idle seat, or there is none
@@ -28,7 +28,7 @@ class Exits:
     def __init__(self, brick: str, here: bool, shares: bool) -> None:
         self.brick, self.here, self.shares = brick, here, shares
         self.rings: list[RingWriter] = []
-        self.cut: Cut | None = None
+        self.cut: KeyTable | None = None
         self.carried: list[Given] = []
 
     def any_has_room(self) -> bool:
@@ -38,12 +38,12 @@ class Exits:
     def all_have_room(self) -> bool:
         return all(ring.has_room for ring in self.rings)
 
-    def send(self, result: Batch, ticket: Ticket, here_now: bool) -> Given | None:
+    def send(self, result: Batch, ticket: SequenceRange, here_now: bool) -> Given | None:
         """Put the result into its ring, or its parts into theirs. `here_now`: the next brick of this process could take it.
 
         Returns what that brick is to get; None: nothing.
         """
-        if ticket.part == UNCOUNTED:
+        if ticket.part == NO_PART:
             return None
         if self.cut is not None:
             return self._send_parts(result, ticket, self.cut)
@@ -64,9 +64,9 @@ class Exits:
             return ring
         return None if here_now else ring
 
-    def _send_parts(self, result: Batch, ticket: Ticket, cut: Cut) -> Given | None:
+    def _send_parts(self, result: Batch, ticket: SequenceRange, cut: KeyTable) -> Given | None:
         mine = None
-        for hop, part, its in deal(result, ticket, cut):
+        for hop, part, its in partition(result, ticket, cut):
             if hop == len(self.rings):
                 mine = part, its
             else:
@@ -80,7 +80,7 @@ class Exits:
             raise BrickError(f"the brick after {self.brick} needs every batch in order: it has one next hop, not {', '.join(names)}")
         self._replace(opened(RingWriter, names, self._kept, rows), rows)
 
-    def set_parts(self, rings: list[RingWriter], here: bool, cut: Cut | None) -> None:
+    def set_parts(self, rings: list[RingWriter], here: bool, cut: KeyTable | None) -> None:
         """Send to these rings, which are open, and to the next brick of this process if `here`; cut, if there are several hops."""
         self.here, self.cut = here, cut
         self._replace(rings, 0)

@@ -8,16 +8,16 @@ from collections.abc import Collection, Mapping
 from bricks.files.scores import ScoreFile
 from bricks.nfs.registry import load
 from bricks.records.brick import Batch, HasFileno
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.runtime.assembly import Models, brick_class, build
 from bricks.runtime.score_sampler import Sampled
 from bricks.runtime.spec import Spec
 from bricks.runtime.stage import Stage
-from bricks.streams.partitioner import Traffic
+from bricks.streams.partitioner import LoadSketch
 from lego_sdn.core.facts.errors import BrickError
 
 
-class Process:
+class Pipeline:
     """A chain of stages. The first may be a source; any stage may also read rings and share its results out over rings.
 
     Every batch gets a ticket where it enters: the numbers of its rows in the instance's stream. It keeps the ticket to the
@@ -43,7 +43,7 @@ class Process:
         for stage in self.stages:
             stage.set_inputs(list(spec.rings_in.get(stage.brick.id, [])), spec.batch)
             stage.exits.set_rings(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
-        self.traffic = Traffic(spec.buckets, self.key)
+        self.traffic = LoadSketch(spec.buckets, self.key)
         self.ticks = {stage.brick: 0.0 for stage in self.stages if stage.brick.tick_s is not None}  # when each is due
         self.paused_until = 0.0  # monotonic seconds: no packets are taken before
         self._go_on()
@@ -89,7 +89,7 @@ class Process:
         if batch is None:
             return False
         born = time.monotonic_ns() - self.source.waited_ns()
-        ticket = Ticket(self.next_row, len(batch), born, born)
+        ticket = SequenceRange(self.next_row, len(batch), born, born)
         self.next_row += len(batch)
         self.traffic.see(batch.head)
         self.stages[0].emit(batch, ticket, began, now)

@@ -16,7 +16,7 @@ from bricks.nfs.registry import load, own
 from bricks.packet_batching import PacketBatching
 from bricks.records.brick import Batch, Brick
 from bricks.records.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SRC_KIND_SHIFT
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.transport import rings
 from lego_sdn.core.facts.errors import BrickError, LegoError
 from lego_sdn.core.nf.network_function import NetworkFunction
@@ -66,7 +66,7 @@ def _ring() -> None:
     writer, reader = rings.RingWriter(name, 4, 2), rings.RingReader(name, 4, 2)
     try:
         for values in (None, np.zeros((2, 3))):
-            writer.put(Batch(np.zeros(2, PACKET), values), Ticket(0, 2))
+            writer.put(Batch(np.zeros(2, PACKET), values), SequenceRange(0, 2))
             reader.peek()
             reader.release(2)
         writer.wait_for_room()

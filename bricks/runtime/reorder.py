@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bricks.records.brick import Batch
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 
 MOST = 512  # batches that may be held
 PATIENCE_S = 2.0  # for a batch that nobody seems to have, before it counts as lost
@@ -15,11 +15,11 @@ LONG_S = 60.0  # as long as somebody may have it who is behind
 
 
 @dataclass
-class _Held:
+class _Pending:
     """A batch, or what has come of its `wanted` parts so far, by number; since: when the first of them came (seconds)."""
 
     since: float
-    ticket: Ticket
+    ticket: SequenceRange
     wanted: int
     parts: dict[int, Batch] = field(default_factory=dict)
 
@@ -42,7 +42,7 @@ class _Held:
         return Batch(head[order], np.concatenate(values)[order] if values else parts[0].values)
 
 
-class Order:
+class ReorderBuffer:
     """Gives out batches by their tickets: each begins where the one before ended. Holds those that come too early.
 
     `joins`: a batch that was cut is given out once its parts are there, as one; else a part counts as the batch: whoever sits before keyed
@@ -58,13 +58,13 @@ class Order:
         self.lost = self.repeated = 0
         self.behind = False
         self.held_rows = 0
-        self._held: dict[int, _Held] = {}  # in the order in which they came
+        self._held: dict[int, _Pending] = {}  # in the order in which they came
 
     def admits(self, first: int) -> bool:
         """Whether a batch that begins there could be offered: it is due, or there is room to hold it."""
         return first <= self.wanted or len(self._held) < self.most
 
-    def offer(self, batch: Batch, ticket: Ticket, now: float) -> bool:
+    def offer(self, batch: Batch, ticket: SequenceRange, now: float) -> bool:
         """True: it is this batch's turn, process it now. False: it is held (copied), or it came before and is not to be processed."""
         part, parts = (ticket.part, ticket.parts) if self.joins else (0, 1)
         there = self._held.get(ticket.first)
@@ -75,17 +75,17 @@ class Order:
             self.repeated += len(batch)
             return False
         if there is None:
-            there = self._held[ticket.first] = _Held(now, ticket, parts)
+            there = self._held[ticket.first] = _Pending(now, ticket, parts)
         there.parts[part] = batch.copy()
         self.held_rows += len(batch)
         return False
 
-    def due(self) -> tuple[Batch, Ticket] | None:
+    def due(self) -> tuple[Batch, SequenceRange] | None:
         """The held batch whose turn it is, if it is there."""
         there = self._held.get(self.wanted)
         return self._give(there) if there is not None and there.complete else None
 
-    def overdue(self, now: float) -> tuple[Batch, Ticket] | None:
+    def overdue(self, now: float) -> tuple[Batch, SequenceRange] | None:
         """The earliest batch that is held, with what is there of it, if patience has ended; what should have come before is given up."""
         if not self._held or self.wait_s(now):
             return None
@@ -94,7 +94,7 @@ class Order:
         self.wanted = earliest
         return self._give(self._held[earliest])
 
-    def _give(self, there: _Held) -> tuple[Batch, Ticket]:
+    def _give(self, there: _Pending) -> tuple[Batch, SequenceRange]:
         del self._held[self.wanted]
         if not there.complete:
             self.lost += there.ticket.scored - there.rows

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from bricks.records.brick import Batch, Brick
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.runtime.meter import Meter
-from bricks.runtime.outputs import Exits, opened
-from bricks.runtime.reorder import Order
+from bricks.runtime.outputs import Outputs, opened
+from bricks.runtime.reorder import ReorderBuffer
 from bricks.transport.rings import RingReader, RingWriter
 
 
-class Done(NamedTuple):
+class FinishedBatch(NamedTuple):
     """What a brick made of a batch; `began` (thread CPU seconds) and `taken_ns` (monotonic): when it took it."""
 
     batch: Batch
@@ -36,8 +36,8 @@ class Stage:
         self.brick, self.following, self.last = brick, following, last
         self.inputs: list[RingReader] = []
         self.retiring: list[RingReader] = []
-        self.exits = Exits(brick.id, following is not None, shares)
-        self.order = Order(joins=brick.state is None) if brick.in_order or brick.state is not None else None
+        self.exits = Outputs(brick.id, following is not None, shares)
+        self.order = ReorderBuffer(joins=brick.state is None) if brick.in_order or brick.state is not None else None
         self.tap: Callable[[Batch], None] | None = None
         self.meter = Meter(slow_us, last)
         self._turn = 0
@@ -82,7 +82,7 @@ class Stage:
         waiting = self.exits.carried or (self.order and len(self.order)) or any(ring.queued for ring in (*self.inputs, *self.retiring))
         return bool(waiting) and not self.has_exit(self.order.wanted if self.order is not None else 0)
 
-    def accept(self, batch: Batch, ticket: Ticket, now: float) -> None:
+    def accept(self, batch: Batch, ticket: SequenceRange, now: float) -> None:
         """Process a batch that `admits` allowed, at its turn, and pass the result on."""
         if self.order is None or self.order.offer(batch, ticket, now):
             self._process(batch, ticket, now)
@@ -114,7 +114,7 @@ class Stage:
         self._reached[ring.name] = ticket.end
         return True
 
-    def _choose(self) -> tuple[RingReader, Batch, Ticket] | None:
+    def _choose(self) -> tuple[RingReader, Batch, SequenceRange] | None:
         """Of the rings' oldest batches one whose turn it is; else one that can be held until then, which costs a copy and a further round.
 
         Were they taken as they come, a decision maker that is behind would hold most batches: that doubles its costs, and keeps it behind.
@@ -131,28 +131,28 @@ class Stage:
             early = early or (ring, *there)
         return early
 
-    def _process(self, batch: Batch, ticket: Ticket, now: float) -> None:
+    def _process(self, batch: Batch, ticket: SequenceRange, now: float) -> None:
         began, taken_ns = time.thread_time(), time.monotonic_ns()
         if self.tap is not None:
             self.tap(batch)
         result = self.brick.process(batch)
         self.meter.burn(len(batch), began)
-        self._pass_on(Done(batch, result, began, taken_ns), ticket, now)
+        self._pass_on(FinishedBatch(batch, result, began, taken_ns), ticket, now)
 
-    def emit(self, batch: Batch, ticket: Ticket, began: float, now: float) -> None:
+    def emit(self, batch: Batch, ticket: SequenceRange, began: float, now: float) -> None:
         """Pass on what a source took; `began` (thread CPU seconds) is when it began to."""
         taken_ns = time.monotonic_ns()
         self.meter.burn(len(batch), began)
-        self._pass_on(Done(batch, batch, began, taken_ns), ticket, now)
+        self._pass_on(FinishedBatch(batch, batch, began, taken_ns), ticket, now)
 
-    def _pass_on(self, done: Done, ticket: Ticket, now: float) -> None:
+    def _pass_on(self, done: FinishedBatch, ticket: SequenceRange, now: float) -> None:
         here = self._send(done.result, ticket)
         rows = len(done.batch), len(done.result)
         done_ns = self.meter.account(rows, time.thread_time() - done.began, ticket, done.taken_ns)
         if here is not None and self.following is not None:
             self.following.accept(here[0], here[1].at(done_ns), now)
 
-    def _send(self, result: Batch, ticket: Ticket) -> tuple[Batch, Ticket] | None:
+    def _send(self, result: Batch, ticket: SequenceRange) -> tuple[Batch, SequenceRange] | None:
         """Put the result where it goes in other processes; what the next brick of this one is to get."""
         return self.exits.send(result, ticket, self._here_now(ticket.first))
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bricks.runtime.pipeline import Process
-from bricks.service.handover import Moving
+from bricks.runtime.pipeline import Pipeline
+from bricks.service.handover import HandoverCalls
 from bricks.service.usage import Usage
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.keys import are_amounts
@@ -21,13 +21,13 @@ HELD = ("holds_expired", "expired", "held_dropped", "held_shadows_dropped")  # o
 class Northbound:
     """Answers calls about one process between two batches. `drain` and `stop` are the main loop's, which owns time."""
 
-    def __init__(self, process: Process, drain: Callable[[float], None], stop: Callable[[], None]) -> None:
+    def __init__(self, process: Pipeline, drain: Callable[[float], None], stop: Callable[[], None]) -> None:
         self.process, self._drain, self._stop = process, drain, stop
         self._began, self._usage = time.monotonic(), Usage(process.spec.cgroup)
 
     def handlers(self) -> dict[str, Callable]:
         names = "load alerts scores routes inputs deadlines drain stop"
-        return {name: getattr(self, name) for name in names.split()} | Moving(self.process).handlers()
+        return {name: getattr(self, name) for name in names.split()} | HandoverCalls(self.process).handlers()
 
     def load(self) -> dict[str, Any]:
         """The load report: totals since start."""

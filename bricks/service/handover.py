@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from bricks.records.packets import PACKET
-from bricks.runtime.pipeline import Process
-from bricks.service.shard_clients import Here
-from bricks.service.shards import Front
-from bricks.streams.handover_buffer import Hold
+from bricks.runtime.pipeline import Pipeline
+from bricks.service.shard_clients import LocalShard
+from bricks.service.shards import ShardTable
+from bricks.streams.handover_buffer import HandoverBuffer
 from lego_sdn.adapters.rpc.calls import Client, Unreachable
 from lego_sdn.core.facts.errors import BrickError, RpcError
 
@@ -24,11 +24,11 @@ LOG = logging.getLogger(__name__)
 PEER_S = 5.0  # for the other instance to answer
 
 
-class Moving:
+class HandoverCalls:
     """Handlers of the calls about a move; `token` names it."""
 
-    def __init__(self, process: Process) -> None:
-        self.process, self.front = process, Front(process)
+    def __init__(self, process: Pipeline) -> None:
+        self.process, self.front = process, ShardTable(process)
 
     def handlers(self) -> dict[str, Callable]:
         names = "hold cut renew settled consumed give_streams take_streams give_rows copy_rows take_rows release taken"
@@ -152,23 +152,23 @@ class Moving:
         return True
 
     # ---- where things are ----
-    def _hold_if_any(self) -> Hold | None:
+    def _hold_if_any(self) -> HandoverBuffer | None:
         source = getattr(self.process.source, "source", None)
-        return source if isinstance(source, Hold) else None
+        return source if isinstance(source, HandoverBuffer) else None
 
-    def _hold(self) -> Hold:
+    def _hold(self) -> HandoverBuffer:
         hold = self._hold_if_any()
         if hold is None:
             raise BrickError(f"process {self.process.spec.process} takes no packets from an interface that could wait")
         return hold
 
-    def _front(self) -> Front:
+    def _front(self) -> ShardTable:
         if not self.front.replicas:
             raise BrickError(f"process {self.process.spec.process} has no brick with streams")
         return self.front
 
-    def _here(self) -> Here:
-        here = next((one.streams for one in self._front().replicas if isinstance(one.streams, Here)), None)
+    def _here(self) -> LocalShard:
+        here = next((one.streams for one in self._front().replicas if isinstance(one.streams, LocalShard)), None)
         if here is None:
             raise BrickError(f"process {self.process.spec.process} has no brick with streams of its own")
         return here

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bricks.runtime.assembly import Models
-from bricks.runtime.pipeline import Process
+from bricks.runtime.pipeline import Pipeline
 from bricks.runtime.spec import Spec
 from bricks.service.calls import Northbound
 from lego_sdn.adapters.rpc.calls import Server
@@ -34,7 +34,7 @@ CLONE_NEWNET = 0x40000000
 class Loop:
     """Runs a process until it is told to stop; every call, signal and doorbell wakes it."""
 
-    def __init__(self, process: Process, waker: socket.socket) -> None:
+    def __init__(self, process: Pipeline, waker: socket.socket) -> None:
         self.process, self._waker = process, waker
         self.ending = self.leaving = False
         northbound = Northbound(process, self.drain, self._stop)
@@ -96,7 +96,7 @@ def serve(data: Mapping[str, Any], models: Models) -> None:
     spec = Spec.parse(data)
     join(spec)
     with _signals() as (waker, told):
-        process = Process(spec, models)
+        process = Pipeline(spec, models)
         loop = Loop(process, waker)
         told.append(loop)
         gc.collect()

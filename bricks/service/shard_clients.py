@@ -15,7 +15,7 @@ from lego_sdn.adapters.rpc.calls import Client
 ANSWER_S = 5.0
 
 
-class Streams(Protocol):
+class ShardClient(Protocol):
     """One keyed brick."""
 
     def consumed(self, row: int) -> bool:
@@ -35,7 +35,7 @@ class Streams(Protocol):
         had to go for them."""
 
 
-class Here:
+class LocalShard:
     """The keyed brick of a stage of this process."""
 
     def __init__(self, stage: Stage, buckets: int) -> None:
@@ -66,7 +66,7 @@ class Here:
         return {"records": records, "evicted": _evicted(self.state) - before}
 
 
-class There:
+class RemoteShard:
     """A keyed brick in another process, by its socket."""
 
     def __init__(self, address: str) -> None:

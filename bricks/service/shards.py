@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from bricks.runtime.outputs import opened
-from bricks.runtime.pipeline import Process
+from bricks.runtime.pipeline import Pipeline
 from bricks.runtime.stage import Stage
-from bricks.service.shard_clients import Here, Streams, There
-from bricks.streams.partitioner import Cut
+from bricks.service.shard_clients import LocalShard, RemoteShard, ShardClient
+from bricks.streams.partitioner import KeyTable
 from bricks.transport.rings import RingWriter
 from lego_sdn.core.facts.errors import BrickError, LegoError
 
@@ -26,40 +26,42 @@ PORTION = 4  # buckets whose streams go in one message
 
 
 @dataclass(frozen=True, eq=False)
-class Replica:
+class KeyedReplica:
     """A keyed brick, and the ring that leads to it; None: it is the next brick of this process."""
 
     brick: str
-    streams: Streams
+    streams: ShardClient
     ring: str | None = None
 
 
-class Front:
+class ShardTable:
     """`replicas`: the keyed bricks that have a share in the stream now; `owners`: by bucket, the index of the one that owns it.
 
     dead  of these, ids of those that will never answer again
     """
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Pipeline) -> None:
         self.process, self.buckets = process, process.spec.buckets
-        self.replicas: list[Replica] = []
+        self.replicas: list[KeyedReplica] = []
         self.dead: set[str] = set()
         self.replicas = self._at_the_start()
         self.owners = (0,) * self.buckets
 
-    def _at_the_start(self) -> list[Replica]:
+    def _at_the_start(self) -> list[KeyedReplica]:
         told = self.process.spec.replicas
-        here = [Replica(stage.brick.id, Here(stage, self.buckets)) for stage in self.process.stages if stage.brick.state is not None]
+        here = [
+            KeyedReplica(stage.brick.id, LocalShard(stage, self.buckets)) for stage in self.process.stages if stage.brick.state is not None
+        ]
         return [self._replica(brick, where) for brick, where in told.items()] if told else here  # one: `assembly.build` refuses several
 
-    def _replica(self, brick: str, where: Mapping[str, Any]) -> Replica:
+    def _replica(self, brick: str, where: Mapping[str, Any]) -> KeyedReplica:
         """As `deal` is told of it."""
         there = next((one for one in self.replicas if one.brick == brick), None)
         if there is not None:
             return there
         if where.get("ring") is None:
-            return Replica(brick, Here(self.process.stage(brick), self.buckets))
-        return Replica(brick, There(where["socket"]), where["ring"])
+            return KeyedReplica(brick, LocalShard(self.process.stage(brick), self.buckets))
+        return KeyedReplica(brick, RemoteShard(where["socket"]), where["ring"])
 
     @property
     def takes_packets(self) -> bool:
@@ -137,17 +139,17 @@ class Front:
         finally:
             self.pause(0.0)
 
-    def _new_owners(self, wanted: list[Replica]) -> tuple[int, ...]:
+    def _new_owners(self, wanted: list[KeyedReplica]) -> tuple[int, ...]:
         names = [replica.brick for replica in wanted]
         kept = [names.index(one.brick) if one.brick in names else None for one in self.replicas]
         owners = self.process.traffic.shared_out(tuple(kept[owner] for owner in self.owners), len(wanted))
         return tuple(owner for owner in owners if owner is not None)
 
-    def _rings(self, stage: Stage, wanted: list[Replica]) -> list[RingWriter]:
+    def _rings(self, stage: Stage, wanted: list[KeyedReplica]) -> list[RingWriter]:
         names = [replica.ring for replica in wanted if replica.ring is not None]
         return opened(RingWriter, names, {ring.name: ring for ring in stage.outputs}, self.process.spec.batch)
 
-    def _hand_over(self, wanted: list[Replica], owners: tuple[int, ...]) -> dict[str, Any]:
+    def _hand_over(self, wanted: list[KeyedReplica], owners: tuple[int, ...]) -> dict[str, Any]:
         """Streams of every bucket that changes hands, from its old owner to the new one, which leaves a copy with the old one."""
         self.tidy()  # what is out of date must not be taken for what a new owner has already
         for replica in wanted:
@@ -166,15 +168,15 @@ class Front:
         moved = sum(map(len, self._changes(wanted, owners).values()))
         return {"buckets": moved, "bytes": size, "records": records, "lost": lost}
 
-    def _changes(self, wanted: list[Replica], owners: tuple[int, ...]) -> dict[tuple[Replica, Replica], list[int]]:
-        found: dict[tuple[Replica, Replica], list[int]] = {}
+    def _changes(self, wanted: list[KeyedReplica], owners: tuple[int, ...]) -> dict[tuple[KeyedReplica, KeyedReplica], list[int]]:
+        found: dict[tuple[KeyedReplica, KeyedReplica], list[int]] = {}
         for bucket, (before, after) in enumerate(zip(self.owners, owners, strict=True)):
             old, new = self.replicas[before], wanted[after]
             if old != new:
                 found.setdefault((old, new), []).append(bucket)
         return found
 
-    def _switch(self, stage: Stage, rings: list[RingWriter], now: tuple[list[Replica], tuple[int, ...]]) -> None:
+    def _switch(self, stage: Stage, rings: list[RingWriter], now: tuple[list[KeyedReplica], tuple[int, ...]]) -> None:
         """From here on packets go by the new table; what nobody needs any more is forgotten."""
         left = [replica for replica in self.replicas if replica not in now[0]]
         self.dead.clear()
@@ -183,7 +185,7 @@ class Front:
         remote = [index for index, replica in enumerate(self.replicas) if replica.ring is not None]
         hop = {index: at for at, index in enumerate(remote)}
         table = np.array([hop.get(owner, len(remote)) for owner in self.owners], np.int64)
-        cut = Cut(table, len(self.replicas), self.process.key) if len(self.replicas) > 1 else None
+        cut = KeyTable(table, len(self.replicas), self.process.key) if len(self.replicas) > 1 else None
         stage.exits.set_parts(rings, here, cut)
         try:
             self.tidy()

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bricks.packet_batching import Source
+from bricks.packet_batching import PacketSource
 from bricks.records.packets import PACKET, SHADOW
-from bricks.streams.held_packets import Held, chosen_of
+from bricks.streams.held_packets import HeldPackets, chosen_of
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 
@@ -26,19 +26,19 @@ _READS = 64  # of the source, between two looks for calls
 _BEHIND = 64  # rows passed on one after the other below the highest: it was none of theirs
 
 
-class Hold:
+class HandoverBuffer:
     """A packet source behind another one, that passes everything on but while it holds.
 
     Reads: held (rows that had to wait), held_dropped, held_shadows_dropped (for want of room), holds_expired (ended without the mover),
     expired (rows that waited in these), handed_on (packets that another instance scores)
     """
 
-    def __init__(self, source: Source, buckets: int, stamped: bool = True, most: int = MOST, key: SplitKey = BY_SOURCE) -> None:
+    def __init__(self, source: PacketSource, buckets: int, stamped: bool = True, most: int = MOST, key: SplitKey = BY_SOURCE) -> None:
         self.source, self.buckets, self.stamped, self.most, self.key = source, buckets, stamped, most, key
         self.passed = -1  # highest stamp (or latest time) passed on
         self._behind = 0  # rows passed on since then
-        self.move: Held | None = None
-        self.ended: deque[Held] = deque(maxlen=4)
+        self.move: HeldPackets | None = None
+        self.ended: deque[HeldPackets] = deque(maxlen=4)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._key = "seq" if stamped else "time_ns"
         self._playing: deque[np.ndarray] = deque()
@@ -95,7 +95,7 @@ class Hold:
             self._playing[0] = first[rows:]
         return rows
 
-    def _hold(self, move: Held, out: np.ndarray) -> int:
+    def _hold(self, move: HeldPackets, out: np.ndarray) -> int:
         """What is up to the cut goes on; the rest waits."""
         given = 0
         for _ in range(_READS):
@@ -112,7 +112,7 @@ class Hold:
                 break
         return given
 
-    def _keep(self, move: Held, rows: np.ndarray) -> None:
+    def _keep(self, move: HeldPackets, rows: np.ndarray) -> None:
         room = self.most - move.count
         if len(rows) > room:
             own = int(np.count_nonzero(rows["flags"][room:] & SHADOW == 0))
@@ -128,7 +128,7 @@ class Hold:
         if self.move is None or self.move.token != token:
             if self.move is not None:
                 self._end(self.move)
-            self.move = Held(token, time.monotonic() + LEASE_S, self.stamped, self.key)
+            self.move = HeldPackets(token, time.monotonic() + LEASE_S, self.stamped, self.key)
             for rows in self._playing:
                 self._keep(self.move, rows)
             self._playing.clear()
@@ -212,14 +212,14 @@ class Hold:
             self.counters["expired"] += self.move.count
             self._end(self.move)
 
-    def _current(self, token: int) -> Held:
+    def _current(self, token: int) -> HeldPackets:
         """The move under way, which goes on waiting for `LEASE_S`."""
         if self.move is None or self.move.token != token:
             raise BrickError(f"this instance does not hold for move {token:#x}: it never did, or it waited for more than {LEASE_S:g} s")
         self.move.until = time.monotonic() + LEASE_S
         return self.move
 
-    def _end(self, move: Held) -> None:
+    def _end(self, move: HeldPackets) -> None:
         """The move is over for this instance, however far it came."""
         rows, handed_on = move.to_play()
         self.counters["handed_on"] += handed_on

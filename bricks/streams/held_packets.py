@@ -17,7 +17,7 @@ _NO_BUCKETS = np.empty(0, np.bool_)
 
 
 @dataclass
-class Held:
+class HeldPackets:
     """Rows of a move, and which buckets change hands in it.
 
     until    monotonic seconds at which the hold ends by itself

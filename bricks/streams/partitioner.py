@@ -12,7 +12,7 @@ import numpy as np
 
 from bricks.records.brick import Batch
 from bricks.records.packets import SHADOW, bucket_of
-from bricks.records.sequence import UNCOUNTED, Ticket
+from bricks.records.sequence import NO_PART, SequenceRange
 from bricks.streams.assign import assign
 from lego_sdn.core.facts.assignment import Owners, balance, place, weights
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
@@ -22,7 +22,7 @@ EVERY = 16  # batches: of these one is looked at
 REMEMBERED = 1 << 16  # packets looked at, after which the older half counts half
 
 
-class Traffic:
+class LoadSketch:
     """How much each bucket has to do with the packets, from a sample of the batches: what a replica that owns it is spared."""
 
     def __init__(self, buckets: int, key: SplitKey = BY_SOURCE) -> None:
@@ -46,7 +46,7 @@ class Traffic:
         return balance(place(before, load, range(replicas)), load, range(replicas))
 
 
-class Cut(NamedTuple):
+class KeyTable(NamedTuple):
     """How batches are cut: int64 [buckets], the replica that owns a bucket; how many there are; by which key."""
 
     owners: np.ndarray
@@ -54,7 +54,7 @@ class Cut(NamedTuple):
     key: SplitKey = BY_SOURCE
 
 
-def deal(batch: Batch, ticket: Ticket, cut: Cut) -> Iterator[tuple[int, Batch, Ticket]]:
+def partition(batch: Batch, ticket: SequenceRange, cut: KeyTable) -> Iterator[tuple[int, Batch, SequenceRange]]:
     """The parts of a batch: replica, rows, ticket. Every replica gets one, so that each sees how far the stream has come.
 
     Parts of which nothing is scored are UNCOUNTED, but for one where no part has anything: whoever joins parts needs to see one.
@@ -72,5 +72,5 @@ def deal(batch: Batch, ticket: Ticket, cut: Cut) -> Iterator[tuple[int, Batch, T
             wanted = wanted | (receiver == replica)
         part = rows[wanted]
         part["flags"][~mine[wanted]] |= np.uint32(SHADOW)
-        number = counted.index(replica) if replica in counted else UNCOUNTED
-        yield replica, Batch(part), Ticket(*ticket[:4], number, len(counted), sum(scored))
+        number = counted.index(replica) if replica in counted else NO_PART
+        yield replica, Batch(part), SequenceRange(*ticket[:4], number, len(counted), sum(scored))

@@ -22,7 +22,7 @@ import numpy as np
 from bricks.kernels.transport import ring as kernel
 from bricks.records.brick import Batch
 from bricks.records.packets import PACKET
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.transport.ring_place import ATTEMPTS, make_parent, names, place_of, remove
 from lego_sdn.core.facts.errors import BrickError
 
@@ -131,7 +131,7 @@ class RingWriter(_End):
     def reader_lives(self) -> bool:
         return not self._lock(READER, fcntl.F_OFD_GETLK)
 
-    def put(self, batch: Batch, ticket: Ticket) -> bool:
+    def put(self, batch: Batch, ticket: SequenceRange) -> bool:
         """Copy the batch into the ring; False if it is full, or its reader has ended. BrickError if the batch is too large."""
         values = _NOTHING[:, :0] if batch.values is None else np.ascontiguousarray(batch.values, np.float64)
         if len(batch) > self.rows or values.shape[1] > self.width:
@@ -168,7 +168,7 @@ class RingReader(_End):
     def writer_lives(self) -> bool:
         return not self._lock(WRITER, fcntl.F_OFD_GETLK)
 
-    def peek(self) -> tuple[Batch, Ticket] | None:
+    def peek(self) -> tuple[Batch, SequenceRange] | None:
         """The oldest batch, in place: its arrays lie in the ring and are valid until `release()`. None: there is none."""
         if not kernel.ready(self.words):
             return None
@@ -176,7 +176,7 @@ class RingReader(_End):
         count, columns, *ticket = self.table[slot, : kernel.TICKET + kernel.TICKET_WORDS].tolist()
         heads, cells = self._batches[slot]
         values = cells[: count * columns].reshape(count, columns) if columns else None
-        return Batch(heads[:count], values), Ticket(*ticket)
+        return Batch(heads[:count], values), SequenceRange(*ticket)
 
     def release(self, done: int) -> None:
         """Give the oldest batch's slot back. `done`: the row number wanted next, for a reader that takes over."""
@@ -201,7 +201,7 @@ class RingReader(_End):
             remove(self.name)
 
 
-def _stamped(ticket: Ticket) -> tuple[int, ...]:
+def _stamped(ticket: SequenceRange) -> tuple[int, ...]:
     """A plain tuple, which the kernel is compiled for; what goes into a ring waits there from now on."""
     return *ticket[:3], time.monotonic_ns(), *ticket[4:]
 

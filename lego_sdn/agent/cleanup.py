@@ -82,7 +82,7 @@ def _end_processes(journal: Journal, things: list[Thing], patience_s: float, pro
             journal.gone(thing)
 
 
-class Belongings:
+class OwnedResources:
     """The things of one owner (an instance, an agent) in a journal: written down, then made; removed on request or all together.
 
     owner  an instance's number, by which an agent that comes later finds what belongs to it

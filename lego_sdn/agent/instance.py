@@ -9,12 +9,12 @@ from typing import Any
 
 from lego_sdn.adapters.linux import netns
 from lego_sdn.adapters.rpc.calls import Unreachable
-from lego_sdn.agent.cleanup import Belongings
-from lego_sdn.agent.layout import Wiring, lay_out
-from lego_sdn.agent.processes import INTERFACE, BrickProcesses, Host
+from lego_sdn.agent.cleanup import OwnedResources
+from lego_sdn.agent.layout import InstanceLayout, lay_out
+from lego_sdn.agent.processes import INTERFACE, AgentContext, BrickProcesses
 from lego_sdn.agent.record import write_down
 from lego_sdn.agent.spec import InstanceSpec, require_deadlines
-from lego_sdn.agent.transition import Rewiring
+from lego_sdn.agent.transition import LayoutTransition
 from lego_sdn.core.facts.errors import BrickError, HostError, LegoError
 from lego_sdn.core.nf.graph import Graph
 
@@ -25,12 +25,12 @@ ANSWER_S = 2.0  # on top of what a process has to drain in
 class Instance:
     """One running graph. Everything it makes is in the journal first; `stop` removes exactly that."""
 
-    def __init__(self, host: Host, spec: InstanceSpec, graph: Graph) -> None:
+    def __init__(self, host: AgentContext, spec: InstanceSpec, graph: Graph) -> None:
         spec.require_kinds(graph.order)
         self.host, self.spec = host, spec
         self.name = f"{host.prefix}{spec.instance}"  # of the namespace and of the port
         self.wiring = lay_out(spec.instance, host.run, graph, spec.placement)
-        self.belongings = Belongings(host.journal, host.run, str(spec.instance))
+        self.belongings = OwnedResources(host.journal, host.run, str(spec.instance))
         self.processes = BrickProcesses(host, spec, self.belongings)
         self.ofport = 0
         self.error: str | None = None
@@ -126,16 +126,16 @@ class Instance:
         """The report of the process that went, if it gave one."""
         return {} if self._last_report is None else {"report": self._last_report}
 
-    def _add(self, grown: Wiring, brick: str, cores: float | None) -> dict[str, Any]:
+    def _add(self, grown: InstanceLayout, brick: str, cores: float | None) -> dict[str, Any]:
         told = self._rewire(grown, cores)
         name = grown.process_of(brick)
         return told | {"brick": brick, "process": self.processes.as_dict(name, (brick,))}
 
-    def _rewire(self, new: Wiring, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
+    def _rewire(self, new: InstanceLayout, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
         """To another wiring; what has been made for it keeps its name, also if it cannot be had. `undone`: what failed afterwards."""
         more, fewer = (new, self.wiring) if set(new.processes) - set(self.wiring.processes) else (self.wiring, new)
         write_down(self, more, replace(fewer, made_processes=new.made_processes, made_rings=new.made_rings))
-        change = Rewiring(self.processes, self.wiring, new, dead)
+        change = LayoutTransition(self.processes, self.wiring, new, dead)
         try:
             change.carry_out(cores)
         except BaseException:
@@ -147,7 +147,7 @@ class Instance:
         write_down(self)
         return self.as_dict() | {"undone": change.undone}
 
-    def end_change(self, to: Wiring) -> None:
+    def end_change(self, to: InstanceLayout) -> None:
         """A change that an agent began which was killed: what it added goes again, what was to go goes. However far it had come: every
         process is told all of its new routes and inputs."""
         gone = set(self.wiring.processes) - set(to.processes)
@@ -167,7 +167,7 @@ class Instance:
         self._bury(name, f"brick process {name} did not answer and was ended")
         return self.as_dict()
 
-    def _without(self, name: str) -> Wiring:
+    def _without(self, name: str) -> InstanceLayout:
         """The wiring without a process. BrickError if it has the only brick of a kind."""
         rest = self.wiring
         for brick in self.wiring.processes[name]:

@@ -42,7 +42,7 @@ class Exit:
 
 
 @dataclass(frozen=True)
-class Replica:
+class BrickProcess:
     """A brick process that was started: its name in the instance ("1-a"), identity, socket and log."""
 
     name: str
@@ -113,7 +113,7 @@ class Launcher:
         """Have the model in memory before the first instance wants it. RpcError if it cannot be read."""
         self._client.call("preload", model, timeout=FORK_S)
 
-    def fork(self, spec: dict[str, Any]) -> Replica:
+    def fork(self, spec: dict[str, Any]) -> BrickProcess:
         """Fork a brick process from the warm one; `launched` says when it answers. RpcError if the spec is impossible."""
         self.start()
         self.wait_ready()
@@ -121,9 +121,9 @@ class Launcher:
         log.unlink(missing_ok=True)
         pid = self._client.call("fork", spec, timeout=FORK_S)["pid"]
         process = Process.of(pid) or Process(pid, -1)  # it may have died already; then it is nobody's
-        return Replica(spec["process"], process, spec["socket"], log)
+        return BrickProcess(spec["process"], process, spec["socket"], log)
 
-    def launched(self, replica: Replica, seconds: float = FORK_S) -> dict[str, Any]:
+    def launched(self, replica: BrickProcess, seconds: float = FORK_S) -> dict[str, Any]:
         """Wait until a replica answers; returns its first load report. BrickError, with its last words, if it dies before."""
         deadline = time.monotonic() + seconds
         while True:
@@ -137,7 +137,7 @@ class Launcher:
                         raise BrickError(f"brick process {replica.name} did not answer within {seconds:g} s; see {replica.log}") from None
             time.sleep(0.002)
 
-    def obituary(self, replica: Replica) -> str:
+    def obituary(self, replica: BrickProcess) -> str:
         """One sentence on a brick process that is gone: how it ended, its last line, where the rest is."""
         with contextlib.suppress(RpcError):  # if the warm process is gone too, nobody knows the status
             self._collect(timeout=1.0)
@@ -145,7 +145,7 @@ class Launcher:
         words = processes.last_line(replica.log)
         return f"brick process {replica.name} {how}{': ' + words if words else ''} (see {replica.log})"
 
-    def end(self, replicas: list[Replica]) -> None:
+    def end(self, replicas: list[BrickProcess]) -> None:
         """End brick processes that did not stop by themselves, and wait until they are gone."""
         processes.end(replica.process for replica in replicas)
 

@@ -21,7 +21,7 @@ class Ring:
 
 
 @dataclass(frozen=True)
-class Wiring:
+class InstanceLayout:
     """One instance: its graph, its processes (name -> brick ids, chained inside), the rings between them.
 
     seats  chained bricks that do nothing: a process of its own does their work, until they take it back
@@ -106,7 +106,7 @@ class Wiring:
         before = [brick for node in self.graph.before(kind) for brick in self.of_kind(node)]
         return before, [brick for node in self.graph.after(kind) for brick in self.of_kind(node)]
 
-    def with_replica(self, kind: str) -> tuple[Wiring, str]:
+    def with_replica(self, kind: str) -> tuple[InstanceLayout, str]:
         """This with one more replica of a kind in a process of its own, joined to every neighbour; and the new brick's id.
 
         BrickError if there is no such kind, or it is at an end of the graph.
@@ -127,7 +127,7 @@ class Wiring:
             raise BrickError(f"{kind} is at an end of the graph and {otherwise}")
         return self.neighbours(kind)
 
-    def separated(self, kind: str) -> tuple[Wiring, str]:
+    def separated(self, kind: str) -> tuple[InstanceLayout, str]:
         """This with a process of its own for a chained kind, whose seat in the chain becomes idle; and the new brick's id.
 
         BrickError if it has one already, or is at an end of the graph.
@@ -140,7 +140,7 @@ class Wiring:
         rings = tuple(ring for ring in grown.rings if chained not in (ring.source, ring.target))
         return replace(grown, rings=rings, seats=self.seats | {chained}), brick
 
-    def chained(self, kind: str) -> tuple[Wiring, str]:
+    def chained(self, kind: str) -> tuple[InstanceLayout, str]:
         """This with a separated kind back in its seat, whose id is returned; its process goes.
 
         BrickError if it has no seat to go back to, or several replicas.
@@ -159,7 +159,7 @@ class Wiring:
         pairs = [(source, seat) for source in before if back.next_here(source) != seat]
         return back.joined(pairs + [(seat, target) for target in after if back.next_here(seat) != target]), seat
 
-    def without(self, brick: str) -> Wiring:
+    def without(self, brick: str) -> InstanceLayout:
         """This without one replica. BrickError if it is the last of its kind or shares its process with others."""
         name = self.process_of(brick)
         if len(self.of_kind(node_of(brick))) == 1:
@@ -168,18 +168,18 @@ class Wiring:
             raise BrickError(f"{brick} shares process {name} with other bricks and cannot be stopped alone")
         return self._less(brick)
 
-    def _less(self, brick: str) -> Wiring:
+    def _less(self, brick: str) -> InstanceLayout:
         name = self.process_of(brick)
         rest = {other: bricks for other, bricks in self.processes.items() if other != name}
         return replace(self, processes=rest, rings=tuple(r for r in self.rings if brick not in (r.source, r.target)))
 
-    def joined(self, pairs: list[tuple[str, str]]) -> Wiring:
+    def joined(self, pairs: list[tuple[str, str]]) -> InstanceLayout:
         """This with a new ring for every (source, target)."""
         fresh = tuple(Ring(ring_name(self.run, self.instance, self.made_rings + at), *pair) for at, pair in enumerate(pairs))
         return replace(self, rings=self.rings + fresh, made_rings=self.made_rings + len(fresh))
 
 
-def lay_out(instance: int, run: str, graph: Graph, placement: str) -> Wiring:
+def lay_out(instance: int, run: str, graph: Graph, placement: str) -> InstanceLayout:
     """An instance with one replica of each node: all in one process (`chained`), or each in its own (`separate`).
 
     BrickError if bricks cannot run this graph yet.
@@ -187,9 +187,9 @@ def lay_out(instance: int, run: str, graph: Graph, placement: str) -> Wiring:
     require_runnable(graph)
     bricks = tuple(str(BrickId(node, 0)) for node in graph.order)
     if placement == "chained":
-        return Wiring(instance, run, graph, {process_name(instance, 0): bricks}, made_processes=1)
+        return InstanceLayout(instance, run, graph, {process_name(instance, 0): bricks}, made_processes=1)
     processes = {process_name(instance, at): (brick,) for at, brick in enumerate(bricks)}
-    apart = Wiring(instance, run, graph, processes, made_processes=len(bricks))
+    apart = InstanceLayout(instance, run, graph, processes, made_processes=len(bricks))
     return apart.joined([(f"{edge.source}-0", f"{edge.target}-0") for edge in graph.edges])
 
 

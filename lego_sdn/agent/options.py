@@ -21,7 +21,7 @@ NEEDED = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # bits of linux/capability.
 
 
 @dataclass(frozen=True)
-class Options:
+class AgentOptions:
     """How an agent is run.
 
     address  its socket
@@ -44,7 +44,7 @@ class Options:
     load: Callable[[str], NetworkFunction] = load_installed
 
     @classmethod
-    def of(cls, config: Config, **more: Any) -> Options:
+    def of(cls, config: Config, **more: Any) -> AgentOptions:
         switch = config.switch
         controller = f"tcp:{switch.openflow_host}:{switch.openflow_port}"
         bridge = Bridge(switch.bridge, controller, switch.datapath)
@@ -95,7 +95,7 @@ def make_run_dir(run_dir: Path, owner: int | None = None) -> None:
         raise HostError(f"cannot use run_dir {run_dir}: {error.strerror}") from error
 
 
-def require_scores_below(scores: str | None, options: Options) -> None:
+def require_scores_below(scores: str | None, options: AgentOptions) -> None:
     """HostError if an instance is to write scores, with root's rights, anywhere but below `options.scores` or the run_dir."""
     allowed = [Path(folder).resolve() for folder in (options.scores, options.run_dir) if folder is not None]
     if scores is not None and not any(Path(scores).resolve().is_relative_to(folder) for folder in allowed):
@@ -104,7 +104,7 @@ def require_scores_below(scores: str | None, options: Options) -> None:
         )
 
 
-def require_model(model: str, options: Options) -> None:
+def require_model(model: str, options: AgentOptions) -> None:
     """HostError if an instance is to read, with root's rights, another model than the agent's own, or one in the run_dir.
 
     Of a file that is neither nothing is said, not even whether it exists.

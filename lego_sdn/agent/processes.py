@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from lego_sdn.adapters.linux import netns
-from lego_sdn.adapters.linux.cgroups import Cgroups, Group
+from lego_sdn.adapters.linux.cgroups import Cgroups, CpuGroup
 from lego_sdn.adapters.linux.journal import Journal
 from lego_sdn.adapters.linux.processes import Process
 from lego_sdn.adapters.ovs.vsctl import Ovs
-from lego_sdn.agent.cleanup import Belongings
-from lego_sdn.agent.launcher import Launcher, Replica
-from lego_sdn.agent.layout import Wiring
+from lego_sdn.agent.cleanup import OwnedResources
+from lego_sdn.agent.launcher import BrickProcess, Launcher
+from lego_sdn.agent.layout import InstanceLayout
 from lego_sdn.agent.spec import InstanceSpec, require_cores
 from lego_sdn.core.cost.cpu_quotas import regiven, settled
 from lego_sdn.core.facts.errors import BrickError, RpcError
@@ -30,7 +30,7 @@ STOP_S = 2.0
 
 
 @dataclass(frozen=True)
-class Host:
+class AgentContext:
     """What instances are built with on this host.
 
     prefix  begins the names of namespaces and ports
@@ -53,16 +53,16 @@ class Host:
 class BrickProcesses:
     """Processes by name ("1-a"). Whatever is made for one is in the instance's belongings, marked `of` that process."""
 
-    def __init__(self, host: Host, spec: InstanceSpec, belongings: Belongings) -> None:
+    def __init__(self, host: AgentContext, spec: InstanceSpec, belongings: OwnedResources) -> None:
         self.host, self.spec, self.belongings = host, spec, belongings
         self.quota = spec.cpu_quota  # of a process that is told no other
         self.quotas: dict[str, float | None] = {}
         self.given: dict[str, float | None] = {}  # what the instance got with each process, before CPU went from one to another
         self.deadlines: dict[str, float] = {}
-        self.replicas: dict[str, Replica] = {}
-        self.groups: dict[str, Group] = {}
+        self.replicas: dict[str, BrickProcess] = {}
+        self.groups: dict[str, CpuGroup] = {}
 
-    def fork(self, name: str, wiring: Wiring, cores: float | None = None) -> Replica:
+    def fork(self, name: str, wiring: InstanceLayout, cores: float | None = None) -> BrickProcess:
         """Start one process of the wiring, with `cores` instead of what every process gets; `await_answer` says when it is up."""
         self.quotas[name] = self.given[name] = self.quota if cores is None else require_cores(cores)
         if self.quotas[name] is not None:
@@ -76,7 +76,7 @@ class BrickProcesses:
 
     def take_over(self, name: str, process: Process) -> None:
         """A process that an earlier agent started, and that runs."""
-        self.replicas[name] = Replica(name, process, self._socket(name), self._log(name))
+        self.replicas[name] = BrickProcess(name, process, self._socket(name), self._log(name))
         for thing in self.belongings.of(name):
             if thing.kind == "cgroup":
                 self.groups[name] = self.host.cgroups.group(thing.name)
@@ -188,7 +188,7 @@ class BrickProcesses:
         """One sentence on a process that died."""
         return self.host.launcher.obituary(self.replicas[name])
 
-    def shares(self, wiring: Wiring) -> dict[str, dict[str, str | None]]:
+    def shares(self, wiring: InstanceLayout) -> dict[str, dict[str, str | None]]:
         """The keyed bricks, as the process at the interface is told of them: the ring that leads there, and where they answer."""
         keyed = wiring.of_kind(wiring.keyed) if wiring.keyed else []
         sockets = {brick: self._socket(wiring.process_of(brick)) for brick in keyed}
@@ -202,7 +202,7 @@ class BrickProcesses:
         told = {"process": name, "pid": replica.process.pid, "socket": replica.socket, "bricks": list(bricks)}
         return told | {"cpu_quota": self.quotas.get(name, self.quota), "cpu_given": self.given.get(name, self.quota)}
 
-    def _group(self, process: str) -> Group:
+    def _group(self, process: str) -> CpuGroup:
         if process not in self.groups:
             name = f"lego-{self.host.run}-{process}"
             self.groups[process] = self.belongings.make("cgroup", name, lambda: self.host.cgroups.create(name), of=process)
@@ -211,7 +211,7 @@ class BrickProcesses:
     def _log(self, name: str) -> Path:
         return self.host.run_dir / f"i{name}.log"
 
-    def _told(self, name: str, wiring: Wiring) -> dict[str, Any]:
+    def _told(self, name: str, wiring: InstanceLayout) -> dict[str, Any]:
         """The spec of one process, as docs/contract.md has it."""
         spec, bricks, run_dir = self.spec, wiring.processes[name], self.host.run_dir
         scores = spec.scores or self.host.scores

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from lego_sdn.agent.layout import Ring, Wiring
+from lego_sdn.agent.layout import InstanceLayout, Ring
 from lego_sdn.core.nf.graph import Graph
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 KIND = "instance"  # of the journal's note; without one no later agent takes an instance over
 
 
-def write_down(instance: Instance, wiring: Wiring | None = None, to: Wiring | None = None) -> None:
+def write_down(instance: Instance, wiring: InstanceLayout | None = None, to: InstanceLayout | None = None) -> None:
     """Keep in the journal how an instance is made up, if that has changed.
 
     wiring, to  of a change that is begun: all that there may be meanwhile, and what an agent that finds it half done makes of it
@@ -31,15 +31,19 @@ def write_down(instance: Instance, wiring: Wiring | None = None, to: Wiring | No
             things.remove(there)  # the first that is equal: not the new one
 
 
-def _plain(wiring: Wiring) -> dict[str, Any]:
+def _plain(wiring: InstanceLayout) -> dict[str, Any]:
     plain = {item.name: getattr(wiring, item.name) for item in fields(wiring)}
     plain |= {"graph": wiring.graph.to_dict(), "rings": [asdict(ring) for ring in wiring.rings]}
     return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in plain.items()}
 
 
-def wiring_of(data: dict[str, Any]) -> Wiring:
+def wiring_of(data: dict[str, Any]) -> InstanceLayout:
     """As `_plain` and the journal made it plain. GraphError, KeyError or TypeError if it is none."""
-    sets = {item.name: frozenset(data[item.name]) for item in fields(Wiring) if isinstance(item.default, frozenset) and item.name in data}
+    sets = {
+        item.name: frozenset(data[item.name])
+        for item in fields(InstanceLayout)
+        if isinstance(item.default, frozenset) and item.name in data
+    }
     made = {name: tuple(bricks) for name, bricks in data["processes"].items()}
     rings = tuple(Ring(**ring) for ring in data["rings"])
-    return Wiring(**data | sets | {"graph": Graph.parse(data["graph"]), "processes": made, "rings": rings})
+    return InstanceLayout(**data | sets | {"graph": Graph.parse(data["graph"]), "processes": made, "rings": rings})

@@ -16,8 +16,8 @@ from lego_sdn.adapters.linux.processes import Process
 from lego_sdn.adapters.ovs.vsctl import Ovs
 from lego_sdn.agent import cleanup
 from lego_sdn.agent.instance import Instance
-from lego_sdn.agent.layout import Wiring
-from lego_sdn.agent.processes import Host
+from lego_sdn.agent.layout import InstanceLayout
+from lego_sdn.agent.processes import AgentContext
 from lego_sdn.agent.record import KIND, wiring_of
 from lego_sdn.agent.spec import InstanceSpec
 from lego_sdn.core.facts.errors import LegoError
@@ -36,17 +36,17 @@ class Survivor:
     """
 
     spec: InstanceSpec
-    wiring: Wiring
+    wiring: InstanceLayout
     ofport: int
     cpu: dict[str, Any]
     deadlines: dict[str, float]
     things: list[Thing]
     processes: dict[str, Process]
-    to: Wiring | None = None
+    to: InstanceLayout | None = None
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundAgent:
     """What an agent finds of the one before. run: its mark, under which this one goes on; None: nothing of it is taken over.
 
     things  that are taken over and belong to no instance: the bridge, the mark
@@ -61,19 +61,19 @@ class Found:
         return self.things + [thing for one in self.survivors for thing in one.things]
 
 
-def look_for(journal: Journal, bridge: str) -> Found:
+def look_for(journal: Journal, bridge: str) -> FoundAgent:
     """The bridge of a killed agent, for traffic goes over it also where no instance runs, and the instances behind it that are whole."""
     runs = [thing.run for thing in journal.things if thing.kind in BRIDGES and thing.name == bridge]
     if not runs:
-        return Found()
+        return FoundAgent()
     run = runs[-1]
     ovs = Ovs(run)
     if not (ovs.is_running() and ovs.bridge_exists(bridge)):
-        return Found()
+        return FoundAgent()
     ports = set(ovs.marked("Port"))
     shared = [thing for thing in journal.things if thing.kind in (*BRIDGES, "marked") and thing.run == run]
     records = [thing for thing in journal.things if thing.kind == KIND and thing.run == run]
-    return Found(run, [one for one in (_survivor(journal, record, ports) for record in records) if one is not None], shared)
+    return FoundAgent(run, [one for one in (_survivor(journal, record, ports) for record in records) if one is not None], shared)
 
 
 def _survivor(journal: Journal, record: Thing, ports: set[str]) -> Survivor | None:
@@ -102,7 +102,7 @@ def _survivor(journal: Journal, record: Thing, ports: set[str]) -> Survivor | No
 THERE: dict[str, Callable[[str], bool]] = {"namespace": netns.exists, "veth": netns.link_exists}
 
 
-def clear_rest(journal: Journal, found: Found) -> list[Thing]:
+def clear_rest(journal: Journal, found: FoundAgent) -> list[Thing]:
     """Remove everything in the journal that is not taken over, processes that it does not name among it; returns what that was."""
     kept = set(found.kept)
     rest = [thing for thing in journal.things if thing not in kept]
@@ -113,7 +113,7 @@ def clear_rest(journal: Journal, found: Found) -> list[Thing]:
     return rest
 
 
-def take_over(host: Host, survivor: Survivor, graph: Graph) -> Instance:
+def take_over(host: AgentContext, survivor: Survivor, graph: Graph) -> Instance:
     """The instance, as if this agent had started it; a change that was under way is finished or rolled back."""
     instance = Instance(host, survivor.spec, graph)
     instance.wiring, instance.ofport = survivor.wiring, survivor.ofport

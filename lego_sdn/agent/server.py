@@ -21,11 +21,11 @@ from lego_sdn.adapters.ovs.vsctl import Ovs
 from lego_sdn.adapters.rpc.calls import Server
 from lego_sdn.adapters.rpc.wire import FOREIGN_LIMIT
 from lego_sdn.agent import recovery
-from lego_sdn.agent.cleanup import Belongings
+from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.instance import Instance
 from lego_sdn.agent.launcher import Launcher
-from lego_sdn.agent.options import Options, make_run_dir, require_model, require_root, require_scores_below
-from lego_sdn.agent.processes import Host
+from lego_sdn.agent.options import AgentOptions, make_run_dir, require_model, require_root, require_scores_below
+from lego_sdn.agent.processes import AgentContext
 from lego_sdn.agent.record import write_down
 from lego_sdn.agent.spec import InstanceSpec
 from lego_sdn.agent.watched_bridge import WatchedBridge
@@ -59,7 +59,7 @@ class Agent:
     Instances that run since an agent that was killed go on, under its mark (`lego_sdn.agent.recovery`).
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: AgentOptions) -> None:
         self.options, self.run = options, secrets.token_hex(4)
         self.instances: dict[int, Instance] = {}
         self.ending = False
@@ -79,7 +79,7 @@ class Agent:
             for thing in recovery.clear_rest(journal, found):
                 LOG.warning("removed what an earlier agent left: %s %s", thing.kind, thing.name)
             self.run = found.run or self.run
-            self.belongings = Belongings(journal, self.run)
+            self.belongings = OwnedResources(journal, self.run)
             self.belongings.things = list(found.things)
             self.host = self._host(journal)
             with self._busy.lasting(LONGEST_S):
@@ -208,14 +208,14 @@ class Agent:
         return True
 
     # ---- made at the start, gone at the end ----
-    def _host(self, journal: Journal) -> Host:
+    def _host(self, journal: Journal) -> AgentContext:
         options = self.options
         ovs = Ovs(self.run)
         ovs.require()
         warm = Launcher(options.run_dir, self.run, options.warm)
         named = {"bridge": options.bridge.name, "prefix": options.prefix, "owner": options.owner, "scores": options.scores}
         cgroups = Cgroups(period_us=1000 * options.period_ms)
-        return Host(self.run, options.run_dir, journal=journal, ovs=ovs, cgroups=cgroups, launcher=warm, **named)
+        return AgentContext(self.run, options.run_dir, journal=journal, ovs=ovs, cgroups=cgroups, launcher=warm, **named)
 
     def _serve(self) -> Server:
         options = self.options
@@ -264,7 +264,7 @@ class Agent:
                 stack.callback(instance.stop, 0)
             self.instances = {}
 
-    def _take_over(self, found: recovery.Found) -> None:
+    def _take_over(self, found: recovery.FoundAgent) -> None:
         """What runs since an earlier agent goes on."""
         for one in found.survivors:
             instance = recovery.take_over(self.host, one, self.options.load(one.spec.nf).graph)
@@ -324,7 +324,7 @@ class Agent:
         self.trouble = trouble
 
 
-def run(options: Options) -> None:
+def run(options: AgentOptions) -> None:
     """Be the agent until SIGTERM, SIGINT, SIGHUP or a call of `shutdown`; then everything it made is removed."""
     require_root()
     agent = Agent(options)

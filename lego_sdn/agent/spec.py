@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lego_sdn.agent.layout import PLACEMENTS
-from lego_sdn.core.facts.config import BATCH_MOST, BUCKETS_MOST, STREAMS_MOST, Capture, KeyProblem
+from lego_sdn.core.facts.config import BATCH_MOST, BUCKETS_MOST, STREAMS_MOST, CaptureSettings, KeyProblem
 from lego_sdn.core.facts.errors import ConfigError
 from lego_sdn.core.facts.keys import are_amounts, check_keys
 from lego_sdn.core.facts.messages import NAME_CHARACTERS, PATH_CHARACTERS, text
@@ -77,7 +77,7 @@ class InstanceSpec:
         streams = self.limits.get("streams", STREAMS_MOST)
         _check("limits.streams", f"a whole number from 1 to {STREAMS_MOST}", streams, whole(1, STREAMS_MOST)(streams))
         try:
-            Capture(stamps=self.stamps, **self.capture)
+            CaptureSettings(stamps=self.stamps, **self.capture)
         except KeyProblem as problem:
             raise ConfigError(f"start_instance: capture.{problem}") from None
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from lego_sdn.agent.layout import Wiring
+from lego_sdn.agent.layout import InstanceLayout
 from lego_sdn.agent.processes import BrickProcesses
 from lego_sdn.core.facts.errors import BrickError, LegoError
 
@@ -24,7 +24,7 @@ DEAL_S = 60.0
 
 
 @dataclass
-class Rewiring:
+class LayoutTransition:
     """One change: the wiring before and after it, and the processes that are dead already (nobody waits for them).
 
     reports  final load reports of the processes that went; dealt: what the process at the interface says of the streams that moved
@@ -32,8 +32,8 @@ class Rewiring:
     """
 
     processes: BrickProcesses
-    old: Wiring
-    new: Wiring
+    old: InstanceLayout
+    new: InstanceLayout
     dead: frozenset[str] = frozenset()
     reports: list[dict[str, Any]] = field(default_factory=list)
     dealt: dict[str, Any] | None = None
@@ -52,7 +52,7 @@ class Rewiring:
         return [name for name in self.new.processes if name in self.old.processes and name not in self.dead]
 
     # ---- the steps ----
-    def carry_out(self, cores: float | None = None) -> Rewiring:
+    def carry_out(self, cores: float | None = None) -> LayoutTransition:
         """All of it. If something fails before packets go the new way, everything is as it was; LegoError says why."""
         try:
             self._note_rings()
@@ -87,7 +87,7 @@ class Rewiring:
     def _joint(self, brick: str) -> list[str]:
         return list(dict.fromkeys([*self.old.inputs(brick), *self.new.inputs(brick)]))
 
-    def _send(self, to: Wiring, instead_of: Wiring) -> None:
+    def _send(self, to: InstanceLayout, instead_of: InstanceLayout) -> None:
         """Who stays sends where `to` says; a seat keeps its rings until it is empty, and the keyed bricks' shares are another step."""
         for name in self.staying:
             working = [brick for brick in to.working(name) if not self._deals(brick)]

@@ -57,10 +57,10 @@ def bench(rows: tuple[str, ...], as_list: bool, as_json: bool, **given: Any) -> 
 
 
 def _bench(folder: Path, given: dict[str, Any]) -> Bench:
-    from lego_sdn.experiments.bench.inputs import Bench, Sizes, find_data, find_oracle
+    from lego_sdn.experiments.bench.inputs import Bench, BenchSizes, find_data, find_oracle
 
     usual = QUICK if given["quick"] else FULL
-    sizes = Sizes(rate=given["rate"], **{key: usual[key] if given[key] is None else given[key] for key in usual})
+    sizes = BenchSizes(rate=given["rate"], **{key: usual[key] if given[key] is None else given[key] for key in usual})
     data = given["data"]
     if data is None:
         data = find_data(Path(os.environ.get("LEGO_DATA", _ROOT.parent / "shared" / "data")))

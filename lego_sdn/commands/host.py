@@ -25,7 +25,7 @@ RUN_DIR = click.option("--run-dir", type=click.Path(file_okay=False), help="Fold
 def agent(path: str | None, run_dir: str | None, owner: str | None, scores: str | None, verbose: bool) -> None:
     """Make namespaces, switch ports and brick processes as the controller asks, until Ctrl-C; then remove them all."""
     from lego_sdn.adapters.linux.logs import log_printable
-    from lego_sdn.agent.options import Options, require_root
+    from lego_sdn.agent.options import AgentOptions, require_root
     from lego_sdn.agent.server import run
 
     require_root()
@@ -33,7 +33,7 @@ def agent(path: str | None, run_dir: str | None, owner: str | None, scores: str 
     logging.getLogger("lego_sdn").setLevel(logging.DEBUG if verbose else logging.INFO)
     if scores:
         scores = _scores_folder(scores)
-    run(Options.of(_config(path, run_dir), owner=_user_id(owner), scores=scores))
+    run(AgentOptions.of(_config(path, run_dir), owner=_user_id(owner), scores=scores))
 
 
 @click.command("up", short_help="Start Open vSwitch if needed, the agent and the controller.")

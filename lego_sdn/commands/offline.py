@@ -13,7 +13,7 @@ import click
 from lego_sdn.core.facts.errors import ModelError
 
 if TYPE_CHECKING:
-    from bricks.offline.scoring import Summary
+    from bricks.offline.scoring import CaptureSummary
 
 _DEFAULT = "kitsune115"
 _PATIENCE_S = 1.0  # before a bar appears
@@ -109,7 +109,7 @@ def score(captures: tuple[str, ...], model_file: str, out: str, as_json: bool, *
     _show(summary, as_json, "\n".join([line, *(["alerts by source:"] if sources else []), *sources]))
 
 
-def _show(summary: Summary, as_json: bool, text: str) -> None:
+def _show(summary: CaptureSummary, as_json: bool, text: str) -> None:
     for warning in summary.warnings:
         click.echo(f"lego: warning: {warning}", err=True)
     click.echo(json.dumps(summary.as_dict()) if as_json else text)

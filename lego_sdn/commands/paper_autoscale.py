@@ -12,7 +12,7 @@ from lego_sdn.commands import paper_run
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AutoscaleOptions:
     """What the command line asks for."""
 
     captures: tuple[Path, ...]
@@ -42,20 +42,20 @@ def autoscale(**given: Any) -> None:
     LEGO separates and replicates bricks; an autoscaler of pods starts whole instances. Bricks are slowed down to costs like the paper's.
     Takes two minutes. Needs root. Writes autoscale.png and autoscale.json.
     """
-    wanted = Wanted(**given)
+    wanted = AutoscaleOptions(**given)
     with paper_run.experiment() as folder:
         _autoscale(wanted, folder)
 
 
-def _autoscale(wanted: Wanted, folder: Path) -> None:
+def _autoscale(wanted: AutoscaleOptions, folder: Path) -> None:
     from lego_sdn.experiments.paper import autoscale_show
-    from lego_sdn.experiments.paper.autoscale import Plan, Square, measure
+    from lego_sdn.experiments.paper.autoscale import AutoscalePlan, Square, measure
     from lego_sdn.experiments.paper.inputs import inputs
     from lego_sdn.system.machine import machine
 
     output, found = paper_run.Output(wanted.out, wanted.as_json), inputs(wanted.captures, wanted.model, folder)
     load = Square(wanted.low, wanted.high, wanted.seconds)
-    ways = measure(Plan(found, load, folder, wanted.quota, wanted.sla_ms, say=output.say))
+    ways = measure(AutoscalePlan(found, load, folder, wanted.quota, wanted.sla_ms, say=output.say))
     rests = {"traffic": found.traffic, "quota": wanted.quota, "sla_ms": wanted.sla_ms, "load": load.shape, "machine": machine()}
     output.give(
         "autoscale",

@@ -14,7 +14,7 @@ PROFILED = 9  # runs of the pre-execution: other load on the machine must not la
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Figure4Options:
     """What the command line asks for."""
 
     captures: tuple[Path, ...]
@@ -44,23 +44,23 @@ def figure4(**given: Any) -> None:
     controller replicates the bottleneck on a sixth by itself.
     Takes about two minutes for each kind of costs. Needs root. Writes figure4.png and figure4.json.
     """
-    wanted = Wanted(**given)
+    wanted = Figure4Options(**given)
     with paper_run.experiment() as folder:
         _figure4(wanted, folder)
 
 
-def _figure4(wanted: Wanted, folder: Path) -> None:
+def _figure4(wanted: Figure4Options, folder: Path) -> None:
     from bricks.models.model_file import load_model
     from lego_sdn.experiments.paper import figure4_show
-    from lego_sdn.experiments.paper.figure4 import NF, Plan, measure, native, paper
+    from lego_sdn.experiments.paper.figure4 import NF, Figure4Plan, measure, native, paper
     from lego_sdn.experiments.paper.inputs import inputs
-    from lego_sdn.profile.costs import Wanted as Profile
+    from lego_sdn.profile.costs import ProfileOptions as Profile
     from lego_sdn.profile.costs import profile
 
     output, found = paper_run.Output(wanted.out, wanted.as_json), inputs(wanted.captures, wanted.model, folder)
     output.say("pre-executing every brick for the cost model")
     costs = profile(found.captures[0], load_model(found.model), Profile(NF, runs=PROFILED))
-    plan = Plan(found.captures, found.model, found.layout, folder, costs, wanted.seconds, wanted.seconds / 4, output.say)
+    plan = Figure4Plan(found.captures, found.model, found.layout, folder, costs, wanted.seconds, wanted.seconds / 4, output.say)
     settings = {"native": [native], "paper": [paper], "both": [native, paper]}[wanted.costs]
     outcomes = [measure(setting(wanted.quota), plan) for setting in settings]
     output.give(

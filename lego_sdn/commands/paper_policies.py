@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from lego_sdn.simulation.evaluation import Outcome
+    from lego_sdn.simulation.evaluation import PolicyOutcome
 
 WIDTH = 140  # of a table that does not go to a terminal
 MOST_MISSES, MOST_TIMES = 0.01, 1.25  # that the default policy may have
@@ -42,33 +42,33 @@ def policies(named: tuple[str, ...], seeds: str, placement: str, plot: Path | No
     raise click.exceptions.Exit(0 if all(row["kept"] for row in rows if row["default"]) else 1)
 
 
-def _evaluate(named: tuple[str, ...], seeds: list[int], placement: str) -> list[Outcome]:
+def _evaluate(named: tuple[str, ...], seeds: list[int], placement: str) -> list[PolicyOutcome]:
     from rich.progress import Progress
 
     from lego_sdn.adapters.files.plugins import make_known
-    from lego_sdn.core.facts.config import Scaling
+    from lego_sdn.core.facts.config import ScalingSettings
     from lego_sdn.core.policy.registry import POLICIES, policy
     from lego_sdn.simulation.evaluation import config_of, evaluate, least_of
     from lego_sdn.simulation.loads import LOADS
 
     for name in named:
         make_known(name, Path())
-        policy(Scaling(policy=name))
+        policy(ScalingSettings(policy=name))
     runs = [(name, load, seed) for name in named or tuple(POLICIES) for load in LOADS for seed in seeds]
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         outcomes = (evaluate(config_of(name, placement), load, seed) for name, load, seed in bar.track(runs))
         return [replace(one, least=least_of(one.load, one.seed, placement)) for one in outcomes]
 
 
-def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+def summary(outcomes: list[PolicyOutcome]) -> list[dict[str, Any]]:
     """One row for each policy and load: means over the seeds, and the worst seed; plain values."""
-    from lego_sdn.core.facts.config import Scaling
+    from lego_sdn.core.facts.config import ScalingSettings
 
     rows = []
     for policy, load in dict.fromkeys((one.policy, one.load) for one in outcomes):
         some = [one for one in outcomes if (one.policy, one.load) == (policy, load)]
         misses, times = (sum(getattr(one, name) for one in some) / len(some) for name in ("misses", "times"))
-        row: dict[str, Any] = {"policy": policy, "load": load, "default": policy == Scaling().policy}
+        row: dict[str, Any] = {"policy": policy, "load": load, "default": policy == ScalingSettings().policy}
         row |= {"misses": misses, "worst_misses": max(one.misses for one in some)}
         row |= {"times": times, "worst_times": max(one.times for one in some)}
         row |= {"times_least": sum(one.times_least for one in some) / len(some)}

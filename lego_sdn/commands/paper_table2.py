@@ -16,7 +16,7 @@ WIDTH = 140  # of a table that does not go to a terminal
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Table2Options:
     """What the command line asks for."""
 
     captures: tuple[Path, ...]
@@ -38,7 +38,7 @@ def table2(**given: Any) -> None:
     Beside it stands what `lego verify --table2` computes, which divides keys by a hash that a switch does not have. Needs root. Exit code 1
     if a packet was lost, if a split gave other scores than its simulation, or if any score differs with shadows.
     """
-    wanted = Wanted(**given)
+    wanted = Table2Options(**given)
     with paper_run.experiment() as folder:
         shown = _table2(wanted, folder)
     click.echo(json.dumps(shown)) if wanted.as_json else _show(shown)
@@ -49,15 +49,15 @@ def _holds(row: dict[str, Any]) -> bool:
     return not (row["missing"] or row["twice"] or row["unlike_simulated"])
 
 
-def _table2(wanted: Wanted, folder: Path) -> dict[str, Any]:
+def _table2(wanted: Table2Options, folder: Path) -> dict[str, Any]:
     from bricks.offline.verify import verify
     from lego_sdn.commands.verify import OURS, TABLE, table_splits
     from lego_sdn.experiments.paper.inputs import inputs
-    from lego_sdn.experiments.paper.table2 import Plan, measure, offline
+    from lego_sdn.experiments.paper.table2 import Table2Plan, measure, offline
     from lego_sdn.system.machine import machine
 
     output, found = paper_run.Output(None, as_json=True), inputs(wanted.captures, wanted.model, folder)
-    plan = Plan(found, wanted.replicas, wanted.pps, folder, output.say)
+    plan = Table2Plan(found, wanted.replicas, wanted.pps, folder, output.say)
     rows = measure(plan, TABLE, OURS)
     simulated = verify([*found.captures], (model := offline(found).model), table_splits(model, wanted.replicas))
     ratios = [1.0, *(run.found.total / simulated.unsplit.total if simulated.unsplit.total else 1.0 for run in simulated.runs)]

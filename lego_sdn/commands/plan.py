@@ -15,9 +15,9 @@ from lego_sdn.core.facts.errors import LegoError
 
 if TYPE_CHECKING:
     from lego_sdn.core.cost.model import Costs
-    from lego_sdn.core.cost.placement import Host
+    from lego_sdn.core.cost.placement import HostCapacity
     from lego_sdn.core.nf.split_key import SplitKey
-    from lego_sdn.core.traffic.split_prediction import Outcome, Prices, Talk
+    from lego_sdn.core.traffic.split_prediction import Prices, SplitOutcome, TrafficMatrix
 
 BY_HASH, BY_TALK = "hashing", "talkers"
 METHODS = (BY_HASH, BY_TALK)
@@ -26,7 +26,7 @@ WIDTH = 160  # of a table that does not go to a terminal
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PlanOptions:
     """What the command line asks for."""
 
     captures: tuple[Path, ...]
@@ -39,7 +39,7 @@ class Wanted:
     no_shadow: bool
     method: str | None
     out: Path | None
-    hosts: tuple[Host, ...]
+    hosts: tuple[HostCapacity, ...]
     pps: float | None
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Basis:
+class PlanBasis:
     """What a plan rests on. key: by what traffic is split; source: where the cost of a shadow is from."""
 
     layout: str
@@ -77,14 +77,14 @@ class Planned:
     """One row of the plan: how buckets are assigned, and what comes of it."""
 
     method: str
-    outcome: Outcome
+    outcome: SplitOutcome
 
 
 @dataclass(frozen=True)
-class Found:
+class PlanFindings:
     """What the captures say, the splits, and where bricks would run if hosts were named."""
 
-    talk: Talk
+    talk: TrafficMatrix
     rows: list[Planned]
     on_hosts: OnHosts | None
 
@@ -125,11 +125,11 @@ def plan(as_json: bool, **given: Any) -> None:
     it has no room for everything: both ways to grow onto another host (the whole graph again there, or the overloaded brick), what they
     cost, and which is taken.
     """
-    wanted = Wanted(**given)
+    wanted = PlanOptions(**given)
     basis = _basis(wanted)
     talk, prices, warnings = _talk(wanted, basis), _prices(wanted, basis), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
-    found = Found(talk, rows, _on_hosts(wanted, basis, talk))
+    found = PlanFindings(talk, rows, _on_hosts(wanted, basis, talk))
     if wanted.out is not None:
         from lego_sdn.adapters.files.assignment import write_assignment
 
@@ -144,7 +144,7 @@ def plan(as_json: bool, **given: Any) -> None:
             click.echo(line)
 
 
-def _basis(wanted: Wanted) -> Basis:
+def _basis(wanted: PlanOptions) -> PlanBasis:
     """Costs are of the model; what the command line says of a shadow goes before what was measured."""
     from lego_sdn.adapters.files import costfile
     from lego_sdn.core.cost.capacity import shadow_share
@@ -160,13 +160,13 @@ def _basis(wanted: Wanted) -> Basis:
             raise LegoError(f"--host wants costs, and {missing} is not there; make it with `lego profile CAPTURE --model {wanted.model}`")
     key = _key(wanted, layout)
     if wanted.shadow_cost is not None:
-        return Basis(layout, key, costs, wanted.shadow_cost, "--shadow-cost")
+        return PlanBasis(layout, key, costs, wanted.shadow_cost, "--shadow-cost")
     if wanted.model is not None and costs is not None:
-        return Basis(layout, key, costs, shadow_share(costs), str(costfile.path_of(wanted.model)))
-    return Basis(layout, key, costs, SHADOW_SHARE, "default")
+        return PlanBasis(layout, key, costs, shadow_share(costs), str(costfile.path_of(wanted.model)))
+    return PlanBasis(layout, key, costs, SHADOW_SHARE, "default")
 
 
-def _key(wanted: Wanted, layout: str) -> SplitKey:
+def _key(wanted: PlanOptions, layout: str) -> SplitKey:
     """By what the traffic is split. LegoError if it cannot be."""
     from bricks.nfs.registry import load
     from lego_sdn.core.nf.split_key import split_key
@@ -179,13 +179,13 @@ def _key(wanted: Wanted, layout: str) -> SplitKey:
     return key
 
 
-def _on_hosts(wanted: Wanted, basis: Basis, talk: Talk) -> OnHosts | None:
+def _on_hosts(wanted: PlanOptions, basis: PlanBasis, talk: TrafficMatrix) -> OnHosts | None:
     if basis.costs is None or wanted.pps is None:
         return None
     return on_hosts(replace(basis.costs, shadows=0) if wanted.no_shadow else basis.costs, wanted.pps, talk, wanted.hosts)
 
 
-def _talk(wanted: Wanted, basis: Basis) -> Talk:
+def _talk(wanted: PlanOptions, basis: PlanBasis) -> TrafficMatrix:
     """What the captures say of buckets."""
     from bricks.offline.bucket_traffic import Scope, take_census
     from lego_sdn.commands.offline import progress_bar
@@ -197,14 +197,14 @@ def _talk(wanted: Wanted, basis: Basis) -> Talk:
     return talk
 
 
-def _prices(wanted: Wanted, basis: Basis) -> Prices:
-    from lego_sdn.core.traffic.rule_compiler import Options
+def _prices(wanted: PlanOptions, basis: PlanBasis) -> Prices:
+    from lego_sdn.core.traffic.rule_compiler import RuleOptions
     from lego_sdn.core.traffic.split_prediction import Prices
 
-    return Prices(basis.shadow_cost, Options(wanted.buckets, not wanted.no_shadow, key=basis.key))
+    return Prices(basis.shadow_cost, RuleOptions(wanted.buckets, not wanted.no_shadow, key=basis.key))
 
 
-def _planned(talk: Talk, prices: Prices, instances: int, method: str | None) -> list[Planned]:
+def _planned(talk: TrafficMatrix, prices: Prices, instances: int, method: str | None) -> list[Planned]:
     from lego_sdn.core.traffic.split_prediction import hashing, one_owner, predict
 
     before = one_owner(talk.buckets)
@@ -216,7 +216,7 @@ def _planned(talk: Talk, prices: Prices, instances: int, method: str | None) -> 
     return rows
 
 
-def _cuts(talk: Talk, prices: Prices, instances: int) -> list[Outcome]:
+def _cuts(talk: TrafficMatrix, prices: Prices, instances: int) -> list[SplitOutcome]:
     from lego_sdn.adapters.files.metis import partition
     from lego_sdn.core.traffic.split_prediction import graph, one_owner, predict, talkers
 
@@ -225,7 +225,7 @@ def _cuts(talk: Talk, prices: Prices, instances: int) -> list[Outcome]:
     ]
 
 
-def _facts(wanted: Wanted, basis: Basis, found: Found) -> dict[str, Any]:
+def _facts(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> dict[str, Any]:
     from dataclasses import asdict
 
     from lego_sdn.commands.plan_hosts import facts
@@ -242,7 +242,7 @@ def _facts(wanted: Wanted, basis: Basis, found: Found) -> dict[str, Any]:
     return {"packets": talk.total, "buckets": talk.buckets} | about | {"plans": shown} | placed
 
 
-def _show(wanted: Wanted, basis: Basis, found: Found) -> None:
+def _show(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lego_sdn.core.cost.model import Costs
-    from lego_sdn.core.cost.placement import Host, Need, Placement
+    from lego_sdn.core.cost.placement import HostCapacity, Need, Placement
     from lego_sdn.core.cost.second_host import Choice, Option
-    from lego_sdn.core.traffic.split_prediction import Talk
+    from lego_sdn.core.traffic.split_prediction import TrafficMatrix
 
 FORM = "NAME=CORES[:FREE_CORES[:FREE_GB[:GBITS]]]"
 MOST_CORES = 64  # of a host that is asked about
@@ -27,8 +27,8 @@ class HostType(click.ParamType):
 
     name = FORM
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Host:
-        from lego_sdn.core.cost.placement import Host
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> HostCapacity:
+        from lego_sdn.core.cost.placement import HostCapacity
 
         found = re.fullmatch(r"([\w.-]+)=([^:]+)(?::([^:]+))?(?::([^:]+))?(?::([^:]+))?", value)
         if found is None:
@@ -47,7 +47,7 @@ class HostType(click.ParamType):
         if gigabits == 0:
             self.fail(f"{value!r}: with no link, nothing can be carried there", param, ctx)
         memory, link = math.inf if gigabytes is None else 1e9 * gigabytes, 1e9 / 8 * (1.0 if gigabits is None else gigabits)
-        return Host(name, cores, memory, 0.0 if free is None else cores - free, link_bytes=link)
+        return HostCapacity(name, cores, memory, 0.0 if free is None else cores - free, link_bytes=link)
 
 
 def _number(text: str) -> float | None:
@@ -67,7 +67,7 @@ class OnHosts:
     growth: Choice | None
 
 
-def on_hosts(costs: Costs, packets: float, talk: Talk, hosts: tuple[Host, ...]) -> OnHosts:
+def on_hosts(costs: Costs, packets: float, talk: TrafficMatrix, hosts: tuple[HostCapacity, ...]) -> OnHosts:
     """For so many packets/s of traffic like the capture's. PlacementError if the hosts cannot take them in any way."""
     from bricks.nfs.registry import load
     from lego_sdn.core.cost.placement import PlacementError, initial, needs_of

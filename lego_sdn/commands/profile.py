@@ -19,7 +19,7 @@ WIDTH = 120  # of a table that does not go to a terminal
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class Sizes(click.ParamType):
+class ProfileSizes(click.ParamType):
     """Batch sizes: whole numbers with commas between them."""
 
     name = "sizes"
@@ -38,7 +38,7 @@ class Sizes(click.ParamType):
 @click.option(
     "--config", "path", type=click.Path(dir_okay=False), envvar="LEGO_CONFIG", help="Configuration file (YAML) that names a model."
 )
-@click.option("--batches", type=Sizes(), default="1,16,64,256", show_default=True, help="Batch sizes to measure.")
+@click.option("--batches", type=ProfileSizes(), default="1,16,64,256", show_default=True, help="Batch sizes to measure.")
 @click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs, of which the median counts.")
 @click.option("--packets", type=click.IntRange(1), default=20_000, show_default=True, help="Packets of the capture to use, at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -50,14 +50,14 @@ def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, a
     --model or of the configuration, one is learned from the capture for this time, and nothing is stored.
     """
     from lego_sdn.adapters.files import costfile
-    from lego_sdn.profile.costs import Wanted
+    from lego_sdn.profile.costs import ProfileOptions
     from lego_sdn.profile.costs import profile as measure
 
     model_file = model_file or _configured(path)
     if model_file is None:
         click.echo("no --model and none configured: one is learned from the capture, and the costs will not be stored", err=True)
     with tempfile.TemporaryDirectory(prefix="lego-profile-") as folder:
-        costs = measure(capture, _model(capture, model_file, Path(folder)), Wanted(nf, **given), _say)
+        costs = measure(capture, _model(capture, model_file, Path(folder)), ProfileOptions(nf, **given), _say)
     stored = costfile.write(model_file, costs) if model_file is not None else None
     if as_json:
         click.echo(json.dumps({"stored": None if stored is None else str(stored), "costs": costs.to_dict(), "predicted": predicted(costs)}))

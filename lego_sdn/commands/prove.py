@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ProveOptions:
     """What the command line asks for."""
 
     captures: tuple[Path, ...]
@@ -50,18 +50,18 @@ def prove(**given: Any) -> None:
     """
     from lego_sdn.commands.playing import in_folder
 
-    wanted = Wanted(**given)
+    wanted = ProveOptions(**given)
     with in_folder(wanted.keep) as folder:
         proof = _prove(wanted, folder)
     raise click.exceptions.Exit(0 if proof.holds else 1)
 
 
-def _prove(wanted: Wanted, folder: Path) -> Proof:
+def _prove(wanted: ProveOptions, folder: Path) -> Proof:
     from dataclasses import replace
 
     from lego_sdn.commands.playing import synthetic
     from lego_sdn.commands.run_view import View
-    from lego_sdn.experiments.endpoints import Load
+    from lego_sdn.experiments.endpoints import OfferedTraffic
     from lego_sdn.experiments.equivalence import Drive, script
     from lego_sdn.experiments.equivalence import prove as carry_out
     from lego_sdn.experiments.run import Experiment, prepare
@@ -69,7 +69,7 @@ def _prove(wanted: Wanted, folder: Path) -> Proof:
     view = View(quiet=wanted.as_json)
     captures = wanted.captures or synthetic(folder, view)
     view.say(f"learning and scoring without a split: {', '.join(path.name for path in captures)}")
-    load = Load(captures, wanted.pps)
+    load = OfferedTraffic(captures, wanted.pps)
     prepared = prepare(load, wanted.model, folder)
     for warning in prepared.warnings:
         view.say(warning)
@@ -86,14 +86,16 @@ def _prove(wanted: Wanted, folder: Path) -> Proof:
     return proof
 
 
-def _config(wanted: Wanted, folder: Path) -> Config:
+def _config(wanted: ProveOptions, folder: Path) -> Config:
     """Up to four instances, which come and go only as the script says."""
     from lego_sdn.commands.playing import on_free_ports
-    from lego_sdn.core.facts.config import Config, Instance, Scaling, Switch
+    from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SwitchSettings
 
-    scaling = Scaling(period_s=0.25, cooldown_s=0.01, max_instances=4)
-    bridge = Switch(bridge=f"lgp{os.getpid() % 10**6}")  # of this command's own: a LEGO that runs is not in the way
-    return on_free_ports(Config(run_dir=str(folder / "run"), switch=bridge, instance=Instance(placement=wanted.placement), scaling=scaling))
+    scaling = ScalingSettings(period_s=0.25, cooldown_s=0.01, max_instances=4)
+    bridge = SwitchSettings(bridge=f"lgp{os.getpid() % 10**6}")  # of this command's own: a LEGO that runs is not in the way
+    return on_free_ports(
+        Config(run_dir=str(folder / "run"), switch=bridge, instance=InstanceSettings(placement=wanted.placement), scaling=scaling)
+    )
 
 
 def _show(proof: Proof, view: View) -> None:

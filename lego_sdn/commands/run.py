@@ -19,7 +19,7 @@ QUOTA, INSTANCES, POLICY = 0.04, 4, "water-marks"  # without a configuration fil
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunOptions:
     """What the command line asks for; None: nothing, so that the configuration counts."""
 
     captures: tuple[Path, ...]
@@ -60,18 +60,18 @@ def run(**given: Any) -> None:
     """
     from lego_sdn.commands.playing import in_folder
 
-    wanted = Wanted(**given)
+    wanted = RunOptions(**given)
     with in_folder(wanted.keep) as folder:
         summary = _run(wanted, folder)
     raise click.exceptions.Exit(0 if summary.accounted and summary.same else 1)
 
 
-def _run(wanted: Wanted, folder: Path) -> Any:
+def _run(wanted: RunOptions, folder: Path) -> Any:
     from dataclasses import replace
 
     from lego_sdn.commands.playing import synthetic
     from lego_sdn.commands.run_view import View
-    from lego_sdn.experiments.endpoints import Load
+    from lego_sdn.experiments.endpoints import OfferedTraffic
     from lego_sdn.experiments.run import Experiment, prepare
 
     view = View(quiet=wanted.as_json)
@@ -81,7 +81,7 @@ def _run(wanted: Wanted, folder: Path) -> Any:
         view.say(line)
     captures = wanted.captures or synthetic(folder, view)
     view.say(f"learning and scoring without a split: {', '.join(path.name for path in captures)}")
-    load = Load(captures, wanted.pps, wanted.rounds)
+    load = OfferedTraffic(captures, wanted.pps, wanted.rounds)
     prepared = prepare(load, Path(config.model) if config.model else None, folder)
     for warning in prepared.warnings:
         view.say(warning)
@@ -102,15 +102,15 @@ def _base(path: str | None) -> Config:
     """The configuration file's, or defaults that show something within a minute."""
     from lego_sdn.adapters.files import configfile
     from lego_sdn.commands.playing import on_free_ports
-    from lego_sdn.core.facts.config import Config, Instance, Scaling
+    from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 
     if path:
         return configfile.load(path)
-    lively = Scaling(policy=POLICY, period_s=0.25, cooldown_s=1.0, down_after=8, max_instances=INSTANCES)
-    return on_free_ports(Config(scaling=lively, instance=Instance(cpu_quota=QUOTA)))
+    lively = ScalingSettings(policy=POLICY, period_s=0.25, cooldown_s=1.0, down_after=8, max_instances=INSTANCES)
+    return on_free_ports(Config(scaling=lively, instance=InstanceSettings(cpu_quota=QUOTA)))
 
 
-def asked(wanted: Wanted, base: Config) -> Config:
+def asked(wanted: RunOptions, base: Config) -> Config:
     """The configuration, with what the command line asks for explicitly."""
     from dataclasses import replace
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from lego_sdn.experiments.accounting import Summary
-    from lego_sdn.experiments.run import Observation
+    from lego_sdn.experiments.accounting import RunSummary
+    from lego_sdn.experiments.run import RunObservation
 
 SHOWN_ACTIONS, SHOWN_SOURCES = 8, 5
 EVERY = 8  # looks between two lines where there is no terminal
@@ -42,7 +42,7 @@ class View:
             yield
         self._live = None
 
-    def show(self, seen: Observation) -> None:
+    def show(self, seen: RunObservation) -> None:
         """One look at the running system."""
         self._actions += seen.events
         if self._live is not None:
@@ -55,7 +55,7 @@ class View:
             self.say(_state(seen))
         self._looks += 1
 
-    def summary(self, summary: Summary) -> None:
+    def summary(self, summary: RunSummary) -> None:
         """The account of a run."""
         facts = Table(title="what became of the packets", show_header=False, title_justify="left")
         compared, sent = summary.comparison, summary.sent
@@ -85,7 +85,7 @@ def _line(event: dict[str, Any]) -> str:
     return f"{clock}  {event['kind']:<10} {event['text']}"
 
 
-def _state(seen: Observation) -> str:
+def _state(seen: RunObservation) -> str:
     rate = sum(row["packets_per_s"] for row in seen.bricks["bricks"] if row["kind"] == "sample-result")
     loads = [f"{one['instance']}: {_percent(one)}" for one in seen.status["instances"]]
     return f"          {rate:>10,.0f} packets/s scored; CPU of quota by instance {', '.join(loads)}; alerts {seen.status['alerts']:,}"
@@ -95,7 +95,7 @@ def _percent(one: dict[str, Any]) -> str:
     return f"{one['load']['cpu']:.0%}" if "load" in one else one["phase"]
 
 
-def _instances(seen: Observation) -> Table:
+def _instances(seen: RunObservation) -> Table:
     table = Table(title="instances", title_justify="left")
     for name in ("instance", "phase", "port", "buckets", "CPU of quota", "ring filled", "packets/s", "drops/s"):
         table.add_column(name, justify="right")
@@ -106,7 +106,7 @@ def _instances(seen: Observation) -> Table:
     return table
 
 
-def _bricks(seen: Observation) -> Table:
+def _bricks(seen: RunObservation) -> Table:
     table = Table(title="bricks", title_justify="left")
     for name in ("kind", "replicas", "packets/s", "CPU s", "µs/packet", "queue"):
         table.add_column(name, justify="left" if name == "kind" else "right")

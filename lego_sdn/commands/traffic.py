@@ -14,7 +14,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 @dataclass(frozen=True)
-class Replay:
+class ReplayOptions:
     """Where, how fast, with which stamps ("capture", "clock" or None) and how often."""
 
     interface: str
@@ -51,7 +51,7 @@ def replay(captures: tuple[str, ...], as_json: bool, fastest: bool, stamp: bool,
     if not chosen:
         given["speed"] = 1.0
     stamps = "clock" if stamp_clock else "capture" if stamp else None
-    result = _replay(captures, Replay(stamps=stamps, **given))
+    result = _replay(captures, ReplayOptions(stamps=stamps, **given))
     if as_json:
         click.echo(json.dumps(result))
         return
@@ -77,7 +77,7 @@ def parse_shape(text: str) -> tuple[tuple[float, float], ...]:
     return tuple(parts)
 
 
-def _replay(captures: tuple[str, ...], how: Replay) -> dict[str, Any]:
+def _replay(captures: tuple[str, ...], how: ReplayOptions) -> dict[str, Any]:
     from bricks.files.frames import read_frames
     from lego_sdn.adapters.linux.pace import Pace
     from lego_sdn.adapters.linux.replay_sender import Sender, Sent, Stamps

@@ -14,8 +14,8 @@ from lego_sdn.core.facts.errors import LegoError
 
 if TYPE_CHECKING:
     from bricks.models.model_file import Model
-    from bricks.offline.simulated_split import Event, Split
-    from bricks.offline.verify import Outcome
+    from bricks.offline.simulated_split import OwnershipChange, Split
+    from bricks.offline.verify import VerifyOutcome
     from lego_sdn.core.nf.headers import HeaderGroup
 
 GRANULARITIES = ("SrcIP", "SrcMAC-SrcIP", "SrcIP-DstIP", "Socket")
@@ -26,7 +26,7 @@ SHOWN = 12  # features, of those that differ
 
 
 @dataclass(frozen=True)
-class Wanted:
+class VerifyOptions:
     """What the command line asks for."""
 
     replicas: int
@@ -66,7 +66,7 @@ def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, *
     from bricks.offline.verify import verify as play
     from lego_sdn.commands.offline import progress_bar
 
-    wanted = Wanted(**given)
+    wanted = VerifyOptions(**given)
     events = parse_events(wanted.events or "")
     model = _model(captures, model_file)
     splits = table_splits(model, wanted.replicas) if wanted.table2 else [_split(model, wanted, events)]
@@ -88,16 +88,16 @@ def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, *
     raise click.exceptions.Exit(0 if outcome.runs[-1].same else 1)
 
 
-def parse_events(text: str) -> tuple[Event, ...]:
+def parse_events(text: str) -> tuple[OwnershipChange, ...]:
     """ "5000:2,9000:1" as events; LegoError names what is wrong."""
-    from bricks.offline.simulated_split import Event
+    from bricks.offline.simulated_split import OwnershipChange
 
-    events: list[Event] = []
+    events: list[OwnershipChange] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         packet, colon, replicas = part.partition(":")
         if not (colon and packet.strip().isdecimal() and replicas.strip().isdecimal()):
             raise LegoError(f"--events: {part!r} is no event; wanted PACKET:REPLICAS, for example 5000:2")
-        event = Event(int(packet), int(replicas))
+        event = OwnershipChange(int(packet), int(replicas))
         if not 1 <= event.replicas <= MOST:
             raise LegoError(f"--events: {part!r} asks for {event.replicas} replicas; there may be 1 to {MOST}")
         if events and event.packet <= events[-1].packet:
@@ -124,7 +124,7 @@ def _plan(layout: str, group: HeaderGroup, assume: tuple[str, ...] = ()) -> Any:
     return split_plan(load("kitsune").extractor(layout), group, assume)
 
 
-def _split(model: Model, wanted: Wanted, events: tuple[Event, ...]) -> Split:
+def _split(model: Model, wanted: VerifyOptions, events: tuple[OwnershipChange, ...]) -> Split:
     from bricks.offline.simulated_split import Split
     from lego_sdn.core.nf.headers import GROUPS
 
@@ -156,13 +156,13 @@ def table_splits(model: Model, replicas: int) -> list[Split]:
     ]
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
+def _facts(outcome: VerifyOutcome) -> dict[str, Any]:
     from bricks.offline.verify import describe
 
     return describe(outcome.runs[0])
 
 
-def _table_facts(outcome: Outcome, replicas: int) -> dict[str, Any]:
+def _table_facts(outcome: VerifyOutcome, replicas: int) -> dict[str, Any]:
     from bricks.offline.verify import notes, row_of
 
     found = [outcome.unsplit, *(run.found for run in outcome.runs)]

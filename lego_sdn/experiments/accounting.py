@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ScoreComparison:
     """Scores of a run against those of one unsplit run over the same stamped packets, bit for bit.
 
     scored, twice     packets with a score, packets with more than one
@@ -29,13 +29,13 @@ class Comparison:
         return self.equal / self.scored if self.scored else 0.0
 
 
-def compare(records: np.ndarray, unsplit: np.ndarray) -> Comparison:
+def compare(records: np.ndarray, unsplit: np.ndarray) -> ScoreComparison:
     """`records`: rows with `seq` and `score`, in any order; `unsplit`: float64 [packets], its index is the sequence number."""
     seqs, first, count = np.unique(records["seq"], return_index=True, return_counts=True)
     scores = np.ascontiguousarray(records["score"][first])
     same = scores.view(np.uint64) == unsplit[seqs.astype(np.int64)].view(np.uint64)
     different = np.flatnonzero(~same)
-    return Comparison(
+    return ScoreComparison(
         scored=len(seqs),
         twice=int(np.count_nonzero(count > 1)),
         equal=int(np.count_nonzero(same)),
@@ -106,7 +106,7 @@ def out_of_order_in(reports: Iterable[Mapping[str, Any]]) -> int:
 
 
 @dataclass(frozen=True)
-class Summary:
+class RunSummary:
     """Totals of a run. What was sent is scored, or dropped under a name (invariant 2 of the design); `missing` is the rest.
 
     entered, forwarded  packets that came into the switch from the source and that left it to the sink
@@ -117,7 +117,7 @@ class Summary:
     seconds: float
     entered: int
     forwarded: int
-    comparison: Comparison
+    comparison: ScoreComparison
     dropped: dict[str, int]
     alerts: dict[str, int]  # by source, most first
     actions: list[dict[str, Any]]

@@ -18,14 +18,14 @@ from lego_sdn.adapters.linux import netns, processes
 from lego_sdn.adapters.linux.journal import Journal
 from lego_sdn.adapters.ovs.socket_buffer import give_room
 from lego_sdn.adapters.ovs.vsctl import Ovs
-from lego_sdn.agent.cleanup import Belongings
+from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.core.facts.errors import HostError
 
 INSIDE = "eth0"
 
 
 @dataclass(frozen=True)
-class Load:
+class OfferedTraffic:
     """What is sent: captures as one time line, packets/s (None: as fast as possible), how often."""
 
     captures: tuple[Path, ...]
@@ -47,7 +47,7 @@ class Testbed:
     def attach(self, journal: Journal, run: str) -> None:
         """Make both ends. HostError if a name is taken or the switch cannot use a port."""
         self.run = run
-        belongings, ovs = Belongings(journal, run), Ovs(run)
+        belongings, ovs = OwnedResources(journal, run), Ovs(run)
         for name in (self.source, self.sink):
             belongings.make("namespace", name, lambda name=name: netns.create(name))
             belongings.make("veth", name, lambda name=name: netns.add_veth(name, name, INSIDE))
@@ -55,15 +55,15 @@ class Testbed:
         with contextlib.suppress(OSError):  # an old kernel: what is lost before the switch is counted all the same
             give_room(self.source)
 
-    def send(self, load: Load) -> Replay:
+    def send(self, load: OfferedTraffic) -> ReplayProcess:
         """Start to send, with stamps, in a process of its own."""
-        return Replay(load, self.source, self.run)
+        return ReplayProcess(load, self.source, self.run)
 
 
-class Replay:
+class ReplayProcess:
     """A process that sends; `result` is what it says at its end."""
 
-    def __init__(self, load: Load, namespace: str, run: str) -> None:
+    def __init__(self, load: OfferedTraffic, namespace: str, run: str) -> None:
         command = [sys.executable, "-m", "lego_sdn", "replay", *map(str, load.captures), "--namespace", namespace, "--interface", INSIDE]
         command += ["--pps", str(load.pps), "--loop", str(load.rounds), "--stamp", "--json"]
         self._process = subprocess.Popen(

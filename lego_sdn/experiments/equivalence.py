@@ -11,20 +11,20 @@ from statistics import median
 from typing import Any
 
 from lego_sdn.core.facts.errors import HostError
-from lego_sdn.experiments.accounting import Summary
-from lego_sdn.experiments.endpoints import Load
-from lego_sdn.experiments.run import Experiment, Observation, Prepared
+from lego_sdn.experiments.accounting import RunSummary
+from lego_sdn.experiments.endpoints import OfferedTraffic
+from lego_sdn.experiments.run import Experiment, Prepared, RunObservation
 
 NETWORK = "unsupervised-network"
 FLOWING = 300  # packets taken in by a brick: then there is something to hold and to hand over
 
 
 @dataclass(frozen=True)
-class Step:
+class ProofStep:
     """One thing done to the running system. `do` returns why it was refused, or None: then the next step waits until it is over."""
 
     words: str
-    do: Callable[[Drive, Observation], str | None]
+    do: Callable[[Drive, RunObservation], str | None]
     then: tuple[Callable[[Drive], None], ...] = ()  # right after it was begun
 
 
@@ -33,12 +33,12 @@ class Drive:
     """An experiment whose instances come and go by a script, not by load."""
 
     experiment: Experiment
-    load: Load
-    done: list[Step] = field(default_factory=list)
-    left: list[Step] = field(default_factory=list)
+    load: OfferedTraffic
+    done: list[ProofStep] = field(default_factory=list)
+    left: list[ProofStep] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
 
-    def go(self, steps: Sequence[Step], settle_s: float = 60.0) -> Iterator[Observation]:
+    def go(self, steps: Sequence[ProofStep], settle_s: float = 60.0) -> Iterator[RunObservation]:
         """Carry the steps out while the traffic goes on; every look at the system on the way.
 
         Steps that the traffic leaves no time for stay in `left`.
@@ -53,7 +53,7 @@ class Drive:
             if seen.quiet and not self.experiment.sending:  # instances that the script leaves there are no change to wait for
                 return
 
-    def _try(self, step: Step, seen: Observation) -> None:
+    def _try(self, step: ProofStep, seen: RunObservation) -> None:
         refusal = step.do(self, seen)
         if refusal is not None:  # what it waits for may come
             self.refusals.append(f"{step.words}: {refusal}")
@@ -75,55 +75,55 @@ class Drive:
         return self.experiment.system.agent.call(method, *params, timeout=30.0)
 
 
-def _flows(seen: Observation) -> bool:
+def _flows(seen: RunObservation) -> bool:
     return any(brick["packets_in"] > FLOWING for brick in seen.bricks["bricks"])
 
 
 # ---- steps ----
-def replicate() -> Step:
-    return Step("one more instance", lambda drive, _: drive.ask("replicate"))
+def replicate() -> ProofStep:
+    return ProofStep("one more instance", lambda drive, _: drive.ask("replicate"))
 
 
-def merge(instance: int) -> Step:
-    return Step(f"instance {instance} leaves", lambda drive, _: drive.ask("merge", instance=instance))
+def merge(instance: int) -> ProofStep:
+    return ProofStep(f"instance {instance} leaves", lambda drive, _: drive.ask("merge", instance=instance))
 
 
-def move(buckets: Sequence[int], to: int, *then: Callable[[Drive], None]) -> Step:
+def move(buckets: Sequence[int], to: int, *then: Callable[[Drive], None]) -> ProofStep:
     words = f"{len(buckets)} bucket{'s' * (len(buckets) != 1)} to instance {to}"
-    return Step(words, lambda drive, _: drive.ask("move", buckets=list(buckets), instance=to), then)
+    return ProofStep(words, lambda drive, _: drive.ask("move", buckets=list(buckets), instance=to), then)
 
 
-def move_busiest(of: int, to: int) -> Step:
+def move_busiest(of: int, to: int) -> ProofStep:
     """The bucket of an instance that has most packets."""
 
-    def do(drive: Drive, seen: Observation) -> str | None:
+    def do(drive: Drive, seen: RunObservation) -> str | None:
         owned = [row for row in seen.assignment["buckets"] if row["owner"] == of]
         if not owned:
             return f"instance {of} owns no bucket"
         return drive.ask("move", buckets=[max(owned, key=lambda row: row["packets_per_s"])["bucket"]], instance=to)
 
-    return Step(f"the busiest bucket of instance {of} to {to}", do)
+    return ProofStep(f"the busiest bucket of instance {of} to {to}", do)
 
 
-def grow(instance: int) -> Step:
+def grow(instance: int) -> ProofStep:
     """A replica of the learning network."""
     words = f"a replica of the learning network of instance {instance}"
-    return Step(words, lambda drive, _: drive.ask("replicate", instance=instance, brick=NETWORK))
+    return ProofStep(words, lambda drive, _: drive.ask("replicate", instance=instance, brick=NETWORK))
 
 
-def shrink(instance: int) -> Step:
+def shrink(instance: int) -> ProofStep:
     """Its youngest replica goes."""
 
-    def do(drive: Drive, seen: Observation) -> str | None:
+    def do(drive: Drive, seen: RunObservation) -> str | None:
         there = [one["serial"] for one in seen.bricks["bricks"] if (one["instance"], one["kind"]) == (instance, NETWORK)]
         if len(there) < 2:
             return f"instance {instance} has {len(there)} replicas of {NETWORK}"
         return drive.ask("merge", instance=instance, brick=f"{NETWORK}-{max(there)}")
 
-    return Step(f"the replica of the learning network of instance {instance} merged", do)
+    return ProofStep(f"the replica of the learning network of instance {instance} merged", do)
 
 
-def script() -> tuple[Step, ...]:
+def script() -> tuple[ProofStep, ...]:
     """1 -> 3 -> 2 -> 4 -> 1 instances; buckets move back and forth; the learning network is replicated and merged meanwhile."""
     back_and_forth = (move_busiest(1, 2), move_busiest(2, 1), move(range(32), 2), move(range(32), 1))
     return (
@@ -138,7 +138,7 @@ def script() -> tuple[Step, ...]:
 class Proof:
     """What a script did to the scores. `undone`: steps that the traffic left no time for."""
 
-    summary: Summary
+    summary: RunSummary
     steps: tuple[str, ...]
     undone: tuple[str, ...]
     most_instances: int
@@ -176,7 +176,9 @@ class Proof:
         return {"holds": self.holds, "figures": self.figures} | steps | self.summary.as_dict()
 
 
-def prove(drive: Drive, prepared: Prepared, steps: Sequence[Step], show: Callable[[Observation], None] = lambda seen: None) -> Proof:
+def prove(
+    drive: Drive, prepared: Prepared, steps: Sequence[ProofStep], show: Callable[[RunObservation], None] = lambda seen: None
+) -> Proof:
     """Carry out the steps and account for every packet."""
     most = 0
     for seen in drive.go(steps):

@@ -18,11 +18,11 @@ from bricks.models.model_file import Model, load_model
 from bricks.nfs.registry import load
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import bucket_of
-from lego_sdn.core.facts.config import Config, Forward
+from lego_sdn.core.facts.config import Config, ForwardSettings
 from lego_sdn.core.facts.errors import CaptureError, HostError
-from lego_sdn.core.observe.score_audit import TWIN
-from lego_sdn.experiments.accounting import Deaths, Summary, compare, died_with, dropped_in, note_owned, out_of_order_in
-from lego_sdn.experiments.endpoints import Load, Replay, Testbed
+from lego_sdn.core.observe.score_audit import REFERENCE
+from lego_sdn.experiments.accounting import Deaths, RunSummary, compare, died_with, dropped_in, note_owned, out_of_order_in
+from lego_sdn.experiments.endpoints import OfferedTraffic, ReplayProcess, Testbed
 from lego_sdn.system import machine as host
 from lego_sdn.system.local import key_of
 from lego_sdn.system.session import Live
@@ -33,7 +33,7 @@ ENTRANCE = ((0, "base"), (0, "stamps"))  # table and role of the rules of which 
 
 
 @dataclass
-class Observation:
+class RunObservation:
     """What the controller shows at one moment, and the events since the moment before."""
 
     status: dict[str, Any]
@@ -78,7 +78,7 @@ def learn(captures: tuple[Path, ...], to: Path) -> Model:
     return load("kitsune").learn(benign, to, "kitsune115")
 
 
-def prepare(load: Load, model_file: Path | None, folder: Path) -> Prepared:
+def prepare(load: OfferedTraffic, model_file: Path | None, folder: Path) -> Prepared:
     """Learn a model if none is given, and score the load without any split."""
     where = model_file or folder / "learned.model"
     model = load_model(where) if model_file else learn(load.captures, where)
@@ -104,13 +104,13 @@ class Experiment(Live):
         self.testbed = Testbed(config.switch.bridge)
         wire = self.testbed.source, self.testbed.sink
         stamped = replace(config.capture, stamps="trailer", stamp_ports=(self.testbed.source,))
-        self.config = replace(config, forward=Forward("wires", (wire,)), capture=stamped)
+        self.config = replace(config, forward=ForwardSettings("wires", (wire,)), capture=stamped)
         self.scores = folder / "scores"
         super().__init__(self.config, self.scores, say)
         self.paused = False
         self.system.on_bridge = self.testbed.attach
         self._next_event = 0
-        self._replay: Replay | None = None
+        self._replay: ReplayProcess | None = None
         self.actions: list[dict[str, Any]] = []
         self._owned: dict[int, set[int]] = {}  # instance -> buckets that it was ever seen to own
 
@@ -123,7 +123,7 @@ class Experiment(Live):
             self._replay.stop()
         super().__exit__()
 
-    def watch(self, load: Load, settle_s: float) -> Iterator[Observation]:
+    def watch(self, load: OfferedTraffic, settle_s: float) -> Iterator[RunObservation]:
         """Send the load and look a few times a second, until it is sent and the instances are merged again, or `settle_s` passed."""
         self._replay = self.testbed.send(load)
         while self._replay.running:
@@ -140,7 +140,7 @@ class Experiment(Live):
         """Whether the load is still being sent."""
         return self._replay is not None and self._replay.running
 
-    def look(self) -> Observation:
+    def look(self) -> RunObservation:
         """What the controller shows now. HostError if it or the agent has ended."""
         self.system.check()
         began = time.monotonic()
@@ -150,9 +150,9 @@ class Experiment(Live):
         self.actions += told["events"]
         note_owned(self._owned, shown["assignment"]["by_owner"])
         time.sleep(max(0.0, LOOK_S - (time.monotonic() - began)))  # the pace of looking, not a wait for a fact
-        return Observation(events=told["events"], **shown)
+        return RunObservation(events=told["events"], **shown)
 
-    def finish(self, unsplit: np.ndarray, packets: np.ndarray | None = None) -> Summary:
+    def finish(self, unsplit: np.ndarray, packets: np.ndarray | None = None) -> RunSummary:
         """End the instances, drained, and account for every packet. `packets`, as they were sent, tell what died with an instance."""
         assert self._replay is not None
         sent = self._replay.result()
@@ -165,12 +165,12 @@ class Experiment(Live):
         dropped = dropped_in(reports)
         if entered < sent["sent"]:  # Open vSwitch was not given the CPU to empty its socket in time
             dropped["before the switch"] = sent["sent"] - entered
-        files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{TWIN}-")]
+        files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{REFERENCE}-")]
         records = np.concatenate(files) if files else np.empty(0, SCORE)
         left = sent["sent"] - len(np.unique(records["seq"])) - sum(dropped.values())
         if packets is not None:
             dropped |= died_with(self._unscored(packets[: sent["sent"]], records), Deaths(self._owned, moves, self.actions), left)
-        return Summary(
+        return RunSummary(
             sent=sent["sent"],
             seconds=sent["seconds"],
             entered=entered,
@@ -225,7 +225,7 @@ class Experiment(Live):
         self.end_controller()  # it would start another instance
         for one in self.agent.call("instances"):
             finished += self.agent.call("stop_instance", one["instance"], 5000, timeout=30)["reports"]
-        return [report for report in finished if report["instance"] != TWIN]
+        return [report for report in finished if report["instance"] != REFERENCE]
 
 
 def machine(config: Config) -> dict[str, Any]:

@@ -20,7 +20,7 @@ Say = Callable[[str], None]  # hears what is being measured
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ProfileOptions:
     """What is measured, and how thoroughly."""
 
     nf: str = "kitsune"
@@ -29,7 +29,7 @@ class Wanted:
     packets: int = 20_000
 
 
-def profile(capture: Path, model: Model, wanted: Wanted, say: Say = lambda _: None) -> Costs:
+def profile(capture: Path, model: Model, wanted: ProfileOptions, say: Say = lambda _: None) -> Costs:
     """Execute every brick on the packets of a capture. BrickError for an unknown NF, CaptureError for a capture without frames."""
     graph = load(wanted.nf).graph
     say("packets")

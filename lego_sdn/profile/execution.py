@@ -13,11 +13,11 @@ import numpy as np
 
 from bricks.records.brick import Batch, Brick
 from bricks.runtime.stage import Stage
-from bricks.transport.rings import Ticket
+from bricks.transport.rings import SequenceRange
 from lego_sdn.core.cost.measurements import Measured, fit
 from lego_sdn.core.cost.model import BrickCost
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.profile.inputs import Inputs
+from lego_sdn.profile.inputs import ProfileInputs
 
 WARM = 256  # rows of a batch, before anything is measured
 MOST_BATCHES = 2000  # of one run: thousands of small ones tell as much as all of them
@@ -35,7 +35,7 @@ class _Needs(NamedTuple):
     row_bytes: list[float]
 
 
-def brick_cost(inputs: Inputs, kind: str, batches: Sequence[int], runs: int) -> tuple[BrickCost, int]:
+def brick_cost(inputs: ProfileInputs, kind: str, batches: Sequence[int], runs: int) -> tuple[BrickCost, int]:
     """The cost of a kind, and the memory of a process without it. BrickError, with what was said, where it cannot be executed.
 
     CPU is that of one process, all sizes in turns, so that whatever else the machine does meets all of them. Memory is that of a process
@@ -87,7 +87,7 @@ def _tell(pipe: Connection, work: Callable[[], Any]) -> None:
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def _times(inputs: Inputs, kind: str, batches: Sequence[int], runs: int) -> dict[int, list[float]]:
+def _times(inputs: ProfileInputs, kind: str, batches: Sequence[int], runs: int) -> dict[int, list[float]]:
     """CPU microseconds of a batch, by size and run."""
     work = {size: inputs.cut(kind, size)[:MOST_BATCHES] for size in batches}
     _warm_up(inputs, kind)
@@ -98,7 +98,7 @@ def _times(inputs: Inputs, kind: str, batches: Sequence[int], runs: int) -> dict
     return taken
 
 
-def _needs(inputs: Inputs, kind: str, size: int) -> _Needs:
+def _needs(inputs: ProfileInputs, kind: str, size: int) -> _Needs:
     """What a fresh brick takes and passes on."""
     work = inputs.cut(kind, size)[:MOST_BATCHES]
     _warm_up(inputs, kind)
@@ -113,7 +113,7 @@ def _needs(inputs: Inputs, kind: str, size: int) -> _Needs:
     return _Needs(without, memory_bytes, items, row_bytes)
 
 
-def _warm_up(inputs: Inputs, kind: str) -> None:
+def _warm_up(inputs: ProfileInputs, kind: str) -> None:
     """Everything is loaded before it is measured."""
     _run(inputs.new(kind, WARM), inputs.cut(kind, WARM)[:4])
 
@@ -130,7 +130,7 @@ def _run(brick: Brick, work: list[Batch]) -> float:
     began = time.thread_time()
     for batch in work:
         now, at = time.monotonic(), time.thread_time()
-        ticket = Ticket(first, len(batch))
+        ticket = SequenceRange(first, len(batch))
         first += len(batch)
         if take is None:
             stage.accept(batch, ticket, now)

@@ -47,7 +47,7 @@ class Replayed:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ProfileInputs:
     """`before`: by node, the rows that it takes in, as one batch; `new`: makes a fresh brick of a node, for batches of a size."""
 
     frames: Frames
@@ -62,7 +62,7 @@ class Inputs:
         return [Batch(rows.head[a : a + batch], None if rows.values is None else rows.values[a : a + batch]) for a in starts]
 
 
-def prepare(capture: Path, nf: str, model: Model, most: int) -> Inputs:
+def prepare(capture: Path, nf: str, model: Model, most: int) -> ProfileInputs:
     """Up to `most` packets of a capture, brought through the whole graph once. CaptureError if it has none, or holds no frames."""
     frames = read_frames([capture])
     count = min(most, len(frames))
@@ -78,7 +78,7 @@ def prepare(capture: Path, nf: str, model: Model, most: int) -> Inputs:
 
     rows = np.zeros(count, PACKET)
     Replayed(frames, count).read(rows)
-    found = Inputs(frames, count, {}, new)
+    found = ProfileInputs(frames, count, {}, new)
     found.before.update(dict.fromkeys(graph.sources, Batch(rows)))
     for id in graph.order:
         if graph.after(id):

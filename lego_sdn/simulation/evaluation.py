@@ -8,7 +8,7 @@ from typing import Any
 
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.arrangement import StartReplica
-from lego_sdn.core.facts.config import Config, Instance, Scaling
+from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 from lego_sdn.simulation import least, oracle
 from lego_sdn.simulation.loads import LOADS, SECONDS
 from lego_sdn.simulation.recorded import like_the_papers
@@ -21,7 +21,7 @@ SEEDS_TO_TUNE, SEEDS_TO_TEST = (1, 2, 3), (11, 12, 13, 14, 15)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PolicyOutcome:
     """One run. misses: share of seconds in which the promise was not kept; brick_seconds: quotas of a brick, times seconds;
     oracle: the same of who knows the future; least: that could be, if it is known."""
 
@@ -50,8 +50,8 @@ class Outcome:
 
 def config_of(policy: str | None, placement: str = "separate", **scaling: Any) -> Config:
     """As shipped, with a policy (None: the default one) and a quota for each process."""
-    chosen = replace(Scaling(), **({} if policy is None else {"policy": policy}), **scaling)
-    return Config(model="simulated", instance=Instance(cpu_quota=QUOTA, placement=placement), scaling=chosen)
+    chosen = replace(ScalingSettings(), **({} if policy is None else {"policy": policy}), **scaling)
+    return Config(model="simulated", instance=InstanceSettings(cpu_quota=QUOTA, placement=placement), scaling=chosen)
 
 
 def simulate(config: Config, load: str, seed: int, costs: Costs | None = None) -> World:
@@ -59,7 +59,7 @@ def simulate(config: Config, load: str, seed: int, costs: Costs | None = None) -
     return World(config, costs or like_the_papers(), LOADS[load](seed), PROMISE_S).run(SECONDS)
 
 
-def evaluate(config: Config, load: str, seed: int, costs: Costs | None = None) -> Outcome:
+def evaluate(config: Config, load: str, seed: int, costs: Costs | None = None) -> PolicyOutcome:
     """One run, and the oracle's."""
     world = simulate(config, load, seed, costs)
     missed = list(world.misses(TOLERANCE))
@@ -67,13 +67,13 @@ def evaluate(config: Config, load: str, seed: int, costs: Costs | None = None) -
     wanted = oracle.needed(world.load, world.full, SECONDS, PROMISE_S)
     best = oracle.brick_seconds(options, wanted, TAKES[StartReplica])
     used = sum(one.bricks for one in world.intervals)
-    return Outcome(config.scaling.policy, load, seed, sum(missed) / len(missed), used, best, world.actions)
+    return PolicyOutcome(config.scaling.policy, load, seed, sum(missed) / len(missed), used, best, world.actions)
 
 
 @cache
 def least_of(load: str, seed: int, placement: str) -> float:
     """The least brick-seconds that could be, with the recorded costs: for every policy the same."""
     world = World(config_of(None, placement), like_the_papers(), LOADS[load](seed), PROMISE_S)
-    rules = least.Rules(PROMISE_S, TAKES[StartReplica], world.config.scaling.cooldown_s)
+    rules = least.WaitRules(PROMISE_S, TAKES[StartReplica], world.config.scaling.cooldown_s)
     options = oracle.settings(world.costs, world.layout, world.quota)
     return least.brick_seconds(options, least.arrivals(world.load, world.full, SECONDS), rules)

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import cache
 
-from lego_sdn.core.cost.capacity import Layout, Process, capacity, kind_us
+from lego_sdn.core.cost.capacity import Layout, ProcessShare, capacity, kind_us
 from lego_sdn.core.cost.model import BATCH, Costs
 from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.reports import BrickLoad, CaptureLoad, Report, usable
@@ -59,7 +59,7 @@ class Fluid:
         return self.arrived - self.left
 
     def layout(self) -> Layout:
-        return tuple(Process(tuple(map(node_of, one.bricks)), usable(one.quota)) for one in self.arrangement.processes)
+        return tuple(ProcessShare(tuple(map(node_of, one.bricks)), usable(one.quota)) for one in self.arrangement.processes)
 
     def limit(self, deliveries: float) -> tuple[float, str]:
         """Packets/s that it can take, and the kind that decides."""

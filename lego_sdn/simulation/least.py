@@ -11,21 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lego_sdn.simulation.loads import Load
-from lego_sdn.simulation.oracle import Setting
+from lego_sdn.simulation.loads import SimulatedLoad
+from lego_sdn.simulation.oracle import OracleSetting
 from lego_sdn.simulation.world import DT
 
 GRAIN_S = 0.005  # by which what waits is told apart; it is rounded down
 
 
-def arrivals(load: Load, full: float, seconds: float) -> list[float]:
+def arrivals(load: SimulatedLoad, full: float, seconds: float) -> list[float]:
     """Packets in each second."""
     per = round(1 / DT)
     return [sum(full * load.level(second + at * DT) * DT for at in range(per)) for second in range(round(seconds))]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class WaitRules:
     """What binds the oracle, too: what may wait, how long a brick starts, and the manager's rest before it takes anything away."""
 
     promise_s: float
@@ -33,7 +33,7 @@ class Rules:
     cooldown_s: float
 
 
-def brick_seconds(options: list[Setting], comes: list[float], rules: Rules) -> float:
+def brick_seconds(options: list[OracleSetting], comes: list[float], rules: WaitRules) -> float:
     """The least that takes `comes` packets, second by second, each within the promise: the cheapest way to every level of what waits.
 
     What is added is there as soon as it is wanted, so it is paid for from its start on; what is dropped is gone.

@@ -22,7 +22,7 @@ SCANNER = 242.7 * 0.87 / 27.6  # of one infected device, against all benign traf
 
 
 @dataclass(frozen=True)
-class Load:
+class SimulatedLoad:
     """`level(seconds)`: the whole, as a multiple of an instance's capacity; `shares(seconds)`: by bucket, adding up to 1."""
 
     name: str
@@ -46,7 +46,7 @@ class _Steps:
         return self.levels[max(0, bisect_right(self.times, seconds) - 1)]
 
 
-def square(seed: int) -> Load:
+def square(seed: int) -> SimulatedLoad:
     """Low and high in turns, from one moment to the next; each time lasts one to two minutes."""
     rng, steps, time = random.Random(f"square {seed}"), _Steps(), 0.0
     low, high = rng.uniform(0.2, 0.6), rng.uniform(1.2, 2.2)
@@ -54,17 +54,17 @@ def square(seed: int) -> Load:
         steps.add(time, low)
         steps.add(time + rng.uniform(60, 120), high)
         time = steps.times[-1] + rng.uniform(60, 120)
-    return Load("square", seed, steps, _even(rng))
+    return SimulatedLoad("square", seed, steps, _even(rng))
 
 
-def saw(seed: int) -> Load:
+def saw(seed: int) -> SimulatedLoad:
     """A climb of two to four minutes from low to high, then all at once low again."""
     rng = random.Random(f"saw {seed}")
     low, high, period = rng.uniform(0.1, 0.4), rng.uniform(1.4, 2.4), rng.uniform(120, 240)
-    return Load("saw", seed, lambda s: low + (high - low) * (s % period) / period, _even(rng))
+    return SimulatedLoad("saw", seed, lambda s: low + (high - low) * (s % period) / period, _even(rng))
 
 
-def bursty(seed: int) -> Load:
+def bursty(seed: int) -> SimulatedLoad:
     """A base with bursts on top, one in about 45 s, half as much to as much again as the capacity, of 5 to 40 s; they may overlap.
 
     A burst rises within a few seconds, as many users do not begin at one moment, and falls so.
@@ -77,14 +77,14 @@ def bursty(seed: int) -> Load:
     def level(seconds: float) -> float:
         return min(2.4, base + sum(_burst(seconds, *burst) for burst in bursts))
 
-    return Load("bursty", seed, level, _even(rng))
+    return SimulatedLoad("bursty", seed, level, _even(rng))
 
 
 def _burst(seconds: float, begins: float, lasts: float, height: float, edge: float) -> float:
     return height * max(0.0, min(1.0, (seconds - begins) / edge, (begins + lasts + edge - seconds) / edge))
 
 
-def mirai(seed: int) -> Load:
+def mirai(seed: int) -> SimulatedLoad:
     """A network in which one device after the other is infected and scans, as the devices of the real capture do.
 
     Rates vary from second to second as there. Infections follow the growth of an epidemic; each scanner is one more bucket.
@@ -115,7 +115,7 @@ def mirai(seed: int) -> Load:
             found[bucket] += scan / whole
         return tuple(found)
 
-    return Load("mirai", seed, lambda s: whole_at(int(s)), lambda s: shares_at(int(s)))
+    return SimulatedLoad("mirai", seed, lambda s: whole_at(int(s)), lambda s: shares_at(int(s)))
 
 
 def _even(rng: random.Random) -> Callable[[float], tuple[float, ...]]:
@@ -129,4 +129,4 @@ def _shares(rng: random.Random) -> tuple[float, ...]:
     return tuple(weight / sum(weights) for weight in weights)
 
 
-LOADS: dict[str, Callable[[int], Load]] = {load.__name__: load for load in (square, saw, bursty, mirai)}
+LOADS: dict[str, Callable[[int], SimulatedLoad]] = {load.__name__: load for load in (square, saw, bursty, mirai)}

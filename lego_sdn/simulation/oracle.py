@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from lego_sdn.core.cost.capacity import Layout, Process, capacity
+from lego_sdn.core.cost.capacity import Layout, ProcessShare, capacity
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.simulation.loads import Load
+from lego_sdn.simulation.loads import SimulatedLoad
 from lego_sdn.simulation.world import DT
 
 MOST_INSTANCES, MOST_MORE = 4, 6  # bricks more in an instance than it is started with
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class OracleSetting:
     """Instances and replicas on top that an oracle may have: its bricks' quotas, and the packets/s that it takes."""
 
     bricks: float
@@ -26,7 +26,7 @@ class Setting:
     instances: int
 
 
-def settings(costs: Costs, layout: Layout, cores: float) -> list[Setting]:
+def settings(costs: Costs, layout: Layout, cores: float) -> list[OracleSetting]:
     """All that are worth having, least bricks first: no other one takes more with as few. Traffic is divided as suits best."""
     found = []
     reachable = _reachable(costs, layout, cores)
@@ -39,8 +39,8 @@ def settings(costs: Costs, layout: Layout, cores: float) -> list[Setting]:
         many = {0.0: 0.0}
         for _ in range(instances):  # each instance may have another number of replicas
             many = _together(many, one)
-        found += [Setting(bricks, packets, instances) for bricks, packets in many.items()]
-    worth: list[Setting] = []
+        found += [OracleSetting(bricks, packets, instances) for bricks, packets in many.items()]
+    worth: list[OracleSetting] = []
     for setting in sorted(found, key=lambda s: (s.bricks, -s.packets)):
         if not worth or setting.packets > worth[-1].packets * (1 + 1e-9):
             worth.append(setting)
@@ -64,11 +64,11 @@ def _reachable(costs: Costs, layout: Layout, cores: float) -> list[Layout]:
     for more in product(range(MOST_MORE + 1), repeat=len(middle)):
         if sum(more) > MOST_MORE:
             continue
-        added = tuple(Process((kind,), cores) for kind, count in zip(middle, more, strict=True) for _ in range(count))
+        added = tuple(ProcessShare((kind,), cores) for kind, count in zip(middle, more, strict=True) for _ in range(count))
         could = [kind for kind, count in zip(middle, more, strict=True) if count and kind in apart]
         for gone in product((False, True), repeat=len(could)):
             left = {kind for kind, goes in zip(could, gone, strict=True) if goes}
-            rest = (Process(tuple(k for k in one.kinds if k not in left or len(one.kinds) == 1), one.cores) for one in layout)
+            rest = (ProcessShare(tuple(k for k in one.kinds if k not in left or len(one.kinds) == 1), one.cores) for one in layout)
             found.append((*rest, *added))
     return found
 
@@ -77,7 +77,7 @@ def _bricks(layout: Layout, cores: float) -> float:
     return round(sum(process.usable for process in layout) / cores, 6)
 
 
-def needed(load: Load, full: float, seconds: float, promise_s: float) -> list[float]:
+def needed(load: SimulatedLoad, full: float, seconds: float, promise_s: float) -> list[float]:
     """Packets/s that must be taken in each second, at the least: what comes may wait for as long as is promised, and not longer."""
     steps, per = round(seconds / DT), round(1 / DT)
     comes = [full * load.level(at * DT) * DT for at in range(steps)]
@@ -86,7 +86,7 @@ def needed(load: Load, full: float, seconds: float, promise_s: float) -> list[fl
     return [max(sums[second * per : (second + 1) * per]) for second in range(steps // per)]
 
 
-def brick_seconds(options: list[Setting], wanted: list[float], start_s: float) -> float:
+def brick_seconds(options: list[OracleSetting], wanted: list[float], start_s: float) -> float:
     """What the oracle takes. What it adds is there as soon as it is wanted, so it is paid for from its start on; what it drops is gone."""
     before, total = 0.0, 0.0
     for packets in wanted:

@@ -24,14 +24,14 @@ from lego_sdn.core.control.events import (
     SwitchUp,
     Tick,
 )
-from lego_sdn.core.control.state import State, fresh
+from lego_sdn.core.control.state import SystemState, fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.cost.cpu_quotas import resettled
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.arrangement import (
     Arrangement,
     BrickAction,
-    Chain,
+    ChainBrick,
     Placed,
     Regrown,
     Separate,
@@ -44,7 +44,7 @@ from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.reports import usable
 from lego_sdn.core.nf.graph import BrickId, node_of
 from lego_sdn.simulation.fluid import Fluid
-from lego_sdn.simulation.loads import Load
+from lego_sdn.simulation.loads import SimulatedLoad
 
 # Seconds, rounded up from what `lego bench` and the tests see on a small machine.
 TAKES: dict[type[Any], float] = {
@@ -55,7 +55,7 @@ TAKES: dict[type[Any], float] = {
     StartReplica: 0.2,
     StopReplica: 0.4,
     Separate: 0.3,
-    Chain: 0.4,
+    ChainBrick: 0.4,
     SetQuota: 0.01,
     SetDeadlines: 0.01,
 }
@@ -79,10 +79,10 @@ class World:
 
     config: Config
     costs: Costs
-    load: Load
+    load: SimulatedLoad
     promise_s: float
     now: float = 0.0
-    state: State = field(init=False)
+    state: SystemState = field(init=False)
     instances: dict[int, Fluid] = field(default_factory=dict)
     owners: dict[int, int] = field(default_factory=dict)  # as the switch has it
     intervals: list[Interval] = field(default_factory=list)
@@ -236,7 +236,7 @@ def regrown(before: Arrangement, action: BrickAction, quota: float | None) -> tu
     if isinstance(action, StopReplica):
         rest = [replace(one, bricks=tuple(b for b in one.bricks if b != action.brick)) for one in processes]
         return resettled(replace(before, processes=tuple(one for one in rest if one.bricks))), None
-    if isinstance(action, Separate | Chain):
+    if isinstance(action, Separate | ChainBrick):
         brick = before.of_kind(action.kind)[0]
         rest = [replace(one, bricks=tuple(b for b in one.bricks if b != brick)) for one in processes]
         rest = [one for one in rest if one.bricks]

@@ -246,7 +246,7 @@ class System:
     def _controller_answers(self) -> bool:
         try:
             self.status(timeout_s=ASK_S)
-        except rest_client.Refused:
+        except rest_client.RequestRefused:
             return True
         except HostError:
             return False

@@ -18,7 +18,7 @@ LONGEST_WAIT_S = 60.0  # before it is started anew
 STEADY_S = 60.0  # it has answered for so long: its earlier deaths do not count any more
 
 
-class Crew(Protocol):
+class SupervisedProcesses(Protocol):
     """The parts that are watched, by name."""
 
     @property
@@ -88,7 +88,7 @@ class Life:
 class Supervisor:
     """`look` is to be called about twice a second, from when all parts have been started."""
 
-    def __init__(self, crew: Crew, say: Callable[[str], None], now: float) -> None:
+    def __init__(self, crew: SupervisedProcesses, say: Callable[[str], None], now: float) -> None:
         self.crew, self._say = crew, say
         self.lives = {part: Life(now, heard=now) for part in crew.parts}
         self._said: dict[str, str] = {}

@@ -16,7 +16,7 @@ from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.control.events import Note
 from lego_sdn.core.facts.errors import RpcError
 from lego_sdn.core.observe.score_audit import Losses, Score, parse
-from ryu_apps.context.facts import Process
+from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.shared import Shared, every, spawn
 
 LOG = logging.getLogger("lego.auditor")
@@ -26,7 +26,7 @@ ANEW_S = 60.0  # between two times that the twin is given the streams because pa
 
 
 @dataclass
-class Answer:
+class PulledScores:
     """What one instance said in a round: scores since the round before, and then its load reports."""
 
     scores: list[Score] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Auditor(app_manager.RyuApp):
 
     def _take_in(self, instances: Iterable[int]) -> None:
         """All are asked at once. Losses are looked at before scores: they are of later than the scores."""
-        answers: queue.Queue[tuple[int, Answer]] = queue.Queue()
+        answers: queue.Queue[tuple[int, PulledScores]] = queue.Queue()
         asked = [spawn(lambda number=number: answers.put((number, self._ask(number)))) for number in instances]
         got = sorted((answers.get() for _ in asked), key=lambda item: item[0])
         for instance, answer in got:
@@ -76,8 +76,8 @@ class Auditor(app_manager.RyuApp):
             if answer.missed:
                 self.ledger.unpaired["scores were forgotten before they were asked for"] += answer.missed
 
-    def _ask(self, instance: int) -> Answer:
-        answer = Answer()
+    def _ask(self, instance: int) -> PulledScores:
+        answer = PulledScores()
         for process in [one for one in self.shared.observed.processes.values() if one.instance == instance]:
             try:
                 with Client(process.socket, ANSWER_S) as client:
@@ -87,7 +87,7 @@ class Auditor(app_manager.RyuApp):
                 LOG.debug("process %s was not audited in this round: %s", process.process, error)
         return answer
 
-    def _pull(self, process: Process, client: Client, answer: Answer) -> None:
+    def _pull(self, process: ObservedProcess, client: Client, answer: PulledScores) -> None:
         key, more = (process.instance, process.process, process.pid), True
         while more:
             told = client.call("scores", self.seen.get(key, 0))
@@ -95,7 +95,7 @@ class Auditor(app_manager.RyuApp):
             answer.missed += told["missed"]
             answer.scores += parse(told["records"])
 
-    def _look_for_losses(self, instance: int, answer: Answer) -> None:
+    def _look_for_losses(self, instance: int, answer: PulledScores) -> None:
         """What one instance lost and the other did not makes scores differ, and is counted as lost already: the audit begins anew."""
         lossy = self.losses.grew(answer.reports)
         if lossy and self.ledger.since is not None and self.ledger.excused is None:

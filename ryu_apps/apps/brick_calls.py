@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lego_sdn.core.facts.arrangement import BrickAction, Chain, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
+from lego_sdn.core.facts.arrangement import BrickAction, ChainBrick, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
 
 METHODS: dict[type[Any], str] = {
     StartReplica: "start_replica",
     StopReplica: "stop_replica",
     Separate: "separate",
-    Chain: "chain",
+    ChainBrick: "chain",
     SetQuota: "set_quota",
     SetDeadlines: "set_deadlines",
     TakeOut: "take_out",

@@ -28,9 +28,9 @@ from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFail
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.facts.reports import Report
-from lego_sdn.core.observe.score_audit import TWIN, sampled
+from lego_sdn.core.observe.score_audit import REFERENCE, sampled_buckets
 from ryu_apps.apps.brick_calls import METHODS, call_of
-from ryu_apps.context.facts import Process
+from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.liveness import is_gone
 from ryu_apps.context.shared import Shared, spawn
 
@@ -42,24 +42,24 @@ WARMING_S = 0.1  # while it warms up and nothing runs
 def spec(config: Config, instance: int) -> dict[str, Any]:
     """What the agent is told to start, as the configuration says."""
     own, capture = config.instance, config.capture
-    holders = config.scaling.max_instances if instance == TWIN else 1  # the twin holds what all the others hold together
+    holders = config.scaling.max_instances if instance == REFERENCE else 1  # the twin holds what all the others hold together
     return {
         "instance": instance,
         "nf": config.nf,
         "layout": config.layout,
         "model": config.model,
-        "cpu_quota": None if instance == TWIN else own.cpu_quota,  # it gets what all the others get together
+        "cpu_quota": None if instance == REFERENCE else own.cpu_quota,  # it gets what all the others get together
         "placement": own.placement,
         "stamps": capture.stamps,
         "buckets": config.buckets,
         "batch": own.batch,
         "limits": {"streams": own.streams * holders},
         "capture": {"blocks": capture.blocks, "block_bytes": capture.block_bytes, "timeout_ms": capture.timeout_ms},
-        "threshold": math.inf if instance == TWIN else own.threshold,  # the twin raises no alerts
+        "threshold": math.inf if instance == REFERENCE else own.threshold,  # the twin raises no alerts
         "slow_us": dict(own.slow_us),
         "exact": config.exact,
         "granularity": config.granularity,
-        "sampled": list(sampled(config.audit.share, config.buckets)),
+        "sampled": list(sampled_buckets(config.audit.share, config.buckets)),
         "scores": None,
     }
 
@@ -177,7 +177,7 @@ class Instances(app_manager.RyuApp):
                 key = one["instance"], told["process"]
                 keys.add(key)
                 known = processes.pop(key, None)
-                processes[key] = known if known and known.pid == told["pid"] else Process(*key, told["socket"], told["pid"])
+                processes[key] = known if known and known.pid == told["pid"] else ObservedProcess(*key, told["socket"], told["pid"])
                 processes[key].bricks = tuple(told["bricks"])
         return keys
 

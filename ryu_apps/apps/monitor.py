@@ -14,7 +14,7 @@ from lego_sdn.core.control.events import Loads, Silent
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.reports import Report
 from lego_sdn.core.nf.graph import node_of
-from ryu_apps.context.facts import GIVEN_UP_S, Process
+from ryu_apps.context.facts import GIVEN_UP_S, ObservedProcess
 from ryu_apps.context.shared import Shared, every, spawn
 
 LOG = logging.getLogger("lego.monitor")
@@ -68,7 +68,7 @@ class Monitor(app_manager.RyuApp):
                 reports.append(report)
         return tuple(sorted(reports, key=lambda report: (report.instance, report.process)))
 
-    def _pull(self, process: Process) -> None:
+    def _pull(self, process: ObservedProcess) -> None:
         key = _key(process)
         client = self.clients.setdefault(key, Client(process.socket, timeout=ANSWER_S))
         try:
@@ -91,7 +91,7 @@ class Monitor(app_manager.RyuApp):
         self.owed.discard(key)
         self.answers.put(report)
 
-    def _learn(self, process: Process, data: dict[str, Any], report: Report) -> None:
+    def _learn(self, process: ObservedProcess, data: dict[str, Any], report: Report) -> None:
         """Keep the report for REST, with the rates since the one before."""
         before, now = process.report, time.monotonic()
         seconds = report.time - before["time"] if before else 0.0
@@ -102,13 +102,13 @@ class Monitor(app_manager.RyuApp):
         process.report, process.at, process.silent_since, process.error = data, now, None, None
         process.given_up = False
 
-    def _raises_alerts(self, process: Process) -> bool:
+    def _raises_alerts(self, process: ObservedProcess) -> bool:
         """The last brick of the graph does; as long as the graph is not known, it may be any."""
         member = self.shared.state.members.get(process.instance)
         ends = member.arrangement.graph.ends if member else ()
         return not ends or any(node_of(brick) in ends for brick in process.bricks)
 
-    def _pull_alerts(self, process: Process, client: Client) -> None:
+    def _pull_alerts(self, process: ObservedProcess, client: Client) -> None:
         """Alerts that cannot be had now are asked for in the next round: the process has answered, so it is not silent."""
         key = _key(process)
         try:
@@ -121,7 +121,7 @@ class Monitor(app_manager.RyuApp):
         self.shared.observed.alerts.add(process.instance, answer["alerts"])
         self.shared.observed.alerts.count(key, answer["next"], answer["by_source"])
 
-    def _silent(self, process: Process, error: str) -> None:
+    def _silent(self, process: ObservedProcess, error: str) -> None:
         """The agent is asked at once whether the process lives; one that lives but stays silent is given up."""
         if process.silent_since is None:
             LOG.warning("process %s of instance %d: %s", process.process, process.instance, error)
@@ -136,5 +136,5 @@ class Monitor(app_manager.RyuApp):
             self.seen_alerts.pop(key, None)
 
 
-def _key(process: Process) -> tuple[int, str, int]:
+def _key(process: ObservedProcess) -> tuple[int, str, int]:
     return process.instance, process.process, process.pid

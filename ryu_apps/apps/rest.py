@@ -15,7 +15,7 @@ from ryu.cfg import CONF
 
 from lego_sdn.core.facts.text import printable
 from ryu_apps.context.shared import Shared, Withdrawn
-from ryu_apps.doors.rest_bounds import COMMANDS, LONGEST_TEXT, Refused, body_of, command, query_of, whole_of
+from ryu_apps.doors.rest_bounds import COMMANDS, LONGEST_TEXT, RestRefused, body_of, command, query_of, whole_of
 from ryu_apps.openflow.connection import SwitchError
 from ryu_apps.views import metrics, status, switch_views
 
@@ -65,7 +65,7 @@ class Pages(ControllerBase):
                 _only(request, "GET")
                 return Response(body=metrics.page(self.shared), content_type=metrics.CONTENT_TYPE)
             return _json(*self._route(request, "/" + path))
-        except Refused as refused:
+        except RestRefused as refused:
             response = _json(refused.status, {"error": refused.error, "detail": str(refused)})
             if isinstance(refused, WrongMethod):
                 response.headers["Allow"] = refused.allowed
@@ -84,15 +84,15 @@ class Pages(ControllerBase):
             _only(request, "POST")
             self._only_from_whom_it_may_come(request)
             if request.content_type != "application/json":  # what a page of another site cannot send unasked
-                raise Refused(415, "unsupported media type", f"{name} wants Content-Type: application/json")
+                raise RestRefused(415, "unsupported media type", f"{name} wants Content-Type: application/json")
             return self._command(name, body_of(request))
         known = ", ".join([*VIEWS, *COMMANDS])
-        raise Refused(404, "not found", f"there is no {_repeated(path)}; under {PREFIX} there are {known}, and there is /metrics")
+        raise RestRefused(404, "not found", f"there is no {_repeated(path)}; under {PREFIX} there are {known}, and there is /metrics")
 
     def _command(self, name: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         reason = self.shared.command(command(name, body, self.shared.config.buckets))
         if reason is not None:
-            raise Refused(409, f"{name} refused", reason)
+            raise RestRefused(409, f"{name} refused", reason)
         return 202, {"accepted": name, "events": f"{PREFIX}events"}
 
     def _only_from_whom_it_may_come(self, request) -> None:
@@ -100,10 +100,10 @@ class Pages(ControllerBase):
         at = request.environ
         reason = self.shared.commanders.refusal((at["REMOTE_ADDR"], int(at["REMOTE_PORT"])), (at["SERVER_NAME"], int(at["SERVER_PORT"])))
         if reason is not None:
-            raise Refused(403, "forbidden", reason)
+            raise RestRefused(403, "forbidden", reason)
 
 
-class WrongMethod(Refused):
+class WrongMethod(RestRefused):
     def __init__(self, path: str, found: str, allowed: str) -> None:
         super().__init__(405, "method not allowed", f"{path} answers {allowed}, not {found}")
         self.allowed = allowed
@@ -113,11 +113,11 @@ def _not_from_a_foreign_page(request, configured: str) -> None:
     """Refused if a browser asks for a page of somebody else's, be it under a name that was made to lead here (DNS rebinding)."""
     host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
     if host and not is_ours(host, {configured, CONF.wsapi_host}):
-        raise Refused(
+        raise RestRefused(
             403, "forbidden", f"this controller is not called {_repeated(host)}: ask it as localhost, or as it is configured (rest.host)"
         )
     if origin is not None and origin.partition("://")[2] != host:
-        raise Refused(403, "forbidden", f"a page of {_repeated(origin)} may not ask this controller")
+        raise RestRefused(403, "forbidden", f"a page of {_repeated(origin)} may not ask this controller")
 
 
 def is_ours(host: str, configured: Collection[str]) -> bool:

@@ -21,16 +21,16 @@ from lego_sdn.adapters.rpc.complaints import Complaints
 from lego_sdn.core.control.events import Disturbed, Note, PortsSeen, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.facts.flow_rules import Rule
-from lego_sdn.core.observe.score_audit import sampled
-from lego_sdn.core.traffic.rule_compiler import OWN, Change, Options, compile_rules, diff
-from ryu_apps.context.facts import Bridge, BucketRates, PortLosses
+from lego_sdn.core.observe.score_audit import sampled_buckets
+from lego_sdn.core.traffic.rule_compiler import OWN, RuleChange, RuleOptions, compile_rules, diff
+from ryu_apps.context.facts import BucketRates, ObservedBridge, PortLosses
 from ryu_apps.context.shared import Shared, every, spawn
-from ryu_apps.handover.executor import Mover, Rules
+from ryu_apps.handover.executor import Mover, RuleAccess
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.connection import Switch, SwitchError
 from ryu_apps.openflow.content import Content, Difference
-from ryu_apps.openflow.revalidation import Hurry
-from ryu_apps.openflow.staged_change import Ahead
+from ryu_apps.openflow.revalidation import ForcedRevalidation
+from ryu_apps.openflow.staged_change import StagedChange
 
 LOG = logging.getLogger("lego.steering")
 REPAIR = "repair"
@@ -59,8 +59,8 @@ class Steering(app_manager.RyuApp):
         self.revision = 0  # odd while rules are being changed
         self.told_error: str | None = None  # why they could not be put right
         self.rates = BucketRates()
-        self.ahead: Ahead | None = None
-        self.mover = Mover(lego, Rules(self._prepare, self._carry_out, self._send_frames, lambda: self.switch is not None))
+        self.ahead: StagedChange | None = None
+        self.mover = Mover(lego, RuleAccess(self._prepare, self._carry_out, self._send_frames, lambda: self.switch is not None))
         self.losses = PortLosses()
         self.complaints = Complaints(lambda text: lego.note(Note("refused", text)))
         lego.performers[Steer] = self.work.put
@@ -113,7 +113,7 @@ class Steering(app_manager.RyuApp):
     def _take_up(self, switch: Switch) -> None:
         ours = self._is_ours(switch)
         self.switches[switch.dpid] = switch
-        self.shared.observed.bridges[switch.dpid] = Bridge(switch.dpid, switch.name, ours, time.monotonic(), switch.port_numbers())
+        self.shared.observed.bridges[switch.dpid] = ObservedBridge(switch.dpid, switch.name, ours, time.monotonic(), switch.port_numbers())
         if not ours:
             LOG.info(
                 "switch %s (%016x) connected; it is not %s and is left alone", switch.name, switch.dpid, self.shared.config.switch.bridge
@@ -231,7 +231,7 @@ class Steering(app_manager.RyuApp):
             self._settle(switch)
         self._record(steer, len(change.add), len(change.delete), committed - began)
 
-    def _commit(self, steer: Steer, switch: Switch) -> Change:
+    def _commit(self, steer: Steer, switch: Switch) -> RuleChange:
         """What was staged for this very change has only to be put into force."""
         ahead, self.ahead = self.ahead, None
         if ahead is not None and ahead.serves(steer, switch, self.installed):
@@ -243,7 +243,7 @@ class Steering(app_manager.RyuApp):
         switch.commit(change)
         return change
 
-    def _change(self, steer: Steer, switch: Switch) -> Change:
+    def _change(self, steer: Steer, switch: Switch) -> RuleChange:
         wanted = compile_rules(steer.assignment, steer.ports, self._options(switch))
         if self.installed is None:
             self._read(switch)
@@ -260,7 +260,7 @@ class Steering(app_manager.RyuApp):
         try:
             change = self._change(steer, self.switch)
             if change:
-                self.ahead = Ahead(steer, self.switch, self.installed, change, self.switch.stage(change))
+                self.ahead = StagedChange(steer, self.switch, self.installed, change, self.switch.stage(change))
         except LegoError as error:
             LOG.warning("rules could not be prepared: %s", error)
 
@@ -297,7 +297,7 @@ class Steering(app_manager.RyuApp):
         Open vSwitch looks through its cached flows twice a second, and whenever a rule changed. Each question is answered at the end of a
         round: that of the first may have begun before the rules changed, that of the second has not.
         """
-        rounds = Hurry(switch, self.installed or frozenset())
+        rounds = ForcedRevalidation(switch, self.installed or frozenset())
         try:
             for _ in range(2):
                 self._flush(switch)
@@ -322,12 +322,14 @@ class Steering(app_manager.RyuApp):
         text = f"nobody could tell whether cached flows are revalidated; {AGENT_S:g} s were waited instead, and it takes 0.5 s: {reason}"
         self.shared.note(Note("inexact", text))
 
-    def _options(self, switch: Switch) -> Options:
+    def _options(self, switch: Switch) -> RuleOptions:
         config = self.shared.config
         numbers = switch.port_numbers()
         wires = tuple((_port(a, numbers, switch), _port(b, numbers, switch)) for a, b in config.forward.wires)
-        scored_again = frozenset(sampled(config.audit.share, config.buckets))
-        return Options(config.buckets, config.exact, config.forward.mode, wires, self._stamp_ports(numbers), scored_again, self.shared.key)
+        scored_again = frozenset(sampled_buckets(config.audit.share, config.buckets))
+        return RuleOptions(
+            config.buckets, config.exact, config.forward.mode, wires, self._stamp_ports(numbers), scored_again, self.shared.key
+        )
 
     def _stamp_ports(self, numbers: dict[str, int]) -> tuple[int, ...] | None:
         """One that is not there sends nothing; the rules are put right when it comes."""

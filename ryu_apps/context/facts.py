@@ -21,7 +21,7 @@ GIVEN_UP_S = 10.0  # without an answer
 
 
 @dataclass
-class Process:
+class ObservedProcess:
     """A brick process as the monitor sees it. `report`: its last load report, got at `at` (monotonic seconds)."""
 
     instance: int
@@ -47,7 +47,7 @@ class Process:
 
 
 @dataclass
-class Bridge:
+class ObservedBridge:
     """A switch that connected. `steered`: whether it is the one that LEGO writes rules to; `error`: why it could not, last time.
 
     foreign  what is said of rules of others that take packets before LEGO's, if there are any
@@ -131,8 +131,8 @@ class Observed:
 
     agent: dict[str, Any] | None = None
     agent_error: str = "it has not answered yet"
-    bridges: dict[int, Bridge] = field(default_factory=dict)
-    processes: dict[tuple[int, str], Process] = field(default_factory=dict)
+    bridges: dict[int, ObservedBridge] = field(default_factory=dict)
+    processes: dict[tuple[int, str], ObservedProcess] = field(default_factory=dict)
     alerts: Alerts = field(default_factory=Alerts)
     steerings: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_STEERINGS))
     bucket_rates: dict[int, float] = field(default_factory=dict)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from lego_sdn.adapters.rpc.hosts import Host
 from lego_sdn.core.facts.errors import RpcError
-from ryu_apps.context.facts import Process
+from ryu_apps.context.facts import ObservedProcess
 
 
-def is_gone(process: Process, host: Host) -> bool:
+def is_gone(process: ObservedProcess, host: Host) -> bool:
     """Whether its host knows for certain that there is no such process any more, though its instance runs."""
     try:
         instances = host.hello()["instances"]

@@ -28,7 +28,7 @@ from lego_sdn.adapters.linux.peers import Peers
 from lego_sdn.adapters.rpc.complaints import Complaints
 from lego_sdn.adapters.rpc.hosts import AgentHost, Host
 from lego_sdn.core.control.events import Action, Command, Event, Note, Steer
-from lego_sdn.core.control.state import State, fresh
+from lego_sdn.core.control.state import SystemState, fresh
 from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.config import Config
@@ -68,7 +68,7 @@ class Shared:
     config_path: str | None = field(init=False)
     key: SplitKey = field(init=False)
     store: KeptStore = field(init=False)
-    state: State = field(init=False)
+    state: SystemState = field(init=False)
     observed: Observed = field(default_factory=Observed)
     host: Host = field(init=False)
     commanders: Peers = field(init=False)  # whose commands REST takes

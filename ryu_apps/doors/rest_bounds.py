@@ -26,7 +26,7 @@ COMMANDS: dict[str, frozenset[str]] = {
 }
 
 
-class Refused(LegoError):
+class RestRefused(LegoError):
     """A request that is not answered; `status` is HTTP's."""
 
     def __init__(self, status: int, error: str, detail: str) -> None:
@@ -39,20 +39,22 @@ def command(name: str, body: Mapping[str, Any], most_buckets: int) -> Command:
     wrong = sorted(set(body) - COMMANDS[name])
     if wrong:
         known = ", ".join(sorted(COMMANDS[name])) or "none"
-        raise Refused(400, "bad request", f"{name} has no key {shown(wrong[0])}; its keys: {known}")
+        raise RestRefused(400, "bad request", f"{name} has no key {shown(wrong[0])}; its keys: {known}")
     instance, buckets, brick = body.get("instance"), body.get("buckets", []), body.get("brick")
     if instance is not None and not _IS_INSTANCE(instance):
-        raise Refused(400, "bad request", f"instance: wanted a number from 1 to {MOST_INSTANCES}, found {shown(instance)}")
+        raise RestRefused(400, "bad request", f"instance: wanted a number from 1 to {MOST_INSTANCES}, found {shown(instance)}")
     if not _are_buckets(buckets, most_buckets):
-        raise Refused(400, "bad request", f"buckets: wanted a list of numbers from 0 to {most_buckets - 1}, found {shown(buckets)}")
+        raise RestRefused(400, "bad request", f"buckets: wanted a list of numbers from 0 to {most_buckets - 1}, found {shown(buckets)}")
     if brick is not None and not _is_text(brick):
         wanted = f"a kind to replicate, or the id of a replica to merge (ASCII, at most {LONGEST_TEXT} characters)"
-        raise Refused(400, "bad request", f"brick: wanted {wanted}, found {shown(brick)}")
+        raise RestRefused(400, "bad request", f"brick: wanted {wanted}, found {shown(brick)}")
     if name == "replicate" and instance is not None and brick is None:
-        raise Refused(400, "bad request", "replicate wants the kind of a brick along with an instance")
+        raise RestRefused(400, "bad request", "replicate wants the kind of a brick along with an instance")
     assignment = _assignment(body.get("assignment", {}), most_buckets)
     if name == "move" and (instance is None or not buckets) == (not assignment):
-        raise Refused(400, "bad request", 'move wants {"buckets": [numbers], "instance": number}, or {"assignment": {instance: [numbers]}}')
+        raise RestRefused(
+            400, "bad request", 'move wants {"buckets": [numbers], "instance": number}, or {"assignment": {instance: [numbers]}}'
+        )
     return Command(name, instance, tuple(buckets), brick, assignment)
 
 
@@ -61,10 +63,10 @@ def _assignment(given: Any, most_buckets: int) -> tuple[tuple[int, int], ...]:
     fits = isinstance(given, dict) and all(_is_instance(owner) and _are_buckets(buckets, most_buckets) for owner, buckets in given.items())
     if not fits:
         wanted = f"a map from instances (1 to {MOST_INSTANCES}) to lists of buckets (0 to {most_buckets - 1})"
-        raise Refused(400, "bad request", f"assignment: wanted {wanted}, found {shown(given)}")
+        raise RestRefused(400, "bad request", f"assignment: wanted {wanted}, found {shown(given)}")
     pairs = [(bucket, int(owner)) for owner, buckets in given.items() for bucket in buckets]
     if len(dict(pairs)) != len(pairs):
-        raise Refused(400, "bad request", "assignment: a bucket is given to two instances, or twice")
+        raise RestRefused(400, "bad request", "assignment: a bucket is given to two instances, or twice")
     return tuple(sorted(pairs))
 
 
@@ -86,9 +88,9 @@ def body_of(request) -> dict[str, Any]:
     try:
         body = json.loads(request.body)
     except (ValueError, RecursionError) as error:
-        raise Refused(400, "bad request", f"the body is no JSON that can be read: {printable(str(error), LONGEST_TEXT)}") from error
+        raise RestRefused(400, "bad request", f"the body is no JSON that can be read: {printable(str(error), LONGEST_TEXT)}") from error
     if not isinstance(body, dict):
-        raise Refused(400, "bad request", "the body is no JSON object")
+        raise RestRefused(400, "bad request", "the body is no JSON object")
     return body
 
 
@@ -96,11 +98,11 @@ def query_of(request) -> Mapping[str, str]:
     try:
         return dict(request.GET)
     except UnicodeError:
-        raise Refused(400, "bad request", "the query is no UTF-8") from None
+        raise RestRefused(400, "bad request", "the query is no UTF-8") from None
 
 
 def whole_of(query: Mapping[str, str], key: str, default: int, most: int) -> int:
     written = query.get(key, str(default))
     if not (written.isascii() and written.isdecimal() and len(written) <= MOST_DIGITS and int(written) <= most):
-        raise Refused(400, "bad request", f"{key}: wanted a whole number up to {most}, found {shown(written)}")
+        raise RestRefused(400, "bad request", f"{key}: wanted a whole number up to {most}, found {shown(written)}")
     return int(written)

@@ -29,7 +29,7 @@ REFUSED = "lego.refused"  # in WSGI's environment: why a request is answered bef
 Problem = tuple[int, str, str]  # HTTP's status, error, detail
 
 
-class Lines:
+class RequestLines:
     """A file whose lines are read, and which line was the last."""
 
     def __init__(self, file: Any) -> None:
@@ -40,7 +40,7 @@ class Lines:
         return self.last
 
 
-class Reader(eventlet.wsgi.HttpProtocol):
+class RequestReader(eventlet.wsgi.HttpProtocol):
     """Reads a request and its body before anything is done about it."""
 
     def __init__(self, door: Door, state: list, server: Any) -> None:
@@ -57,7 +57,7 @@ class Reader(eventlet.wsgi.HttpProtocol):
 
     def parse_request(self) -> bool:
         """Whether there is a request. One whose connection ends within its headers is none: Python takes the end for an empty line."""
-        lines = self.rfile = Lines(self.rfile)
+        lines = self.rfile = RequestLines(self.rfile)
         there = super().parse_request()
         if there and not lines.last:
             self.close_connection = True
@@ -146,7 +146,7 @@ def install(complaints: Complaints) -> None:
                 max_size=4 * CONNECTIONS,  # the door keeps fewer; those that it expelled may take a moment to end
                 url_length_limit=LONGEST_LINE,
                 socket_timeout=STEP_S,
-                protocol=functools.partial(Reader, door),
+                protocol=functools.partial(RequestReader, door),
             )
 
         def __call__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.traffic.handover_steps import Answer, Ask
-from ryu_apps.context.facts import Process
+from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.liveness import is_gone
 from ryu_apps.context.shared import Shared, spawn
 
@@ -58,18 +58,18 @@ class Asking:
             passed = max(passed, -1 if told["passed"] is None else told["passed"])
         return passed
 
-    def call(self, process: Process, method: str, params: list[Any], timeout: float = ANSWER_S) -> Any:
+    def call(self, process: ObservedProcess, method: str, params: list[Any], timeout: float = ANSWER_S) -> Any:
         """One call to one process. RpcError if it does not answer, or refuses."""
         with Client(process.socket, timeout) as client:
             return client.call(method, *params)
 
-    def _of(self, instance: int) -> list[Process]:
+    def _of(self, instance: int) -> list[ObservedProcess]:
         found = [process for process in self.shared.observed.processes.values() if process.instance == instance]
         if not found:
             raise RpcError(f"instance {instance} has no process")
         return found
 
-    def _processes(self, instance: int, part: str) -> list[Process]:
+    def _processes(self, instance: int, part: str) -> list[ObservedProcess]:
         """Those that a call goes to; the one at the interface first."""
         if part != "every":
             return [self._part(instance, part)]
@@ -78,7 +78,7 @@ class Asking:
             key=lambda process: not self._parts.get(_key(process), (True, True))[0],
         )
 
-    def _part(self, instance: int, part: str) -> Process:
+    def _part(self, instance: int, part: str) -> ObservedProcess:
         which = 0 if part == "packets" else 1
         for process in self._of(instance):
             if self._parts.get(_key(process), (False, False))[which]:
@@ -86,5 +86,5 @@ class Asking:
         raise RpcError(f"instance {instance} has no process with {part}")
 
 
-def _key(process: Process) -> tuple[int, str, int]:
+def _key(process: ObservedProcess) -> tuple[int, str, int]:
     return process.instance, process.process, process.pid

@@ -17,7 +17,7 @@ from ryu.lib import hub
 from lego_sdn.adapters.files.store import Intent, StoreError
 from lego_sdn.core.control.events import Note, Steer, Steered
 from lego_sdn.core.facts.errors import LegoError
-from lego_sdn.core.traffic.handover import Copying, Moved, Moving, carry_out
+from lego_sdn.core.traffic.handover import BucketMove, Moved, StateCopy, carry_out
 from lego_sdn.core.traffic.handover_steps import PAUSE_S, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, marker_frame
 from ryu_apps.context.shared import Shared, spawn
 from ryu_apps.handover.calls import Asking
@@ -33,7 +33,7 @@ Frames = list[tuple[int, bytes]]
 
 
 @dataclass(frozen=True)
-class Rules:
+class RuleAccess:
     """What the mover needs of the switch: get a change ready; put it into force (why that failed, or None); send frames out of ports;
     whether it is connected."""
 
@@ -49,7 +49,7 @@ class Mover:
     owners   bucket -> the instance that has its streams, as far as is known; None before the first rules
     """
 
-    def __init__(self, shared: Shared, rules: Rules) -> None:
+    def __init__(self, shared: Shared, rules: RuleAccess) -> None:
         self.shared, self._rules = shared, rules
         self.owners: Mapping[int, int] | None = None
         self.twinning = Twinning(shared, self._copy)
@@ -100,14 +100,14 @@ class Mover:
 
     def _steer(self, steer: Steer, before: Mapping[int, int]) -> Steered:
         self._ports = steer.ports
-        move = Moving(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer))
+        move = BucketMove(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer))
         if not move.handovers:
             error = self._rules.change(steer)
             self._has(steer.assignment if error is None else before)
             return Steered(steer.version, error)
         return self._move(move, steer)
 
-    def _move(self, move: Moving, steer: Steer) -> Steered:
+    def _move(self, move: BucketMove, steer: Steer) -> Steered:
         laps = Laps()
         self._journal(lambda store: store.begin_move(Intent(move.token, move.before, move.after)))
         moved, error = self._go_through(move, replace(steer, settle=True), laps)
@@ -117,19 +117,19 @@ class Mover:
         LOG.info("move %x: %s", move.token, laps)
         return Steered(steer.version, error, moved, laps.held_ms, move.held)
 
-    def _copy(self, move: Copying, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
+    def _copy(self, move: StateCopy, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
         """Steps as of a move, of which nothing needs to be journaled: one that is begun and not ended is done again."""
         self._ports, move.running = steer.ports, self._alive(steer)
         return self._go_through(move, replace(steer, settle=True), Laps())
 
-    def _go_through(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
-        word = _Word(self.asking, move)
+    def _go_through(self, move: BucketMove, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
+        word = _LeaseRenewer(self.asking, move)
         try:
             return self._take_steps(move, steer, laps)
         finally:
             word.over = True
 
-    def _take_steps(self, move: Moving, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
+    def _take_steps(self, move: BucketMove, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         steps, answer, error = carry_out(move), None, None
         while True:
             try:
@@ -223,10 +223,10 @@ class Mover:
         return []
 
 
-class _Word:
+class _LeaseRenewer:
     """Until it is `over`, tells those who hold again and again that the mover lives."""
 
-    def __init__(self, asking: Asking, move: Moving) -> None:
+    def __init__(self, asking: Asking, move: BucketMove) -> None:
         self.over = False
         self.asking, self.move = asking, move
         spawn(self._work)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lego_sdn.core.traffic.handover import Moved, Moving
+from lego_sdn.core.traffic.handover import BucketMove, Moved
 from lego_sdn.core.traffic.handover_steps import PrepareRules
 
 
@@ -39,7 +39,7 @@ class Laps:
         return ", ".join(f"{name} {ms:.0f} ms" for name, ms in self.steps.items())
 
 
-def told(move: Moving, moved: Sequence[Moved], laps: Laps) -> dict[str, Any]:
+def told(move: BucketMove, moved: Sequence[Moved], laps: Laps) -> dict[str, Any]:
     """One row of `GET moves`, plain values."""
     return {
         "began": laps.began,

@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from lego_sdn.core.control.events import Note, Steer, Steered
-from lego_sdn.core.observe.score_audit import TWIN, sampled
-from lego_sdn.core.traffic.handover import Copying, Moved
+from lego_sdn.core.observe.score_audit import REFERENCE, sampled_buckets
+from lego_sdn.core.traffic.handover import Moved, StateCopy
 from ryu_apps.context.shared import Shared
 
 TOKEN_BITS = 50
 
 
 class Twinning:
-    """`after` every change of the rules. `copy` takes the steps of a `Copying` move."""
+    """`after` every change of the rules. `copy` takes the steps of a `StateCopy` move."""
 
-    def __init__(self, shared: Shared, copy: Callable[[Copying, Steer], tuple[tuple[Moved, ...], str | None]]) -> None:
+    def __init__(self, shared: Shared, copy: Callable[[StateCopy, Steer], tuple[tuple[Moved, ...], str | None]]) -> None:
         self.shared, self._copy = shared, copy
         self._given: tuple[int, int] | None = None  # port and process of the twin that has every stream
 
@@ -43,24 +43,24 @@ class Twinning:
         return self._give(twin, steer, done)
 
     def _twin(self, steer: Steer) -> tuple[int, int] | None:
-        pids = [process.pid for process in self.shared.observed.processes.values() if process.instance == TWIN]
-        return (steer.ports[TWIN], min(pids)) if TWIN in steer.ports and pids else None
+        pids = [process.pid for process in self.shared.observed.processes.values() if process.instance == REFERENCE]
+        return (steer.ports[REFERENCE], min(pids)) if REFERENCE in steer.ports and pids else None
 
     def _give(self, twin: tuple[int, int], steer: Steer, done: Steered) -> Steered:
         config, ledger = self.shared.config, self.shared.audit
-        assignment, scored = dict(steer.assignment), sampled(config.audit.share, config.buckets)
-        move = Copying(secrets.randbits(TOKEN_BITS) | 1, assignment, assignment, frozenset(), to=TWIN, scored=scored)
+        assignment, scored = dict(steer.assignment), sampled_buckets(config.audit.share, config.buckets)
+        move = StateCopy(secrets.randbits(TOKEN_BITS) | 1, assignment, assignment, frozenset(), to=REFERENCE, scored=scored)
         ledger.expect()
         copied, error = self._copy(move, steer)
         failed = error or next((one.error for one in copied if one.error is not None), None)
         if failed is not None:
             ledger.stop("the audit did not begin")
-            self.shared.note(Note("audit", f"nothing is audited: the twin could not be given the streams: {failed}", TWIN))
+            self.shared.note(Note("audit", f"nothing is audited: the twin could not be given the streams: {failed}", REFERENCE))
             return replace(done, error=error)
         self._given = twin
         after = -1 if move.cut is None else move.cut
         ledger.begin(after)
         streams, size = sum(one.records for one in copied), sum(one.bytes for one in copied)
         text = f"the twin has {streams} streams in {size} bytes; of {len(scored)} buckets, packets after stamp {after} are compared"
-        self.shared.note(Note("audit", text, TWIN))
+        self.shared.note(Note("audit", text, REFERENCE))
         return replace(done, held=done.held + move.held)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.flow_rules import Rule
-from lego_sdn.core.traffic.rule_compiler import Change
+from lego_sdn.core.traffic.rule_compiler import RuleChange
 from ryu_apps.openflow import messages
 
 GONE = object()
@@ -73,7 +73,7 @@ class Switch:
         down, off = messages.DOWN, messages.OFF
         return {number: not (port.state & down or port.config & off) for number, port in self.datapath.ports.items()}
 
-    def commit(self, change: Change) -> None:
+    def commit(self, change: RuleChange) -> None:
         """Put all of `change` into force at one instant, or, with SwitchError, nothing of it; then wait for the barrier."""
         if not change:
             return
@@ -82,7 +82,7 @@ class Switch:
         rules = dict(zip(numbers, (None, *change.delete, *change.add, None), strict=True))
         self._into_force(Staged(number, rules, queue.Queue()), data, numbers[-1])
 
-    def stage(self, change: Change) -> Staged:
+    def stage(self, change: RuleChange) -> Staged:
         """Give the switch all of `change` but the word that puts it into force, which `commit_staged` says."""
         number = next(self._bundles)
         data, numbers = messages.wire(self.datapath, messages.bundle(self.datapath, number, change)[:-1])

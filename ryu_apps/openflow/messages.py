@@ -13,7 +13,7 @@ from ryu.ofproto import ofproto_v1_4 as ofp
 from ryu.ofproto import ofproto_v1_4_parser as parser
 
 from lego_sdn.core.facts.flow_rules import COOKIE_MAGIC, COOKIE_MASK, Act, Match, Rule, number, text
-from lego_sdn.core.traffic.rule_compiler import Change
+from lego_sdn.core.traffic.rule_compiler import RuleChange
 
 VERSION = ofp.OFP_VERSION
 OURS = COOKIE_MAGIC << 48
@@ -71,7 +71,7 @@ def flow_mod(datapath: Any, rule: Rule, delete: bool = False) -> Any:
     )
 
 
-def bundle(datapath: Any, number_: int, change: Change) -> list[Any]:
+def bundle(datapath: Any, number_: int, change: RuleChange) -> list[Any]:
     """The messages of one atomic, ordered bundle: open, deletions, additions, commit."""
     mods = [flow_mod(datapath, rule, delete=True) for rule in change.delete] + [flow_mod(datapath, rule) for rule in change.add]
     return [

@@ -8,7 +8,7 @@ from itertools import islice
 from ryu.lib import hub
 
 from lego_sdn.core.facts.flow_rules import Cookie, Rule
-from lego_sdn.core.traffic.rule_compiler import Change
+from lego_sdn.core.traffic.rule_compiler import RuleChange
 from ryu_apps.context.shared import spawn
 from ryu_apps.openflow.connection import Switch, SwitchError
 
@@ -16,7 +16,7 @@ LOG = logging.getLogger("lego.steering")
 HURRY_S = 0.01
 
 
-class Hurry:
+class ForcedRevalidation:
     """Until it is `over`, puts a rule that no traffic meets in again, so that Open vSwitch looks through its cached flows at once."""
 
     def __init__(self, switch: Switch, rules: frozenset[Rule]) -> None:
@@ -27,7 +27,7 @@ class Hurry:
     def _work(self) -> None:
         while not self.over:
             try:
-                self.switch.commit(Change(add=self.rules))
+                self.switch.commit(RuleChange(add=self.rules))
             except SwitchError as error:
                 LOG.warning("cached flows are not hurried: %s", error)
                 return

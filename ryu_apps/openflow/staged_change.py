@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from lego_sdn.core.control.events import Steer
 from lego_sdn.core.facts.flow_rules import Rule
-from lego_sdn.core.traffic.rule_compiler import Change
+from lego_sdn.core.traffic.rule_compiler import RuleChange
 from ryu_apps.openflow.connection import Staged, Switch
 
 
 @dataclass(frozen=True)
-class Ahead:
+class StagedChange:
     """The switch has all of it but the commit. It serves the steer, the connection and the rules in force that it was made for."""
 
     steer: Steer
     switch: Switch
     installed: frozenset[Rule] | None
-    change: Change
+    change: RuleChange
     staged: Staged
 
     def serves(self, steer: Steer, switch: Switch, installed: frozenset[Rule] | None) -> bool:

@@ -6,23 +6,23 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from lego_sdn.core.control import host_resources
-from lego_sdn.core.control.state import State
+from lego_sdn.core.control.state import SystemState
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.nf.graph import node_of
 from lego_sdn.core.observe.brick_rates import BrickFigures
-from lego_sdn.core.observe.deadlines import Deadline, Done, kept
+from lego_sdn.core.observe.deadlines import Deadline, DeadlineProgress, kept
 from lego_sdn.core.observe.diagnosis import Diagnosis
 from lego_sdn.core.observe.slo import Tally
 
 
-def scaling(state: State) -> dict[str, Any]:
+def scaling(state: SystemState) -> dict[str, Any]:
     """The policy and its mode; `advice`: what it would do, in mode advise; `costs`: profiled, or learned while running."""
     told, costs = state.config.scaling, state.costs
     known = None if costs is None else "profiled" if any(brick.measured for brick in costs.bricks) else "learned"
     return {"policy": told.policy, "mode": told.mode, "costs": known, "advice": state.advice or None}
 
 
-def host(state: State) -> dict[str, Any]:
+def host(state: SystemState) -> dict[str, Any]:
     """Cores and memory of the host: what instances have (`given`: by quota, `used` by their reports), what is free; null: not known."""
     return {
         "cores": {"all": state.cores, "given": round(host_resources.given_cores(state), 4), "free": host_resources.free_cores(state)},
@@ -30,7 +30,7 @@ def host(state: State) -> dict[str, Any]:
     }
 
 
-def change(state: State) -> dict[str, Any] | None:
+def change(state: SystemState) -> dict[str, Any] | None:
     """The one in flight; `asked`: what of single bricks."""
     now = state.change
     return None if now is None else {"kind": now.kind, "instance": now.instance, "asked": str(now.action) if now.action else None}
@@ -49,7 +49,7 @@ def bottleneck(found: Diagnosis | None) -> dict[str, Any] | None:
     }
 
 
-def assessed(state: State) -> dict[tuple[int, str], dict[str, Any]]:
+def assessed(state: SystemState) -> dict[tuple[int, str], dict[str, Any]]:
     """By instance and brick: what the reports do not say themselves. Rates are of the last round of reports."""
     rows = {}
     for instance, found in state.diagnoses.items():
@@ -84,7 +84,7 @@ def cost(costs: Costs | None, brick: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def promise(state: State) -> dict[str, Any] | None:
+def promise(state: SystemState) -> dict[str, Any] | None:
     """The SLA, its parts, and how it was kept in the last window; null where none is configured."""
     told, now = state.config.sla, state.sla
     if told.latency_ms is None and told.loss is None:
@@ -110,7 +110,7 @@ def _deadline(part: Deadline | None, one: BrickFigures, tolerance: float) -> dic
     if part is None:
         return None
     rows, late, lost = (round(rate * one.seconds) for rate in (one.packets, one.late, one.lost + one.overrun))
-    how = kept(part, Done(rows, late, lost, one.wait_us / 1e3), tolerance)
+    how = kept(part, DeadlineProgress(rows, late, lost, one.wait_us / 1e3), tolerance)
     return {
         "ms": _rounded(part.ms),
         "late": round(how.late, 4),

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from lego_sdn import __version__
-from ryu_apps.context.facts import Process
+from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.shared import Shared
 from ryu_apps.views import brick_metrics, status
 
@@ -110,7 +110,7 @@ def _exact(shared: Shared) -> Iterator[Metric]:
     yield from (surely, since, losses)
 
 
-def _processes(processes: Iterable[Process]) -> Iterator[Metric]:
+def _processes(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:
     labels = ["instance", "process"]
     cpu = CounterMetricFamily("lego_process_cpu_seconds", "CPU time of a brick process.", labels=labels)
     memory = GaugeMetricFamily("lego_process_resident_bytes", "Resident memory of a brick process.", labels=labels)
@@ -129,7 +129,7 @@ def _processes(processes: Iterable[Process]) -> Iterator[Metric]:
     yield from (cpu, memory, received, lost)
 
 
-def _bricks(processes: Iterable[Process]) -> Iterator[Metric]:
+def _bricks(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:
     labels = ["instance", "brick"]
     totals = {
         "packets_in": CounterMetricFamily("lego_brick_packets_in", "Rows that a brick has taken.", labels=labels),

@@ -12,8 +12,8 @@ from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.nf.granularity import algorithm_1, split_plan
 from lego_sdn.core.nf.graph import node_of
 from lego_sdn.core.nf.headers import within
-from lego_sdn.core.observe.score_audit import TWIN, sampled
-from ryu_apps.context.facts import Process
+from lego_sdn.core.observe.score_audit import REFERENCE, sampled_buckets
+from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.shared import Shared
 from ryu_apps.views import brick_views
 from ryu_apps.views.switch_views import spelled
@@ -54,12 +54,12 @@ def audit(shared: Shared) -> dict[str, Any]:
     """The sampling auditor: what it compared, and what its twin costs (cores and packets/s, and as a share of what the instances use)."""
     config, ledger, twin = shared.config, shared.audit, shared.state.twin
     processes = shared.observed.processes.values()
-    cpu = {is_twins: sum(p.cpu for p in processes if (p.instance == TWIN) == is_twins) for is_twins in (True, False)}
-    rates = [p.rates.get(p.bricks[0], 0.0) for p in processes if p.instance == TWIN and p.bricks and p.report and p.report["capture"]]
+    cpu = {is_twins: sum(p.cpu for p in processes if (p.instance == REFERENCE) == is_twins) for is_twins in (True, False)}
+    rates = [p.rates.get(p.bricks[0], 0.0) for p in processes if p.instance == REFERENCE and p.bricks and p.report and p.report["capture"]]
     return {
         "share": config.audit.share,
-        "buckets": list(sampled(config.audit.share, config.buckets)),
-        "twin": {"instance": TWIN, "phase": twin.phase},
+        "buckets": list(sampled_buckets(config.audit.share, config.buckets)),
+        "twin": {"instance": REFERENCE, "phase": twin.phase},
         "since": ledger.since,
         "compared": ledger.compared,
         "equal": ledger.equal,
@@ -186,14 +186,14 @@ def exact(found: ExactSince | None) -> dict[str, Any] | None:
     return {"since": round(epoch + found.since, 3), "reason": found.reason, "inexact": wrong, "losses": losses}
 
 
-def _bricks_of(process: Process, now: float) -> list[dict[str, Any]]:
+def _bricks_of(process: ObservedProcess, now: float) -> list[dict[str, Any]]:
     if process.report is None:
         return []
     where = {"instance": process.instance, "process": process.process, "age_s": round(now - process.at, 3)}
     return [where | brick | {"packets_per_s": round(process.rates.get(brick["id"], 0.0), 3)} for brick in process.report["bricks"]]
 
 
-def _process(process: Process, now: float, costs: Costs | None) -> dict[str, Any]:
+def _process(process: ObservedProcess, now: float, costs: Costs | None) -> dict[str, Any]:
     report = process.report or {}
     kinds = [node_of(brick["id"]) for brick in report.get("bricks", ())]
     return {

@@ -13,7 +13,7 @@ from lego_sdn.adapters.linux.journal import Journal, Thing
 from lego_sdn.adapters.linux.netns import NameTaken
 from lego_sdn.adapters.linux.processes import Process
 from lego_sdn.agent import cleanup
-from lego_sdn.agent.cleanup import Belongings
+from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.core.facts.errors import HostError
 
 RUN = f"test{os.getpid()}"
@@ -27,7 +27,7 @@ def journal(tmp_path):
 
 @pytest.fixture
 def belongings(journal):
-    return Belongings(journal, RUN)
+    return OwnedResources(journal, RUN)
 
 
 def refuse():

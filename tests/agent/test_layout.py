@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from lego_sdn.agent.layout import Wiring, lay_out, process_name
+from lego_sdn.agent.layout import InstanceLayout, lay_out, process_name
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.graph import Graph
 
@@ -87,7 +87,7 @@ DEEDS = some.lists(
 )
 
 
-def changed(wiring: Wiring, deed: str, kind: str) -> Wiring:
+def changed(wiring: InstanceLayout, deed: str, kind: str) -> InstanceLayout:
     """The wiring after a deed; as it was if that is refused."""
     try:
         if deed == "without":
@@ -97,7 +97,7 @@ def changed(wiring: Wiring, deed: str, kind: str) -> Wiring:
         return wiring
 
 
-def links(wiring: Wiring) -> list[tuple[str, str]]:
+def links(wiring: InstanceLayout) -> list[tuple[str, str]]:
     """Every way that a batch can take from one working brick to another: by ring, or inside a process."""
     chained = [(brick, wiring.next_here(brick)) for brick in wiring.bricks]
     return [(ring.source, ring.target) for ring in wiring.rings] + [(a, b) for a, b in chained if b is not None and b not in wiring.seats]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from lego_sdn.agent.cleanup import Belongings
+from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.instance import Instance
 from lego_sdn.agent.spec import InstanceSpec
 from lego_sdn.core.cost.cpu_quotas import LEAST, settled, without
@@ -21,7 +21,7 @@ KINDS = ("packet-batching", "feature-quantization", "feature-mapping", "unsuperv
 EACH = 0.2
 
 
-class Nothing(Belongings):
+class Nothing(OwnedResources):
     """Nothing is made, so nothing is removed."""
 
     def remove(self, things=None):

@@ -19,7 +19,7 @@ from lego_sdn.adapters.linux import netns, processes
 from lego_sdn.adapters.linux.processes import Process
 from lego_sdn.adapters.ovs.vsctl import Bridge
 from lego_sdn.adapters.rpc.calls import Client, PeerError
-from lego_sdn.agent.options import Options, make_run_dir, require_root, require_scores_below
+from lego_sdn.agent.options import AgentOptions, make_run_dir, require_root, require_scores_below
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import HostError
 from tests.fakes.host import fake_host
@@ -392,7 +392,7 @@ def test_real_bricks(placement):
 
 def test_names():
     def prefix(bridge):
-        return Options.of(Config.parse({"switch": {"bridge": bridge}})).prefix
+        return AgentOptions.of(Config.parse({"switch": {"bridge": bridge}})).prefix
 
     assert prefix("lego0") == "lego"
     assert prefix("br0") == "br0-"
@@ -417,7 +417,7 @@ def test_root_of_a_container_without_the_capabilities(monkeypatch, bits, said):
 
 
 def test_scores_go_below_the_folders_of_the_agent(tmp_path):
-    options = Options(tmp_path / "run", "s", Bridge("b", ""), scores=str(tmp_path / "scores"))
+    options = AgentOptions(tmp_path / "run", "s", Bridge("b", ""), scores=str(tmp_path / "scores"))
     for fits in (None, str(tmp_path / "scores"), str(tmp_path / "scores" / "1"), str(tmp_path / "run")):
         require_scores_below(fits, options)
     (tmp_path / "run").mkdir()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lego_sdn.agent.layout import lay_out
-from lego_sdn.agent.transition import Rewiring
+from lego_sdn.agent.transition import LayoutTransition
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.graph import Graph
 
@@ -40,19 +40,19 @@ def test_what_fails_when_packets_go_the_new_way_already_is_told():
     grown, brick = lay_out(1, "run", Graph.line(*GRAPH), "separate").with_replica(NETWORK)
     leaver, reader = grown.process_of(brick), grown.process_of("sample-result-0")
     processes = Processes({(leaver, "drain"), (reader, "inputs")})
-    change = Rewiring(processes, grown, grown.without(brick)).carry_out()
+    change = LayoutTransition(processes, grown, grown.without(brick)).carry_out()
     assert change.undone == [f"{leaver} did not answer drain", f"{reader} did not answer inputs"]
     assert (processes.stopped, change.reports) == ([leaver], [])
-    assert Rewiring(Processes(set()), grown, grown.without(brick)).carry_out().undone == []
+    assert LayoutTransition(Processes(set()), grown, grown.without(brick)).carry_out().undone == []
 
 
 def test_who_leaves_is_drained_as_long_as_it_gets_something_done():
     grown, brick = lay_out(1, "run", Graph.line(*GRAPH), "separate").with_replica(NETWORK)
     leaver = grown.process_of(brick)
     slow = Processes(set(), waits=(7000, 4000, 900, 0))
-    change = Rewiring(slow, grown, grown.without(brick)).carry_out()
+    change = LayoutTransition(slow, grown, grown.without(brick)).carry_out()
     assert slow.called.count((leaver, "drain")) == 4
     assert (change.undone, change.reports[0]["bricks"]) == ([], [{"queue_in": 0}])
     stuck = Processes(set(), waits=(7000, 900, 900))
-    change = Rewiring(stuck, grown, grown.without(brick)).carry_out()
+    change = LayoutTransition(stuck, grown, grown.without(brick)).carry_out()
     assert change.undone == [f"{leaver} ended with 900 rows before it that it did not get done: they count as lost"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from bricks.records.brick import Batch
 from bricks.records.packets import PACKET
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.transport.rings import RingReader, RingWriter
 
 ROWS = 64
@@ -34,7 +34,7 @@ def write(name: str, seed: int, batches: int) -> None:
     """Every batch in turn; waits at the doorbell for room."""
     ring, first = RingWriter(name, ROWS), 0
     for count, width in sizes(seed, batches).tolist():
-        while not ring.put(batch(first, count, width), Ticket(first, count)):
+        while not ring.put(batch(first, count, width), SequenceRange(first, count)):
             if not ring.wait_for_room():
                 select.select([ring], [], [], 10)
             ring.awake()
@@ -66,7 +66,7 @@ def read(name: str, seed: int, batches: int) -> int:
 def die_holding(name: str) -> None:
     """Write one batch, say so, and wait to be killed."""
     ring = RingWriter(name, ROWS)
-    ring.put(batch(0, 3, 2), Ticket(0, 3))
+    ring.put(batch(0, 3, 2), SequenceRange(0, 3))
     os.write(1, b"written\n")
     select.select([], [], [], 60)
 

@@ -7,7 +7,7 @@ import pytest
 
 from bricks.feature_quantization import LAYOUTS, extract, new_state
 from bricks.learning.training import Training, train_model
-from bricks.offline.scoring import Chain, Scoring
+from bricks.offline.scoring import OfflineChain, Scoring
 from tests.bricks.feature_traffic import capture
 
 pytestmark = pytest.mark.data
@@ -29,10 +29,10 @@ def test_scores_of_the_chain_in_batches_of_every_size(data):
     packets = capture(data, "mirai-benign-20000.pcap", 4000)
     model = train_model(extract(packets), Training(fm_grace=1000, ad_grace=2500))
     scoring, packets = Scoring(model, streams=STREAMS), packets[:ROWS]
-    whole = scores_of(Chain(scoring), packets, 300)
+    whole = scores_of(OfflineChain(scoring), packets, 300)
     for size in range(1, 300):
-        assert scores_of(Chain(scoring), packets, size).tobytes() == whole.tobytes(), f"batches of {size}"
+        assert scores_of(OfflineChain(scoring), packets, size).tobytes() == whole.tobytes(), f"batches of {size}"
 
 
-def scores_of(chain: Chain, packets: np.ndarray, size: int) -> np.ndarray:
+def scores_of(chain: OfflineChain, packets: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([chain.score(chain.features(packets[at : at + size])) for at in range(0, len(packets), size)])

@@ -20,7 +20,7 @@ from bricks.packet_batching import PacketBatching
 from bricks.records.brick import BRICKS, Batch, Brick
 from bricks.records.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW, SRC_KIND_SHIFT
 from bricks.runtime.stage import Stage
-from bricks.service.shard_clients import Here
+from bricks.service.shard_clients import LocalShard
 
 PARTS = ("In:    ", "Out:   ", "State: ", "Reads: ")
 PAGE = re.compile(
@@ -236,8 +236,8 @@ def test_state_moves(kind, model, given):
 
 @with_state
 def test_state_moves_as_the_runtime_moves_it(kind, model, given):
-    """Through `Here`, which is what moves and changes of replicas call: portion by portion, with what the receiver has left out."""
-    ends = [Here(Stage(make(kind, model)), BUCKETS) for _ in range(3)]
+    """Through `LocalShard`, which is what moves and changes of replicas call: portion by portion, with what the receiver has left out."""
+    ends = [LocalShard(Stage(make(kind, model)), BUCKETS) for _ in range(3)]
     first, second, idle = ends
     early, late = cut(given, [200])
     first.stage.brick.process(early)
@@ -254,7 +254,7 @@ def test_state_moves_as_the_runtime_moves_it(kind, model, given):
 
 @with_state
 def test_what_is_forgotten_is_gone_and_counted(kind, model, given):
-    here = Here(Stage(make(kind, model)), BUCKETS)
+    here = LocalShard(Stage(make(kind, model)), BUCKETS)
     here.stage.brick.process(given)
     counters = here.state.counters()
     assert all(name.startswith(("streams_", "evicted_", "pairs_")) and type(count) is int for name, count in counters.items())

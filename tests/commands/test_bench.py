@@ -33,7 +33,7 @@ from lego_sdn.commands.bench import bench
 from lego_sdn.core.facts.errors import ConfigError, HostError
 from lego_sdn.experiments.bench import captures, features, groups, limits, live
 from lego_sdn.experiments.bench.attack import growth, run
-from lego_sdn.experiments.bench.inputs import Bench, Sizes
+from lego_sdn.experiments.bench.inputs import Bench, BenchSizes
 from lego_sdn.experiments.bench.rows import Result, Row
 from lego_sdn.experiments.bench.timing import Lap, lap, rates, ratios
 from lego_sdn.system import machine
@@ -168,7 +168,7 @@ def test_a_group_that_fails_does_not_keep_the_others_from_being_measured(monkeyp
     modules["b"] = SimpleNamespace(ROWS=(Row("three", "", ""),), measure=lambda bench, wanted: iter([Result(Row("three", "", ""), (3.0,))]))
     monkeypatch.setattr(groups, "GROUPS", ("a", "b"))
     monkeypatch.setattr(groups, "_module", modules.__getitem__)
-    found = list(groups.measure(Bench(Sizes(), tmp_path), frozenset({"one", "two", "three"})))
+    found = list(groups.measure(Bench(BenchSizes(), tmp_path), frozenset({"one", "two", "three"})))
     assert [(one.row.name, one.value, one.failed) for one in found] == [
         ("one", 1.0, None), ("two", None, "no more of it"), ("three", 3.0, None)
     ]  # fmt: skip
@@ -202,7 +202,7 @@ def test_figures_are_medians_and_ratios_are_of_one_run():
 
 
 def test_a_large_capture_is_the_small_one_again_and_again(tmp_path):
-    small = Bench(Sizes(packets=700), tmp_path)
+    small = Bench(BenchSizes(packets=700), tmp_path)
     wanted = captures.repeated(read_packets([small.benign_capture])[0][:300], 700)
     first = small.frames.tiled(300)
     found, warnings = read_packets([captures.write_repeated(tmp_path / "large.pcap", first, 700)])
@@ -213,7 +213,7 @@ def test_a_large_capture_is_the_small_one_again_and_again(tmp_path):
 
 
 def test_odd_frames_are_of_every_kind(tmp_path):
-    packets, warnings = read_packets([Bench(Sizes(packets=22), tmp_path).odd_capture])
+    packets, warnings = read_packets([Bench(BenchSizes(packets=22), tmp_path).odd_capture])
     assert warnings == []
     assert np.array_equal(packets["flags"][:11], packets["flags"][11:])
     for fact in (VLAN, FRAGMENT, MALFORMED, ICMP):
@@ -257,7 +257,7 @@ def test_the_search_finds_the_highest_rate_that_is_held(monkeypatch, limit, gene
         return live.Trial(step.rate, offered, 1000, lost, lost, 0.05, 1.0)
 
     monkeypatch.setattr(live, "attempt", attempt)
-    rate, starved = live.search(SimpleNamespace(sizes=Sizes()), None, "x")
+    rate, starved = live.search(SimpleNamespace(sizes=BenchSizes()), None, "x")
     assert rate <= limit
     assert rate > min(limit, generator) * 0.9 or limit == 0
     assert starved == (generator < limit)

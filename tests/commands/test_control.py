@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from lego_sdn.adapters.files.assignment import write_assignment
-from lego_sdn.adapters.rpc.rest_client import Refused
+from lego_sdn.adapters.rpc.rest_client import RequestRefused
 from lego_sdn.commands import control
 from lego_sdn.core.facts.errors import ConfigError, HostError, LegoError
 
@@ -200,7 +200,7 @@ def test_status_shows_the_promise_the_policy_and_what_holds_instances_up(control
 
 def test_a_refusal_is_the_controller_s_own_sentence(controller):
     Controller.answers["/lego/v1/merge"] = (409, b'{"error": "merge refused", "detail": "1 instances run and 1 is the minimum"}')
-    with pytest.raises(Refused, match="merge refused: 1 instances run and 1 is the minimum"):
+    with pytest.raises(RequestRefused, match="merge refused: 1 instances run and 1 is the minimum"):
         run(control.merge, "--rest", controller)
 
 

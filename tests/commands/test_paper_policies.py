@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from lego_sdn.commands import paper_policies
-from lego_sdn.core.facts.config import Scaling
-from lego_sdn.simulation.evaluation import Outcome
+from lego_sdn.core.facts.config import ScalingSettings
+from lego_sdn.simulation.evaluation import PolicyOutcome
 
-GOOD = Outcome(Scaling().policy, "saw", 1, 0.0, 3300.0, 3000.0, 4)
+GOOD = PolicyOutcome(ScalingSettings().policy, "saw", 1, 0.0, 3300.0, 3000.0, 4)
 
 
 def run(monkeypatch, outcomes, *words):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from lego_sdn.commands.prove import prove
-from lego_sdn.commands.run import Wanted, asked, overridden, run
-from lego_sdn.core.facts.config import Config, Instance, KeyProblem, Scaling
+from lego_sdn.commands.run import RunOptions, asked, overridden, run
+from lego_sdn.core.facts.config import Config, InstanceSettings, KeyProblem, ScalingSettings
 
-FILE = Config(model="/m.model", instance=Instance(cpu_quota=0.5), scaling=Scaling(min_instances=2, max_instances=3))
-NOTHING = Wanted((), None, "lego.yaml", 3000.0, 1, None, None, None, 60.0, None, False)
+FILE = Config(model="/m.model", instance=InstanceSettings(cpu_quota=0.5), scaling=ScalingSettings(min_instances=2, max_instances=3))
+NOTHING = RunOptions((), None, "lego.yaml", 3000.0, 1, None, None, None, 60.0, None, False)
 
 
 def test_what_is_not_given_leaves_the_file_alone():

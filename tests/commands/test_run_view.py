@@ -5,13 +5,13 @@ import io
 from rich.console import Console
 
 from lego_sdn.commands.run_view import View
-from lego_sdn.experiments.accounting import Comparison, Summary
-from lego_sdn.experiments.run import Observation
+from lego_sdn.experiments.accounting import RunSummary, ScoreComparison
+from lego_sdn.experiments.run import RunObservation
 
 EVENT = {"number": 1, "time": 0.0, "kind": "replicate", "text": "starting instance 2", "instance": 2}
 
 
-def observation() -> Observation:
+def observation() -> RunObservation:
     load = {"packets": 1234.0, "cpu": 0.91, "queue": 0.25, "drops": 3.0, "service_us": 4.0}
     brick = {"kind": "feature-quantization", "packets_per_s": 1200.0, "service_us": 3.5, "cpu_s": 1.0, "queue_in": 17}
     status = {
@@ -20,13 +20,13 @@ def observation() -> Observation:
     }
     status["instances"][1] |= {"ofport": None, "buckets": 0}
     process = {"instance": 1, "process": "1-a", "cpu": 0.5, "bricks": ["feature-quantization-0"]}
-    return Observation(status, {"bricks": [brick, dict(brick)], "processes": [process]}, {}, {}, [EVENT])
+    return RunObservation(status, {"bricks": [brick, dict(brick)], "processes": [process]}, {}, {}, [EVENT])
 
 
-def summary() -> Summary:
+def summary() -> RunSummary:
     machine = {"cpu": "a CPU", "cores": 2, "cpu_quota": 0.04, "placement": "chained"}
-    compared = Comparison(scored=90, twice=0, equal=45, first_difference=7)
-    return Summary(100, 2.0, 98, 98, compared, {"before the switch": 2}, {"10.0.0.9": 40, "10.0.0.1": 1}, [EVENT], machine)
+    compared = ScoreComparison(scored=90, twice=0, equal=45, first_difference=7)
+    return RunSummary(100, 2.0, 98, 98, compared, {"before the switch": 2}, {"10.0.0.9": 40, "10.0.0.1": 1}, [EVENT], machine)
 
 
 def shown(terminal: bool) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lego_sdn.experiments.accounting import Comparison, Deaths, Summary, compare, died_with, dropped_in, note_owned, out_of_order_in
+from lego_sdn.experiments.accounting import Deaths, RunSummary, ScoreComparison, compare, died_with, dropped_in, note_owned, out_of_order_in
 
 RECORD = np.dtype([("seq", "<u8"), ("score", "<f8")])
 
@@ -17,7 +17,7 @@ def records(*pairs):
 def test_equal_means_the_same_bits():
     unsplit = np.array([1.0, 0.0, np.nextafter(2.0, 3.0), np.nan])
     found = compare(records((3, np.nan), (0, 1.0), (1, -0.0), (2, 2.0)), unsplit)
-    assert found == Comparison(scored=4, twice=0, equal=2, first_difference=1)
+    assert found == ScoreComparison(scored=4, twice=0, equal=2, first_difference=1)
     assert found.equal_share == 0.5
 
 
@@ -31,24 +31,24 @@ def test_nothing_scored():
 
 
 def summary(sent, comparison, dropped):
-    return Summary(sent, 1.0, sent, sent, comparison, dropped, {}, [], {})
+    return RunSummary(sent, 1.0, sent, sent, comparison, dropped, {}, [], {})
 
 
 def test_what_is_sent_is_scored_dropped_under_a_name_or_missing():
-    whole = Comparison(scored=7, twice=0, equal=7, first_difference=None)
+    whole = ScoreComparison(scored=7, twice=0, equal=7, first_difference=None)
     assert summary(10, whole, {"kernel ring full": 3}).accounted
     lost = summary(10, whole, {"kernel ring full": 2})
     assert (lost.missing, lost.accounted) == (1, False)
-    assert not summary(7, Comparison(7, 1, 7, None), {}).accounted
-    assert not replace(summary(7, Comparison(7, 0, 7, None), {}), forwarded=6).accounted
+    assert not summary(7, ScoreComparison(7, 1, 7, None), {}).accounted
+    assert not replace(summary(7, ScoreComparison(7, 0, 7, None), {}), forwarded=6).accounted
     assert json.loads(json.dumps(lost.as_dict()))["missing"] == 1
 
 
 def test_a_score_that_differs_is_not_the_same_whatever_else_is_in_order():
-    other = summary(7, Comparison(scored=7, twice=0, equal=6, first_difference=3), {})
+    other = summary(7, ScoreComparison(scored=7, twice=0, equal=6, first_difference=3), {})
     assert (other.accounted, other.same) == (True, False)
     assert json.loads(json.dumps(other.as_dict()))["same"] is False
-    assert summary(7, Comparison(7, 0, 7, None), {}).same
+    assert summary(7, ScoreComparison(7, 0, 7, None), {}).same
 
 
 def test_final_reports_tell_what_was_dropped_and_what_came_too_late():

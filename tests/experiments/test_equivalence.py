@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lego_sdn.experiments.accounting import Comparison, Summary
+from lego_sdn.experiments.accounting import RunSummary, ScoreComparison
 from lego_sdn.experiments.equivalence import Proof
 
 HANDOVER = {"old": 1, "new": 2, "buckets": [3, 4], "bytes": 100, "records": 7, "packets": 5, "evicted": 0, "error": None}
@@ -14,7 +14,7 @@ MOVES = [
     {"ms": 100.0, "held_ms": 40.0, "held": 9, "handovers": [HANDOVER]},
     {"ms": 300.0, "held_ms": 60.0, "held": 1, "handovers": [HANDOVER, HANDOVER | {"buckets": [9]}]},
 ]
-SUMMARY = Summary(10, 2.0, 10, 10, Comparison(10, 0, 10, None), {}, {}, [], {}, MOVES)
+SUMMARY = RunSummary(10, 2.0, 10, 10, ScoreComparison(10, 0, 10, None), {}, {}, [], {}, MOVES)
 PROOF = Proof(SUMMARY, ("a", "b"), (), 4)
 
 
@@ -26,10 +26,10 @@ def test_it_holds_if_all_is_done_and_equal():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"comparison": Comparison(10, 0, 9, 4)},
-        {"comparison": Comparison(10, 1, 10, None)},
-        {"comparison": Comparison(9, 0, 9, None)},
-        {"comparison": Comparison(9, 0, 9, None), "dropped": {"kernel ring full": 1}},
+        {"comparison": ScoreComparison(10, 0, 9, 4)},
+        {"comparison": ScoreComparison(10, 1, 10, None)},
+        {"comparison": ScoreComparison(9, 0, 9, None)},
+        {"comparison": ScoreComparison(9, 0, 9, None), "dropped": {"kernel ring full": 1}},
         {"forwarded": 9},
     ],
 )

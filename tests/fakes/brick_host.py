@@ -10,7 +10,7 @@ from lego_sdn.core.cost.cpu_quotas import resettled
 from lego_sdn.core.facts.arrangement import (
     Arrangement,
     BrickAction,
-    Chain,
+    ChainBrick,
     Placed,
     RegrowFailed,
     Regrown,
@@ -91,7 +91,7 @@ class BrickHost(Host):
         if isinstance(action, Separate):
             rest = tuple(replace(p, bricks=tuple(b for b in p.bricks if b != brick)) for p in now.processes)
             return self._with(replace(now, processes=rest), brick), None
-        assert isinstance(action, Chain)
+        assert isinstance(action, ChainBrick)
         rest = tuple(p for p in now.processes if p.bricks != (brick,))
         order = sorted((*rest[0].bricks, brick), key=lambda b: now.graph.order.index(node_of(b)))
         return resettled(replace(now, processes=(replace(rest[0], bricks=tuple(order)), *rest[1:]))), None

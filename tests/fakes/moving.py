@@ -15,18 +15,18 @@ import numpy as np
 
 from bricks.capture import packet_ring
 from bricks.capture.packet_ring import PacketRing
-from bricks.capture.stamp_reorder import PATIENCE_NS, StampOrder
+from bricks.capture.stamp_reorder import PATIENCE_NS, StampReorder
 from bricks.feature_quantization import FeatureQuantization
 from bricks.packet_batching import PacketBatching
 from bricks.records.brick import Batch
 from bricks.records.packets import PACKET, SHADOW, bucket_of
-from bricks.records.sequence import Ticket
-from bricks.runtime.reorder import Order
+from bricks.records.sequence import SequenceRange
+from bricks.runtime.reorder import ReorderBuffer
 from bricks.service import handover, shards
-from bricks.service.handover import Moving
+from bricks.service.handover import HandoverCalls
 from bricks.streams import handover_buffer
-from bricks.streams.handover_buffer import Hold
-from bricks.streams.partitioner import Cut, Traffic, deal
+from bricks.streams.handover_buffer import HandoverBuffer
+from bricks.streams.partitioner import KeyTable, LoadSketch, partition
 from lego_sdn.adapters.rpc.calls import Unreachable
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.nf.split_key import BY_SOURCE
@@ -42,7 +42,7 @@ class Wire(PacketRing):
 
     def __init__(self) -> None:
         self.queue_: deque[np.void | int] = deque()
-        self._order, self._passed, self.markers = StampOrder(), deque(), {}
+        self._order, self._passed, self.markers = StampReorder(), deque(), {}
         self._alarm = SimpleNamespace(set=lambda due_ns: None)
         self.highest = -1
 
@@ -74,28 +74,28 @@ class Instance:
     def __init__(self, number: int, buckets: int, **more: Any) -> None:
         self.number, self.wire, self.layout = number, Wire(), more.get("layout", "kitsune115")
         self.key, self.new_brick = more.get("key", BY_SOURCE), more.get("new_brick", FeatureQuantization)
-        self.hold = Hold(self.wire, buckets, more.get("stamped", True), key=self.key)
+        self.hold = HandoverBuffer(self.wire, buckets, more.get("stamped", True), key=self.key)
         self.batching = PacketBatching(0, self.hold, 64)
         self.features: list[tuple[int, np.ndarray]] = []
-        self.queues: dict[str, deque[tuple[Batch, Ticket]]] = {}
+        self.queues: dict[str, deque[tuple[Batch, SequenceRange]]] = {}
         exits = SimpleNamespace(set_parts=lambda rings, here, cut: None)
         self.process = SimpleNamespace(
             source=SimpleNamespace(source=self.hold),
             stages=[SimpleNamespace(brick=self.batching, outputs=[], exits=exits)],
             spec=SimpleNamespace(buckets=buckets, process="a", replicas={}, batch=64),
             key=self.key,
-            traffic=Traffic(buckets, self.key),
+            traffic=LoadSketch(buckets, self.key),
             stage=lambda brick: next(stage for stage in self.process.stages if stage.brick.id == brick),
             paused_until=0.0,
             next_row=0,
         )
         self._keyed(0)
-        self.moving = Moving(self.process)  # type: ignore[arg-type]
+        self.moving = HandoverCalls(self.process)  # type: ignore[arg-type]
         self.handlers = self.moving.handlers()
 
     def _keyed(self, serial: int) -> str:
         brick = self.new_brick(serial, self.layout, 200_000, self.key)
-        self.process.stages.append(SimpleNamespace(brick=brick, order=Order(joins=False)))
+        self.process.stages.append(SimpleNamespace(brick=brick, order=ReorderBuffer(joins=False)))
         self.queues[brick.id] = deque()
         return brick.id
 
@@ -104,7 +104,7 @@ class Instance:
         """The keyed brick that was there first."""
         return self.process.stages[1].brick
 
-    def deal(self, serials: Iterable[int]) -> dict[str, Any]:
+    def partition(self, serials: Iterable[int]) -> dict[str, Any]:
         """From now on these keyed bricks share the stream."""
         there = [f"{self.brick.kind}-{serial}" for serial in serials]
         for brick in there:
@@ -112,7 +112,7 @@ class Instance:
                 assert self._keyed(int(brick.rpartition("-")[2])) == brick
         while not self.handlers["pause"](1.0):
             self.catch_up(1)
-        return self.handlers["deal"]({brick: {"ring": None} for brick in there})
+        return self.handlers["partition"]({brick: {"ring": None} for brick in there})
 
     def work(self, batches: int) -> None:
         for _ in range(batches):
@@ -120,14 +120,14 @@ class Instance:
             if batch is None:
                 return
             self.process.traffic.see(batch.head)
-            ticket = Ticket(self.process.next_row, len(batch))
+            ticket = SequenceRange(self.process.next_row, len(batch))
             self.process.next_row += len(batch)
             replicas = self.moving.front.replicas
             if len(replicas) == 1:
                 self.queues[replicas[0].brick].append((batch, ticket))
             else:
-                cut = Cut(np.array(self.moving.front.owners), len(replicas), self.key)
-                for replica, part, its in deal(batch, ticket, cut):
+                cut = KeyTable(np.array(self.moving.front.owners), len(replicas), self.key)
+                for replica, part, its in partition(batch, ticket, cut):
                     self.queues[replicas[replica].brick].append((part, its))
 
     def catch_up(self, batches: int) -> None:
@@ -209,7 +209,7 @@ class World:
     # ---- moves ----
     def move(self, after: dict[int, int], stop_after: int | None = None) -> tuple[moves.Moved, ...]:
         """`stop_after`: the mover dies after so many steps."""
-        plan = moves.Moving(next(self.tokens), self._owners(), after, frozenset(self.instances) - self.dead)
+        plan = moves.BucketMove(next(self.tokens), self._owners(), after, frozenset(self.instances) - self.dead)
         return self._carry_out(plan, stop_after)
 
     def copy(self, scored: tuple[int, ...]) -> int:
@@ -217,7 +217,7 @@ class World:
         if self.twin is None:
             self.twin, self.scored = max(self.instances) + 1, scored
             self.instances[self.twin] = Instance(self.twin, self.buckets, **self.more)
-        plan = moves.Copying(next(self.tokens), self._owners(), self._owners(), frozenset(self.instances), to=self.twin, scored=scored)
+        plan = moves.StateCopy(next(self.tokens), self._owners(), self._owners(), frozenset(self.instances), to=self.twin, scored=scored)
         assert all(one.error is None for one in self._carry_out(plan))
         assert plan.cut is not None
         return plan.cut
@@ -225,7 +225,7 @@ class World:
     def _owners(self) -> dict[int, int]:
         return {bucket: owner for bucket, owner in (self.rules if self.owners is None else self.owners).items() if bucket != COPIED}
 
-    def _carry_out(self, plan: moves.Moving, stop_after: int | None = None) -> tuple[moves.Moved, ...]:
+    def _carry_out(self, plan: moves.BucketMove, stop_after: int | None = None) -> tuple[moves.Moved, ...]:
         steps, answer, after = moves.carry_out(plan), None, dict(plan.after)
         for count in range(10**6):
             try:

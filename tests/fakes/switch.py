@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from lego_sdn.core.facts.flow_rules import VLAN_PRESENT, Match, Rule
-from lego_sdn.core.traffic.rule_compiler import Change
+from lego_sdn.core.traffic.rule_compiler import RuleChange
 
 NORMAL = "normal"
 ALL_BITS = (1 << 64) - 1
@@ -43,7 +43,7 @@ class FakeSwitch:
     def rules(self) -> frozenset[Rule]:
         return frozenset(self.flows.values())
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: RuleChange) -> None:
         """One bundle: deletes are strict and must hit; adding over a flow replaces it."""
         for rule in change.delete:
             del self.flows[rule.key]
@@ -52,7 +52,7 @@ class FakeSwitch:
             self.flows[rule.key] = rule
 
     def load(self, rules: Iterable[Rule]) -> FakeSwitch:
-        self.apply(Change(add=tuple(rules)))
+        self.apply(RuleChange(add=tuple(rules)))
         return self
 
     def send(self, frame: Frame, in_port: int) -> list[Output]:

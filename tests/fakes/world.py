@@ -28,11 +28,11 @@ from lego_sdn.core.control.events import (
     SwitchUp,
     Tick,
 )
-from lego_sdn.core.control.state import State, fresh
+from lego_sdn.core.control.state import SystemState, fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.arrangement import (
     BrickAction,
-    Chain,
+    ChainBrick,
     RegrowFailed,
     Separate,
     SetDeadlines,
@@ -43,11 +43,20 @@ from lego_sdn.core.facts.arrangement import (
 )
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.reports import BrickLoad, CaptureLoad, Report
-from lego_sdn.core.traffic.rule_compiler import Options, compile_rules, diff
+from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 from tests.fakes.switch import FakeSwitch
 
 DPID = 0x42
-DELAYS = {StartInstance: 0.3, StopInstance: 0.1, Drain: 0.2, Steer: 0.05, StartReplica: 0.1, StopReplica: 0.3, Separate: 0.2, Chain: 0.2}
+DELAYS = {
+    StartInstance: 0.3,
+    StopInstance: 0.1,
+    Drain: 0.2,
+    Steer: 0.05,
+    StartReplica: 0.1,
+    StopReplica: 0.3,
+    Separate: 0.2,
+    ChainBrick: 0.2,
+}
 DELAYS |= {SetQuota: 0.01, SetDeadlines: 0.01, TakeOut: 0.1}
 CAPACITY = 1000.0  # packets/s that an instance scores at its whole quota
 QUOTA = 0.2
@@ -110,7 +119,7 @@ class World:
     host: Host = field(default_factory=Host)
     switch: FakeSwitch = field(default_factory=FakeSwitch)
     rules_of: Mapping[int, int] = field(default_factory=dict)  # bucket -> instance, as the switch has it
-    state: State = None
+    state: SystemState = None
     queue: list = field(default_factory=list)
     log: list[tuple[float, Event, tuple[Action, ...]]] = field(default_factory=list)
     steer_errors: int = 0
@@ -204,7 +213,7 @@ class World:
         if self.steer_errors:
             self.steer_errors -= 1
             return Steered(action.version, "table full")
-        options = Options(self.config.buckets, self.config.exact, self.config.forward.mode)
+        options = RuleOptions(self.config.buckets, self.config.exact, self.config.forward.mode)
         change = diff(self.switch.rules, compile_rules(action.assignment, action.ports, options))
         self.switch.apply(type(change)(change.add) if action.keep else change)
         if not action.keep:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lego_sdn.adapters.rpc.rest_client import Refused
+from lego_sdn.adapters.rpc.rest_client import RequestRefused
 from lego_sdn.adapters.rpc.wire import free_port
 from lego_sdn.core.facts.config import Config
-from lego_sdn.experiments.accounting import Summary
-from lego_sdn.experiments.endpoints import Load
+from lego_sdn.experiments.accounting import RunSummary
+from lego_sdn.experiments.endpoints import OfferedTraffic
 from lego_sdn.experiments.run import Experiment, Prepared, prepare
 from topologies.traffic import traffic, write_pcap
 
@@ -21,13 +21,13 @@ BENIGN, ATTACK = 9000, 3000
 _NUMBER = itertools.count()
 
 
-def traffic_in(folder: Path, pps: float) -> tuple[Load, Prepared]:
+def traffic_in(folder: Path, pps: float) -> tuple[OfferedTraffic, Prepared]:
     """Benign packets and an attack, and what the unsplit run makes of them."""
     made = traffic(devices=10, benign_packets=BENIGN, attack_packets=ATTACK, seed=11)
     paths = folder / "benign.pcap", folder / "attack.pcap"
     for path, rows in zip(paths, (slice(0, BENIGN), slice(BENIGN, None)), strict=True):
         write_pcap(path, made.frames[rows], made.times_us[rows])
-    load = Load(paths, pps)
+    load = OfferedTraffic(paths, pps)
     return load, prepare(load, None, folder)
 
 
@@ -49,7 +49,7 @@ class Live:
     """An experiment, what is sent through it, and why commands were refused."""
 
     experiment: Experiment
-    load: Load
+    load: OfferedTraffic
     prepared: Prepared
     errors: list[str] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ class Live:
         """Whether a command is accepted."""
         try:
             self.experiment.ask(name, **body)
-        except Refused as error:
+        except RequestRefused as error:
             self.errors.append(str(error))
             return False
         return True
@@ -75,5 +75,5 @@ class Live:
             for process in one["processes"] if one["instance"] == instance else ():
                 os.kill(process["pid"], signal.SIGKILL)
 
-    def finish(self) -> Summary:
+    def finish(self) -> RunSummary:
         return self.experiment.finish(self.prepared.unsplit, self.prepared.packets)

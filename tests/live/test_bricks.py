@@ -12,9 +12,9 @@ import pytest
 
 from lego_sdn.adapters.rpc.wire import free_port
 from lego_sdn.core.facts.config import Config
-from lego_sdn.experiments.accounting import Summary
-from lego_sdn.experiments.endpoints import Load
-from lego_sdn.experiments.run import Experiment, Observation, prepare
+from lego_sdn.experiments.accounting import RunSummary
+from lego_sdn.experiments.endpoints import OfferedTraffic
+from lego_sdn.experiments.run import Experiment, RunObservation, prepare
 from topologies.traffic import traffic, write_pcap
 
 pytestmark = pytest.mark.root
@@ -56,9 +56,9 @@ def configuration(folder: Path, model: Path, placement: str) -> Config:
 class Run:
     """What was seen of a run: looks while packets were sent, events in words, and the account at the end."""
 
-    looks: list[Observation]
+    looks: list[RunObservation]
     events: list[str]
-    summary: Summary
+    summary: RunSummary
 
     def assert_exact(self) -> None:
         summary = self.summary
@@ -74,7 +74,7 @@ class Run:
 
 def run(captures: tuple[Path, ...], folder: Path, placement: str, last: str) -> Run:
     """Send everything, faster than one learning network can take it, and wait for an event and the end of its change."""
-    load = Load(captures, 240.0)
+    load = OfferedTraffic(captures, 240.0)
     prepared = prepare(load, None, folder)
     with Experiment(configuration(folder, prepared.model, placement), folder, print) as experiment:
         looks = list(experiment.watch(load, 0.0))
@@ -85,17 +85,17 @@ def run(captures: tuple[Path, ...], folder: Path, placement: str, last: str) -> 
     return Run(looks, [f"{one['kind']}: {one['text']}" for one in experiment.actions], summary)
 
 
-def of_kind(seen: Observation, kind: str) -> list[dict[str, Any]]:
+def of_kind(seen: RunObservation, kind: str) -> list[dict[str, Any]]:
     return [row for row in seen.bricks["bricks"] if row["kind"] == kind]
 
 
-def verdicts(seen: Observation) -> dict[str, str]:
+def verdicts(seen: RunObservation) -> dict[str, str]:
     """Of the learning network, and of the bricks before and after it."""
     near = ("feature-mapping", LEARNING, "sample-result")
     return {row["id"]: row.get("verdict") for kind in near for row in of_kind(seen, kind)}
 
 
-def rate(looks: list[Observation]) -> float:
+def rate(looks: list[RunObservation]) -> float:
     """The most packets/s that the learning network took, all replicas together."""
     return max(sum(row["packets_per_s"] for row in of_kind(seen, LEARNING)) for seen in looks)
 

@@ -19,7 +19,7 @@ import pytest
 from bricks.files.captures import read_packets
 from bricks.files.scores import SCORE, read_scores
 from bricks.records.packets import bucket_of
-from lego_sdn.experiments.run import Experiment, Observation
+from lego_sdn.experiments.run import Experiment, RunObservation
 from lego_sdn.system.shutdown import AGENT, CONTROLLER
 from tests.fakes.tap import Tap
 from tests.live.session import Live, configuration, traffic_in
@@ -58,7 +58,7 @@ class Site:
         self.middle, self.low, self.high = busy[0::3], busy[1::3], busy[2::3]  # each with some of the traffic
         next(self.live.experiment.watch(self.live.load, 0.0))  # it is sent from now on
 
-    def until(self, found: Callable[[Observation], object], what: str) -> Observation:
+    def until(self, found: Callable[[RunObservation], object], what: str) -> RunObservation:
         deadline = time.monotonic() + 40
         while True:
             seen = self.live.experiment.look()
@@ -82,7 +82,7 @@ class Site:
             self.ask("move", buckets=buckets, instance=instance)
             self.until(lambda seen: set(buckets) <= set(self.owned(seen, instance)), "they moved")
 
-    def owned(self, seen: Observation, instance: int) -> list[int]:
+    def owned(self, seen: RunObservation, instance: int) -> list[int]:
         return seen.assignment["by_owner"].get(str(instance), [])
 
     @contextlib.contextmanager
@@ -141,7 +141,7 @@ def test_kills_at_every_call_of_a_move(site: Site):
     check_scores(site, exact_up_to)
 
 
-def check_one_owner(site: Site, seen: Observation) -> None:
+def check_one_owner(site: Site, seen: RunObservation) -> None:
     """In what is wanted, and in the rules of the switch."""
     owners = {row["bucket"]: row["owner"] for row in seen.assignment["buckets"]}
     assert sorted(owners) == list(range(BUCKETS))

@@ -21,7 +21,7 @@ import pytest
 
 from lego_sdn.adapters.rpc.wire import free_port
 from lego_sdn.core.facts.config import Config
-from lego_sdn.experiments.endpoints import Load
+from lego_sdn.experiments.endpoints import OfferedTraffic
 from lego_sdn.experiments.equivalence import Drive, Proof, merge, move, prove, replicate
 from lego_sdn.experiments.run import Experiment, Prepared, prepare
 from lego_sdn.system.shutdown import CONTROLLER
@@ -33,9 +33,9 @@ _NUMBER = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> tuple[Load, Prepared]:
+def prepared(tmp_path_factory) -> tuple[OfferedTraffic, Prepared]:
     folder = tmp_path_factory.mktemp("moves")
-    load = Load(synthetic(folder, PACKETS - 3000, 3000), PPS)
+    load = OfferedTraffic(synthetic(folder, PACKETS - 3000, 3000), PPS)
     return load, prepare(load, None, folder)
 
 
@@ -89,7 +89,7 @@ def live(tmp_path):
     """`live(load, prepared, **instance settings)` starts everything; it is ended, with nothing left, whatever the test does."""
     started = []
 
-    def start(load: Load, prepared: Prepared, **instance: Any) -> Drive:
+    def start(load: OfferedTraffic, prepared: Prepared, **instance: Any) -> Drive:
         name = f"lm{os.getpid() % 10**6}{next(_NUMBER)}"
         config = Config.parse(
             {

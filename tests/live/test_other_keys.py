@@ -10,7 +10,7 @@ import pytest
 from bricks.files.captures import read_packets
 from bricks.records.brick import Batch
 from lego_sdn.core.nf.split_key import split_key
-from lego_sdn.experiments.endpoints import Load
+from lego_sdn.experiments.endpoints import OfferedTraffic
 from lego_sdn.experiments.equivalence import Drive, merge, move, move_busiest, prove, replicate
 from lego_sdn.experiments.run import Experiment, Prepared
 from tests.destinations import NF
@@ -46,7 +46,7 @@ def test_a_split_by_destination_is_carried_out_and_proved(installed, tmp_path, l
     unsplit = DestinationLoad(0, layout, 0, key).process(Batch(packets)).values
     prepared = Prepared(no_model, layout, np.ascontiguousarray(unsplit[:, 0]), (), packets)
     config = configuration(tmp_path, no_model, nf="destinations", layout=layout)
-    load = Load((capture,), 600.0)
+    load = OfferedTraffic((capture,), 600.0)
     with Experiment(config, tmp_path, print) as experiment:
         shown = experiment.get("granularity")["key"]
         assert (shown["own"], shown["shadows"]) == (["dst_ip"], [["src_ip"]] if layout == "answered" else [])

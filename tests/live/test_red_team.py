@@ -14,9 +14,9 @@ import pytest
 
 from lego_sdn.adapters.linux import netns
 from lego_sdn.core.traffic.handover_steps import marker_frame
-from lego_sdn.experiments.bench.running import Running
+from lego_sdn.experiments.bench.running import RunningSystem
 from lego_sdn.experiments.endpoints import INSIDE
-from lego_sdn.experiments.run import Experiment, Observation
+from lego_sdn.experiments.run import Experiment, RunObservation
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
@@ -166,7 +166,7 @@ def test_hostile_frames_from_both_sides_while_instances_move(live):
 def test_without_stamps_every_hostile_frame_is_scored(tmp_path):
     _, prepared = traffic_in(tmp_path, PPS)
     hostile = frames([])
-    with Running(tmp_path, prepared.model) as running, inside(running.source, 0) as opened:
+    with RunningSystem(tmp_path, prepared.model) as running, inside(running.source, 0) as opened:
         for frame in hostile:
             opened.send(frame)
             time.sleep(0.001)
@@ -176,10 +176,10 @@ def test_without_stamps_every_hostile_frame_is_scored(tmp_path):
         assert scored(running) == len(hostile)
 
 
-def flows(seen: Observation) -> bool:
+def flows(seen: RunObservation) -> bool:
     """Whether true packets are taken in: hostile ones are not passed on."""
     return any(brick["packets_in"] > 300 for brick in seen.bricks["bricks"])
 
 
-def scored(running: Running) -> int:
+def scored(running: RunningSystem) -> int:
     return running.load(1)["bricks"][-1]["packets_in"]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from lego_sdn.core.facts.errors import RpcError
-from lego_sdn.experiments.equivalence import Drive, Proof, Step, merge, move, prove, replicate
-from lego_sdn.experiments.run import Observation
+from lego_sdn.experiments.equivalence import Drive, Proof, ProofStep, merge, move, prove, replicate
+from lego_sdn.experiments.run import RunObservation
 from tests.live.test_moves import PACKETS, check_all_equal, live, notes, prepared  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.root
@@ -27,8 +27,8 @@ class Grown:
     told: list[dict[str, Any]] = field(default_factory=list)
     flowing: list[bool] = field(default_factory=list)
 
-    def ask(self, method: str, *params: Any, instance: int = 1) -> Step:
-        def do(drive: Drive, _: Observation) -> str | None:
+    def ask(self, method: str, *params: Any, instance: int = 1) -> ProofStep:
+        def do(drive: Drive, _: RunObservation) -> str | None:
             try:
                 self.told.append(drive.call(method, instance, *params))
             except RpcError as error:
@@ -36,12 +36,12 @@ class Grown:
             self.flowing.append(drive.experiment.sending)
             return None
 
-        return Step(f"{method} {params} of instance {instance}", do)
+        return ProofStep(f"{method} {params} of instance {instance}", do)
 
-    def kill(self, brick: str) -> Step:
+    def kill(self, brick: str) -> ProofStep:
         """kill -9 of the process of a replica of instance 1; goes on when the agent has found it dead."""
 
-        def do(drive: Drive, _: Observation) -> str | None:
+        def do(drive: Drive, _: RunObservation) -> str | None:
             (one,) = drive.call("instances")
             (process,) = [process for process in one["processes"] if process["bricks"] == [brick]]
             os.kill(process["pid"], signal.SIGKILL)
@@ -52,19 +52,19 @@ class Grown:
             self.told.append(one)
             return None
 
-        return Step(f"{brick} is killed", do)
+        return ProofStep(f"{brick} is killed", do)
 
-    def silence(self, brick: str) -> Step:
+    def silence(self, brick: str) -> ProofStep:
         """The process of a replica of instance 1 answers no more; it is taken out, as the controller asks for after a while."""
 
-        def do(drive: Drive, _: Observation) -> str | None:
+        def do(drive: Drive, _: RunObservation) -> str | None:
             (one,) = drive.call("instances")
             (process,) = [process for process in one["processes"] if process["bricks"] == [brick]]
             os.kill(process["pid"], signal.SIGSTOP)
             self.told.append(drive.call("take_out", 1, process["process"]))
             return None
 
-        return Step(f"{brick} is silent", do)
+        return ProofStep(f"{brick} is silent", do)
 
 
 def kinds(told: dict[str, Any]) -> list[list[str]]:
@@ -73,7 +73,7 @@ def kinds(told: dict[str, Any]) -> list[list[str]]:
 
 @pytest.fixture
 def run(live, prepared) -> Callable[..., Proof]:  # noqa: F811
-    def carry_out(*steps: Step, pps: float | None = None, **instance: Any) -> Proof:
+    def carry_out(*steps: ProofStep, pps: float | None = None, **instance: Any) -> Proof:
         load, ready = prepared
         load = replace(load, pps=pps or load.pps)
         proof = prove(live(load, ready, **instance), ready, steps)

@@ -12,7 +12,7 @@ import pytest
 from bricks.files.scores import read_scores
 from bricks.models.model_file import load_model, save_model
 from bricks.records.packets import bucket_of
-from lego_sdn.core.observe.score_audit import TWIN, sampled
+from lego_sdn.core.observe.score_audit import REFERENCE, sampled_buckets
 from lego_sdn.experiments.run import Experiment
 from tests.live.session import Live, configuration, traffic_in
 
@@ -63,7 +63,7 @@ def test_what_an_audited_system_says_while_all_is_well_and_when_an_instance_diff
 def check_all_was_well(live: Live, audit: dict) -> None:
     assert (audit["different"], audit["first_difference"], audit["unpaired"]) == (0, None, {})
     assert audit["equal"] == audit["compared"] > 500
-    assert audit["twin"] == {"instance": TWIN, "phase": "running"}
+    assert audit["twin"] == {"instance": REFERENCE, "phase": "running"}
     assert audit["cost"]["packets_per_s"] > PPS / 2, "it gets every packet, not a share of them"
     assert 0 < audit["cost"]["cpu"] < 2
     assert "streams in" in live.notes("audit")[1]
@@ -76,13 +76,13 @@ def check_the_alarm(live: Live, audit: dict) -> None:
         metrics = answer.read().decode()
     summary = live.finish()
     assert (summary.missing, summary.comparison.twice) == (0, 0), summary.dropped
-    buckets = sampled(SHARE, live.experiment.config.buckets)
+    buckets = sampled_buckets(SHARE, live.experiment.config.buckets)
     different = 0
     for path in live.experiment.scores.iterdir():
         records = read_scores(path)
         records = records[np.isin(bucket_of(records, live.experiment.config.buckets), buckets) & (records["seq"] > audit["since"])]
         differs = records["score"] != live.prepared.unsplit[records["seq"].astype(int)]
-        assert not (path.name.startswith(f"{TWIN}-") and differs.any())
+        assert not (path.name.startswith(f"{REFERENCE}-") and differs.any())
         different += int(np.count_nonzero(differs))
     assert different == audit["different"] > 10
     (alarm, *_) = [text for text in live.notes("audit") if text.startswith("ALARM")]

@@ -13,14 +13,14 @@ import pytest
 
 from bricks.files.scores import read_scores
 from lego_sdn.adapters.linux import netns
-from lego_sdn.experiments.run import Experiment, Observation
+from lego_sdn.experiments.run import Experiment, RunObservation
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
 PPS, STOPPED_S = 250.0, 3.0
 
 
-def until(live: Live, found: Callable[[Observation], object], what: str) -> Observation:
+def until(live: Live, found: Callable[[RunObservation], object], what: str) -> RunObservation:
     deadline = time.monotonic() + 40
     while True:
         seen = live.experiment.look()
@@ -29,11 +29,11 @@ def until(live: Live, found: Callable[[Observation], object], what: str) -> Obse
         assert time.monotonic() < deadline, f"not yet: {what}: {live.experiment.actions[-9:]}"
 
 
-def marks(seen: Observation) -> dict[int, dict]:
+def marks(seen: RunObservation) -> dict[int, dict]:
     return {one["instance"]: one["exact"] for one in seen.status["instances"] if one.get("exact")}
 
 
-def lost(live: Live, instance: int, reason: str) -> Observation:
+def lost(live: Live, instance: int, reason: str) -> RunObservation:
     return until(live, lambda seen: marks(seen).get(instance, {"losses": {}})["losses"].get(reason), f"{reason} of instance {instance}")
 
 

@@ -15,7 +15,7 @@ from bricks.feature_quantization import new_state
 from bricks.files.captures import read_packets
 from bricks.nfs.kitsune.declaration import EXTRACTORS
 from bricks.offline.bucket_traffic import count_packets, count_streams
-from bricks.offline.simulated_split import Event, Fleet, Split
+from bricks.offline.simulated_split import OwnershipChange, SimulatedSplit, Split
 from lego_sdn.adapters.files.assignment import read_assignment
 from lego_sdn.adapters.files.metis import partition
 from lego_sdn.adapters.rpc.wire import free_port
@@ -26,9 +26,9 @@ from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.nf.granularity import split_plan
 from lego_sdn.core.nf.headers import SRC_IP
 from lego_sdn.core.nf.split_key import BY_SOURCE
-from lego_sdn.core.traffic.split_prediction import Outcome, Prices, Talk, graph, hashing, one_owner, predict, talkers
-from lego_sdn.experiments.endpoints import Load
-from lego_sdn.experiments.equivalence import Drive, Step, move
+from lego_sdn.core.traffic.split_prediction import Prices, SplitOutcome, TrafficMatrix, graph, hashing, one_owner, predict, talkers
+from lego_sdn.experiments.endpoints import OfferedTraffic
+from lego_sdn.experiments.equivalence import Drive, ProofStep, move
 from lego_sdn.experiments.equivalence import prove as carry_out
 from lego_sdn.experiments.run import Experiment, prepare
 from topologies.traffic import traffic, write_pcap
@@ -45,13 +45,13 @@ def capture(tmp_path_factory) -> Path:
     return path
 
 
-def census(rows: np.ndarray) -> Talk:
+def census(rows: np.ndarray) -> TrafficMatrix:
     state = new_state(LAYOUT, STREAMS)
     state.advance(rows, np.empty((len(rows), 115)))
-    return Talk(64, count_packets(rows, 64, BY_SOURCE), count_streams(state, 64))
+    return TrafficMatrix(64, count_packets(rows, 64, BY_SOURCE), count_streams(state, 64))
 
 
-def owners_of(talk: Talk, method: str, instances: int) -> tuple[int, ...]:
+def owners_of(talk: TrafficMatrix, method: str, instances: int) -> tuple[int, ...]:
     return hashing(talk, instances) if method == "hashing" else talkers(partition(*graph(talk), instances)[0], talk)
 
 
@@ -63,8 +63,10 @@ def test_offline_everything_is_as_predicted(capture, method, instances):
     talk = census(rows)
     owners = owners_of(talk, method, instances)
     told = predict(talk, (one_owner(64), owners), instances, Prices())
-    split = Split(split_plan(EXTRACTORS[LAYOUT], SRC_IP), 1, events=(Event(len(rows), instances, tuple(owner - 1 for owner in owners)),))
-    fleet = Fleet(split, LAYOUT, STREAMS)
+    split = Split(
+        split_plan(EXTRACTORS[LAYOUT], SRC_IP), 1, events=(OwnershipChange(len(rows), instances, tuple(owner - 1 for owner in owners)),)
+    )
+    fleet = SimulatedSplit(split, LAYOUT, STREAMS)
     fleet.features(rows)
     before = fleet.taken
     assert before == {0: (len(rows), 0)}
@@ -142,7 +144,7 @@ def test_on_a_live_switch_everything_is_as_predicted(capture, tmp_path):
     rows, _ = read_packets([capture])
     talk = census(rows)
     told = predict(talk, (one_owner(64), owners_of(talk, "talkers", 2)), 2, Prices())
-    load = Load((capture,), 2000.0, rounds=3)
+    load = OfferedTraffic((capture,), 2000.0, rounds=3)
     prepared = prepare(load, None, tmp_path)
     config = Config.parse(
         {
@@ -182,7 +184,7 @@ class _Seen:
         self.shadows = sum(row["capture"]["shadows"] for row in seen.bricks["processes"] if row["capture"])
 
 
-def _as_planned(told: Outcome, seen: _Seen, half: int) -> Step:
+def _as_planned(told: SplitOutcome, seen: _Seen, half: int) -> ProofStep:
     """Once the first round is through."""
 
     def do(drive: Drive, now: Any) -> str | None:
@@ -195,10 +197,10 @@ def _as_planned(told: Outcome, seen: _Seen, half: int) -> Step:
             by_owner.setdefault(str(owner), []).append(bucket)
         return drive.ask("move", assignment=by_owner)
 
-    return Step("as planned", do)
+    return ProofStep("as planned", do)
 
 
-def _check_move(move: dict[str, Any], told: Outcome) -> None:
+def _check_move(move: dict[str, Any], told: SplitOutcome) -> None:
     handovers = move["handovers"]
     assert sum(len(one["buckets"]) for one in handovers) == told.moved
     assert sum(one["bytes"] for one in handovers) == pytest.approx(told.state_bytes, rel=WITHIN)

@@ -18,7 +18,7 @@ from ryu_apps.apps.instances import Instances
 from ryu_apps.apps.monitor import Monitor
 from ryu_apps.apps.rest import Pages
 from ryu_apps.context import shared as controller
-from ryu_apps.context.facts import Observed, Process
+from ryu_apps.context.facts import Observed, ObservedProcess
 from ryu_apps.context.shared import Shared
 from tests.core.facts.test_reports import REPORT
 
@@ -45,7 +45,7 @@ class Client:
 def monitor() -> Monitor:
     """Of one process, whose last brick raises alerts; what it tells the core is in `told`."""
     seen, told = Observed(), []
-    seen.processes[1, "1-a"] = Process(1, "1-a", "/nowhere", 42, bricks=("sample-result-0",))
+    seen.processes[1, "1-a"] = ObservedProcess(1, "1-a", "/nowhere", 42, bricks=("sample-result-0",))
     state = SimpleNamespace(members={})
     woken = SimpleNamespace(set=lambda: told.append("woken"))
     made = Monitor(lego=SimpleNamespace(config=Config(), observed=seen, state=state, wake_agent=woken, put=told.append))

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from lego_sdn.core.cost.capacity import capacity, chained, separate
-from lego_sdn.core.facts.config import Scaling
+from lego_sdn.core.facts.config import ScalingSettings
 from lego_sdn.simulation import least
 from lego_sdn.simulation.evaluation import SEEDS_TO_TEST, SEEDS_TO_TUNE, TOLERANCE, config_of, evaluate, least_of, simulate
 from lego_sdn.simulation.loads import BUCKETS, LOADS
@@ -21,7 +21,7 @@ from lego_sdn.simulation.recorded import like_the_papers, recorded
 def test_the_default_keeps_the_promise_with_little_more_than_the_oracle(load, placement, seed):
     """Misses at most 1 % of the seconds, takes at most 1.25 times the oracle's brick-seconds, on seeds that nothing was tuned on."""
     config = config_of(None, placement)
-    assert config.scaling == Scaling()
+    assert config.scaling == ScalingSettings()
     assert seed in SEEDS_TO_TEST
     assert seed not in SEEDS_TO_TUNE
     outcome = evaluate(config, load, seed)
@@ -34,10 +34,10 @@ def test_the_least_that_could_be_lets_packets_wait_where_the_oracle_does_not():
     """One second in which a fifth more comes than a brick takes: who may be late by a second needs no other brick for it."""
     costs = like_the_papers()
     options = settings(costs, chained(costs.kinds), 1.0)
-    full, rules = options[0].packets, least.Rules(1.0, 0.2, 5.0)
+    full, rules = options[0].packets, least.WaitRules(1.0, 0.2, 5.0)
     assert least.brick_seconds(options, [0.5 * full, 1.2 * full, 0.5 * full], rules) == 3
     assert least.brick_seconds(options, [0.5 * full] + [1.2 * full] * 20, rules) > 21 + 5
-    assert least.brick_seconds(options, [0.5 * full] * 10 + [1.9 * full] + [0.5 * full] * 10, least.Rules(0.1, 0.2, 5.0)) > 21 + 1
+    assert least.brick_seconds(options, [0.5 * full] * 10 + [1.9 * full] + [0.5 * full] * 10, least.WaitRules(0.1, 0.2, 5.0)) > 21 + 1
     assert least_of("saw", 12, "chained") <= evaluate(config_of(None, "chained"), "saw", 12).oracle
 
 

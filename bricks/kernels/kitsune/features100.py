@@ -26,7 +26,7 @@ from bricks.kernels.streams.named_streams import (
     VALUES,
     VARIANCE,
     WEIGHT,
-    Group,
+    StreamGroup,
     create,
     find,
     link,
@@ -58,28 +58,28 @@ class Scratch(NamedTuple):
     two: np.ndarray  # float64 [1]: a 2 that the compiler does not see, lest it put something else for the power
 
 
-class Tables(NamedTuple):
+class Tables100(NamedTuple):
     """All streams and pairs of one extractor."""
 
-    mi: Group
-    hh: Group
-    jit: Group
-    hp: Group
+    mi: StreamGroup
+    hh: StreamGroup
+    jit: StreamGroup
+    hp: StreamGroup
     scratch: Scratch
 
 
-def new_tables(streams: int) -> Tables:
+def new_tables(streams: int) -> Tables100:
     """Empty tables of at most `streams` streams and as many pairs each."""
     scratch = Scratch(np.zeros((NAMES, NAME), np.uint8), np.full(_SLOTS * _FADE, np.nan), np.array([2.0]))
-    return Tables(*(new_group(streams, paired) for paired in KINDS.values()), scratch)
+    return Tables100(*(new_group(streams, paired) for paired in KINDS.values()), scratch)
 
 
-def make_room(tables: Tables, packets: int) -> Tables:
+def make_room(tables: Tables100, packets: int) -> Tables100:
     """The same tables, ready for as many packets, each of which may bring two new streams to each."""
     return tables._replace(**{kind: with_room(getattr(tables, kind), 2 * packets) for kind in KINDS})
 
 
-class Event(NamedTuple):
+class NamedEvent(NamedTuple):
     """What every stream of a packet takes in."""
 
     value: float  # bytes on the wire
@@ -98,7 +98,7 @@ def advance(packets, tables, out):
         packet = packets[i]
         whole = packet.time_ns // 1_000_000_000
         now = np.float64(whole) + np.float64(packet.time_ns - whole * 1_000_000_000) / 1e9
-        event = Event(np.float64(packet.length), now, scratch)
+        event = NamedEvent(np.float64(packet.length), now, scratch)
         scratch.text[:] = 0
         write_names(packet, scratch.text)
         names = scratch.text.view(np.uint64)
@@ -168,7 +168,7 @@ def _gap(group, name, low, event):
     """Add the time since a stream's last packet, 0 for the first one and for one that comes late; its row."""
     row = find(group.streams, name)
     gap = 0.0 if row < 0 else max(0.0, event.now - group.streams.values[row * VALUES + LAST])
-    return _single(group, name, low, Event(gap, event.now, event.scratch))
+    return _single(group, name, low, NamedEvent(gap, event.now, event.scratch))
 
 
 @njit(cache=True)

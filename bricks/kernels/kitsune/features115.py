@@ -24,7 +24,7 @@ _NONE = np.uint64(0)
 _AHEAD = 8  # packets by which memory is asked for before it is needed
 
 
-class Tables(NamedTuple):
+class Tables115(NamedTuple):
     """All streams of one extractor."""
 
     mi: Table
@@ -34,14 +34,14 @@ class Tables(NamedTuple):
     tags: np.ndarray  # uint64 [BLOCK, 6]: memory for the hashes of a block of packets
 
 
-def new_tables(streams: int) -> Tables:
+def new_tables(streams: int) -> Tables115:
     """Empty tables of at most `streams` streams each."""
     secret = new_secret()
     words = (ONE_SIDED, ONE_SIDED, CHANNEL_WORDS, TWO_SIDED)
-    return Tables(*(new_table(streams, body, secret) for body in words), np.empty((BLOCK, 6), np.uint64))
+    return Tables115(*(new_table(streams, body, secret) for body in words), np.empty((BLOCK, 6), np.uint64))
 
 
-def make_room(tables: Tables, packets: int) -> Tables:
+def make_room(tables: Tables115, packets: int) -> Tables115:
     """The same tables: they have room for all that they may hold."""
     return tables
 

@@ -24,8 +24,8 @@ from bricks.kernels.streams.named_streams import (
     PAIR_VALUES,
     USED,
     VALUES,
-    Group,
-    Streams,
+    NamedStreams,
+    StreamGroup,
     create,
     drop_streams,
     find,
@@ -83,11 +83,11 @@ class KitsunePy100State(StreamState):
         return dropped
 
 
-def _values(streams: Streams) -> np.ndarray:
+def _values(streams: NamedStreams) -> np.ndarray:
     return streams.values.reshape(-1, VALUES)[: int(streams.book[USED])]
 
 
-def _with_peers(group: Group, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _with_peers(group: StreamGroup, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the streams of the chosen buckets and of their peers, ascending; and the pairs that join them, oldest first."""
     streams, pairs = group
     low = streams.keys[: int(streams.book[USED]), WORDS] & np.uint64(len(chosen) - 1)
@@ -98,7 +98,7 @@ def _with_peers(group: Group, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.flatnonzero(rows), joining[np.argsort(pairs.ends[joining, BORN])]
 
 
-def _leaving(group: Group, chosen: np.ndarray) -> dict:
+def _leaving(group: StreamGroup, chosen: np.ndarray) -> dict:
     streams, pairs = group
     rows, joining = _with_peers(group, chosen)
     return {

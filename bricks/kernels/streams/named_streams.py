@@ -30,7 +30,7 @@ _FREE_ROW = 1 << 59  # beyond every weight
 _SLOWEST, _SLOWEST_LANE, _SHARE, _IGNORED_BITS = 0.01, 4, 4, 4
 
 
-class Streams(NamedTuple):
+class NamedStreams(NamedTuple):
     """Streams of one kind."""
 
     keys: np.ndarray  # uint64 [capacity, 13]
@@ -48,16 +48,16 @@ class Pairs(NamedTuple):
     book: np.ndarray  # int64 [8 + capacity]
 
 
-class Group(NamedTuple):
+class StreamGroup(NamedTuple):
     """Streams of one kind with the pairs between them, if that kind has any."""
 
-    streams: Streams
+    streams: NamedStreams
     pairs: Pairs
 
 
-def new_group(capacity: int, paired: bool) -> Group:
+def new_group(capacity: int, paired: bool) -> StreamGroup:
     """No streams and no pairs, of at most `capacity` each."""
-    return Group(_new_streams(capacity), _new_pairs(capacity if paired else 0))
+    return StreamGroup(_new_streams(capacity), _new_pairs(capacity if paired else 0))
 
 
 def _book(capacity: int) -> np.ndarray:
@@ -66,16 +66,16 @@ def _book(capacity: int) -> np.ndarray:
     return book
 
 
-def _new_streams(capacity: int) -> Streams:
+def _new_streams(capacity: int) -> NamedStreams:
     lists, index = np.empty((capacity, 2), np.int64), np.zeros(SMALLEST, np.uint64)
-    return Streams(np.empty((capacity, KEY), np.uint64), np.empty(capacity * VALUES), lists, index, _book(capacity))
+    return NamedStreams(np.empty((capacity, KEY), np.uint64), np.empty(capacity * VALUES), lists, index, _book(capacity))
 
 
 def _new_pairs(capacity: int) -> Pairs:
     return Pairs(np.empty(capacity * PAIR_VALUES), np.empty((capacity, ENDS), np.int64), _book(capacity))
 
 
-def with_room(group: Group, more: int) -> Group:
+def with_room(group: StreamGroup, more: int) -> StreamGroup:
     """The same group with an index that takes `more` new streams: three quarters full at most."""
     book, index = group.streams.book, group.streams.index
     wanted, slots = min(int(book[USED] - book[FREE]) + more, int(book[CAPACITY])), len(index)

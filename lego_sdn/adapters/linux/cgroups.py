@@ -38,16 +38,16 @@ class Cgroups:
         self.root, self.period_us = Path(root), period_us
         self.version, self._hierarchies = _find(self.root)
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> CpuGroup:
         """The group of that name, made or not. HostError if this host has no cpu controller."""
         if self.version is None:
             raise HostError(
                 f"CPU quotas need the cpu controller of cgroups, and {self.root} has none; mount it (mount -t cgroup2 none {ROOT}), "
                 f"{INSTEAD}"
             )
-        return Group(self.version, [hierarchy / name for hierarchy in self._hierarchies], self.period_us)
+        return CpuGroup(self.version, [hierarchy / name for hierarchy in self._hierarchies], self.period_us)
 
-    def create(self, name: str) -> Group:
+    def create(self, name: str) -> CpuGroup:
         """A new group without a quota, right below the root. HostError if the host does not allow it."""
         group = self.group(name)
         if self.version == 2:
@@ -64,7 +64,7 @@ class Cgroups:
         return f"<Cgroups v{self.version} {self.root}>"
 
 
-class Group:
+class CpuGroup:
     """One group of processes. `directories[0]` has the cpu controller; v1 may keep its accounts in a second hierarchy."""
 
     def __init__(self, version: int, directories: list[Path], period_us: int = PERIOD_US) -> None:

@@ -13,12 +13,12 @@ RUNDIR = "/var/run/openvswitch"
 DAEMON = "ovs-vswitchd"
 
 
-class Refused(HostError):
+class UnixctlRefused(HostError):
     """The daemon answered that it will not; the text is its own."""
 
 
 def ask(command: str, *parameters: str, timeout_s: float = 10.0) -> str:
-    """What ovs-vswitchd answers (JSON-RPC). HostError if it does not run or does not answer in time, `Refused` if it will not."""
+    """What ovs-vswitchd answers (JSON-RPC). HostError if it does not run or does not answer in time, `UnixctlRefused` if it will not."""
     request = {"id": 0, "method": command, "params": list(parameters)}
     try:
         with socket.socket(socket.AF_UNIX) as opened:
@@ -29,7 +29,7 @@ def ask(command: str, *parameters: str, timeout_s: float = 10.0) -> str:
     except (OSError, ValueError) as error:
         raise HostError(f"{DAEMON} does not answer {command} ({error}): is Open vSwitch running, and is this root?") from error
     if answer.get("error") is not None:
-        raise Refused(f"{DAEMON} refuses {command}: {str(answer['error']).strip()}")
+        raise UnixctlRefused(f"{DAEMON} refuses {command}: {str(answer['error']).strip()}")
     return str(answer["result"])
 
 

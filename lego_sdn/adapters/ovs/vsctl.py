@@ -246,7 +246,7 @@ class Ovs:
         began = time.monotonic()
         try:
             unixctl.ask("revalidator/wait", timeout_s=self.timeout_s)
-        except unixctl.Refused as error:
+        except unixctl.UnixctlRefused as error:
             if "multiple udpifs" not in str(error):
                 raise
             unixctl.ask("revalidator/purge", timeout_s=self.timeout_s)

@@ -12,7 +12,7 @@ from lego_sdn.core.facts.text import printable, printable_in
 TIMEOUT_S = 10.0
 
 
-class Refused(HostError):
+class RequestRefused(HostError):
     """The controller answered that it will not, or cannot; the text is its own."""
 
 
@@ -32,5 +32,5 @@ def request(address: tuple[str, int], method: str, name: str, body: Any = None, 
     finally:
         connection.close()
     if status_code >= 400:
-        raise Refused(printable(f"{answer['error']}: {answer['detail']}"))
+        raise RequestRefused(printable(f"{answer['error']}: {answer['detail']}"))
     return printable_in(answer)

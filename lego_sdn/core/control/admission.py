@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lego_sdn.core.control.state import State
+from lego_sdn.core.control.state import SystemState
 from lego_sdn.core.facts.assignment import Owners, moves, place
 
 PREFIX = "streams_"
 
 
-def lacking_room(state: State, targets: Mapping[int, int]) -> str | None:
+def lacking_room(state: SystemState, targets: Mapping[int, int]) -> str | None:
     """Why an instance that is to get buckets (bucket -> new owner) is too full for them, or None. What is not exact may forget."""
     full = next(iter(_full(state, targets).values()), None)
     return full if state.config.exact else None
 
 
-def leave(state: State, load: Sequence[float], leaving: int) -> tuple[Owners, str | None]:
+def leave(state: SystemState, load: Sequence[float], leaving: int) -> tuple[Owners, str | None]:
     """Owners once an instance has left: its buckets go to those that have room for them; and, if there are none, why it cannot leave."""
     rest = [i for i in state.running if i != leaving]
     heirs, reason = list(rest), None
@@ -32,7 +32,7 @@ def leave(state: State, load: Sequence[float], leaving: int) -> tuple[Owners, st
     return place(state.owners, load, rest), reason
 
 
-def _full(state: State, targets: Mapping[int, int]) -> dict[int, str]:
+def _full(state: SystemState, targets: Mapping[int, int]) -> dict[int, str]:
     """Instances that are too full for the buckets that they are to get (bucket -> new owner), each with the figures.
 
     By the last load reports; of an old owner's streams as large a share is reckoned as of its buckets.
@@ -53,7 +53,7 @@ def _full(state: State, targets: Mapping[int, int]) -> dict[int, str]:
     return full
 
 
-def _streams(state: State, instance: int) -> Counter[str]:
+def _streams(state: SystemState, instance: int) -> Counter[str]:
     """Streams that an instance holds, by kind."""
     held: Counter[str] = Counter()
     for (owner, _), report in state.reports.items():
@@ -62,7 +62,7 @@ def _streams(state: State, instance: int) -> Counter[str]:
     return held
 
 
-def _bricks(state: State, instance: int) -> int:
+def _bricks(state: SystemState, instance: int) -> int:
     """Replicas of the brick with the streams."""
     reports = [report for (owner, _), report in state.reports.items() if owner == instance]
     return sum(any(name.startswith(PREFIX) for name in brick.counters) for report in reports for brick in report.bricks)

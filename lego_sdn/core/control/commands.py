@@ -8,12 +8,12 @@ from lego_sdn.core.control import instances, replicas
 from lego_sdn.core.control.admission import lacking_room, leave
 from lego_sdn.core.control.events import Command
 from lego_sdn.core.control.manager import cannot_replicate
-from lego_sdn.core.control.state import Backoff, State, Turn
+from lego_sdn.core.control.state import Backoff, SystemState, Turn
 from lego_sdn.core.facts.arrangement import BrickAction, StartReplica, StopReplica
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.messages import NAME_CHARACTERS
 from lego_sdn.core.facts.text import printable, shown
-from lego_sdn.core.observe.score_audit import TWIN
+from lego_sdn.core.observe.score_audit import REFERENCE
 
 BY_OPERATOR = "asked by the operator"
 
@@ -42,7 +42,7 @@ def command(turn: Turn, event: Command) -> None:
         instances.reassign(turn, "move", owners, BY_OPERATOR)
 
 
-def refusal(state: State, event: Command, now: float) -> str | None:
+def refusal(state: SystemState, event: Command, now: float) -> str | None:
     """Why a command cannot be carried out now, or None."""
     impossible = _impossible(state, event)
     if impossible is not None:
@@ -57,12 +57,12 @@ def refusal(state: State, event: Command, now: float) -> str | None:
     return check(state, event, now)
 
 
-def _impossible(state: State, event: Command) -> str | None:
+def _impossible(state: SystemState, event: Command) -> str | None:
     """What no system of this configuration can have, in words of bounded length; or None."""
     instances = [*(() if event.instance is None else (event.instance,)), *(owner for _, owner in event.assignment)]
     for owner in instances:
-        if not 0 < owner <= TWIN:
-            return f"wanted an instance from 1 to {TWIN}, found {shown(owner)}"
+        if not 0 < owner <= REFERENCE:
+            return f"wanted an instance from 1 to {REFERENCE}, found {shown(owner)}"
     buckets = {*event.buckets, *(bucket for bucket, _ in event.assignment)}
     wrong = sorted(bucket for bucket in buckets if not 0 <= bucket < state.config.buckets)
     if wrong:
@@ -72,18 +72,18 @@ def _impossible(state: State, event: Command) -> str | None:
     return None
 
 
-def _replicate(state: State, event: Command, now: float) -> str | None:
+def _replicate(state: SystemState, event: Command, now: float) -> str | None:
     return cannot_replicate(state, now) if event.brick is None else _within(state, event)
 
 
-def _within(state: State, event: Command) -> str | None:
+def _within(state: SystemState, event: Command) -> str | None:
     try:
         return replicas.cannot(state, within(state, event))
     except Unclear as unclear:
         return str(unclear)
 
 
-def within(state: State, event: Command) -> BrickAction:
+def within(state: SystemState, event: Command) -> BrickAction:
     """What a command about a brick asks of which instance. Unclear if that is not said and cannot be told."""
     assert event.brick is not None
     merging = event.name == "merge"
@@ -100,7 +100,7 @@ class Unclear(LegoError):
     """A command that may mean more than one thing, or nothing."""
 
 
-def _merge(state: State, event: Command, now: float) -> str | None:
+def _merge(state: SystemState, event: Command, now: float) -> str | None:
     if event.brick is not None:
         return _within(state, event)
     least = state.config.scaling.min_instances
@@ -111,7 +111,7 @@ def _merge(state: State, event: Command, now: float) -> str | None:
     return leave(state, instances.load_of_buckets(state), _leaving(state, event))[1]
 
 
-def _move(state: State, event: Command, now: float) -> str | None:
+def _move(state: SystemState, event: Command, now: float) -> str | None:
     targets = event.targets
     for owner in sorted(set(targets.values())):
         if owner not in state.running:
@@ -121,7 +121,7 @@ def _move(state: State, event: Command, now: float) -> str | None:
     return lacking_room(state, targets)
 
 
-def _leaving(state: State, event: Command) -> int:
+def _leaving(state: SystemState, event: Command) -> int:
     """The instance named, else the least loaded."""
     if event.instance is not None:
         return event.instance

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from lego_sdn.core.control import exact
 from lego_sdn.core.control.events import Loads
-from lego_sdn.core.control.state import Member, State, Turn
+from lego_sdn.core.control.state import Member, SystemState, Turn
 from lego_sdn.core.cost.model import BrickCost, Costs, Work
 from lego_sdn.core.facts.arrangement import SetDeadlines
 from lego_sdn.core.facts.reports import InstanceLoad, Report, instance_load
 from lego_sdn.core.observe import slo
 from lego_sdn.core.observe.diagnosis import Diagnosis, Outside, Rounds, diagnose
-from lego_sdn.core.observe.score_audit import TWIN
+from lego_sdn.core.observe.score_audit import REFERENCE
 
 Key = tuple[int, str]  # instance and process
 FORGOTTEN_S = 5.0  # after which a report says nothing about now
@@ -66,7 +66,7 @@ def _remember(turn: Turn, event: Loads) -> list[Key]:
     came = []
     for report in event.reports:
         key, old = (report.instance, report.process), reports.get((report.instance, report.process))
-        if report.instance not in (*state.members, TWIN) or (old is not None and old.pid == report.pid and old.time >= report.time):
+        if report.instance not in (*state.members, REFERENCE) or (old is not None and old.pid == report.pid and old.time >= report.time):
             continue
         before.pop(key, None)
         if old is not None and old.pid == report.pid:
@@ -79,31 +79,31 @@ def _remember(turn: Turn, event: Loads) -> list[Key]:
     return [key for key in dict.fromkeys(came) if key in turn.state.reports and key[0] in state.members]
 
 
-def _exists(state: State, key: Key) -> bool:
+def _exists(state: SystemState, key: Key) -> bool:
     """As far as the agent has told."""
-    if key[0] == TWIN:
+    if key[0] == REFERENCE:
         return state.twin.phase == "running"
     member = state.members.get(key[0])
     return member is not None and (not member.arrangement.processes or key[1] in member.arrangement.quotas)
 
 
-def _rounds(state: State, keys: Sequence[Key]) -> Rounds:
+def _rounds(state: SystemState, keys: Sequence[Key]) -> Rounds:
     return Rounds({k[1]: state.before[k] for k in keys if k in state.before}, {k[1]: state.reports[k] for k in keys})
 
 
-def _quotas(state: State, member: Member, processes: Mapping[str, Report]) -> dict[str, float | None]:
+def _quotas(state: SystemState, member: Member, processes: Mapping[str, Report]) -> dict[str, float | None]:
     """As the agent says; of a process that it has not told of yet, what every process gets."""
     return dict.fromkeys(processes, state.config.instance.cpu_quota) | member.arrangement.quotas
 
 
-def _outside(state: State, member: Member, event: Loads) -> Outside:
+def _outside(state: SystemState, member: Member, event: Loads) -> Outside:
     offered = sum(rate for bucket, rate in event.buckets.items() if state.owners[bucket : bucket + 1] == (member.instance,))
     lost = event.lost.get(member.ofport, 0.0) if member.ofport is not None else 0.0
     limit = state.config.instance.memory_mb
     return Outside(offered if event.buckets else None, lost, limit * 1e6 if limit is not None else None)
 
 
-def _learned(state: State, instance: int, found: Diagnosis) -> Costs | None:
+def _learned(state: SystemState, instance: int, found: Diagnosis) -> Costs | None:
     """A cost model from what an instance's bricks report, where there is none from a profile; None before every brick has had work.
 
     The brick that counts shadows is the one that keeps streams.

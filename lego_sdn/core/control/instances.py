@@ -11,12 +11,12 @@ from dataclasses import replace
 from lego_sdn.core.control import exact
 from lego_sdn.core.control.admission import leave
 from lego_sdn.core.control.events import Drain, StartInstance, Steer, StopInstance
-from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, State, Turn
+from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, SystemState, Turn
 from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.assignment import Owners, balance, moves, place, weights
 
 
-def load_of_buckets(state: State) -> tuple[float, ...]:
+def load_of_buckets(state: SystemState) -> tuple[float, ...]:
     return weights(state.rates, state.config.buckets)
 
 
@@ -162,7 +162,7 @@ def _steer(turn: Turn) -> None:
     _carried(turn)
 
 
-def _settle(state: State) -> bool:
+def _settle(state: SystemState) -> bool:
     return state.change is not None and state.change.kind == "merge" and state.change.action is None
 
 

@@ -8,7 +8,7 @@ from lego_sdn.core.control import host_resources, ingest, instances, replicas
 from lego_sdn.core.control.admission import lacking_room, leave
 from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.replicas import at_limit, cannot_regrow, dying, unsplittable
-from lego_sdn.core.control.state import State, Turn
+from lego_sdn.core.control.state import SystemState, Turn
 from lego_sdn.core.facts.arrangement import WORDS, StartReplica
 from lego_sdn.core.facts.assignment import Owners, balance, carried, moves
 from lego_sdn.core.policy.base import Memory, Observation, Suggestion
@@ -41,7 +41,7 @@ def observe(turn: Turn, event: Loads) -> None:
         turn.set(memory=Memory(trend=memory.trend))
 
 
-def _seen(state: State, now: float) -> Observation:
+def _seen(state: SystemState, now: float) -> Observation:
     return Observation(
         running=state.running,
         loads={i: load for i, load in state.loads.items() if i in state.running},
@@ -77,7 +77,7 @@ def _decide(turn: Turn, suggestion: Suggestion) -> None:
         _act(turn, wanted)
 
 
-def _comes_to(state: State, suggestion: Suggestion, now: float) -> tuple[Suggestion | None, str | None]:
+def _comes_to(state: SystemState, suggestion: Suggestion, now: float) -> tuple[Suggestion | None, str | None]:
     """What is to be done about a suggestion: this or, where no further instance can be had, dividing the load better among those that there
     are; None: nothing now. And why it is refused, or None.
     """
@@ -139,7 +139,7 @@ def _regret(turn: Turn) -> None:
         turn.set(regret=replace(past, wait_s=0.0))
 
 
-def cannot_replicate(state: State, now: float) -> str | None:
+def cannot_replicate(state: SystemState, now: float) -> str | None:
     """Why a further instance is refused, or None."""
     most = state.config.scaling.max_instances
     if len(state.running) >= most:
@@ -161,7 +161,7 @@ def cannot_replicate(state: State, now: float) -> str | None:
     return None
 
 
-def _worth(state: State, owners: Owners) -> bool:
+def _worth(state: SystemState, owners: Owners) -> bool:
     load = instances.load_of_buckets(state)
     before, after = (max(carried(o, load, state.running).values()) for o in (state.owners, owners))
     return after <= WORTH * before

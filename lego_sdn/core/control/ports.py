@@ -5,7 +5,7 @@ from __future__ import annotations
 from lego_sdn.core.control import exact, instances, reference
 from lego_sdn.core.control.events import PortsSeen
 from lego_sdn.core.control.state import Lacking, Turn
-from lego_sdn.core.observe.score_audit import TWIN
+from lego_sdn.core.observe.score_audit import REFERENCE
 
 GONE_S = 1.0  # a switch tells of a new port a little later than the agent does
 DOWN_S = 5.0  # for the agent to bring the link up again
@@ -19,11 +19,11 @@ def take_in(turn: Turn, event: PortsSeen) -> None:
     good = turn.state.ports_seen_at
     turn.set(lacking=found, ports_seen_at=turn.now)
     for instance in begun:
-        if not found[instance].gone and instance != TWIN:
+        if not found[instance].gone and instance != REFERENCE:
             exact.lose(turn, instance, exact.LINK_DOWN, f"instance {instance}: {found[instance].text}", good)
     for instance, lacking in found.items():
         if turn.now - lacking.since >= (GONE_S if lacking.gone else DOWN_S):
-            (reference.failed(turn, lacking.text) if instance == TWIN else instances.died(turn, instance, lacking.text))
+            (reference.failed(turn, lacking.text) if instance == REFERENCE else instances.died(turn, instance, lacking.text))
 
 
 def forget(turn: Turn) -> None:
@@ -35,7 +35,7 @@ def _watched(turn: Turn) -> list[tuple[int, int]]:
     members = sorted(turn.state.members.items())
     watched = [(i, member.ofport) for i, member in members if member.phase in GETS_PACKETS and member.ofport is not None]
     auditor = turn.state.twin
-    return watched + ([(TWIN, auditor.ofport)] if auditor.phase == "running" and auditor.ofport is not None else [])
+    return watched + ([(REFERENCE, auditor.ofport)] if auditor.phase == "running" and auditor.ofport is not None else [])
 
 
 def _look(turn: Turn, instance: int, port: int, event: PortsSeen) -> Lacking | None:

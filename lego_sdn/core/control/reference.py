@@ -16,7 +16,7 @@ from lego_sdn.core.control.events import (
     StopInstance,
 )
 from lego_sdn.core.control.state import Turn
-from lego_sdn.core.observe.score_audit import TWIN, Twin
+from lego_sdn.core.observe.score_audit import REFERENCE, ReferenceInstance
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 ANSWER_S = 60.0  # for the agent to start or stop it
@@ -27,8 +27,8 @@ def take(turn: Turn, event: Event) -> Event | None:
     """Take in what an event says of the twin; what the event says of instances, or None if it is about the twin alone."""
     if isinstance(event, AgentUp):
         _agent_up(turn, event)
-        return replace(event, instances=tuple(running for running in event.instances if running.instance != TWIN))
-    if not isinstance(event, InstanceStarted | InstanceFailed | InstanceStopped | Silent) or event.instance != TWIN:
+        return replace(event, instances=tuple(running for running in event.instances if running.instance != REFERENCE))
+    if not isinstance(event, InstanceStarted | InstanceFailed | InstanceStopped | Silent) or event.instance != REFERENCE:
         return event
     if isinstance(event, InstanceStarted):
         _runs(turn, event.ofport)
@@ -54,19 +54,23 @@ def _start(turn: Turn) -> None:
     state, twin = turn.state, turn.state.twin
     lacking = host_resources.lacking_memory(state, host_resources.instance_bytes(state))
     if lacking is not None:
-        turn.note("refused", f"the twin, instance {TWIN}, is not started: {lacking}; tried again in {LONGEST_RETRY_S:.0f} s", TWIN)
+        turn.note(
+            "refused", f"the twin, instance {REFERENCE}, is not started: {lacking}; tried again in {LONGEST_RETRY_S:.0f} s", REFERENCE
+        )
         turn.set(twin=replace(twin, until=turn.now + LONGEST_RETRY_S))
         return
     turn.set(twin=replace(twin, phase="starting", since=turn.now))
-    turn.note("audit", f"starting the twin, instance {TWIN}: {state.config.audit.share:.0%} of the buckets are scored twice", TWIN)
-    turn.do(StartInstance(TWIN))
+    turn.note(
+        "audit", f"starting the twin, instance {REFERENCE}: {state.config.audit.share:.0%} of the buckets are scored twice", REFERENCE
+    )
+    turn.do(StartInstance(REFERENCE))
 
 
 def _agent_up(turn: Turn, event: AgentUp) -> None:
-    there = next((running for running in event.instances if running.instance == TWIN), None)
+    there = next((running for running in event.instances if running.instance == REFERENCE), None)
     twin = turn.state.twin
     if there is None and twin.phase != "absent":
-        turn.set(twin=Twin(failures=twin.failures, until=twin.until))
+        turn.set(twin=ReferenceInstance(failures=twin.failures, until=twin.until))
     elif there is not None and turn.state.config.audit.share == 0:
         _stop(turn)
     elif there is not None:
@@ -76,7 +80,7 @@ def _agent_up(turn: Turn, event: AgentUp) -> None:
 def _runs(turn: Turn, ofport: int) -> None:
     twin = turn.state.twin
     if twin.phase == "stopping":
-        turn.do(StopInstance(TWIN))
+        turn.do(StopInstance(REFERENCE))
     else:
         turn.set(twin=replace(twin, phase="running", since=turn.now if twin.phase != "running" else twin.since, ofport=ofport))
 
@@ -87,11 +91,11 @@ def failed(turn: Turn, error: str) -> None:
     young = twin.phase != "running" or turn.now - twin.since < SETTLED_S
     failures = twin.failures + 1 if young else 1
     wait_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (failures - 1))
-    turn.note("audit", f"the twin, instance {TWIN}, failed: {error}; it is tried again in {wait_s:.0f} s", TWIN)
+    turn.note("audit", f"the twin, instance {REFERENCE}, failed: {error}; it is tried again in {wait_s:.0f} s", REFERENCE)
     turn.set(twin=replace(twin, failures=failures, until=turn.now + wait_s))
     _stop(turn)
 
 
 def _stop(turn: Turn) -> None:
     turn.set(twin=replace(turn.state.twin, phase="stopping", since=turn.now, ofport=None))
-    turn.do(StopInstance(TWIN))
+    turn.do(StopInstance(REFERENCE))

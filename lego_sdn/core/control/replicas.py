@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from lego_sdn.core.control import host_resources, instances
-from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, State, Turn
+from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, SystemState, Turn
 from lego_sdn.core.facts.arrangement import (
     WORDS,
     Arrangement,
     BrickAction,
-    Chain,
+    ChainBrick,
     RegrowFailed,
     Regrown,
     Separate,
@@ -28,14 +28,14 @@ from lego_sdn.core.observe import slo
 TIMEOUT_S = 95.0  # the edge gives up before, and says so
 
 
-def cannot_regrow(state: State, now: float) -> str | None:
+def cannot_regrow(state: SystemState, now: float) -> str | None:
     """Why no policy may change anything within instances now, or None."""
     if now < state.regrowing.until:
         return f"the last {state.regrowing.failures} changes within instances failed"
     return None
 
 
-def cannot(state: State, action: BrickAction) -> str | None:
+def cannot(state: SystemState, action: BrickAction) -> str | None:
     """Why this cannot be done with the instance as it is, or None."""
     member = state.members.get(action.instance)
     if member is None or member.phase != "running":
@@ -59,13 +59,13 @@ def cannot(state: State, action: BrickAction) -> str | None:
     return None
 
 
-def at_limit(state: State) -> frozenset[tuple[int, str]]:
+def at_limit(state: SystemState) -> frozenset[tuple[int, str]]:
     """Instance and kind of which there are as many replicas as there may be by the configuration."""
     most, laid = state.config.scaling.max_replicas, {i: state.members[i].arrangement for i in state.running}
     return frozenset((i, kind) for i, one in laid.items() for kind in one.graph.order if len(one.of_kind(kind)) >= most)
 
 
-def unsplittable(state: State) -> frozenset[tuple[int, str]]:
+def unsplittable(state: SystemState) -> frozenset[tuple[int, str]]:
     """Instance and kind of which there may be one only, since it keeps the state of keys and the packets cannot be split by any."""
     if state.whole is None:
         return frozenset()
@@ -115,7 +115,7 @@ def take_in(turn: Turn, instance: int, now: Arrangement, done: BrickAction | Non
     member, change = turn.state.members[instance], turn.state.change
     changing = change is not None and change.action is not None and change.instance == instance
     died = now.died[len(member.arrangement.died) :]
-    meant = done.kind if isinstance(done, StopReplica | Separate | Chain) else ""
+    meant = done.kind if isinstance(done, StopReplica | Separate | ChainBrick) else ""
     lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks and node_of(brick) != meant]
     turn.place(instance, now)
     if died:
@@ -136,7 +136,7 @@ def _died(turn: Turn, member: Member, brick: str) -> str:
     return backoff.words(lived_s, turn.now) if young else ""
 
 
-def dying(state: State, now: float) -> dict[tuple[int, str], str]:
+def dying(state: SystemState, now: float) -> dict[tuple[int, str], str]:
     """Instance and kind -> why no policy starts a replica of it there now."""
     return {
         (member.instance, kind): f"the last {backoff.failures} of {kind} in instance {member.instance} died young"

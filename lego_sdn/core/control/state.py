@@ -14,7 +14,7 @@ from lego_sdn.core.facts.assignment import Owners
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.reports import InstanceLoad, Report
 from lego_sdn.core.observe.diagnosis import Diagnosis
-from lego_sdn.core.observe.score_audit import TWIN, Twin
+from lego_sdn.core.observe.score_audit import REFERENCE, ReferenceInstance
 from lego_sdn.core.observe.slo import Promised
 from lego_sdn.core.policy.base import Memory
 
@@ -105,7 +105,7 @@ class Regret:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SystemState:
     """Everything that `step` decides from.
 
     switch    the connected switch; agent: whether it answers (None: it has not spoken yet)
@@ -155,7 +155,7 @@ class State:
     shadows: int = 0
     whole: str | None = None
     sla: Promised = field(default_factory=Promised)
-    twin: Twin = field(default_factory=Twin)
+    twin: ReferenceInstance = field(default_factory=ReferenceInstance)
     exact: Mapping[int, ExactSince] = field(default_factory=dict)
     orphaned: str | None = None
     lacking: Mapping[int, Lacking] = field(default_factory=dict)
@@ -173,25 +173,27 @@ class State:
     @property
     def ports(self) -> dict[int, int]:
         """Instance -> OpenFlow port, of every instance that has one, the auditor's twin among them."""
-        twin = {} if self.twin.ofport is None else {TWIN: self.twin.ofport}
+        twin = {} if self.twin.ofport is None else {REFERENCE: self.twin.ofport}
         return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None} | twin
 
 
-def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None, shadows: int = 0) -> State:
+def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None, shadows: int = 0) -> SystemState:
     """The state at the controller's start. `stored`: the last assignment that was sent, if there is a record; `costs`: as profiled.
 
     shadows  copies of a packet that an exact split of the NF wants: for costs that are learned while it runs
     """
     kept = stored or {}
     known = costs.configured(config) if costs is not None else None
-    return State(config, tuple(kept.get(bucket) for bucket in range(config.buckets)), costs=known, shadows=shadows if config.exact else 0)
+    return SystemState(
+        config, tuple(kept.get(bucket) for bucket in range(config.buckets)), costs=known, shadows=shadows if config.exact else 0
+    )
 
 
 @dataclass(slots=True)
 class Turn:
     """One step being made: the state so far, the actions so far, and the time."""
 
-    state: State
+    state: SystemState
     now: float
     actions: list[Action] = field(default_factory=list)
 

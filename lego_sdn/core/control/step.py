@@ -35,7 +35,7 @@ from lego_sdn.core.control.events import (
     Tick,
 )
 from lego_sdn.core.control.manager import observe
-from lego_sdn.core.control.state import SETTLED_S, Backoff, Member, State, Turn
+from lego_sdn.core.control.state import SETTLED_S, Backoff, Member, SystemState, Turn
 from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown, TakeOut
 from lego_sdn.core.facts.assignment import balance, place
 from lego_sdn.core.traffic.handover import buckets_in_words
@@ -47,7 +47,7 @@ STOP_TRIES = 3
 DRAIN_GRACE_S = 5.0  # on top of the drain's own deadline
 
 
-def step(state: State, event: Event, now: float) -> tuple[State, tuple[Action, ...]]:
+def step(state: SystemState, event: Event, now: float) -> tuple[SystemState, tuple[Action, ...]]:
     """The state after `event`, seen at `now` (monotonic seconds), and what to do, in order."""
     turn = Turn(state, now)
     about = reference.take(turn, event)
@@ -59,7 +59,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, tuple[Action, .
     return turn.state, tuple(turn.actions)
 
 
-def ready(state: State) -> bool:
+def ready(state: SystemState) -> bool:
     """Whether a change can be made: there is a switch, and an agent that answers."""
     return state.switch is not None and state.agent is True
 

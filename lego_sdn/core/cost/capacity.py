@@ -15,7 +15,7 @@ from lego_sdn.core.cost.model import Costs
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class ProcessShare:
     """Bricks chained in one process, by kind, and the share of cores that it may use: one core at most, for a process has one thread."""
 
     kinds: tuple[str, ...]
@@ -26,7 +26,7 @@ class Process:
         return min(1.0, self.cores)
 
 
-Layout = tuple[Process, ...]
+Layout = tuple[ProcessShare, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,12 @@ class Growth:
 
 def chained(kinds: Iterable[str], cores: float = 1.0) -> Layout:
     """All bricks in one process."""
-    return (Process(tuple(kinds), cores),)
+    return (ProcessShare(tuple(kinds), cores),)
 
 
 def separate(kinds: Iterable[str], cores: float = 1.0) -> Layout:
     """A process for each brick."""
-    return tuple(Process((kind,), cores) for kind in kinds)
+    return tuple(ProcessShare((kind,), cores) for kind in kinds)
 
 
 def kind_us(costs: Costs, layout: Layout, batch: float | None = None, deliveries: float = 1.0) -> dict[str, float]:
@@ -97,7 +97,7 @@ def capacity(costs: Costs, layout: Layout, batch: float | None = None, deliverie
 
 def further_replica(costs: Costs, layout: Layout, kind: str, cores: float = 1.0) -> Growth:
     """One more replica of a kind, in a process of its own with so many cores."""
-    grown = (*layout, Process((kind,), cores))
+    grown = (*layout, ProcessShare((kind,), cores))
     return Growth(grown, capacity(costs, layout).packets, capacity(costs, grown).packets, cores, memory(costs, grown[-1:]))
 
 

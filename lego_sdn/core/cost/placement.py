@@ -24,7 +24,7 @@ class PlacementError(LegoError):
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HostCapacity:
     """What a host has and what of it is taken; `link_bytes`: bytes/s that it can carry to other hosts (1 Gbit/s unless told)."""
 
     name: str
@@ -61,7 +61,7 @@ class Placement:
     carried_cores: float = 0.0
 
 
-def room(host: Host, *needs: Need) -> str | None:
+def room(host: HostCapacity, *needs: Need) -> str | None:
     """Why these replicas may not be started on a host, or None if there is room for them."""
     cores, memory = sum(need.cores for need in needs), sum(need.memory_bytes for need in needs)
     names = ", ".join(dict.fromkeys(need.kind for need in needs))
@@ -94,7 +94,7 @@ def parted(costs: Costs, kind: str, cores: float) -> list[Need]:
     return [Need(kind, cores / count, costs.memory_bytes([kind]))] * count
 
 
-def initial(costs: Costs, packets: float, needs: Sequence[Need], hosts: Sequence[Host], frame_bytes: float = 500.0) -> Placement:
+def initial(costs: Costs, packets: float, needs: Sequence[Need], hosts: Sequence[HostCapacity], frame_bytes: float = 500.0) -> Placement:
     """Place replicas (in graph order) for so many packets/s on hosts, of which the first is where the packets come.
 
     Each host gets a run of them; the cuts are where the fewest bytes cross. Where whole replicas do not fill the hosts, one is divided.
@@ -132,7 +132,7 @@ class _Search:
     """For the least bytes between hosts. `cuts`, `carriage`: bytes/s and cores if it is cut before a piece."""
 
     pieces: Sequence[Need]
-    order: Sequence[Host]
+    order: Sequence[HostCapacity]
     cuts: Sequence[float]
     carriage: Sequence[float]
 
@@ -205,7 +205,7 @@ def carriage(costs: Costs, packets: float, size: float) -> float:
     return (costs.wire.batch_us * packets / costs.batch + costs.wire.byte_us * size) / 1e6
 
 
-def _no_room(needs: Sequence[Need], hosts: Sequence[Host]) -> str:
+def _no_room(needs: Sequence[Need], hosts: Sequence[HostCapacity]) -> str:
     cores, memory = sum(need.cores for need in needs), sum(need.memory_bytes for need in needs) / MB
     free = ", ".join(
         f"{host.name} {host.free_cores:.3g} cores" + (f" and {host.free_memory / MB:,.0f} MB" if host.free_memory < float("inf") else "")

@@ -16,8 +16,8 @@ from typing import Literal
 
 from lego_sdn.core.cost.capacity import kind_us, separate
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.cost.placement import MB, Host, Need, carriage, needs_of, parted, room
-from lego_sdn.core.traffic.split_prediction import Talk, deliveries
+from lego_sdn.core.cost.placement import MB, HostCapacity, Need, carriage, needs_of, parted, room
+from lego_sdn.core.traffic.split_prediction import TrafficMatrix, deliveries
 
 Way = Literal["whole graph", "overloaded brick"]
 HALVINGS = 10  # in looking for the rate that can be taken
@@ -32,7 +32,7 @@ class Demand:
 
     costs: Costs
     packets: float
-    talk: Talk
+    talk: TrafficMatrix
     clean: bool = True
 
     @property
@@ -80,7 +80,7 @@ class Choice:
         return "; ".join(f"{one.way} on {one.host}, {one.packets:,.0f} packets/s at the most: {one.obstacle}" for one in self.options)
 
 
-def grow(demand: Demand, home: Host, others: Sequence[Host]) -> Choice | None:
+def grow(demand: Demand, home: HostCapacity, others: Sequence[HostCapacity]) -> Choice | None:
     """Of both ways onto each other host, the one that costs least; None where the first host has room for everything."""
     lacking = room(home, *demand.own)
     if lacking is None:
@@ -97,7 +97,7 @@ def grow(demand: Demand, home: Host, others: Sequence[Host]) -> Choice | None:
     return Choice(best, f"it costs {best.share:.1%} of {best.host}; {'; '.join(why)}", options, alone)
 
 
-def whole_graph(demand: Demand, home: Host, other: Host) -> Option:
+def whole_graph(demand: Demand, home: HostCapacity, other: HostCapacity) -> Option:
     """An instance on each host: as many buckets stay as the first has room for, the heaviest first."""
     blank = Option("whole graph", other.name)
     if not demand.clean:
@@ -113,7 +113,7 @@ def whole_graph(demand: Demand, home: Host, other: Host) -> Option:
     return _priced(demand, option, (home, other))
 
 
-def _owners(demand: Demand, home: Host) -> tuple[int, ...]:
+def _owners(demand: Demand, home: HostCapacity) -> tuple[int, ...]:
     """Bucket -> 1 (here) or 2; a bucket for which there is no room does not keep a lighter one out."""
     talk, scale = demand.talk, demand.packets / max(1, demand.talk.total)
     into, out_of = defaultdict[int, list[tuple[int, int]]](list), defaultdict[int, list[tuple[int, int]]](list)
@@ -136,7 +136,7 @@ def _graph(demand: Demand, packets: float, shadows: float) -> tuple[Need, ...]:
     return needs_of(demand.costs, packets, 1 + shadows / packets if packets else 1.0)
 
 
-def overloaded_brick(demand: Demand, home: Host, other: Host) -> Option:
+def overloaded_brick(demand: Demand, home: HostCapacity, other: HostCapacity) -> Option:
     """All bricks here but the costliest that may be replicated apart; of that, what cores are left here, and the rest there."""
     blank, costs, kind = Option("overloaded brick", other.name), demand.costs, overloaded(demand.costs)
     if kind is None:
@@ -193,7 +193,7 @@ def _way_ms(demand: Demand, kind: str, link_bytes: float) -> float:
     return sum(demand.costs.wire.us(size) / 1e3 + 1e3 * size / link_bytes for size in sizes)
 
 
-def _priced(demand: Demand, option: Option, hosts: tuple[Host, Host]) -> Option:
+def _priced(demand: Demand, option: Option, hosts: tuple[HostCapacity, HostCapacity]) -> Option:
     """With what it takes beyond the packets' own work; a link that cannot carry it is an obstacle."""
     home, other = hosts
     needs, own, link = [need for _, part in option.parts for need in part], demand.own, min(home.link_bytes, other.link_bytes)

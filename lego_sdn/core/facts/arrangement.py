@@ -119,7 +119,7 @@ class Separate:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class ChainBrick:
     """Put a separated brick back into the process of its neighbours."""
 
     instance: int
@@ -162,13 +162,13 @@ class SetDeadlines:
         return f"deadlines in instance {self.instance}: " + ", ".join(f"{kind} {ms:.3g} ms" for kind, ms in self.ms)
 
 
-BrickAction = StartReplica | StopReplica | Separate | Chain | SetQuota | SetDeadlines | TakeOut
+BrickAction = StartReplica | StopReplica | Separate | ChainBrick | SetQuota | SetDeadlines | TakeOut
 
 WORDS: dict[type[Any], str] = {
     StartReplica: "replicate",
     StopReplica: "merge",
     Separate: "separate",
-    Chain: "chain",
+    ChainBrick: "chain",
     SetQuota: "quota",
     SetDeadlines: "deadlines",
 }

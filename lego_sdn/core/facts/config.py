@@ -22,7 +22,7 @@ BUCKETS_MOST, BATCH_MOST, INSTANCES_MOST, REPLICAS_MOST = 4096, 65536, 64, 64
 
 
 @dataclass(frozen=True, slots=True)
-class Switch(Section):
+class SwitchSettings(Section):
     """The Open vSwitch bridge and where it finds the controller.
 
     users  who may run a switch on the controller's machine, besides root and the controller's own user
@@ -38,7 +38,7 @@ class Switch(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Forward(Section):
+class ForwardSettings(Section):
     """What happens to the traffic itself: `normal` (a learning switch), `drop` (LEGO sits on a mirror port), or wires between ports.
 
     A wire joins two ports, by name or OpenFlow number, in both directions.
@@ -66,7 +66,7 @@ def _are_ports(value: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Capture(Section):
+class CaptureSettings(Section):
     """How an instance takes packets: stamps by the kernel's clock or from a trailer on the frame; the ring of blocks.
 
     stamp_ports  the ports, by name or OpenFlow number, whose frames' trailers are believed (null: any port's); frames of others have none.
@@ -90,7 +90,7 @@ class Capture(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Instance(Section):
+class InstanceSettings(Section):
     """What every instance gets: CPU quota of each of its processes in cores (null: no limit), placement of its bricks, batch limit,
     bound of its state in streams, alert threshold (null: the model's).
 
@@ -113,7 +113,7 @@ class Instance(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Sla(Section):
+class SlaSettings(Section):
     """What is promised end to end: latency from the interface to the score, and loss. Where one is null, nothing is promised.
 
     latency_ms  is divided among the bricks; `tolerance`: share of the packets that may be later
@@ -127,7 +127,7 @@ class Sla(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Scaling(Section):
+class ScalingSettings(Section):
     """When to replicate and merge. Water marks are shares of the CPU quota; `up_after`, `down_after` count load reports in a row.
 
     mode          act, or advise: say what would be done, and do nothing but keep min_instances running
@@ -171,14 +171,14 @@ class Scaling(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Audit(Section):
+class AuditSettings(Section):
     """The sampling auditor: `share` of the buckets is scored again, by an unsplit twin that gets every packet (0: there is none)."""
 
     share: float = checked(0.0, "a share from 0 to 1", lambda v: number(v) and 0 <= v <= 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Rest(Section):
+class RestSettings(Section):
     """Where REST is answered, and `users`: who on this machine may give commands, besides root and the controller's own user."""
 
     host: str = text("127.0.0.1", "an address")
@@ -204,14 +204,14 @@ class Config(Section):
     buckets: int = checked(64, "a power of two from 1 to 4096", lambda v: whole(1, BUCKETS_MOST)(v) and v & (v - 1) == 0)
     run_dir: str = text("/run/lego", "a folder")
     agent_socket: str | None = maybe(None, "a path", lambda v: isinstance(v, str) and v != "")
-    switch: Switch = field(default_factory=Switch)
-    forward: Forward = field(default_factory=Forward)
-    capture: Capture = field(default_factory=Capture)
-    instance: Instance = field(default_factory=Instance)
-    scaling: Scaling = field(default_factory=Scaling)
-    sla: Sla = field(default_factory=Sla)
-    rest: Rest = field(default_factory=Rest)
-    audit: Audit = field(default_factory=Audit)
+    switch: SwitchSettings = field(default_factory=SwitchSettings)
+    forward: ForwardSettings = field(default_factory=ForwardSettings)
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    instance: InstanceSettings = field(default_factory=InstanceSettings)
+    scaling: ScalingSettings = field(default_factory=ScalingSettings)
+    sla: SlaSettings = field(default_factory=SlaSettings)
+    rest: RestSettings = field(default_factory=RestSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
@@ -239,14 +239,14 @@ class Config(Section):
 
 
 SECTIONS: dict[str, type[Section]] = {
-    "switch": Switch,
-    "forward": Forward,
-    "capture": Capture,
-    "instance": Instance,
-    "scaling": Scaling,
-    "sla": Sla,
-    "rest": Rest,
-    "audit": Audit,
+    "switch": SwitchSettings,
+    "forward": ForwardSettings,
+    "capture": CaptureSettings,
+    "instance": InstanceSettings,
+    "scaling": ScalingSettings,
+    "sla": SlaSettings,
+    "rest": RestSettings,
+    "audit": AuditSettings,
 }
 
 

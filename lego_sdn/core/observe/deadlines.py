@@ -56,7 +56,7 @@ def _least(one: float | None, other: float | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class DeadlineProgress:
     """What a brick, all its replicas together, did between two reports: rows finished, of which late; rows lost; how long a row waited."""
 
     rows: int
@@ -106,7 +106,7 @@ def _along(promise: Promise, costs: Costs, cores: Mapping[str, float], path: Seq
     ]
 
 
-def kept(deadline: Deadline, done: Done, late: float) -> Kept:
+def kept(deadline: Deadline, done: DeadlineProgress, late: float) -> Kept:
     """Whether a brick kept its part in this time; `late`: the share of rows that may be (`sla.tolerance`). Who did nothing kept it."""
     all_rows = done.rows + done.lost
     share, loss = (done.late / done.rows if done.rows else 0.0), (done.lost / all_rows if all_rows else 0.0)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-TWIN = 999  # its number; no other instance has one above 64
+REFERENCE = 999  # its number; no other instance has one above 64
 RECORD = struct.Struct("<QqQQQI")  # SCORE of bricks/files/scores.py, the score by its bits
 BITS = struct.Struct("<Q")
 NUMBER = struct.Struct("<d")
@@ -21,7 +21,7 @@ PATIENCE_S = 40.0  # for the other score: packets wait in a move, at most 15 s a
 MOST = 200_000  # scores that wait for the other one
 
 
-def sampled(share: float, buckets: int) -> tuple[int, ...]:
+def sampled_buckets(share: float, buckets: int) -> tuple[int, ...]:
     """The buckets whose sources are scored twice: `share` of them, at least one unless it is 0, evenly spread."""
     count = min(buckets, max(1, round(share * buckets))) if share > 0 else 0
     return tuple(bucket for bucket in range(buckets) if bucket * count % buckets < count)
@@ -123,7 +123,7 @@ class Ledger:
 
     def add(self, instance: int, scores: Iterable[Score], now: float) -> None:
         """Take in what an instance gave; where the other score of a packet is there, compare."""
-        mine, others = (self._twins, self._ours) if instance == TWIN else (self._ours, self._twins)
+        mine, others = (self._twins, self._ours) if instance == REFERENCE else (self._ours, self._twins)
         for score in scores:
             if self.expected:
                 mine[score.stamp] = instance, score, now
@@ -135,7 +135,7 @@ class Ledger:
                 mine[score.stamp] = instance, score, now
             else:
                 other, their, _ = others.pop(score.stamp)
-                pair = Pair(other, their, score) if instance == TWIN else Pair(instance, score, their)
+                pair = Pair(other, their, score) if instance == REFERENCE else Pair(instance, score, their)
                 self._compare(pair)
 
     def _compare(self, pair: Pair) -> None:
@@ -182,7 +182,7 @@ def _lost(report: Mapping[str, Any]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class ReferenceInstance:
     """The twin as an instance: what `core.twin` makes of it. failures in a row; no start before `until`."""
 
     phase: str = "absent"  # absent, starting, running, stopping

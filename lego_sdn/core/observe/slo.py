@@ -41,7 +41,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class PromiseBasis:
     """What a promise is divided by: costs, the cores that each kind's slowest replica can use, and the paths through the graph."""
 
     costs: Costs
@@ -60,7 +60,7 @@ class Promised:
     """
 
     deadlines: Mapping[str, Deadline] = field(default_factory=dict)
-    basis: Basis | None = None
+    basis: PromiseBasis | None = None
     told: Mapping[int, SetDeadlines] = field(default_factory=dict)
     again_at: float = 0.0
     problem: str = ""
@@ -110,7 +110,7 @@ def _lost(then: Report, now: Report, unsent: float) -> int:
     return in_bricks + max(0, new.held_dropped - old.held_dropped) + round(unseen * own)
 
 
-def watch(kept: Promised, promise: configuration.Sla, tallies: Mapping[int, Tally], now: float) -> tuple[Promised, Notes]:
+def watch(kept: Promised, promise: configuration.SlaSettings, tallies: Mapping[int, Tally], now: float) -> tuple[Promised, Notes]:
     """With another round; at the end of a window it is judged, by instance, and what began or ended to be broken is told."""
     window = {i: kept.window.get(i, Tally()) + tallies.get(i, Tally()) for i in sorted({*kept.window, *tallies})}
     since = now if kept.since is None else kept.since
@@ -125,13 +125,13 @@ def watch(kept: Promised, promise: configuration.Sla, tallies: Mapping[int, Tall
     return replace(kept, since=now, window={}, last=window, broken=broken, violations=violations), notes
 
 
-def _broken(promise: configuration.Sla, one: Tally) -> tuple[str, ...]:
+def _broken(promise: configuration.SlaSettings, one: Tally) -> tuple[str, ...]:
     late = promise.latency_ms is not None and one.late_share > promise.tolerance
     lost = promise.loss is not None and one.lost_share > promise.loss
     return ("latency",) * late + ("loss",) * lost
 
 
-def _in_words(promise: configuration.Sla, one: Tally, instance: int, what: tuple[str, ...]) -> str:
+def _in_words(promise: configuration.SlaSettings, one: Tally, instance: int, what: tuple[str, ...]) -> str:
     parts = []
     if "latency" in what:
         parts.append(f"{one.late_share:.1%} of its packets took longer than {promise.latency_ms:g} ms ({promise.tolerance:.1%} may)")
@@ -140,7 +140,7 @@ def _in_words(promise: configuration.Sla, one: Tally, instance: int, what: tuple
     return f"instance {instance} breaks the promise of {' and '.join(what)}: {', '.join(parts)} in {promise.window_s:g} s"
 
 
-def basis_of(config: configuration.Config, costs: Costs, laid: Iterable[Arrangement]) -> Basis:
+def basis_of(config: configuration.Config, costs: Costs, laid: Iterable[Arrangement]) -> PromiseBasis:
     """By how the bricks of the running instances lie, each with the CPU of its process; of a kind that nobody has yet, as configured."""
     cores: dict[str, float] = {}
     graph = costs.graph
@@ -149,10 +149,10 @@ def basis_of(config: configuration.Config, costs: Costs, laid: Iterable[Arrangem
         for process in one.processes:
             for node in map(node_of, process.bricks):
                 cores[node] = min(cores.get(node, 1.0), usable(process.quota))
-    return Basis(costs, dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota)) | cores, graph.paths())
+    return PromiseBasis(costs, dict.fromkeys(costs.kinds, usable(config.instance.cpu_quota)) | cores, graph.paths())
 
 
-def divided(kept: Promised, config: configuration.Config, basis: Basis) -> Promised:
+def divided(kept: Promised, config: configuration.Config, basis: PromiseBasis) -> Promised:
     """With deadlines of this basis, if there are none yet, a cost has changed by more than a quarter, or how bricks lie has changed."""
     told = config.sla
     if (told.latency_ms is None and told.loss is None) or (kept.basis is not None and not _changed(kept.basis, basis)):
@@ -164,7 +164,7 @@ def divided(kept: Promised, config: configuration.Config, basis: Basis) -> Promi
     return replace(kept, basis=basis, deadlines=parts, problem=work if bare > (told.latency_ms or bare) else "")
 
 
-def _changed(basis: Basis, now: Basis) -> bool:
+def _changed(basis: PromiseBasis, now: PromiseBasis) -> bool:
     if (basis.cores, basis.paths, basis.costs.kinds) != (now.cores, now.paths, now.costs.kinds):
         return True
     before, after = ([brick.per_packet_us(one.costs.batch) for brick in one.costs.bricks] for one in (basis, now))

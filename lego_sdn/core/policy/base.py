@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Protocol
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.arrangement import Arrangement, BrickAction
 from lego_sdn.core.facts.assignment import Owners, balance, carried, place
-from lego_sdn.core.facts.config import Instance, Scaling
+from lego_sdn.core.facts.config import InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.reports import InstanceLoad
 from lego_sdn.core.observe.diagnosis import Diagnosis
 
@@ -41,7 +41,7 @@ class Observation:
     diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
     arrangements: Mapping[int, Arrangement] = field(default_factory=dict)
     costs: Costs | None = None
-    like: Instance = field(default_factory=Instance)
+    like: InstanceSettings = field(default_factory=InstanceSettings)
     free: float | None = None
     free_bytes: float | None = None
     violated: frozenset[int] = frozenset()
@@ -93,7 +93,7 @@ class Policy(Protocol):
 
     name: ClassVar[str]
 
-    def __init__(self, scaling: Scaling) -> None: ...
+    def __init__(self, scaling: ScalingSettings) -> None: ...
 
     def suggest(self, memory: Memory, seen: Observation) -> tuple[Memory, Suggestion]: ...
 
@@ -108,7 +108,7 @@ class WaterMarks:
 
     name: ClassVar[str] = "water-marks"
 
-    def __init__(self, scaling: Scaling) -> None:
+    def __init__(self, scaling: ScalingSettings) -> None:
         self.scaling = scaling
 
     def suggest(self, memory: Memory, seen: Observation) -> tuple[Memory, Suggestion]:

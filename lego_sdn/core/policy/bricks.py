@@ -176,7 +176,7 @@ def _fullest(owners: Owners, instances: list[int], seen: Observation, costs: Cos
     return worst
 
 
-def _one_more(hot: int, seen: Observation, costs: Costs) -> options.Way:
+def _one_more(hot: int, seen: Observation, costs: Costs) -> options.ScalingOption:
     """A further instance that takes buckets from the others, as far as buckets can be divided."""
     kinds, cores = costs.kinds, usable(seen.like.cpu_quota)
     fresh = capacity.chained(kinds, cores) if seen.like.placement == "chained" else capacity.separate(kinds, cores)
@@ -191,4 +191,4 @@ def _one_more(hot: int, seen: Observation, costs: Costs) -> options.Way:
     takes = (
         sum(one.cores for one in fresh) if seen.like.cpu_quota is not None else gain * sum(capacity.kind_us(costs, fresh).values()) / 1e6
     )
-    return options.Way(None, gain, takes)
+    return options.ScalingOption(None, gain, takes)

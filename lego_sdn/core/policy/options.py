@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from lego_sdn.core.cost import capacity
 from lego_sdn.core.cost.cpu_quotas import LEAST, resettled
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, Chain, Separate, SetQuota, StartReplica, StopReplica
-from lego_sdn.core.facts.config import Instance
+from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.config import InstanceSettings
 from lego_sdn.core.facts.reports import usable
 from lego_sdn.core.nf.graph import node_of
 from lego_sdn.core.observe.diagnosis import Diagnosis
@@ -28,7 +28,7 @@ Step = tuple[BrickAction, capacity.Layout]  # within an instance: what is done, 
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ScalingOption:
     """One way to grow. `action` None: a further instance, else the first of so many `steps` within the instance.
 
     gain  packets/s more, and cores that it takes from the host, when all steps are done
@@ -53,7 +53,7 @@ class Way:
 
 def processes(arrangement: Arrangement) -> capacity.Layout:
     """An arrangement as the cost model sees it."""
-    return tuple(capacity.Process(tuple(map(node_of, one.bricks)), usable(one.quota)) for one in arrangement.processes)
+    return tuple(capacity.ProcessShare(tuple(map(node_of, one.bricks)), usable(one.quota)) for one in arrangement.processes)
 
 
 # ---- CPU from one process to another ----
@@ -99,14 +99,14 @@ def _part(brick: str, diagnosis: Diagnosis) -> float:
 
 
 # ---- growing within an instance ----
-def within(instance: int, now: capacity.Layout, costs: Costs, like: Instance, deliveries: float = 1.0) -> list[Way]:
+def within(instance: int, now: capacity.Layout, costs: Costs, like: InstanceSettings, deliveries: float = 1.0) -> list[ScalingOption]:
     """Processes and replicas for single bricks, step by step whatever then brings most; of several, what relieves the slowest kind.
 
     Two kinds that are equally slow want a replica each before anything is gained: so each way is the first step of several, with what
     all of these bring and cost.
     """
     before = capacity.capacity(costs, now, deliveries=deliveries)
-    has, layout, done, found = before.packets, now, list[Separate | StartReplica](), list[Way]()
+    has, layout, done, found = before.packets, now, list[Separate | StartReplica](), list[ScalingOption]()
     while len(done) < STEPS:
         steps = list(larger(instance, layout, costs, usable(like.cpu_quota)))
         reached = [(capacity.capacity(costs, after, deliveries=deliveries), action, after) for action, after in steps]
@@ -118,7 +118,7 @@ def within(instance: int, now: capacity.Layout, costs: Costs, like: Instance, de
         if before.packets >= HELPS * has:
             gain, kinds = before.packets - has, tuple(dict.fromkeys(one.kind for one in done))
             cores = usable(like.cpu_quota) * len(done) if like.cpu_quota is not None else _used(costs, gain, kinds)
-            found.append(Way(done[0], gain, cores, len(done)))
+            found.append(ScalingOption(done[0], gain, cores, len(done)))
     return found
 
 
@@ -129,7 +129,7 @@ def larger(instance: int, layout: capacity.Layout, costs: Costs, cores: float) -
     so its neighbours' process is of use for it as long as it has time to spare, too.
     """
     for brick in map(costs.of, costs.graph.inner):
-        process = capacity.Process((brick.kind,), cores)
+        process = capacity.ProcessShare((brick.kind,), cores)
         chained = any(brick.kind in one.kinds and len(one.kinds) > 1 for one in layout)
         if brick.keyed and chained:
             yield Separate(instance, brick.kind), (*(_without(one, brick.kind) for one in layout), process)
@@ -137,9 +137,9 @@ def larger(instance: int, layout: capacity.Layout, costs: Costs, cores: float) -
             yield StartReplica(instance, brick.kind), (*layout, process)
 
 
-def _without(process: capacity.Process, kind: str) -> capacity.Process:
+def _without(process: capacity.ProcessShare, kind: str) -> capacity.ProcessShare:
     rest = tuple(one for one in process.kinds if one != kind)
-    return capacity.Process(rest, process.cores) if rest else process
+    return capacity.ProcessShare(rest, process.cores) if rest else process
 
 
 def _used(costs: Costs, packets: float, kinds: Sequence[str]) -> float:
@@ -147,7 +147,7 @@ def _used(costs: Costs, packets: float, kinds: Sequence[str]) -> float:
     return packets * sum(costs.of(kind).per_packet_us(costs.batch) for kind in kinds) / 1e6
 
 
-def leftover(instance: int, now: capacity.Layout, costs: Costs, free: float, deliveries: float = 1.0) -> Way | None:
+def leftover(instance: int, now: capacity.Layout, costs: Costs, free: float, deliveries: float = 1.0) -> ScalingOption | None:
     """A replica with what cores the host has left, less than a process gets; None where that helps little (paper, Section III-C)."""
     cores = int(free * 1000) / 1000
     if cores < LEAST:
@@ -156,11 +156,11 @@ def leftover(instance: int, now: capacity.Layout, costs: Costs, free: float, del
     steps = [(action, after) for action, after in larger(instance, now, costs, cores) if isinstance(action, StartReplica)]
     reached = [(capacity.capacity(costs, after, deliveries=deliveries).packets, action.kind) for action, after in steps]
     most, kind = max(reached, default=(0.0, ""))
-    return Way(StartReplica(instance, kind, cores), most - has, cores) if most >= HELPS * has else None
+    return ScalingOption(StartReplica(instance, kind, cores), most - has, cores) if most >= HELPS * has else None
 
 
 # ---- shrinking within an instance ----
-def smaller(instance: int, arrangement: Arrangement, like: Instance) -> Iterator[Step]:
+def smaller(instance: int, arrangement: Arrangement, like: InstanceSettings) -> Iterator[Step]:
     """Every step that takes a process away: the youngest replica of a kind, or a separated brick that is chained again."""
     home = max(arrangement.processes, key=lambda one: len(one.bricks), default=None)
     for kind in arrangement.graph.order:
@@ -174,12 +174,12 @@ def smaller(instance: int, arrangement: Arrangement, like: Instance) -> Iterator
         elif like.placement == "chained":
             layout = processes(Arrangement(rest, arrangement.graph))
             at = next(at for at, one in enumerate(rest) if one.process == home.process)
-            joined = capacity.Process((*layout[at].kinds, kind), layout[at].cores)
-            yield Chain(instance, kind), (*layout[:at], joined, *layout[at + 1 :])
+            joined = capacity.ProcessShare((*layout[at].kinds, kind), layout[at].cores)
+            yield ChainBrick(instance, kind), (*layout[:at], joined, *layout[at + 1 :])
 
 
 # ---- which way ----
-def cheapest(found: Sequence[Way], needed: float, free: float | None) -> Way | None:
+def cheapest(found: Sequence[ScalingOption], needed: float, free: float | None) -> ScalingOption | None:
     """Of the ways for which the host has CPU: the one with the least that brings `needed` packets/s; if none does, the most per core."""
     fitting = [way for way in found if way.gain > 0 and (free is None or way.cores <= free + 1e-9)]
     enough = [way for way in fitting if way.gain >= needed]

@@ -43,7 +43,7 @@ class Moved:
 
 
 @dataclass(slots=True)
-class Moving:
+class BucketMove:
     """One move: its token, the assignments (bucket -> instance) before and after, and the instances that can be asked.
 
     cut   highest stamp (without stamps: time) that went on as before the move: what is later waited; None before it is known
@@ -97,7 +97,7 @@ class Moving:
 
 
 @dataclass(slots=True)
-class Copying(Moving):
+class StateCopy(BucketMove):
     """Not a move: one instance, `to`, that gets every packet from now on, is given a copy of every stream. Nobody's buckets change.
 
     scored  buckets whose packets `to` scores
@@ -128,7 +128,7 @@ def buckets_in_words(buckets: Sequence[int]) -> str:
     return f"bucket{'' if len(buckets) == 1 else 's'} {listed}"
 
 
-def carry_out(move: Moving) -> Generator[Step, Any, tuple[Moved, ...]]:
+def carry_out(move: BucketMove) -> Generator[Step, Any, tuple[Moved, ...]]:
     """All steps of a move; what became of each handover."""
     involved = _involved(move.possible)
     yield PrepareRules()
@@ -147,7 +147,7 @@ def _involved(handovers: Sequence[Handover]) -> list[int]:
     return sorted({one.new for one in handovers} | {one.old for one in handovers})
 
 
-def _ask(move: Moving, asks: Sequence[Ask]) -> Generator[Step, Any, dict[int, Any]]:
+def _ask(move: BucketMove, asks: Sequence[Ask]) -> Generator[Step, Any, dict[int, Any]]:
     """Ask instances; values by instance. One that fails has no part in the move any more."""
     asks = [ask for ask in asks if ask.instance not in move.errors]
     answers: Sequence[Answer] = (yield tuple(asks)) if asks else ()
@@ -160,7 +160,7 @@ def _ask(move: Moving, asks: Sequence[Ask]) -> Generator[Step, Any, dict[int, An
     return values
 
 
-def _begin(move: Moving, involved: list[int]) -> Steps:
+def _begin(move: BucketMove, involved: list[int]) -> Steps:
     """Everyone holds; then all go on up to one stamp: the highest that any has passed on."""
     passed = yield from _ask(move, [Ask(i, "every", "hold", (move.token,)) for i in involved])
     if not passed:
@@ -171,7 +171,7 @@ def _begin(move: Moving, involved: list[int]) -> Steps:
     yield from _ask(move, cuts)
 
 
-def _settle(move: Moving) -> Generator[Step, Any, dict[int, int]]:
+def _settle(move: BucketMove) -> Generator[Step, Any, dict[int, int]]:
     """Until no packet of the time of the old rules is under way to anyone, and all that may go on has gone through the bricks.
 
     A new owner's marker is sent after those of the old owners: what they hand over came through the switch before it, so that nothing
@@ -204,14 +204,14 @@ def _settle(move: Moving) -> Generator[Step, Any, dict[int, int]]:
     return came
 
 
-def _ask_markers(move: Moving, instances: list[int], markers: list[int], found: tuple[dict[int, int], dict[int, int]]) -> Steps:
+def _ask_markers(move: BucketMove, instances: list[int], markers: list[int], found: tuple[dict[int, int], dict[int, int]]) -> Steps:
     answers = yield from _ask(move, [Ask(i, "packets", "settled", (move.token, markers)) for i in instances])
     for instance, value in answers.items():
         if value is not None:
             found[0][instance], found[1][instance] = value
 
 
-def _consumed(move: Moving, rows: Mapping[int, int]) -> Steps:
+def _consumed(move: BucketMove, rows: Mapping[int, int]) -> Steps:
     """Until the streams are those of the cut."""
     waiting = set(rows)
     for _ in range(ATTEMPTS * QUESTIONS):
@@ -224,7 +224,7 @@ def _consumed(move: Moving, rows: Mapping[int, int]) -> Steps:
         move.errors[instance] = "its bricks did not take in what was passed on to them"
 
 
-def _hand_over(move: Moving, one: Handover, markers: Mapping[int, int], done: Mapping[Handover, Moved]) -> Generator[Step, Any, Moved]:
+def _hand_over(move: BucketMove, one: Handover, markers: Mapping[int, int], done: Mapping[Handover, Moved]) -> Generator[Step, Any, Moved]:
     """Streams, then packets: with them the buckets are the new owner's. One after the other: no two instances wait for each other."""
     if one not in move.possible:
         return Moved(one, error=move.reason(one))
@@ -239,7 +239,7 @@ def _hand_over(move: Moving, one: Handover, markers: Mapping[int, int], done: Ma
     return Moved(one, streams.value["bytes"], streams.value["records"], packets.value, evicted=streams.value.get("evicted", 0))
 
 
-def _release(move: Moving, involved: list[int], moved: Mapping[Handover, Moved]) -> Steps:
+def _release(move: BucketMove, involved: list[int], moved: Mapping[Handover, Moved]) -> Steps:
     """Everyone goes on. An old owner forgets what is not its own any more, unless something of it stays with it."""
     whole = len(moved) == len(move.handovers) and all(one.error is None for one in moved.values())
     olds = {one.old for one in moved}

@@ -29,18 +29,18 @@ from lego_sdn.core.facts.flow_rules import (
 )
 from lego_sdn.core.nf.headers import PORTS
 from lego_sdn.core.nf.split_key import BY_SOURCE, Fields, SplitKey, bits_of
-from lego_sdn.core.observe.score_audit import TWIN
+from lego_sdn.core.observe.score_audit import REFERENCE
 
 __all__ = [
     "FAMILIES",
     "FAMILIES_WITH_PORTS",
     "Act",
-    "Change",
     "Cookie",
     "Family",
     "Match",
-    "Options",
     "Rule",
+    "RuleChange",
+    "RuleOptions",
     "compile_rules",
     "diff",
     "number",
@@ -103,7 +103,7 @@ FAMILIES_WITH_PORTS = (  # needed by keys with ports only
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RuleOptions:
     """What rules depend on besides the assignment.
 
     buckets  power of two; exact: shadows on
@@ -133,7 +133,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RuleChange:
     """What to send to the switch, as one bundle: flows to delete (strictly, by table, priority and match) and to add or replace."""
 
     add: tuple[Rule, ...] = ()
@@ -143,7 +143,7 @@ class Change:
         return bool(self.add or self.delete)
 
 
-def compile_rules(assignment: Mapping[int, int], ports: Mapping[int, int], options: Options) -> frozenset[Rule]:
+def compile_rules(assignment: Mapping[int, int], ports: Mapping[int, int], options: RuleOptions) -> frozenset[Rule]:
     """All rules for `assignment` (bucket -> instance) with the instances behind `ports` (instance -> OpenFlow port).
 
     A bucket without an owner, or whose owner has no port, goes to no instance; it is forwarded like any other. Where the auditor's twin
@@ -156,19 +156,19 @@ def compile_rules(assignment: Mapping[int, int], ports: Mapping[int, int], optio
     return frozenset((*_guard(ports, options), *map(_tagged, rules)))
 
 
-def diff(installed: Iterable[Rule], wanted: Iterable[Rule]) -> Change:
+def diff(installed: Iterable[Rule], wanted: Iterable[Rule]) -> RuleChange:
     """What turns `installed` into `wanted`; a rule that is in both is not touched, one with the same key is replaced, not deleted."""
     have, want = frozenset(installed), frozenset(wanted)
     keys = {rule.key for rule in want}
     gone = (rule for rule in have if rule.key not in keys)
-    return Change(add=_sorted(want - have), delete=_sorted(gone))
+    return RuleChange(add=_sorted(want - have), delete=_sorted(gone))
 
 
 def _sorted(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(sorted(rules, key=lambda rule: rule.order))
 
 
-def _check(assignment: Mapping[int, int], ports: Mapping[int, int], options: Options) -> None:
+def _check(assignment: Mapping[int, int], ports: Mapping[int, int], options: RuleOptions) -> None:
     for bucket, owner in assignment.items():
         if not 0 <= bucket < options.buckets:
             raise SteeringError(f"bucket {bucket} of instance {owner}: there are {options.buckets} buckets, numbered from 0")
@@ -179,7 +179,7 @@ def _check(assignment: Mapping[int, int], ports: Mapping[int, int], options: Opt
         raise SteeringError(f"two instances cannot share an OpenFlow port: {dict(ports)}")
 
 
-def _guard(ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
+def _guard(ports: Mapping[int, int], options: RuleOptions) -> Iterator[Rule]:
     """Nothing enters from an instance. All else gets the switch's own tag, which says whether the port's stamps are believed."""
     for instance, port in ports.items():
         yield Rule(GUARD, P_EXCEPT, (Match("in_port", port),), cookie=Cookie(GUARD, "port", owner=instance).encode())
@@ -199,18 +199,18 @@ def _tagged(rule: Rule) -> Rule:
     return replace(rule, match=(*rule.match[:at], Match("vlan_vid", VLAN_PRESENT, VLAN_PRESENT), *rule.match[at:]))
 
 
-def _own(owners: Mapping[int, int], ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
+def _own(owners: Mapping[int, int], ports: Mapping[int, int], options: RuleOptions) -> Iterator[Rule]:
     """Bucket -> owner's port. Packets without an owner go on too: the owner of another of their fields may want the shadow."""
     onward = SHADOW if options.shadows else FORWARD
-    shadowed = _copy(ports[TWIN]) if TWIN in ports else ()
+    shadowed = _copy(ports[REFERENCE]) if REFERENCE in ports else ()
     yield from _misses(OWN, onward, options, shadowed)
     for family, bucket, owner, match in _buckets(owners, options.key.own, options):
         cookie = Cookie(OWN, "owner", family.code, bucket, owner).encode()
-        twice = (Act("output", ports[TWIN]),) if TWIN in ports and bucket in options.sampled else shadowed
+        twice = (Act("output", ports[REFERENCE]),) if REFERENCE in ports and bucket in options.sampled else shadowed
         yield Rule(OWN, _priority(family), match, (Act("output", ports[owner]), *twice), onward, cookie, metadata=owner)
 
 
-def _shadow(owners: Mapping[int, int], ports: Mapping[int, int], options: Options) -> Iterator[Rule]:
+def _shadow(owners: Mapping[int, int], ports: Mapping[int, int], options: RuleOptions) -> Iterator[Rule]:
     """For each copy a table: bucket of its fields -> a marked copy to the owner, unless that one has the packet already.
 
     Metadata tells who has it: 16 bits for the owner, then as many for the receiver of each copy that another may follow.
@@ -239,7 +239,7 @@ def _copy(port: int) -> tuple[Act, ...]:
     return Act("set_vlan_vid", VLAN_PRESENT | SHADOW_VID), Act("output", port)
 
 
-def _misses(table: int, onward: int, options: Options, actions: tuple[Act, ...] = ()) -> Iterator[Rule]:
+def _misses(table: int, onward: int, options: RuleOptions, actions: tuple[Act, ...] = ()) -> Iterator[Rule]:
     for family in options.families:
         if family.eth_type:
             cookie = Cookie(table, "base", family.code).encode()
@@ -256,7 +256,7 @@ def _lift(family: Family) -> int:
     return P_PORTS if family.protocol else 0
 
 
-def _buckets(owners: Mapping[int, int], fields: Fields, options: Options) -> Iterator[tuple[Family, int, int, tuple[Match, ...]]]:
+def _buckets(owners: Mapping[int, int], fields: Fields, options: RuleOptions) -> Iterator[tuple[Family, int, int, tuple[Match, ...]]]:
     """Every bucket, and what packets of each family hold in these fields if they are of it."""
     for family in options.families:
         for bucket, owner in owners.items():
@@ -288,7 +288,7 @@ def _bucket(family: Family, fields: Fields, bucket: int, buckets: int) -> tuple[
     return tuple(Match(name, value, mask) for name, (value, mask) in sorted(found.items()) if mask)  # a switch reports no empty mask
 
 
-def _forward(options: Options) -> Iterator[Rule]:
+def _forward(options: RuleOptions) -> Iterator[Rule]:
     """What happens to the traffic itself, the same whatever the assignment is."""
     cookie, bare = Cookie(FORWARD, "base").encode(), Act("pop_vlan")
     if options.forward == "normal":

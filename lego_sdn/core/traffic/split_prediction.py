@@ -1,6 +1,6 @@
 """What a split would do, before it is done: load of each instance, shadows, state to move, rule changes, and what it gains.
 
-Everything follows from what a capture says of buckets (`Talk`), pure and exact for that capture; how the buckets were assigned is
+Everything follows from what a capture says of buckets (`TrafficMatrix`), pure and exact for that capture; how the buckets were assigned is
 somebody else's choice.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lego_sdn.core.facts.assignment import Owners, balance
-from lego_sdn.core.traffic.handover import Moving
-from lego_sdn.core.traffic.rule_compiler import Options, compile_rules, diff
+from lego_sdn.core.traffic.handover import BucketMove
+from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 
 WORTH = 0.5  # a split pays if it brings at least this share of what it would bring if load could be divided at will and copies cost nothing
 SHADOW_SHARE = 0.25  # cost of a shadow by that of a packet: it is parsed and followed, but not scored (docs/moves.md has the measurement)
@@ -22,7 +22,7 @@ Sides = tuple[int, ...]  # the own bucket, then those of the copies that the spl
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class TrafficMatrix:
     """What a capture says of `buckets` buckets.
 
     packets  by the buckets of the split key's sides
@@ -60,7 +60,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SplitOutcome:
     """A split, predicted.
 
     owners         bucket -> instance; shares: by instance
@@ -100,10 +100,10 @@ class Prices:
     """What the prediction rests on: cost of a shadow by that of a packet, and the pipeline that rules are compiled for."""
 
     shadow: float = SHADOW_SHARE
-    options: Options = field(default_factory=Options)
+    options: RuleOptions = field(default_factory=RuleOptions)
 
 
-def predict(talk: Talk, change: tuple[Owners, Owners], count: int, prices: Prices) -> Outcome:
+def predict(talk: TrafficMatrix, change: tuple[Owners, Owners], count: int, prices: Prices) -> SplitOutcome:
     """Going from the first owners to the second ones, which are `count` instances; every bucket has an owner in both."""
     before, after = change
     instances = sorted({owner for owner in after if owner is not None})
@@ -111,7 +111,7 @@ def predict(talk: Talk, change: tuple[Owners, Owners], count: int, prices: Price
     load = {i: (packets[i] + prices.shadow * shadows[i]) / max(1, talk.total) for i in instances}
     streams, size = _state(talk, before, after)
     added, deleted = _rules(before, after, prices.options)
-    return Outcome(
+    return SplitOutcome(
         owners=after,
         shares=tuple(Share(i, after.count(i), packets[i], shadows[i], load[i]) for i in instances),
         shadows=shadows.total() / max(1, talk.total),
@@ -125,7 +125,7 @@ def predict(talk: Talk, change: tuple[Owners, Owners], count: int, prices: Price
     )
 
 
-def deliveries(talk: Talk, owners: Owners, exact: bool) -> tuple[Counter[int], Counter[int]]:
+def deliveries(talk: TrafficMatrix, owners: Owners, exact: bool) -> tuple[Counter[int], Counter[int]]:
     """Packets and shadows by instance. A copy goes to its bucket's owner, unless that one has the packet already."""
     packets: Counter[int] = Counter()
     shadows: Counter[int] = Counter()
@@ -139,7 +139,7 @@ def deliveries(talk: Talk, owners: Owners, exact: bool) -> tuple[Counter[int], C
     return packets, shadows
 
 
-def _state(talk: Talk, before: Owners, after: Owners) -> tuple[int | None, int | None]:
+def _state(talk: TrafficMatrix, before: Owners, after: Owners) -> tuple[int | None, int | None]:
     """Streams and bytes that go from old to new owners: with each handover those that belong to its buckets."""
     if talk.streams is None:
         return None, None
@@ -152,15 +152,15 @@ def _state(talk: Talk, before: Owners, after: Owners) -> tuple[int | None, int |
     return streams, size
 
 
-def _move(before: Owners, after: Owners) -> Moving:
-    return Moving(0, _map(before), _map(after), frozenset())
+def _move(before: Owners, after: Owners) -> BucketMove:
+    return BucketMove(0, _map(before), _map(after), frozenset())
 
 
 def _map(owners: Owners) -> dict[int, int]:
     return {bucket: owner for bucket, owner in enumerate(owners) if owner is not None}
 
 
-def _rules(before: Owners, after: Owners, options: Options) -> tuple[int, int]:
+def _rules(before: Owners, after: Owners, options: RuleOptions) -> tuple[int, int]:
     """Flows to add or replace, and to delete, once every instance has a port."""
     move = _move(before, after)
     ports = {i: i for i in {*move.before.values(), *move.after.values()}}
@@ -173,12 +173,12 @@ def one_owner(buckets: int, instance: int = 1) -> Owners:
     return (instance,) * buckets
 
 
-def hashing(talk: Talk, instances: int) -> Owners:
+def hashing(talk: TrafficMatrix, instances: int) -> Owners:
     """What the controller does by itself: from one instance, as few buckets as it takes to even out their packets."""
     return balance(one_owner(talk.buckets), talk.by_bucket, range(1, instances + 1))
 
 
-def talkers(parts: Sequence[int], talk: Talk) -> Owners:
+def talkers(parts: Sequence[int], talk: TrafficMatrix) -> Owners:
     """Parts of a partition (any number for each bucket) as instances 1, 2, ...: the part that costs most to move stays with instance 1."""
     weight: Counter[int] = Counter()
     for sides, (_, space) in (talk.streams or {}).items():
@@ -189,7 +189,7 @@ def talkers(parts: Sequence[int], talk: Talk) -> Owners:
     return tuple(number[part] for part in parts)
 
 
-def graph(talk: Talk) -> tuple[list[int], list[dict[int, int]]]:
+def graph(talk: TrafficMatrix) -> tuple[list[int], list[dict[int, int]]]:
     """The buckets as a graph: cost of each (its packets), and by neighbour the packets that both of them see."""
     nodes = [int(packets) for packets in talk.by_bucket]
     edges: list[dict[int, int]] = [{} for _ in range(talk.buckets)]

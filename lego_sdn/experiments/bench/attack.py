@@ -45,7 +45,7 @@ ROWS = tuple(TABLE.values())
 
 
 @dataclass(frozen=True)
-class Run:
+class AttackRun:
     """One attack from a cold start.
 
     start       lap of making the brick: its tables, and their indexes, which are there before the first packet
@@ -104,7 +104,7 @@ def _attack(bench: Bench, kind: str, rows: np.ndarray) -> Iterator[Result]:
     yield Result(TABLE[kind, "evictions"], runs=tuple(float(one.evicted) for one in full), note=f"at {bound:,} streams of each kind")
 
 
-def run(rows: np.ndarray, streams: int) -> Run:
+def run(rows: np.ndarray, streams: int) -> AttackRun:
     """Features of an attack, its parts timed one by one."""
     part = -(-len(rows) // SLICES)
     ctypes.CDLL(None).malloc_trim(0)  # what earlier runs left in the heap would be used again without a growth to be seen
@@ -117,7 +117,7 @@ def run(rows: np.ndarray, streams: int) -> Run:
         resident.append(resident_bytes())
         held.append(made[0].counters["streams_hh"])
     evicted = sum(count for name, count in made[0].counters.items() if name.startswith("evicted_"))
-    return Run(start, tuple(slices), tuple(resident), tuple(held), evicted, kernel_seconds() - before)
+    return AttackRun(start, tuple(slices), tuple(resident), tuple(held), evicted, kernel_seconds() - before)
 
 
 def _advance(brick: FeatureQuantization, rows: np.ndarray) -> None:
@@ -132,7 +132,7 @@ def _shares(pace: list[Lap], laps: list[Lap], count: int) -> dict[str, tuple[flo
     return {"runs": wall, "by_cpu": tuple(p.cpu * count / max(one.cpu, 1e-9) for p, one in pairs)}
 
 
-def growth(one: Run, bound: int, part: int) -> float:
+def growth(one: AttackRun, bound: int, part: int) -> float:
     """Bytes of memory for each pair that came after the part in which the table was full for the first time."""
     was_full = next((at for at in range(len(one.streams)) if (at + 1) * part >= bound), len(one.streams) - 1)
     later = (len(one.streams) - 1 - was_full) * part

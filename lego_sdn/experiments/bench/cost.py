@@ -50,7 +50,7 @@ ROWS = tuple(TABLE.values())
 
 
 @dataclass(frozen=True)
-class Stage:
+class CostStage:
     """Work on `packets` packets, and what each of them cannot do without."""
 
     run: Callable[[], object]
@@ -77,7 +77,7 @@ def _words(parts: dict[str, float]) -> str:
     return f"limit {sum(parts.values()):,.0f}: {told}"
 
 
-def _stages(bench: Bench) -> dict[str, Stage]:
+def _stages(bench: Bench) -> dict[str, CostStage]:
     """Every stage alone, then the chain; inputs are made here, before anything is timed."""
     rows, count, model = bench.repeated, bench.sizes.packets, bench.model
     path, scanned = bench.large_capture, captures.scan(bench.sizes.packets)
@@ -92,15 +92,15 @@ def _stages(bench: Bench) -> dict[str, Stage]:
     work |= {"kitnet": _network(model), "result": {"near_line": heads.itemsize / LINE}}
     whole = {kind: sum(one.get(kind, 0.0) for one in work.values()) for kind in {kind for one in work.values() for kind in one}}
     return {
-        "parse": Stage(lambda: read(path), count, work["parse"]),
-        "features": Stage(lambda: extract_all(rows), count, work["features"]),
-        "scan": Stage(lambda: extract_all(scanned, streams=2 * count), count, _scan()),
-        "mapping": Stage(lambda: _again(mapping, Batch(heads, features), times), many, work["mapping"]),
-        "kitnet": Stage(lambda: _again(wide, some, times), many, work["kitnet"]),
-        "kitnet32": Stage(lambda: _again(narrow, some, times), many, _network(model, "_32")),
-        "result": Stage(lambda: _again(result, scored, times), many, work["result"]),
-        "score": Stage(lambda: score_to(bench, "cost"), count, whole),
-        "train": Stage(lambda: train_model(bench.vectors, bench.training), bench.training.vectors, _training(model, bench.training)),
+        "parse": CostStage(lambda: read(path), count, work["parse"]),
+        "features": CostStage(lambda: extract_all(rows), count, work["features"]),
+        "scan": CostStage(lambda: extract_all(scanned, streams=2 * count), count, _scan()),
+        "mapping": CostStage(lambda: _again(mapping, Batch(heads, features), times), many, work["mapping"]),
+        "kitnet": CostStage(lambda: _again(wide, some, times), many, work["kitnet"]),
+        "kitnet32": CostStage(lambda: _again(narrow, some, times), many, _network(model, "_32")),
+        "result": CostStage(lambda: _again(result, scored, times), many, work["result"]),
+        "score": CostStage(lambda: score_to(bench, "cost"), count, whole),
+        "train": CostStage(lambda: train_model(bench.vectors, bench.training), bench.training.vectors, _training(model, bench.training)),
     }
 
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.facts.errors import HostError
-from lego_sdn.experiments.bench.generator import Generator, Plan
+from lego_sdn.experiments.bench.generator import Generator, GeneratorPlan
 from lego_sdn.experiments.bench.inputs import Bench
 from lego_sdn.experiments.bench.latency import score_pipe
 from lego_sdn.experiments.bench.rows import Result, Row
-from lego_sdn.experiments.bench.running import INSIDE, Running, even_frames
+from lego_sdn.experiments.bench.running import INSIDE, RunningSystem, even_frames
 from lego_sdn.system import machine
 
 REPLICA = Row("elastic.replica", "replica of the learning network: decision to first batch scored", "ms", 100, fewer=True)
@@ -37,20 +37,20 @@ def measure(bench: Bench, wanted: frozenset[str]) -> Iterator[Result]:
         return
     frames = even_frames()
     everywhere = frozenset(os.sched_getaffinity(0))
-    with Running(bench.folder, bench.model_file) as running:
+    with RunningSystem(bench.folder, bench.model_file) as running:
         if {REPLICA.name, INSTANCE.name} & wanted:
-            with Generator(Plan(frames, INSIDE, PPS, LONGEST_S, everywhere, running.source)):
+            with Generator(GeneratorPlan(frames, INSIDE, PPS, LONGEST_S, everywhere, running.source)):
                 running.wait_for("packets scored", lambda: running.load(FIRST)["bricks"][-1]["packets_out"] > 0)
                 if REPLICA.name in wanted:
                     yield _replicas(bench, running)
                 if INSTANCE.name in wanted:
                     yield _instances(bench, running)
         if {BEHIND.name, BEHIND_DROPS.name} & wanted:
-            plan = Plan(frames, INSIDE, None, bench.sizes.seconds, everywhere, running.source)
+            plan = GeneratorPlan(frames, INSIDE, None, bench.sizes.seconds, everywhere, running.source)
             yield from _behind(bench, running, plan)
 
 
-def _replicas(bench: Bench, running: Running) -> Result:
+def _replicas(bench: Bench, running: RunningSystem) -> Result:
     runs, started = [], []
     for _ in range(bench.runs):
         began = time.perf_counter()
@@ -71,7 +71,7 @@ def _until(what: str, is_so: Callable[[], bool]) -> None:
             raise HostError(f"'{what}' did not come true within {PATIENCE_S:g} s")
 
 
-def _instances(bench: Bench, running: Running) -> Result:
+def _instances(bench: Bench, running: RunningSystem) -> Result:
     runs, stages = [], []
     with score_pipe(running.scores / f"{NEW}-a.scores") as pipe:
         for _ in range(bench.runs):
@@ -90,12 +90,12 @@ def _instances(bench: Bench, running: Running) -> Result:
     return Result(INSTANCE, runs=tuple(runs), note=note, detail=told)
 
 
-def _latest(running: Running) -> int:
+def _latest(running: RunningSystem) -> int:
     """Number of the controller's last event."""
     return running.get("events?limit=10000")["next"]
 
 
-def _stages(running: Running, seen: int, began: float) -> dict[str, float]:
+def _stages(running: RunningSystem, seen: int, began: float) -> dict[str, float]:
     """Milliseconds until the controller noted what it did."""
     events = running.get(f"events?after={seen}")["events"]
     return {one["kind"]: (one["time"] - began) * 1e3 for one in reversed(events) if one["kind"] in ("replicate", "started", "steer")}
@@ -128,7 +128,7 @@ def _empty(pipe: int) -> None:
         pass
 
 
-def _behind(bench: Bench, running: Running, plan: Plan) -> Iterator[Result]:
+def _behind(bench: Bench, running: RunningSystem, plan: GeneratorPlan) -> Iterator[Result]:
     rates, lost, sent_rates = [], [], []
     for _ in range(bench.runs):
         before = running.load(FIRST)["capture"]
@@ -143,7 +143,7 @@ def _behind(bench: Bench, running: Running, plan: Plan) -> Iterator[Result]:
     yield Result(BEHIND_DROPS, runs=tuple(lost))
 
 
-def _still(running: Running) -> dict[str, int]:
+def _still(running: RunningSystem) -> dict[str, int]:
     """The instance's capture once nothing more comes."""
     seen: list[dict[str, int]] = [{"received": -1}]
 

@@ -19,7 +19,7 @@ PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class GeneratorPlan:
     """What is sent: frames again and again, `rate` packets/s (None: as fast as it goes), for `seconds`, from these cores.
 
     namespace   that has the interface; None: this one
@@ -38,7 +38,7 @@ class Plan:
 class Generator:
     """A context manager: inside it the plan is carried out; afterwards the process is gone."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: GeneratorPlan) -> None:
         self.plan = plan
         fork = mp.get_context("fork")
         self._pipe, there = fork.Pipe(duplex=False)
@@ -70,7 +70,7 @@ class Generator:
         return told
 
 
-def _work(plan: Plan, pipe: Connection) -> None:
+def _work(plan: GeneratorPlan, pipe: Connection) -> None:
     """The process: sends, and tells what it sent, or one sentence."""
     os.sched_setaffinity(0, plan.cores)
     told: Any
@@ -82,7 +82,7 @@ def _work(plan: Plan, pipe: Connection) -> None:
     pipe.send(told)
 
 
-def _send(sender: Sender, plan: Plan) -> Sent:
+def _send(sender: Sender, plan: GeneratorPlan) -> Sent:
     left = max(1, round(plan.rate * plan.seconds)) if plan.rate else None
     frames = plan.frames.tiled(min(left, MOST) if left else len(plan.frames))
     total, pace, deadline = Sent(), Pace(pps=plan.rate), time.monotonic() + plan.seconds

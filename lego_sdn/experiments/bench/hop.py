@@ -14,7 +14,7 @@ import numpy as np
 
 from bricks.records.brick import Batch
 from bricks.records.packets import PACKET
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.transport import rings
 from bricks.transport.rings import SLOTS, RingReader, RingWriter
 from lego_sdn.core.facts.errors import BrickError
@@ -98,7 +98,7 @@ def _hear(pipe: Connection, problem: str) -> Any:
 def _write(ring: RingWriter, numbers: range, width: int) -> None:
     batch = Batch(np.zeros(BATCH, PACKET), np.ones((BATCH, width)) if width else None)
     for number in numbers:
-        while not ring.put(batch, Ticket(number * BATCH, BATCH)):
+        while not ring.put(batch, SequenceRange(number * BATCH, BATCH)):
             if not ring.wait_for_room():
                 select.select([ring], [], [], PATIENCE_S)
             ring.awake()

@@ -23,7 +23,7 @@ MAP_VECTORS, NET_VECTORS = 5000, 50_000  # to train on, as `lego train` does unl
 
 
 @dataclass(frozen=True)
-class Sizes:
+class BenchSizes:
     """How much is measured.
 
     runs     of every row
@@ -41,7 +41,7 @@ class Sizes:
 class Bench:
     """Sizes and inputs of one invocation. `data`: folder of real captures; `oracle`: file that defines the statistics; each may be None."""
 
-    def __init__(self, sizes: Sizes, folder: Path, data: Path | None = None, oracle: Path | None = None) -> None:
+    def __init__(self, sizes: BenchSizes, folder: Path, data: Path | None = None, oracle: Path | None = None) -> None:
         self.sizes, self.folder, self.data, self.oracle = sizes, folder, data, oracle
 
     @property

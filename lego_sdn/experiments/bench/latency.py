@@ -15,7 +15,7 @@ from bricks.capture.packet_ring import PacketRing
 from bricks.files.scores import SCORE
 from bricks.records.packets import PACKET
 from lego_sdn.adapters.linux import netns
-from lego_sdn.experiments.bench.generator import Generator, Plan
+from lego_sdn.experiments.bench.generator import Generator, GeneratorPlan
 from lego_sdn.experiments.bench.inputs import Bench
 from lego_sdn.experiments.bench.rows import Result, Row
 from lego_sdn.experiments.bench.workshop import INSIDE, RING, Workshop, cores
@@ -30,7 +30,7 @@ LOOK_MS = 50
 
 def measure(bench: Bench, shop: Workshop, network: str) -> Iterator[Result]:
     """Both rows. Nothing is pinned to a core: as in a running system, a process may go where there is room."""
-    plan = Plan(bench.frames, network, PPS, bench.sizes.seconds, frozenset().union(*cores()))
+    plan = GeneratorPlan(bench.frames, network, PPS, bench.sizes.seconds, frozenset().union(*cores()))
     bare = np.median([np.percentile(_bare(plan), [50, 99]) for _ in range(bench.runs)], axis=0)
     path = bench.folder / "latency.scores"
     with score_pipe(path) as pipe:
@@ -58,7 +58,7 @@ def score_pipe(path: Path) -> Iterator[int]:
         path.unlink()
 
 
-def _bare(plan: Plan) -> np.ndarray:
+def _bare(plan: GeneratorPlan) -> np.ndarray:
     """Milliseconds from capture until this process has the packet: the kernel's blocks, and whatever else runs on the machine."""
     with netns.inside(plan.interface):  # the namespace has the name of the interface's end here
         ring = PacketRing(INSIDE, **RING)

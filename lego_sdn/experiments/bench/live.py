@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lego_sdn.agent.launcher import Replica
+from lego_sdn.agent.launcher import BrickProcess
 from lego_sdn.experiments.bench import latency
-from lego_sdn.experiments.bench.generator import Generator, Plan
+from lego_sdn.experiments.bench.generator import Generator, GeneratorPlan
 from lego_sdn.experiments.bench.inputs import Bench
 from lego_sdn.experiments.bench.rows import Result, Row
 from lego_sdn.experiments.bench.workshop import CHAIN, Workshop, call, cores
@@ -86,7 +86,7 @@ def _on_interface(bench: Bench, shop: Workshop, wanted: frozenset[str]) -> Itera
         yield from latency.measure(bench, shop, network)
 
 
-def _idle(bench: Bench, process: Replica) -> tuple[float, ...]:
+def _idle(bench: Bench, process: BrickProcess) -> tuple[float, ...]:
     """Percent of a core, for each run."""
     out = []
     for _ in range(bench.runs):
@@ -97,9 +97,9 @@ def _idle(bench: Bench, process: Replica) -> tuple[float, ...]:
     return tuple(out)
 
 
-def _drops(bench: Bench, instance: Replica, network: str) -> Result:
+def _drops(bench: Bench, instance: BrickProcess, network: str) -> Result:
     sizes = bench.sizes
-    trials = [attempt(bench, instance, Step(network, sizes.rate, sizes.seconds)) for _ in range(bench.runs)]
+    trials = [attempt(bench, instance, RateStep(network, sizes.rate, sizes.seconds)) for _ in range(bench.runs)]
     offered, cpu_us = (float(np.median([getattr(one, name) for one in trials])) for name in ("offered", "cpu_us"))
     note = f"{sizes.seconds:g} s at {offered:,.0f} packets/s; {cpu_us:.2f} us of CPU a packet"
     if any(one.starved for one in trials):
@@ -108,14 +108,14 @@ def _drops(bench: Bench, instance: Replica, network: str) -> Result:
     return Result(DROPS, runs=tuple(float(one.lost) for one in trials), note=note, detail=details)
 
 
-def _highest(bench: Bench, instance: Replica, network: str) -> Result:
+def _highest(bench: Bench, instance: BrickProcess, network: str) -> Result:
     best = [search(bench, instance, network) for _ in range(bench.runs)]
     note = "the generator is not faster" if any(starved for _, starved in best) else "then packets are lost or the ring fills up"
     return Result(RATE, runs=tuple(rate for rate, _ in best), note=note)
 
 
 @dataclass(frozen=True)
-class Step:
+class RateStep:
     """A rate to try on a network, for some seconds."""
 
     network: str
@@ -123,10 +123,10 @@ class Step:
     seconds: float
 
 
-def attempt(bench: Bench, instance: Replica, step: Step) -> Trial:
+def attempt(bench: Bench, instance: BrickProcess, step: RateStep) -> Trial:
     """Send at a rate, from the other core; what became of it."""
     before = call(instance, "load")
-    with Generator(Plan(bench.frames, step.network, step.rate, step.seconds, frozenset(cores()[1]))) as generator:
+    with Generator(GeneratorPlan(bench.frames, step.network, step.rate, step.seconds, frozenset(cores()[1]))) as generator:
         sent = generator.result()
         ended = time.monotonic()
         after = call(instance, "drain", round(DRAIN_S * 1e3))
@@ -136,12 +136,12 @@ def attempt(bench: Bench, instance: Replica, step: Step) -> Trial:
     return Trial(step.rate, sent.rate, sent.sent, max(lost, dropped), dropped, time.monotonic() - ended, cpu_us)
 
 
-def search(bench: Bench, instance: Replica, network: str) -> tuple[float, bool]:
+def search(bench: Bench, instance: BrickProcess, network: str) -> tuple[float, bool]:
     """The highest rate that is held (0 if none is), and whether only the generator set the limit."""
     seconds = min(SEARCH_S, bench.sizes.seconds)
 
     def trial(rate: float) -> Trial:
-        return attempt(bench, instance, Step(network, rate, seconds))
+        return attempt(bench, instance, RateStep(network, rate, seconds))
 
     low, high, rate = 0.0, 0.0, bench.sizes.rate
     while not (low and high) and rate > 100:

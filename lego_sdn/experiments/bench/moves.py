@@ -15,10 +15,10 @@ from bricks.files.captures import read_packets
 from bricks.files.frames import Frames, read_frames
 from bricks.learning.threshold import score_features
 from lego_sdn.core.facts.errors import HostError
-from lego_sdn.experiments.bench.generator import Generator, Plan
+from lego_sdn.experiments.bench.generator import Generator, GeneratorPlan
 from lego_sdn.experiments.bench.inputs import Bench
 from lego_sdn.experiments.bench.rows import Result, Row
-from lego_sdn.experiments.bench.running import INSIDE, Running
+from lego_sdn.experiments.bench.running import INSIDE, RunningSystem
 from lego_sdn.experiments.bench.score_watch import ScoreWatch
 from lego_sdn.system import machine
 
@@ -51,7 +51,7 @@ def measure(bench: Bench, wanted: frozenset[str]) -> Iterator[Result]:
     folder.mkdir()
     with (
         ScoreWatch(folder / "scores", ("1-a.scores", "2-a.scores")) as watch,
-        Running(folder, bench.model_file, "trailer") as running,
+        RunningSystem(folder, bench.model_file, "trailer") as running,
     ):
         ground = _Ground(bench, running, watch)
         for load in loads:
@@ -105,7 +105,7 @@ class _Ground:
     """The running system, and the unsplit run over everything that was sent so far; `first`: the next stamp."""
 
     bench: Bench
-    running: Running
+    running: RunningSystem
     watch: ScoreWatch
     first: int = 0
     entered: int = 0  # packets that the switch has counted
@@ -127,7 +127,7 @@ class _Ground:
         frames, packets = _talk(self.bench, sources)
         before = self.running.get("moves?limit=1000")["total"]
         seconds = FIRST_S + self.bench.runs * APART_S
-        plan = Plan(frames, INSIDE, rate, seconds, frozenset(os.sched_getaffinity(0)), self.running.source, self.first)
+        plan = GeneratorPlan(frames, INSIDE, rate, seconds, frozenset(os.sched_getaffinity(0)), self.running.source, self.first)
         began = time.monotonic()
         with Generator(plan) as generator:
             for number in range(self.bench.runs):
@@ -184,10 +184,10 @@ def _waits(records: np.ndarray, moves: list[dict[str, Any]]) -> tuple[float, lis
 
 def _talk(bench: Bench, sources: int) -> tuple[Frames, np.ndarray]:
     """Hosts that talk with two others each, and are answered: frames, and their records, PACKET [4 sources]."""
-    from topologies.frames import Host, udp
+    from topologies.frames import Endpoint, udp
     from topologies.traffic import write_pcap
 
-    hosts = [Host(bytes.fromhex("02000000") + n.to_bytes(2, "big"), bytes([10, 0, n >> 8, n & 255])) for n in range(sources)]
+    hosts = [Endpoint(bytes.fromhex("02000000") + n.to_bytes(2, "big"), bytes([10, 0, n >> 8, n & 255])) for n in range(sources)]
     pairs = [(n, (n + step) % sources) for step in (1, 37) for n in range(sources)]
     sent = [udp(hosts[a], hosts[b], (5000, 53), bytes(60)) for pair in pairs for a, b in (pair, pair[::-1])]
     path = bench.folder / f"talk{sources}.pcap"

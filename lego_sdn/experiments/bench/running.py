@@ -14,15 +14,15 @@ from lego_sdn.adapters.linux.journal import Journal
 from lego_sdn.adapters.ovs.vsctl import Ovs
 from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.adapters.rpc.wire import free_port
-from lego_sdn.agent.cleanup import Belongings
-from lego_sdn.core.facts.config import Capture, Config, Forward, Rest, Scaling, Switch
+from lego_sdn.agent.cleanup import OwnedResources
+from lego_sdn.core.facts.config import CaptureSettings, Config, ForwardSettings, RestSettings, ScalingSettings, SwitchSettings
 from lego_sdn.system.session import Live
 
 INSIDE = "eth0"
 SOURCES = 1024
 
 
-class Running(Live):
+class RunningSystem(Live):
     """A `Live` system behind whose switch one instance runs; scaling happens only when asked for.
 
     source  name of a namespace whose interface INSIDE leads into the switch
@@ -33,18 +33,18 @@ class Running(Live):
         config = Config(
             model=str(model),
             run_dir=str(folder / "run"),
-            switch=Switch(bridge=f"lgb{os.getpid() % 10**6}", openflow_port=free_port()),
-            rest=Rest(port=free_port()),
-            forward=Forward("drop"),
-            capture=Capture(stamps=stamps),
-            scaling=Scaling(max_instances=2, drain_s=2.0),
+            switch=SwitchSettings(bridge=f"lgb{os.getpid() % 10**6}", openflow_port=free_port()),
+            rest=RestSettings(port=free_port()),
+            forward=ForwardSettings("drop"),
+            capture=CaptureSettings(stamps=stamps),
+            scaling=ScalingSettings(max_instances=2, drain_s=2.0),
         )
         super().__init__(config, self.scores)
         self.system.on_bridge = self._attach
 
     def _attach(self, journal: Journal, run: str) -> None:
         """The source's namespace and port; the system's journal removes them."""
-        belongings, ovs = Belongings(journal, run), Ovs(run)
+        belongings, ovs = OwnedResources(journal, run), Ovs(run)
         belongings.make("namespace", self.source, lambda: netns.create(self.source))
         belongings.make("veth", self.source, lambda: netns.add_veth(self.source, self.source, INSIDE))
         belongings.make("port", self.source, lambda: ovs.add_port(self.system.config.switch.bridge, self.source, instance=False))
@@ -58,10 +58,10 @@ class Running(Live):
 
 def even_frames() -> Frames:
     """One UDP packet from each of SOURCES sources, so that every bucket has traffic."""
-    from topologies.frames import Host, udp
+    from topologies.frames import Endpoint, udp
 
-    target = Host(bytes.fromhex("0200000000fe"), bytes([198, 18, 0, 1]))
-    hosts = [Host(bytes.fromhex("02000000") + n.to_bytes(2, "big"), bytes([10, 0, n >> 8, n & 255])) for n in range(SOURCES)]
+    target = Endpoint(bytes.fromhex("0200000000fe"), bytes([198, 18, 0, 1]))
+    hosts = [Endpoint(bytes.fromhex("02000000") + n.to_bytes(2, "big"), bytes([10, 0, n >> 8, n & 255])) for n in range(SOURCES)]
     sent = [udp(host, target, (5000, 53), bytes(60)) for host in hosts]
     sizes = np.array([len(frame) for frame in sent], np.uint32)
     offsets = np.cumsum(sizes, dtype=np.int64) - sizes

@@ -13,13 +13,13 @@ from typing import Any
 from bricks.nfs.registry import load
 from lego_sdn.adapters.linux import netns
 from lego_sdn.adapters.linux.journal import Journal
-from lego_sdn.agent.cleanup import Belongings
-from lego_sdn.agent.launcher import Launcher, Replica
-from lego_sdn.core.facts.config import Capture
+from lego_sdn.agent.cleanup import OwnedResources
+from lego_sdn.agent.launcher import BrickProcess, Launcher
+from lego_sdn.core.facts.config import CaptureSettings
 
 INSIDE = "in0"
 CHAIN = tuple(f"{kind}-0" for kind in load("kitsune").graph.order)
-_USUAL = Capture()
+_USUAL = CaptureSettings()
 RING = {"blocks": _USUAL.blocks, "block_bytes": _USUAL.block_bytes, "timeout_ms": _USUAL.timeout_ms}  # settings of a running system
 STOP_S = 5.0
 WARM_S = 180.0  # the first start on a machine compiles every kernel
@@ -37,7 +37,7 @@ class Workshop:
         self.folder.mkdir(mode=0o700)
         with ExitStack() as stack:
             journal = stack.enter_context(Journal(self.folder / "journal"))
-            self.belongings = Belongings(journal, self.run)
+            self.belongings = OwnedResources(journal, self.run)
             stack.callback(self.belongings.remove)
             self.belongings.note("marked", self.run)  # whatever carries the mark of this run is ended
             self.launcher = Launcher(self.folder, self.run)
@@ -58,7 +58,7 @@ class Workshop:
         self.belongings.make("veth", name, lambda: netns.add_veth(name, name, INSIDE))
         return name
 
-    def start(self, bricks: tuple[str, ...] = CHAIN, **more: Any) -> Replica:
+    def start(self, bricks: tuple[str, ...] = CHAIN, **more: Any) -> BrickProcess:
         """A process with these bricks, chained; it answers when this returns. `more`: further keys of its spec."""
         name = f"1-{next(_NUMBER)}"
         told = {"instance": 1, "process": name, "bricks": list(bricks), "model": str(self.model), "run_dir": str(self.folder)}
@@ -68,7 +68,7 @@ class Workshop:
         self.launcher.launched(replica)
         return replica
 
-    def start_live(self, network: str, scores: Path | None = None) -> Replica:
+    def start_live(self, network: str, scores: Path | None = None) -> BrickProcess:
         """A whole instance in one process that takes packets from a network, with the settings of a running system."""
         where = {"interface": INSIDE, "namespace": str(netns.path(network)), "stamps": "kernel", "capture": RING}
         return self.start(**where, scores=str(scores) if scores else None)
@@ -77,14 +77,14 @@ class Workshop:
         """A name for a ring."""
         return self.belongings.note("ring", f"lego-bench-{os.getpid()}-{next(_NUMBER)}").name
 
-    def stop(self, replica: Replica) -> None:
+    def stop(self, replica: BrickProcess) -> None:
         """End a process that was started here: first by asking."""
         call(replica, "stop")
         replica.process.wait(time.monotonic() + STOP_S)
         self.belongings.remove(self.belongings.of(replica.name))
 
 
-def call(replica: Replica, method: str, *params: Any, timeout: float = 30.0) -> Any:
+def call(replica: BrickProcess, method: str, *params: Any, timeout: float = 30.0) -> Any:
     """Ask a brick process."""
     with replica.client(timeout) as client:
         return client.call(method, *params)

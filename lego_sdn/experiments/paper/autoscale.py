@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from bricks.nfs.registry import load
-from lego_sdn.core.facts.config import Config, Instance, Scaling, Sla
+from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
 from lego_sdn.experiments.paper.delays import EVERY_S, Delays, Window, window
 from lego_sdn.experiments.paper.figure4 import NF, SLOW_US
-from lego_sdn.experiments.paper.inputs import Inputs
+from lego_sdn.experiments.paper.inputs import PaperInputs
 from lego_sdn.experiments.paper.lab import Lab, Offered, require_running
-from lego_sdn.experiments.paper.meter import Meter, Sample
+from lego_sdn.experiments.paper.meter import Sample, SystemMeter
 
 BY_BRICKS, BY_INSTANCES = "brick by brick (LEGO)", "whole instances only"
 POLICIES = {BY_BRICKS: "bricks", BY_INSTANCES: "water-marks"}
@@ -46,14 +46,14 @@ class Square:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AutoscalePlan:
     """What both ways are given.
 
     quota    of every process, in cores; most: instances at the most
     sla_ms   that 99 % of the packets of a window must not exceed from the interface to the score; the controller is told so, too
     """
 
-    inputs: Inputs
+    inputs: PaperInputs
     load: Square
     folder: Path
     quota: float = 0.2
@@ -64,11 +64,11 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Way:
+class ScalingWay:
     """What came out one way: looks, windows, the controller's events."""
 
     name: str
-    plan: Plan
+    plan: AutoscalePlan
     samples: tuple[Sample, ...]
     windows: tuple[Window, ...]
     events: tuple[dict[str, Any], ...]
@@ -117,22 +117,22 @@ class Way:
         }
 
 
-def measure(plan: Plan) -> list[Way]:
+def measure(plan: AutoscalePlan) -> list[ScalingWay]:
     """Both ways, one after the other."""
     return [_way(plan, at, name) for at, name in enumerate(POLICIES)]
 
 
-def _config(plan: Plan, policy: str) -> Config:
+def _config(plan: AutoscalePlan, policy: str) -> Config:
     return Config(
         model=str(plan.inputs.model),
         layout=plan.inputs.layout,
-        instance=Instance(cpu_quota=plan.quota, batch=16, slow_us=plan.slow_us),
-        scaling=Scaling(policy=policy, max_instances=plan.most, period_s=0.5, cooldown_s=1.0, down_after=8, reallocate=False),
-        sla=Sla(latency_ms=plan.sla_ms, tolerance=TOLERANCE, window_s=2 * WINDOW_S),
+        instance=InstanceSettings(cpu_quota=plan.quota, batch=16, slow_us=plan.slow_us),
+        scaling=ScalingSettings(policy=policy, max_instances=plan.most, period_s=0.5, cooldown_s=1.0, down_after=8, reallocate=False),
+        sla=SlaSettings(latency_ms=plan.sla_ms, tolerance=TOLERANCE, window_s=2 * WINDOW_S),
     )
 
 
-def _way(plan: Plan, at: int, name: str) -> Way:
+def _way(plan: AutoscalePlan, at: int, name: str) -> ScalingWay:
     plan.say(f"{name}: {plan.load.shape} (seconds:packets/s)")
     with Lab(_config(plan, POLICIES[name]), plan.folder / f"way{at}", plan.say, scores=True) as lab:
         told = lab.get("events?limit=10000")["next"]
@@ -140,7 +140,7 @@ def _way(plan: Plan, at: int, name: str) -> Way:
         delays = Delays(lab.folder / "scores")
         lab.wait_for("a packet scored", lambda: len(delays.look()) > 0, lambda: require_running(replay))
         lab.ask("resume")
-        meter, windows = Meter(lab, load(NF).graph.ends[-1]), []
+        meter, windows = SystemMeter(lab, load(NF).graph.ends[-1]), []
         total = sum(plan.load.seconds)
         while (seen := _window(meter, delays)).at < total:
             windows.append(seen)
@@ -148,10 +148,10 @@ def _way(plan: Plan, at: int, name: str) -> Way:
         if replay.poll():
             require_running(replay)
         events = lab.get(f"events?after={told}&limit=1000")["events"]
-        return Way(name, plan, tuple(meter.samples), tuple(windows), tuple(events))
+        return ScalingWay(name, plan, tuple(meter.samples), tuple(windows), tuple(events))
 
 
-def _window(meter: Meter, delays: Delays) -> Window:
+def _window(meter: SystemMeter, delays: Delays) -> Window:
     """The next window's delays."""
     found, deadline = [], time.monotonic() + WINDOW_S
     while time.monotonic() < deadline:

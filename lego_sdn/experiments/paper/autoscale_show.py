@@ -9,13 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lego_sdn.experiments.paper.autoscale import Plan, Way
+from lego_sdn.experiments.paper.autoscale import AutoscalePlan, ScalingWay
 from lego_sdn.system.machine import machine
 
 COLORS = "tab:blue", "tab:orange"
 
 
-def draw(ways: Sequence[Way], path: Path) -> None:
+def draw(ways: Sequence[ScalingWay], path: Path) -> None:
     """Delay, CPU and memory over time, one below the other."""
     from lego_sdn.experiments.paper.plots import panels
 
@@ -24,13 +24,13 @@ def draw(ways: Sequence[Way], path: Path) -> None:
     )
 
 
-def rests_on(plan: Plan) -> str:
+def rests_on(plan: AutoscalePlan) -> str:
     """On what the figures rest, in a line."""
     about = machine()
     return f"{about['cpu']}, {about['cores']} cores; every process has a CPU quota of {plan.quota:g} cores; {plan.inputs.traffic}"
 
 
-def _delay(axes: Any, ways: Sequence[Way]) -> None:
+def _delay(axes: Any, ways: Sequence[ScalingWay]) -> None:
     plan = ways[0].plan
     for way, color in zip(ways, COLORS, strict=True):
         axes.plot([one.at for one in way.windows], [one.delay_ms / 1e3 for one in way.windows], label=way.name, color=color)
@@ -39,20 +39,20 @@ def _delay(axes: Any, ways: Sequence[Way]) -> None:
     axes.set_ylabel("seconds from interface\nto score, 99 %")
 
 
-def _cores(axes: Any, ways: Sequence[Way]) -> None:
+def _cores(axes: Any, ways: Sequence[ScalingWay]) -> None:
     for way, color in zip(ways, COLORS, strict=True):
         axes.step([s.at for s in way.samples], [s.cores for s in way.samples], where="post", label=way.name, color=color)
     axes.set_ylabel("cores given")
 
 
-def _memory(axes: Any, ways: Sequence[Way]) -> None:
+def _memory(axes: Any, ways: Sequence[ScalingWay]) -> None:
     for way, color in zip(ways, COLORS, strict=True):
         axes.plot([s.at for s in way.samples], [s.memory / 1e6 for s in way.samples], label=way.name, color=color)
     axes.set_ylabel("memory, MB")
     axes.set_xlabel("seconds")
 
 
-def show(ways: Sequence[Way], console: Console) -> None:
+def show(ways: Sequence[ScalingWay], console: Console) -> None:
     """The table, and what it rests on."""
     plan = ways[0].plan
     table = Table(title=f"load {plan.load.shape} (seconds:packets/s), SLA {plan.sla_ms:g} ms for 99 %", title_justify="left")

@@ -18,13 +18,13 @@ from statistics import median
 from typing import Any
 
 from bricks.nfs.registry import load
-from lego_sdn.core.cost.capacity import Process, kind_us, separate
+from lego_sdn.core.cost.capacity import ProcessShare, kind_us, separate
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.config import Capture, Config, Instance, Scaling
+from lego_sdn.core.facts.config import CaptureSettings, Config, InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.errors import HostError
 from lego_sdn.experiments.paper.in_place import RESTS_ON, as_in_place, in_place, predicted
 from lego_sdn.experiments.paper.lab import Lab, Offered, require_running
-from lego_sdn.experiments.paper.meter import EVERY_S, Meter, Sample
+from lego_sdn.experiments.paper.meter import EVERY_S, Sample, SystemMeter
 from lego_sdn.system.machine import machine
 
 NF = "kitsune"
@@ -34,7 +34,7 @@ FOR_EVER = 1_000_000  # rounds of a replay that is stopped
 
 
 @dataclass(frozen=True)
-class Setting:
+class Figure4Setting:
     """What a run rests on.
 
     name     of the costs: native or paper
@@ -60,17 +60,17 @@ SLOW_US = {
 }
 
 
-def native(quota: float | None = None) -> Setting:
+def native(quota: float | None = None) -> Figure4Setting:
     """The bricks as they are. A small core, for the userspace switch has to carry more than all of them take; and a long period, for a
     brick that may run for 1 ms at a time does so with cold caches."""
     quota = quota or 0.02
-    return Setting("native", quota, round(2.4e6 * quota), period_ms=200)
+    return Figure4Setting("native", quota, round(2.4e6 * quota), period_ms=200)
 
 
-def paper(quota: float | None = None) -> Setting:
+def paper(quota: float | None = None) -> Figure4Setting:
     """The bricks slowed down to costs like the paper's; small batches, which take as long as large ones of fast bricks."""
     quota = quota or 0.2
-    return Setting("paper", quota, round(6000 * quota), batch=16, slow_us=SLOW_US)
+    return Figure4Setting("paper", quota, round(6000 * quota), batch=16, slow_us=SLOW_US)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Run:
+class Figure4Run:
     """A system from its start to its end: every look, and the phases, the first of which began at `since`: costs were measured before."""
 
     samples: tuple[Sample, ...]
@@ -96,7 +96,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Figure4Outcome:
     """What came out with one setting.
 
     replicated, at, said  which kind LEGO replicated by itself, when on the clock of its run, and its reason
@@ -106,9 +106,9 @@ class Outcome:
               process does besides its brick, too
     """
 
-    setting: Setting
-    monolith: Run
-    lego: Run
+    setting: Figure4Setting
+    monolith: Figure4Run
+    lego: Figure4Run
     replicated: str
     at: float
     said: str
@@ -154,7 +154,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Figure4Plan:
     """How long each phase is (`settle_s` of it are not counted), with which model, captures and costs, and where files go."""
 
     captures: tuple[Path, ...]
@@ -167,26 +167,26 @@ class Plan:
     say: Callable[[str], None] = lambda line: None
 
 
-def measure(setting: Setting, plan: Plan) -> Outcome:
+def measure(setting: Figure4Setting, plan: Figure4Plan) -> Figure4Outcome:
     """The monolith, then LEGO. HostError if LEGO does not find its bottleneck."""
     plan.say(f"{setting.name} costs: every emulated core is {setting.quota:g} of one; {setting.pps:,.0f} packets/s are offered")
     monolith = _monolith(setting, plan)
     return _lego(setting, plan, monolith)
 
 
-def _config(setting: Setting, plan: Plan, placement: str, policy: str) -> Config:
+def _config(setting: Figure4Setting, plan: Figure4Plan, placement: str, policy: str) -> Config:
     """Stamps are the capture's: features and alerts are those of the captured traffic, however fast it is replayed."""
     cpu = {"cpu_quota": setting.quota, "cpu_period_ms": setting.period_ms}
-    instance = Instance(**cpu, placement=placement, batch=setting.batch, slow_us=setting.slow_us)
-    scaling = Scaling(policy=policy, max_instances=1, period_s=1.0, reallocate=False)
-    return Config(model=str(plan.model), layout=plan.layout, instance=instance, scaling=scaling, capture=Capture(stamps="trailer"))
+    instance = InstanceSettings(**cpu, placement=placement, batch=setting.batch, slow_us=setting.slow_us)
+    scaling = ScalingSettings(policy=policy, max_instances=1, period_s=1.0, reallocate=False)
+    return Config(model=str(plan.model), layout=plan.layout, instance=instance, scaling=scaling, capture=CaptureSettings(stamps="trailer"))
 
 
-def _offered(setting: Setting, plan: Plan) -> Offered:
+def _offered(setting: Figure4Setting, plan: Figure4Plan) -> Offered:
     return Offered(plan.captures, ("--pps", str(setting.pps), "--stamp"), FOR_EVER)
 
 
-def _monolith(setting: Setting, plan: Plan) -> Run:
+def _monolith(setting: Figure4Setting, plan: Figure4Plan) -> Figure4Run:
     with Lab(_config(setting, plan, "chained", "water-marks"), plan.folder / f"{setting.name}-monolith", plan.say) as lab:
         replay = lab.replay(_offered(setting, plan))
         meter = _await_scores(lab, replay)
@@ -195,10 +195,10 @@ def _monolith(setting: Setting, plan: Plan) -> Run:
         lab.agent.call("set_quota", 1, five)
         phases.append(_phase(meter, plan, POOLED, five))
         require_running(replay)
-        return Run(tuple(meter.samples), tuple(phases))
+        return Figure4Run(tuple(meter.samples), tuple(phases))
 
 
-def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
+def _lego(setting: Figure4Setting, plan: Figure4Plan, monolith: Figure4Run) -> Figure4Outcome:
     kinds = load(NF).graph.order
     with Lab(_config(setting, plan, "separate", "bricks"), plan.folder / f"{setting.name}-lego", plan.say) as lab:
         replay = lab.replay(_offered(setting, plan))
@@ -211,30 +211,30 @@ def _lego(setting: Setting, plan: Plan, monolith: Run) -> Outcome:
         plan.say(f"LEGO replicated {replicated}: {said}")
         phases.append(_phase(meter, plan, GROWN, (len(kinds) + 1) * setting.quota))
         require_running(replay)
-        run = Run(tuple(meter.samples), tuple(phases), since)
+        run = Figure4Run(tuple(meter.samples), tuple(phases), since)
     costs = plan.costs.slowed(setting.slow_us)
     layout = separate(kinds, setting.quota)
-    layouts = layout, (*layout, Process((replicated,), setting.quota))
+    layouts = layout, (*layout, ProcessShare((replicated,), setting.quota))
     profiled = predicted(costs, layouts, setting.batch)
     expected = predicted(as_in_place(costs, in_place_us, setting.batch), layouts, setting.batch)
     cost_us = kind_us(costs, layout, setting.batch)
-    return Outcome(setting, monolith, run, replicated, at, said, profiled, expected, cost_us, in_place_us)
+    return Figure4Outcome(setting, monolith, run, replicated, at, said, profiled, expected, cost_us, in_place_us)
 
 
-def _await_scores(lab: Lab, replay: subprocess.Popen) -> Meter:
-    meter = Meter(lab, load(NF).graph.ends[-1])
+def _await_scores(lab: Lab, replay: subprocess.Popen) -> SystemMeter:
+    meter = SystemMeter(lab, load(NF).graph.ends[-1])
     lab.wait_for("packets scored", lambda: meter.look().scored > 0, lambda: require_running(replay))
-    return Meter(lab, load(NF).graph.ends[-1])
+    return SystemMeter(lab, load(NF).graph.ends[-1])
 
 
-def _phase(meter: Meter, plan: Plan, name: str, cores: float) -> Phase:
+def _phase(meter: SystemMeter, plan: Figure4Plan, name: str, cores: float) -> Phase:
     meter.watch(plan.settle_s)
     phase = Phase(name, cores, tuple(meter.watch(plan.seconds - plan.settle_s)))
     plan.say(f"{name}: {phase.packets:,.0f} packets/s with {cores:g} cores")
     return phase
 
 
-def _let_it_grow(lab: Lab, meter: Meter) -> tuple[str, str, float]:
+def _let_it_grow(lab: Lab, meter: SystemMeter) -> tuple[str, str, float]:
     """Let the controller do what it thinks right until it has started one replica: its kind, the controller's reason, when."""
     told = lab.get("events?limit=10000")["next"]
     lab.ask("resume")

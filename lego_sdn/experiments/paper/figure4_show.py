@@ -9,26 +9,26 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lego_sdn.experiments.paper.figure4 import GROWN, MONOLITH, POOLED, RESTS_ON, SEPARATE, Outcome, Run
+from lego_sdn.experiments.paper.figure4 import GROWN, MONOLITH, POOLED, RESTS_ON, SEPARATE, Figure4Outcome, Figure4Run
 from lego_sdn.system.machine import machine
 
 ENOUGH = 0.95  # of what is offered: whoever takes more could perhaps take still more
 
 
-def draw(outcomes: Sequence[Outcome], path: Path, traffic: str) -> None:
+def draw(outcomes: Sequence[Figure4Outcome], path: Path, traffic: str) -> None:
     """A panel for each outcome: packets/s over time of both runs, from where their first phases begin."""
     from lego_sdn.experiments.paper.plots import panels
 
     panels(path, [lambda axes, one=one: _panel(axes, one) for one in outcomes], rests_on(outcomes, traffic))
 
 
-def rests_on(outcomes: Sequence[Outcome], traffic: str) -> str:
+def rests_on(outcomes: Sequence[Figure4Outcome], traffic: str) -> str:
     """On which machine and quotas the figures rest, in a line."""
     about, quotas = machine(), ", ".join(f"{one.setting.quota:g} ({one.setting.name} costs)" for one in outcomes)
     return f"{about['cpu']}, {about['cores']} cores; an emulated core is a CPU quota of {quotas} cores; {traffic}"
 
 
-def _panel(axes: Any, outcome: Outcome) -> None:
+def _panel(axes: Any, outcome: Figure4Outcome) -> None:
     setting = outcome.setting
     axes.set_title(f"{setting.name} costs, every emulated core {setting.quota:g} of one", fontsize="medium")
     for run, label, color in ((outcome.monolith, MONOLITH, "tab:gray"), (outcome.lego, SEPARATE, "tab:blue")):
@@ -42,13 +42,13 @@ def _panel(axes: Any, outcome: Outcome) -> None:
     axes.set_ylabel("packets/s scored")
 
 
-def _begins(run: Run, name: str) -> float:
+def _begins(run: Figure4Run, name: str) -> float:
     """When a phase began, its first seconds included."""
     names = [phase.name for phase in run.phases]
     return run.phases[names.index(name) - 1].samples[-1].at
 
 
-def show(outcomes: Sequence[Outcome], traffic: str, console: Console) -> None:
+def show(outcomes: Sequence[Figure4Outcome], traffic: str, console: Console) -> None:
     """Tables of the phases and of the ratios, and what they rest on."""
     for outcome in outcomes:
         _phases(outcome, console)
@@ -64,7 +64,7 @@ def show(outcomes: Sequence[Outcome], traffic: str, console: Console) -> None:
     console.print(rests_on(outcomes, traffic), soft_wrap=True)
 
 
-def _phases(outcome: Outcome, console: Console) -> None:
+def _phases(outcome: Figure4Outcome, console: Console) -> None:
     table = Table(title=f"Figure 4, {outcome.setting.name} costs", title_justify="left")
     for name in ("", "cores, emulated", "packets/s", "of the monolith", "predicted"):
         table.add_column(name, justify="right" if name else "left")

@@ -14,13 +14,13 @@ from lego_sdn.core.cost.capacity import Layout, capacity
 from lego_sdn.core.cost.model import Carriage, Costs
 from lego_sdn.core.facts.errors import HostError
 from lego_sdn.experiments.paper.lab import Lab
-from lego_sdn.experiments.paper.meter import Meter
+from lego_sdn.experiments.paper.meter import SystemMeter
 
 ROOM = 3  # quotas of every other brick
 RESTS_ON = "the cost of each brick in its place: with its quota, while the others had time to spare, before the phases predicted"
 
 
-def in_place(lab: Lab, meter: Meter, quota: float, seconds: tuple[float, float]) -> dict[str, float]:
+def in_place(lab: Lab, meter: SystemMeter, quota: float, seconds: tuple[float, float]) -> dict[str, float]:
     """CPU of a packet by kind, microseconds; what the brick's process does besides it is included, and so is carriage.
 
     Instance 1 must have a process for each brick, and be offered more than it can take: what could take more than is offered seems to cost

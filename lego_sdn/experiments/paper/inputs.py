@@ -11,7 +11,7 @@ from lego_sdn.experiments.run import learn
 
 
 @dataclass(frozen=True)
-class Inputs:
+class PaperInputs:
     """Captures as one time line, the model's file and layout, and the traffic in words."""
 
     captures: tuple[Path, ...]
@@ -20,13 +20,13 @@ class Inputs:
     traffic: str
 
 
-def inputs(captures: tuple[Path, ...], model: Path | None, folder: Path) -> Inputs:
+def inputs(captures: tuple[Path, ...], model: Path | None, folder: Path) -> PaperInputs:
     """Synthetic traffic if no captures are given, a model learned from its benign part if none is; what is made goes into the folder."""
     words = ", ".join(path.name for path in captures) or "synthetic traffic"
     captures = captures or _synthetic(folder)
     where = model or folder / "learned.model"
     found = load_model(where) if model else learn(captures, where)
-    return Inputs(captures, where.resolve(), found.layout, words)
+    return PaperInputs(captures, where.resolve(), found.layout, words)
 
 
 def _synthetic(folder: Path) -> tuple[Path, ...]:

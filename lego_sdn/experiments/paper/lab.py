@@ -14,8 +14,8 @@ from lego_sdn.adapters.linux import processes
 from lego_sdn.adapters.linux.journal import Journal
 from lego_sdn.adapters.ovs.vsctl import Ovs
 from lego_sdn.adapters.rpc.wire import free_port
-from lego_sdn.agent.cleanup import Belongings
-from lego_sdn.core.facts.config import Config, Forward, Rest, Switch
+from lego_sdn.agent.cleanup import OwnedResources
+from lego_sdn.core.facts.config import Config, ForwardSettings, RestSettings, SwitchSettings
 from lego_sdn.core.facts.errors import HostError
 from lego_sdn.system.session import Live
 from topologies.two_hosts import INSIDE, TwoHosts
@@ -41,9 +41,9 @@ class Lab(Live):
         config = replace(
             config,
             run_dir=str(folder / "run"),
-            switch=Switch(bridge=bridge, openflow_port=free_port()),
-            rest=Rest(port=free_port()),
-            forward=Forward("drop"),
+            switch=SwitchSettings(bridge=bridge, openflow_port=free_port()),
+            rest=RestSettings(port=free_port()),
+            forward=ForwardSettings("drop"),
         )
         super().__init__(config, folder / "scores" if scores else None, say)
         self.folder, self.hosts, self._run = folder, TwoHosts(f"{bridge}-src"), ""
@@ -70,7 +70,7 @@ class Lab(Live):
     def _attach(self, journal: Journal, run: str) -> None:
         """The wire's end becomes a port of LEGO's bridge; the system's journal removes that."""
         self._run, port = run, self.hosts.port
-        Belongings(journal, run).make("port", port, lambda: Ovs(run).add_port(self.system.config.switch.bridge, port, instance=False))
+        OwnedResources(journal, run).make("port", port, lambda: Ovs(run).add_port(self.system.config.switch.bridge, port, instance=False))
 
 
 def require_running(replay: subprocess.Popen) -> None:

@@ -35,7 +35,7 @@ class Sample:
 
 
 @dataclass
-class Meter:
+class SystemMeter:
     """Looks through the controller, which asks the brick processes anyway: measuring costs them nothing.
 
     last  kind at the end of the graph

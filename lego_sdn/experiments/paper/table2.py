@@ -20,10 +20,10 @@ from bricks.learning.threshold import score_features
 from bricks.models.model_file import Model, load_model
 from bricks.offline.verify import Comparison, row_of
 from bricks.streams.assign import assign
-from lego_sdn.core.facts.config import Capture, Config, Instance, Scaling
+from lego_sdn.core.facts.config import CaptureSettings, Config, InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.errors import HostError
 from lego_sdn.core.nf.split_key import SplitKey
-from lego_sdn.experiments.paper.inputs import Inputs
+from lego_sdn.experiments.paper.inputs import PaperInputs
 from lego_sdn.experiments.paper.lab import Lab, Offered
 from lego_sdn.system.local import key_of
 
@@ -35,10 +35,10 @@ _MIX, _SHIFT = 0x9E3779B1, 15
 
 
 @dataclass(frozen=True)
-class Plan:
+class Table2Plan:
     """What is replayed, how many instances, packets/s, a folder, and who hears of progress."""
 
-    inputs: Inputs
+    inputs: PaperInputs
     replicas: int
     pps: float
     folder: Path
@@ -72,14 +72,14 @@ class Offline:
         return found
 
 
-def offline(inputs: Inputs) -> Offline:
+def offline(inputs: PaperInputs) -> Offline:
     """Read and score the traffic without a split."""
     model = load_model(inputs.model)
     packets, _ = read_packets(inputs.captures)
     return Offline(model, packets, score_features(model, extract(packets, model.layout)))
 
 
-def measure(plan: Plan, names: tuple[str, ...], ours: str) -> list[dict[str, Any]]:
+def measure(plan: Table2Plan, names: tuple[str, ...], ours: str) -> list[dict[str, Any]]:
     """A row for each header group, then one for SrcIP with shadows, after one for the unsplit run.
 
     A row is what `lego verify --table2` says of a split, and: packets that got no score (missing) or two (twice), and packets whose score
@@ -95,7 +95,7 @@ def measure(plan: Plan, names: tuple[str, ...], ours: str) -> list[dict[str, Any
     return rows
 
 
-def _row(plan: Plan, known: Offline, original: Comparison, which: tuple[int, str, bool]) -> dict[str, Any]:
+def _row(plan: Table2Plan, known: Offline, original: Comparison, which: tuple[int, str, bool]) -> dict[str, Any]:
     at, name, exact = which
     config = _config(plan, None if exact else name)
     with Lab(config, plan.folder / f"row{at}", plan.say, scores=True) as lab:
@@ -111,7 +111,7 @@ def _row(plan: Plan, known: Offline, original: Comparison, which: tuple[int, str
     return row_of(name, known.compared(seqs, scores), original) | told
 
 
-def _config(plan: Plan, granularity: str | None) -> Config:
+def _config(plan: Table2Plan, granularity: str | None) -> Config:
     """Split by a header group without copies, or (None) exactly."""
     return Config(
         model=str(plan.inputs.model),
@@ -119,9 +119,9 @@ def _config(plan: Plan, granularity: str | None) -> Config:
         exact=granularity is None,
         granularity=granularity,
         buckets=BUCKETS,
-        instance=Instance(),
-        capture=Capture(stamps="trailer"),
-        scaling=Scaling(min_instances=plan.replicas, max_instances=plan.replicas),
+        instance=InstanceSettings(),
+        capture=CaptureSettings(stamps="trailer"),
+        scaling=ScalingSettings(min_instances=plan.replicas, max_instances=plan.replicas),
     )
 
 
@@ -144,7 +144,7 @@ def _owners(lab: Lab, packets: np.ndarray, key: SplitKey) -> np.ndarray:
     return owners
 
 
-def _play(lab: Lab, plan: Plan) -> np.ndarray:
+def _play(lab: Lab, plan: Table2Plan) -> np.ndarray:
     """Replay everything once, end the instances, drained; their SCORE records."""
     replay = lab.replay(Offered(plan.inputs.captures, ("--pps", str(plan.pps), "--stamp")))
     _, words = replay.communicate(timeout=REPLAY_S)

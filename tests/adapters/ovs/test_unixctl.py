@@ -46,7 +46,7 @@ def test_an_answer_may_come_in_pieces(daemon):
 
 def test_a_refusal_is_the_daemon_s_own_sentence(daemon):
     daemon(b'{"id":0,"result":null,"error":"can\'t wait on multiple udpifs.\\n"}')
-    with pytest.raises(unixctl.Refused, match=r"refuses revalidator/wait: can't wait on multiple udpifs\."):
+    with pytest.raises(unixctl.UnixctlRefused, match=r"refuses revalidator/wait: can't wait on multiple udpifs\."):
         unixctl.ask("revalidator/wait")
 
 

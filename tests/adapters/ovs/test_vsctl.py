@@ -184,7 +184,7 @@ def test_hosts_with_bridges_on_two_datapaths_empty_the_cache(monkeypatch):
     def ask(command, **_):
         calls.append(command)
         if command == "revalidator/wait":
-            raise unixctl.Refused("ovs-vswitchd refuses revalidator/wait: can't wait on multiple udpifs.")
+            raise unixctl.UnixctlRefused("ovs-vswitchd refuses revalidator/wait: can't wait on multiple udpifs.")
 
     monkeypatch.setattr(unixctl, "ask", ask)
     assert Ovs("r").flush_cache() >= 0

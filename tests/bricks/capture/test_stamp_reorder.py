@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bricks.capture.stamp_reorder import PATIENCE_NS, REACH, StampOrder
+from bricks.capture.stamp_reorder import PATIENCE_NS, REACH, StampReorder
 from bricks.capture.timer import Alarm
 from bricks.records.packets import PACKET
 
@@ -29,14 +29,14 @@ class Wire:
         return n
 
 
-def read(order: StampOrder, wire: Wire, now_ns: int = 0, rows: int = 256) -> list[int]:
+def read(order: StampReorder, wire: Wire, now_ns: int = 0, rows: int = 256) -> list[int]:
     out = np.zeros(rows, PACKET)
     return out["seq"][: order.read(wire.read, out, now_ns)].tolist()
 
 
 def through(stamps, rows: int = 256, at_a_time: int = 10**6) -> tuple[list[int], list[int], int]:
     """What comes out before patience ends, and after; and how many were late."""
-    order, wire = StampOrder(), Wire(stamps, at_a_time)
+    order, wire = StampReorder(), Wire(stamps, at_a_time)
     before, after = [], []
     while some := read(order, wire, 0, rows):
         before += some
@@ -58,7 +58,7 @@ def test_a_gap_makes_wait_until_reach_or_patience():
 
 
 def test_patience_counts_from_when_each_row_was_read():
-    order, wire = StampOrder(), Wire([5, 9])
+    order, wire = StampReorder(), Wire([5, 9])
     wire.ready = 1
     assert read(order, wire, 1000) == []
     assert order.due_ns == 1000 + PATIENCE_NS
@@ -71,7 +71,7 @@ def test_patience_counts_from_when_each_row_was_read():
 
 
 def test_what_comes_too_late_is_given_out_and_counted():
-    order, wire = StampOrder(), Wire([50, 100, 48, 120])
+    order, wire = StampReorder(), Wire([50, 100, 48, 120])
     wire.ready = 2
     assert read(order, wire) == [50]
     wire.ready = 4
@@ -81,7 +81,7 @@ def test_what_comes_too_late_is_given_out_and_counted():
 
 
 def test_repeats_stay_and_in_their_order():
-    order, wire = StampOrder(), Wire([0, 2, 1, 2, 1])
+    order, wire = StampReorder(), Wire([0, 2, 1, 2, 1])
     out = np.zeros(9, PACKET)
     assert order.read(wire.read, out, 0) == 5
     assert out["seq"][:5].tolist() == [0, 1, 1, 2, 2]
@@ -147,7 +147,7 @@ def test_stamps_far_ahead_of_their_time_do_not_end_the_order(ahead, forged):
     """Neighbours are swapped, as by a switch; between them came forged ones."""
     swapped = [number ^ 1 for number in range(2000)]
     stamps = [*swapped[:500], *range(ahead, ahead + forged), *swapped[500:]]
-    order, wire, given = StampOrder(), Wire(stamps), []
+    order, wire, given = StampReorder(), Wire(stamps), []
     for now_ms in range(len(stamps) // 20 + 10):
         wire.ready = min(20 * now_ms, len(stamps))
         given += read(order, wire, now_ms * 10**6)

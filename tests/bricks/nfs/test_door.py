@@ -9,7 +9,7 @@ import pytest
 from bricks.nfs.kitsune import EXTRACTORS
 from bricks.records.brick import Batch, Brick
 from bricks.runtime.assembly import Models
-from bricks.runtime.pipeline import Process
+from bricks.runtime.pipeline import Pipeline
 from bricks.runtime.spec import Spec
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.graph import Graph, Node
@@ -65,9 +65,9 @@ STATELESS = nf(Ticking, Node("streams", "feature-quantization", keyed=True))
 SEVERAL = nf(Stateful, KEYED, Node("more", "feature-quantization", keyed=True))
 
 
-def process(tmp_path, name: str, *bricks: str) -> Process:
+def process(tmp_path, name: str, *bricks: str) -> Pipeline:
     spec = {"instance": 1, "process": "1-a", "bricks": list(bricks), "socket": "s", "run_dir": str(tmp_path), "nf": f"{__name__}:{name}"}
-    return Process(Spec.parse(spec), Models())
+    return Pipeline(Spec.parse(spec), Models())
 
 
 def test_a_brick_that_needs_time_is_told_it_by_the_clock_that_the_runtime_is_given(tmp_path):

@@ -11,7 +11,7 @@ from bricks.feature_quantization import extract
 from bricks.learning.training import Training
 from bricks.nfs.kitsune.declaration import EXTRACTORS
 from bricks.offline.scoring import Scoring, score_captures, train_on
-from bricks.offline.simulated_split import BUCKETS, Event, Fleet, Split, key_buckets
+from bricks.offline.simulated_split import BUCKETS, OwnershipChange, SimulatedSplit, Split, key_buckets
 from bricks.offline.verify import Comparison, describe, relative, row_of, verify
 from bricks.records.packets import ADDRESS_IPV4, ARP, DST_KIND_SHIFT, ICMP, NO_PORT, PACKET, SHADOW
 from lego_sdn.core.facts.errors import LegoError
@@ -40,7 +40,7 @@ def talk(*pairs):
 
 def differing(packets, split):
     """Numbers of the packets whose features differ from the unsplit run's, with any bit."""
-    found, wanted = Fleet(split, "kitsune115", 1000).features(packets), extract(packets)
+    found, wanted = SimulatedSplit(split, "kitsune115", 1000).features(packets), extract(packets)
     return np.flatnonzero((found.view(np.uint64) != wanted.view(np.uint64)).any(axis=1)).tolist()
 
 
@@ -62,8 +62,8 @@ def test_a_split_by_channel_loses_what_the_source_sends_to_others():
 
 def test_an_event_moves_state_or_leaves_the_new_owner_cold():
     packets = talk(*[(A + host, A + 63) for host in range(BUCKETS - 1)] * 2)
-    events = (Event(BUCKETS - 1, 2),)
-    warm, cold = (Fleet(Split(plan(), 1, shadows, events), "kitsune115", 1000) for shadows in (True, False))
+    events = (OwnershipChange(BUCKETS - 1, 2),)
+    warm, cold = (SimulatedSplit(Split(plan(), 1, shadows, events), "kitsune115", 1000) for shadows in (True, False))
     assert warm.features(packets).tobytes() == extract(packets).tobytes()
     cold.features(packets)
     (moved,), (left,) = warm.moved, cold.moved
@@ -76,7 +76,7 @@ def test_an_event_moves_state_or_leaves_the_new_owner_cold():
 
 
 def test_shadows_are_only_sent_where_another_replica_owns_the_destination():
-    fleet = Fleet(Split(plan(), 2), "kitsune115", 1000)
+    fleet = SimulatedSplit(Split(plan(), 2), "kitsune115", 1000)
     fleet.features(talk((A, B), (A, C), (B, A), (C, C)))
     assert (fleet.packets, fleet.shadows) == (4, 2)
 
@@ -84,7 +84,7 @@ def test_shadows_are_only_sent_where_another_replica_owns_the_destination():
 def test_shadows_in_the_capture_are_taken_as_such():
     packets = talk((A, B), (B, A), (A, B), (B, A))
     packets["flags"][1] |= SHADOW
-    found = Fleet(Split(plan(), 2), "kitsune115", 1000).features(packets)
+    found = SimulatedSplit(Split(plan(), 2), "kitsune115", 1000).features(packets)
     assert found.shape == (3, 115)
     assert found.tobytes() == extract(packets).tobytes()
 
@@ -120,7 +120,7 @@ def test_keys_spread_evenly_and_ports_of_arp_are_one():
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_by_source_with_shadows_no_bit_changes_whatever_happens(packets, cuts, seed):
     rng = np.random.default_rng(seed)
-    events = tuple(Event(cut, int(rng.integers(1, 7))) for cut in sorted(cuts) if cut < len(packets))
+    events = tuple(OwnershipChange(cut, int(rng.integers(1, 7))) for cut in sorted(cuts) if cut < len(packets))
     assert differing(packets, Split(plan(), int(rng.integers(1, 7)), True, events)) == []
 
 
@@ -153,7 +153,11 @@ def infected(data):
 def test_with_shadows_every_score_has_the_bits_of_the_unsplit_run(infected, tmp_path):
     captures, model = infected
     splits = [Split(plan(), replicas) for replicas in (2, 3, 5)]
-    splits += [Split(plan(), 2, events=(Event(5000, 3), Event(9000, 1), Event(16_384, 5), Event(21_000, 2)))]
+    splits += [
+        Split(
+            plan(), 2, events=(OwnershipChange(5000, 3), OwnershipChange(9000, 1), OwnershipChange(16_384, 5), OwnershipChange(21_000, 2))
+        )
+    ]
     outcome = verify(captures, model, splits)
     score_captures(captures, tmp_path / "s.npy", Scoring(model))
     scores = np.load(tmp_path / "s.npy")
@@ -212,4 +216,4 @@ def test_table_2_has_the_shape_of_the_papers(infected):
 def test_an_event_after_the_end_is_said(infected):
     captures, model = infected
     with pytest.raises(LegoError, match="event 5000:3 never comes: the captures have 5000 packets"):
-        verify(captures[1:], model, [Split(plan(), 2, events=(Event(10, 1), Event(5000, 3)))])
+        verify(captures[1:], model, [Split(plan(), 2, events=(OwnershipChange(10, 1), OwnershipChange(5000, 3)))])

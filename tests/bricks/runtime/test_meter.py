@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.runtime import meter
 from bricks.runtime.meter import MEMORY, Meter
 
@@ -36,9 +36,9 @@ def test_waits_and_deadlines_are_counted_from_the_arrival_before_the_brick(clock
     made = Meter()
     made.set_deadlines(KIND, {KIND: 5.0, "sample-result": 1.0})
     clock.ms = 1010.0
-    made.account((10, 10), 0.001, Ticket(0, 10, since=ns(1006.0)), ns(1008.0))  # waited for 2 ms, done after 4
+    made.account((10, 10), 0.001, SequenceRange(0, 10, since=ns(1006.0)), ns(1008.0))  # waited for 2 ms, done after 4
     assert (made.wait_us, made.late, made.service_us) == (2000.0, 0, 100.0)
-    made.account((30, 30), 0.003, Ticket(10, 30, since=ns(1004.0)), ns(1008.0))  # waited for 4 ms, done after 6
+    made.account((30, 30), 0.003, SequenceRange(10, 30, since=ns(1004.0)), ns(1008.0))  # waited for 4 ms, done after 6
     assert made.wait_us == pytest.approx(3500.0)
     assert made.late == 30
     assert "latency_us" not in made.report()
@@ -47,7 +47,7 @@ def test_waits_and_deadlines_are_counted_from_the_arrival_before_the_brick(clock
 
 def test_a_batch_of_nobody_knows_when_waited_for_nothing(clock):
     made = Meter()
-    made.account((1, 1), 0.0, Ticket(0, 1), ns(1000.0))
+    made.account((1, 1), 0.0, SequenceRange(0, 1), ns(1000.0))
     assert (made.wait_us, made.report()["wait_us"]) == (0.0, 0.0)
 
 
@@ -56,7 +56,7 @@ def test_the_last_brick_sees_the_whole_path(clock):
     assert made.counters() == {}, "without deadlines nothing is late"
     made.set_deadlines("sample-result", {KIND: 5.0, "sample-result": 1.0})
     for born in (995.0, 993.0):  # 5 and 7 of 6 ms
-        made.account((10, 10), 0.0, Ticket(0, 10, ns(born), ns(999.5)), ns(999.9))
+        made.account((10, 10), 0.0, SequenceRange(0, 10, ns(born), ns(999.5)), ns(999.9))
     assert (made.late, made.counters()) == (0, {"late_total": 10})
     assert made.report()["latency_us"] == pytest.approx(6000.0)
     made.set_deadlines("sample-result", {})
@@ -67,7 +67,7 @@ def test_averages_forget(clock):
     made = Meter()
     for wait, batches in ((8.0, 20), (1.0, 400)):
         for _ in range(batches):
-            made.account((256, 256), 0.0, Ticket(0, 256, since=ns(1000.0 - wait)), ns(1000.0))
+            made.account((256, 256), 0.0, SequenceRange(0, 256, since=ns(1000.0 - wait)), ns(1000.0))
     assert made.wait_us == pytest.approx(1000.0)
     assert made.packets_in > MEMORY
 

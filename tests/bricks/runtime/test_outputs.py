@@ -13,9 +13,9 @@ from hypothesis import strategies as some
 
 from bricks.records.brick import Batch, Brick
 from bricks.records.packets import PACKET, SHADOW
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.runtime.stage import Stage
-from bricks.streams.partitioner import Cut
+from bricks.streams.partitioner import KeyTable
 from bricks.transport import rings
 from bricks.transport.rings import RingWriter
 from lego_sdn.core.facts.errors import BrickError
@@ -51,7 +51,7 @@ class World:
         self.first = Stage(Brick(), self.keyed[0], shares=False)
         self.ends: list[tuple[int, int]] = []
         self.owned: dict[int, list[int]] = {0: [], 1: [], 2: []}
-        self.cut: Cut | None = None
+        self.cut: KeyTable | None = None
         for serial in (1, 2):
             self.keyed[serial].set_inputs([f"{self.prefix}-in{serial}"], ROWS)
             self.keyed[serial].exits.set_rings([f"{self.prefix}-out{serial}"], ROWS)
@@ -64,7 +64,7 @@ class World:
             pass
         for stage in self.keyed:
             stage.order.wanted = self.sent
-        self.cut = Cut(np.array(owners), 3)
+        self.cut = KeyTable(np.array(owners), 3)
         self.first.exits.set_parts(self.writers, True, self.cut)
 
     def send(self, source: int, target: int, count: int) -> None:
@@ -76,7 +76,7 @@ class World:
         for row in head:
             for hop in {self.cut.owners[row["src_lo"] % BUCKETS], self.cut.owners[target % BUCKETS]}:
                 self.owned[int(hop)].append(int(row["seq"]))
-        self.first.emit(Batch(head), Ticket(self.sent, count), 0.0, 0.0)
+        self.first.emit(Batch(head), SequenceRange(self.sent, count), 0.0, 0.0)
         self.sent += count
 
     def step(self, which: int) -> bool:

@@ -8,21 +8,21 @@ from hypothesis import strategies as some
 
 from bricks.records.brick import Batch
 from bricks.records.packets import PACKET
-from bricks.records.sequence import Ticket
-from bricks.runtime.reorder import Order
+from bricks.records.sequence import SequenceRange
+from bricks.runtime.reorder import ReorderBuffer
 
 
-def batch(ticket: Ticket) -> Batch:
+def batch(ticket: SequenceRange) -> Batch:
     head = np.zeros(ticket.span, PACKET)
     head["seq"] = np.arange(ticket.first, ticket.first + ticket.span)
     return Batch(head, head["seq"][:, None].astype(np.float64))
 
 
-def tickets(spans: list[int]) -> list[Ticket]:
-    return [Ticket(sum(spans[:at]), span) for at, span in enumerate(spans)]
+def tickets(spans: list[int]) -> list[SequenceRange]:
+    return [SequenceRange(sum(spans[:at]), span) for at, span in enumerate(spans)]
 
 
-def feed(order: Order, arriving: list[Ticket], now: float = 0.0) -> list[int]:
+def feed(order: ReorderBuffer, arriving: list[SequenceRange], now: float = 0.0) -> list[int]:
     """Offer the batches as far as they are admitted, taking out what is due in between; the rows in the order given out."""
     rows: list[int] = []
     for ticket in arriving:
@@ -36,7 +36,7 @@ def feed(order: Order, arriving: list[Ticket], now: float = 0.0) -> list[int]:
     return rows
 
 
-def take(order: Order, now: float) -> list[int]:
+def take(order: ReorderBuffer, now: float) -> list[int]:
     rows: list[int] = []
     while (there := order.due() or order.overdue(now)) is not None:
         rows += there[0].head["seq"].tolist()
@@ -47,7 +47,7 @@ def take(order: Order, now: float) -> list[int]:
 def test_any_order_becomes_the_order(spans, random):
     arriving = tickets(spans)
     random.shuffle(arriving)
-    order = Order()
+    order = ReorderBuffer()
     assert feed(order, arriving) == list(range(sum(spans)))
     assert (order.lost, order.repeated, len(order), order.held_rows, order.wanted) == (0, 0, 0, 0, sum(spans))
 
@@ -58,7 +58,7 @@ def test_what_does_not_come_is_given_up_after_patience_and_counted(plan, random)
     arriving = [ticket for ticket, (_, comes) in zip(all_of_them, plan, strict=True) if comes]
     wanted = [row for ticket in arriving for row in range(ticket.first, ticket.end)]
     random.shuffle(arriving)
-    order = Order(patience_s=1.0)
+    order = ReorderBuffer(patience_s=1.0)
     rows, now = feed(order, arriving), 0.0
     assert take(order, 0.99) == []
     while len(order):
@@ -72,7 +72,7 @@ def test_what_does_not_come_is_given_up_after_patience_and_counted(plan, random)
 
 def test_what_comes_twice_or_too_late_is_counted_and_not_given_out():
     first, second, third = tickets([2, 3, 4])
-    order = Order(patience_s=1.0)
+    order = ReorderBuffer(patience_s=1.0)
     assert feed(order, [first, first, third, third]) == [0, 1]
     assert order.repeated == 2 + 4
     assert take(order, 1.0) == [5, 6, 7, 8]
@@ -83,7 +83,7 @@ def test_what_comes_twice_or_too_late_is_counted_and_not_given_out():
 
 def test_only_so_much_is_held_but_the_one_that_is_due_is_always_taken():
     first, *others = tickets([1] * 5)
-    order = Order(most=3)
+    order = ReorderBuffer(most=3)
     assert feed(order, others) == []
     assert (len(order), order.held_rows) == (3, 3)
     assert not order.admits(4)
@@ -93,7 +93,7 @@ def test_only_so_much_is_held_but_the_one_that_is_due_is_always_taken():
 
 def test_rows_that_were_dropped_on_the_way_leave_no_gap():
     """A batch keeps its ticket when a brick gives out fewer rows than it got."""
-    order = Order()
-    assert order.offer(batch(Ticket(0, 2)), Ticket(0, 5), 0.0)
-    assert order.offer(batch(Ticket(5, 1)), Ticket(5, 1), 0.0)
+    order = ReorderBuffer()
+    assert order.offer(batch(SequenceRange(0, 2)), SequenceRange(0, 5), 0.0)
+    assert order.offer(batch(SequenceRange(5, 1)), SequenceRange(5, 1), 0.0)
     assert order.lost == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from bricks.records.brick import Batch, Brick
 from bricks.records.packets import PACKET
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.runtime.stage import Stage
 from bricks.transport import rings
 from lego_sdn.core.facts.errors import BrickError
@@ -93,7 +93,7 @@ class World:
         if self.first.has_exit(self.sent):
             head = np.zeros(count, PACKET)
             head["seq"] = np.arange(self.sent, self.sent + count)
-            self.first.emit(Batch(head), Ticket(self.sent, count), 0.0, 0.0)
+            self.first.emit(Batch(head), SequenceRange(self.sent, count), 0.0, 0.0)
             self.sent += count
 
     def step(self, which: int) -> bool:
@@ -198,7 +198,7 @@ def test_what_is_lost_and_what_comes_twice_is_told_also_when_nothing_is_held():
     stage = Stage(Collect(), last=True)
     for first, now in ((0, 0.0), (0, 0.0), (5, 0.0)):
         head = np.zeros(2, PACKET)
-        stage.accept(Batch(head, np.zeros((2, 1))), Ticket(first, 2), now)
+        stage.accept(Batch(head, np.zeros((2, 1))), SequenceRange(first, 2), now)
     assert not stage.step(1.0)
     assert stage.step(3.0)
     assert len(stage.order) == 0

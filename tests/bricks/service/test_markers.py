@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from bricks.kernels.transport import packet_ring as kernel
-from lego_sdn.core.traffic.handover import ATTEMPTS, Moving
+from lego_sdn.core.traffic.handover import ATTEMPTS, BucketMove
 from lego_sdn.core.traffic.handover_steps import marker_frame
 from tests.bricks.blocks import Arrived, Blocks, stamped
 from tests.bricks.veth import udp
@@ -55,7 +55,7 @@ def test_a_marker_that_comes_with_the_traffic_is_a_packet(mark, tags):
 
 
 def test_a_marker_s_number_does_not_tell_the_next():
-    move = Moving(token=5, before={}, after={}, running=frozenset())
+    move = BucketMove(token=5, before={}, after={}, running=frozenset())
     numbers = [move.marker(attempt, kind) for attempt in range(ATTEMPTS) for kind in (0, 1)]
     assert len(set(numbers)) == 2 * ATTEMPTS
     assert all(0 < number < 2**63 for number in numbers)

@@ -7,7 +7,7 @@ import pytest
 
 from bricks.feature_quantization import NAMES, extract
 from bricks.nfs.kitsune import EXTRACTORS
-from bricks.offline.simulated_split import BUCKETS, Event, Fleet, Split
+from bricks.offline.simulated_split import BUCKETS, OwnershipChange, SimulatedSplit, Split
 from bricks.records.brick import Batch
 from bricks.records.packets import ICMP, NO_PORT, PACKET, bucket_of
 from bricks.streams.assign import assign
@@ -36,10 +36,10 @@ def unsplit(packets: np.ndarray, layout: str) -> np.ndarray:
 @pytest.mark.parametrize("replicas", [2, 3, 5])
 def test_a_split_by_destination_changes_no_bit(layout, replicas):
     packets = talk(replicas, 3000)
-    events = (Event(700, 1), Event(1200, 5), Event(1900, 2), Event(2500, replicas))
+    events = (OwnershipChange(700, 1), OwnershipChange(1200, 5), OwnershipChange(1900, 2), OwnershipChange(2500, replicas))
     by_destination = Split(split_plan(NF.extractor(layout), DST_IP), replicas, events=events)
     assert by_destination.key == key_of(layout)
-    fleet = Fleet(by_destination, layout, 0, DestinationLoad)
+    fleet = SimulatedSplit(by_destination, layout, 0, DestinationLoad)
     assert fleet.features(packets).tobytes() == unsplit(packets, layout).tobytes()
     assert sum(moved.buckets for moved in fleet.moved) > BUCKETS
     assert all(moved.state_bytes > 1 for moved in fleet.moved if moved.buckets)
@@ -49,7 +49,7 @@ def test_a_split_by_destination_changes_no_bit(layout, replicas):
 def test_kitsune_by_destination_keeps_what_its_plan_says_through_changes_of_owners():
     packets, names = talk(4, 2000), NAMES["kitsune115"]
     plan = split_plan(EXTRACTORS["kitsune115"], DST_IP)
-    fleet = Fleet(Split(plan, 3, events=(Event(600, 2), Event(1200, 4))), "kitsune115", 1000)
+    fleet = SimulatedSplit(Split(plan, 3, events=(OwnershipChange(600, 2), OwnershipChange(1200, 4))), "kitsune115", 1000)
     same = [names[at] for at in np.flatnonzero((fleet.features(packets) == extract(packets)).all(axis=0))]
     assert plan.exact
     assert set(plan.exact) <= set(same)

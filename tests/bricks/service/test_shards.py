@@ -10,9 +10,9 @@ from hypothesis import strategies as some
 from bricks.feature_quantization import LAYOUTS, FeatureQuantization, extract, new_state
 from bricks.records.brick import Batch
 from bricks.records.packets import PACKET, SHADOW, bucket_of
-from bricks.records.sequence import UNCOUNTED, Ticket
-from bricks.runtime.reorder import Order
-from bricks.streams.partitioner import EVERY, Cut, Traffic, deal
+from bricks.records.sequence import NO_PART, SequenceRange
+from bricks.runtime.reorder import ReorderBuffer
+from bricks.streams.partitioner import EVERY, KeyTable, LoadSketch, partition
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 from tests.bricks.service.test_handover import BUCKETS, check, split, talk
@@ -26,7 +26,7 @@ def rows(sources: list[int], targets: list[int], shadows: list[bool] | None = No
     return Batch(made)
 
 
-CUT = Cut(np.array([0, 1, 1, 2]), 3)
+CUT = KeyTable(np.array([0, 1, 1, 2]), 3)
 ENDS = some.lists(some.tuples(some.integers(0, 99), some.integers(0, 99), some.booleans()), min_size=1, max_size=40)
 
 
@@ -34,7 +34,7 @@ ENDS = some.lists(some.tuples(some.integers(0, 99), some.integers(0, 99), some.b
 def test_every_row_is_scored_by_the_owner_of_its_source_and_seen_by_that_of_its_target(ends, exact):
     batch = rows(*map(list, zip(*ends, strict=True)))
     wanted = batch.copy()
-    parts = list(deal(batch, Ticket(7, len(batch), 3, 4), CUT._replace(key=BY_SOURCE if exact else SplitKey(("src_ip",)))))
+    parts = list(partition(batch, SequenceRange(7, len(batch), 3, 4), CUT._replace(key=BY_SOURCE if exact else SplitKey(("src_ip",)))))
     assert batch.head.tobytes() == wanted.head.tobytes(), "the batch may lie in a ring"
     own = batch.head["flags"] & SHADOW == 0
     owner, other = (CUT.owners[bucket_of(batch.head, 4, fields)] for fields in BY_SOURCE.sides)
@@ -43,21 +43,21 @@ def test_every_row_is_scored_by_the_owner_of_its_source_and_seen_by_that_of_its_
         assert part.head["seq"].tolist() == np.flatnonzero(seen).tolist()
         scored = part.head["seq"][part.head["flags"] & SHADOW == 0]
         assert scored.tolist() == np.flatnonzero(own & (owner == replica)).tolist()
-    counted = [ticket for _, _, ticket in parts if ticket.part != UNCOUNTED]
+    counted = [ticket for _, _, ticket in parts if ticket.part != NO_PART]
     assert [ticket.part for ticket in counted] == list(range(counted[0].parts)), "whoever joins them knows when all are there"
     assert {ticket[:4] for _, _, ticket in parts} == {(7, len(batch), 3, 4)}
     assert {(ticket.parts, ticket.scored) for _, _, ticket in parts} == {(len(counted), int(own.sum()))}
 
 
 def test_a_part_of_which_nothing_is_scored_is_not_waited_for():
-    parts = list(deal(rows([0, 0], [0, 3]), Ticket(0, 2), CUT))
+    parts = list(partition(rows([0, 0], [0, 3]), SequenceRange(0, 2), CUT))
     assert [(replica, len(part), ticket.part, ticket.parts) for replica, part, ticket in parts] == [
         (0, 2, 0, 1),
-        (1, 0, UNCOUNTED, 1),
-        (2, 1, UNCOUNTED, 1),
+        (1, 0, NO_PART, 1),
+        (2, 1, NO_PART, 1),
     ]
-    parts = list(deal(rows([3], [1], [True]), Ticket(0, 1), CUT))
-    assert [(len(part), ticket.part) for _, part, ticket in parts] == [(0, 0), (1, UNCOUNTED), (1, UNCOUNTED)], "one must come"
+    parts = list(partition(rows([3], [1], [True]), SequenceRange(0, 1), CUT))
+    assert [(len(part), ticket.part) for _, part, ticket in parts] == [(0, 0), (1, NO_PART), (1, NO_PART)], "one must come"
 
 
 # ---- joining ----
@@ -74,11 +74,11 @@ def test_parts_are_joined_in_stamp_order_however_they_come(batches, random, twic
         batch = rows(*map(list, zip(*ends, strict=True)))
         batch.head["seq"] += first
         every += batch.head["seq"][batch.head["flags"] & SHADOW == 0].tolist()
-        arriving += [(scores(part), its) for _, part, its in deal(batch, Ticket(first, len(batch)), CUT) if its.part != UNCOUNTED]
+        arriving += [(scores(part), its) for _, part, its in partition(batch, SequenceRange(first, len(batch)), CUT) if its.part != NO_PART]
         first += len(batch)
     arriving *= 1 + twice
     random.shuffle(arriving)
-    order, found = Order(), []
+    order, found = ReorderBuffer(), []
     for part, its in arriving:
         if order.offer(part, its, 0.0):
             found += part.head["seq"].tolist()
@@ -92,11 +92,11 @@ def test_parts_are_joined_in_stamp_order_however_they_come(batches, random, twic
 
 def test_a_part_that_does_not_come_is_counted_and_the_rest_goes_on():
     """As when a replica is killed: what it had of any batch is lost, all after the same time."""
-    order, first = Order(patience_s=1.0), 0
+    order, first = ReorderBuffer(patience_s=1.0), 0
     for _ in range(5):
         batch = rows([0, 1, 3, 1], [0, 1, 3, 1])
         batch.head["seq"] += first
-        for replica, part, its in deal(batch, Ticket(first, 4), CUT):
+        for replica, part, its in partition(batch, SequenceRange(first, 4), CUT):
             if replica != 1:
                 assert not order.offer(scores(part), its, 0.0)
         first += 4
@@ -110,7 +110,7 @@ def test_a_part_that_does_not_come_is_counted_and_the_rest_goes_on():
 
 # ---- who gets what ----
 def test_buckets_are_shared_out_by_what_they_have_to_do():
-    traffic = Traffic(4)
+    traffic = LoadSketch(4)
     for _ in range(EVERY):
         traffic.see(rows([0] * 60 + [1] * 20 + [2] * 20 + [3] * 20, [0] * 120).head)
     owners = traffic.shared_out((0, 0, 0, 0), 2)
@@ -211,7 +211,7 @@ def test_the_stream_is_shared_out_only_while_nothing_is_under_way(monkeypatch):
     one = world.instances[1]
     for told in ({}, {"feature-quantization-0": {"ring": None}}):
         with pytest.raises(BrickError, match="can be shared out only at the interface"):
-            one.handlers["deal"](told)
+            one.handlers["partition"](told)
     one.deal([0])
     check(world, packets)
 

@@ -11,7 +11,7 @@ import pytest
 from bricks.packet_batching import PacketBatching
 from bricks.records.packets import PACKET, SHADOW
 from bricks.streams import handover_buffer as module
-from bricks.streams.handover_buffer import LEASE_S, Hold
+from bricks.streams.handover_buffer import LEASE_S, HandoverBuffer
 from lego_sdn.core.facts.errors import BrickError
 
 
@@ -40,12 +40,12 @@ class Rows:
         return {"received": self.at, "unstamped": 0}
 
 
-def read(hold: Hold, rows: int = 8) -> list[int]:
+def read(hold: HandoverBuffer, rows: int = 8) -> list[int]:
     out = np.zeros(rows, PACKET)
     return out["seq"][: hold.read(out)].tolist()
 
 
-def drained(hold: Hold) -> list[int]:
+def drained(hold: HandoverBuffer) -> list[int]:
     found: list[int] = []
     while some := read(hold):
         found += some
@@ -53,13 +53,13 @@ def drained(hold: Hold) -> list[int]:
 
 
 def test_without_a_move_it_passes_everything_on():
-    hold = Hold(Rows(20), 4)
+    hold = HandoverBuffer(Rows(20), 4)
     assert drained(hold) == list(range(20))
     assert (hold.passed, hold.queue(), hold.fileno()) == (19, 0.25, -1)
 
 
 def test_what_is_up_to_the_cut_goes_on_and_the_rest_waits():
-    hold = Hold(Rows(40), 4)
+    hold = HandoverBuffer(Rows(40), 4)
     assert read(hold) == list(range(8))
     assert hold.begin(1) == 7
     assert read(hold) == []
@@ -75,7 +75,7 @@ def test_what_is_up_to_the_cut_goes_on_and_the_rest_waits():
 def test_a_hold_that_nobody_ends_ends_by_itself(monkeypatch):
     now = time.monotonic()
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
-    hold = Hold(Rows(20), 4)
+    hold = HandoverBuffer(Rows(20), 4)
     hold.begin(1)
     now += LEASE_S - 0.1
     assert read(hold) == []
@@ -91,7 +91,7 @@ def test_a_hold_that_nobody_ends_ends_by_itself(monkeypatch):
 
 
 def test_another_move_takes_over_what_waits():
-    hold = Hold(Rows(20), 4)
+    hold = HandoverBuffer(Rows(20), 4)
     hold.begin(1)
     assert read(hold) == []
     assert hold.begin(2) == -1
@@ -102,7 +102,7 @@ def test_another_move_takes_over_what_waits():
 
 
 def test_what_finds_no_room_is_counted_own_packets_as_dropped():
-    hold = Hold(Rows(20), 4, most=11)
+    hold = HandoverBuffer(Rows(20), 4, most=11)
     batching = PacketBatching(0, hold)
     hold.begin(1)
     assert batching.take() is None
@@ -115,7 +115,7 @@ def test_what_finds_no_room_is_counted_own_packets_as_dropped():
 
 
 def test_refusals():
-    hold = Hold(Rows(20), 4)
+    hold = HandoverBuffer(Rows(20), 4)
     drained(hold)
     hold.begin(1)
     for wrong in (lambda: hold.rows_for(1, [0], 5), lambda: hold.take(1, [0], np.empty(0, PACKET))):
@@ -138,7 +138,7 @@ class Given(Rows):
 
 @pytest.mark.parametrize("ahead", [1000, 2**40, 2**55])
 def test_a_stamp_far_ahead_does_not_make_later_moves_hold_nothing(ahead):
-    hold = Hold(Given([*range(40), ahead, *range(40, 200)]), 4)
+    hold = HandoverBuffer(Given([*range(40), ahead, *range(40, 200)]), 4)
     for _ in range(15):
         read(hold)
     assert hold.begin(1) < 200, "forgotten"
@@ -149,7 +149,7 @@ def test_a_stamp_far_ahead_does_not_make_later_moves_hold_nothing(ahead):
 
 def test_a_clock_set_back_does_not_make_later_moves_hold_nothing():
     hour = 3600 * 10**9
-    hold = Hold(Given([*range(20), *range(hour, hour + 20), *range(20, 60)]), 4, stamped=False)
+    hold = HandoverBuffer(Given([*range(20), *range(hour, hour + 20), *range(20, 60)]), 4, stamped=False)
     for _ in range(6):
         read(hold)
     assert hold.begin(1) == 27

@@ -16,7 +16,7 @@ from hypothesis import strategies as some
 
 from bricks.records.brick import Batch
 from bricks.records.packets import PACKET
-from bricks.records.sequence import Ticket
+from bricks.records.sequence import SequenceRange
 from bricks.transport import rings
 from bricks.transport.ring_place import place_of
 from bricks.transport.rings import RingReader, RingWriter
@@ -60,7 +60,7 @@ def test_takes_come_out_as_they_went_in(steps):
                     assert there[0].head.tobytes() == want.head.tobytes()
                     assert (there[0].values is None and want.values is None) or np.array_equal(there[0].values, want.values)
                     reader.release(there[1].end)
-            elif writer.put(batch(first, count, width), Ticket(first, count)):
+            elif writer.put(batch(first, count, width), SequenceRange(first, count)):
                 queue.append((first, count, width))
                 first += count
             else:
@@ -88,11 +88,11 @@ def test_a_slow_reader_makes_the_writer_wait_at_its_doorbell(name):
 
 def test_the_bell_rings_only_for_a_sleeper(pair):
     writer, reader = pair
-    assert writer.put(batch(0, 1, 1), Ticket(0, 1))
+    assert writer.put(batch(0, 1, 1), SequenceRange(0, 1))
     assert select.select([reader], [], [], 0)[0] == []
     reader.release(1)
     assert not reader.sleep()
-    assert writer.put(batch(1, 1, 1), Ticket(1, 1))
+    assert writer.put(batch(1, 1, 1), SequenceRange(1, 1))
     assert select.select([reader], [], [], 5)[0] == [reader]
     reader.awake()
     assert select.select([reader], [], [], 0)[0] == []
@@ -102,8 +102,8 @@ def test_the_bell_rings_only_for_a_sleeper(pair):
 def test_room_is_announced_only_to_a_writer_that_waits_and_when_half_is_free(pair):
     writer, reader = pair
     for number in range(4):
-        assert writer.put(batch(number, 1, 1), Ticket(number, 1))
-    assert not writer.put(batch(4, 1, 1), Ticket(4, 1))
+        assert writer.put(batch(number, 1, 1), SequenceRange(number, 1))
+    assert not writer.put(batch(4, 1, 1), SequenceRange(4, 1))
     assert not writer.wait_for_room()
     assert select.select([writer], [], [], 0)[0] == []
     reader.release(1)
@@ -120,7 +120,7 @@ def test_a_batch_is_copied_in_and_read_in_place(pair):
     writer, reader = pair
     mine = batch(7, 5, 3)
     rows = Batch(mine.head[::2], np.asfortranarray(mine.values)[::2])  # neither is contiguous
-    assert writer.put(rows, Ticket(7, 5, born=11, part=2, parts=3, scored=4))
+    assert writer.put(rows, SequenceRange(7, 5, born=11, part=2, parts=3, scored=4))
     mine.values[:] = -1
     (there, ticket) = reader.peek()
     assert (ticket[:3], ticket.since > 0, ticket[4:]) == ((7, 5, 11), True, (2, 3, 4))
@@ -142,7 +142,7 @@ def test_what_a_killed_writer_wrote_is_read_and_another_writer_goes_on(name):
     assert not reader.writer_lives
     again = RingWriter(name, ROWS)
     assert again.next_written == 3
-    assert again.put(batch(3, 1, 2), Ticket(3, 1))
+    assert again.put(batch(3, 1, 2), SequenceRange(3, 1))
     seqs = []
     while there := reader.peek():
         seqs += there[0].head["seq"].tolist()
@@ -156,7 +156,7 @@ def test_what_a_killed_writer_wrote_is_read_and_another_writer_goes_on(name):
 def test_another_reader_goes_on_where_the_first_one_stood(name):
     writer, first = RingWriter(name, ROWS), RingReader(name, ROWS)
     for number in range(3):
-        writer.put(batch(number, 1, 1), Ticket(number, 1))
+        writer.put(batch(number, 1, 1), SequenceRange(number, 1))
     first.release(1)
     assert first.peek()[1][:2] == (1, 1)
     first.close()  # without a release: as if killed while it worked on the batch
@@ -172,7 +172,7 @@ def test_a_ring_whose_reader_has_ended_takes_nothing_and_is_gone(name):
     writer, reader = RingWriter(name, ROWS), RingReader(name, ROWS)
     assert rings.names(name) == [name]
     reader.end()
-    assert not writer.put(batch(0, 1, 1), Ticket(0, 1))
+    assert not writer.put(batch(0, 1, 1), SequenceRange(0, 1))
     assert not writer.has_room
     writer.close()
     assert rings.names(name) == []
@@ -188,9 +188,9 @@ def test_makers_may_race(name):
 def test_what_does_not_fit_is_said(name, pair):
     writer, _ = pair
     with pytest.raises(BrickError, match=r"takes 64 rows of 128 values, not 65 of 1"):
-        writer.put(batch(0, ROWS + 1, 1), Ticket(0, 1))
+        writer.put(batch(0, ROWS + 1, 1), SequenceRange(0, 1))
     with pytest.raises(BrickError, match=r"not 1 of 129"):
-        writer.put(batch(0, 1, 129), Ticket(0, 1))
+        writer.put(batch(0, 1, 129), SequenceRange(0, 1))
     with pytest.raises(BrickError, match="takes batches of 64 rows, not 65"):
         RingReader(name, ROWS + 1)
     with pytest.raises(BrickError, match="is no name for a ring"):
@@ -209,7 +209,7 @@ def test_a_name_that_another_user_took_first_holds_nobody_up(name):
     code += f"open({str(victim / 'ring')!r}, 'wb').write(bytes(9999))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
     writer, reader = RingWriter(name, ROWS), RingReader(name, ROWS)
-    assert writer.put(batch(0, 1, 1), Ticket(0, 1))
+    assert writer.put(batch(0, 1, 1), SequenceRange(0, 1))
     assert (parent.stat().st_uid, parent.stat().st_mode & 0o777) == (0, 0o700)
     writer.close()
     reader.end()

@@ -9,11 +9,11 @@ import pytest
 from lego_sdn.core.control.commands import refusal
 from lego_sdn.core.control.events import Command, Loads, Note, Steer
 from lego_sdn.core.control.step import step
-from lego_sdn.core.facts.config import Config, Instance
+from lego_sdn.core.facts.config import Config, InstanceSettings
 from lego_sdn.core.facts.reports import CaptureLoad
 from tests.fakes.world import World
 
-CONFIG = Config(model="m.lego", instance=Instance(streams=2000))
+CONFIG = Config(model="m.lego", instance=InstanceSettings(streams=2000))
 
 
 @pytest.fixture

@@ -137,11 +137,11 @@ def test_a_replica_that_is_not_taken_out_is_told_and_asked_for_again():
 
 
 def test_the_twin_that_is_silent_fails_as_a_whole():
-    from lego_sdn.core.observe.score_audit import TWIN
+    from lego_sdn.core.observe.score_audit import REFERENCE
 
     made = world()
     before = made.state.running
-    made.happen(Silent(TWIN, f"{TWIN}-a", "process has not answered for 10 s"))
+    made.happen(Silent(REFERENCE, f"{REFERENCE}-a", "process has not answered for 10 s"))
     assert made.state.running == before
     assert any("the twin, instance 999, failed: process has not answered" in note.text for note in made.notes("audit"))
 

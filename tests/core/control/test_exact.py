@@ -11,12 +11,12 @@ from lego_sdn.core.control.events import AgentUp, Disturbed, Loads, Note, Runnin
 from lego_sdn.core.control.exact import LOSSES, ONSET_S, ExactSince
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
-from lego_sdn.core.facts.config import Config, Scaling
+from lego_sdn.core.facts.config import Config, ScalingSettings
 from lego_sdn.core.facts.reports import BrickLoad, Report
 from lego_sdn.core.traffic.handover import Handover, Moved
 from tests.fakes.world import DPID, World
 
-CONFIG = Config(model="m", scaling=Scaling(policy="water-marks", min_instances=2, max_instances=2, cooldown_s=0.01))
+CONFIG = Config(model="m", scaling=ScalingSettings(policy="water-marks", min_instances=2, max_instances=2, cooldown_s=0.01))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from lego_sdn.core.control.host_resources import free_cores, free_memory, given_
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.facts.arrangement import BrickAction, Separate, StartReplica
 from lego_sdn.core.facts.config import Config
-from lego_sdn.core.observe.score_audit import TWIN, Twin
+from lego_sdn.core.observe.score_audit import REFERENCE, ReferenceInstance
 from tests.core.cost.costs import MB, kitsune
 from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH
@@ -58,15 +58,15 @@ def test_what_is_being_started_has_its_cores_already():
 def test_the_twin_has_what_it_uses_and_before_that_what_the_instances_use():
     made = world(offered=100.0)
     used = 100 * (4 * 250 + 1000) / 1e6
-    made.state = replace(made.state, twin=Twin("starting", since=made.now))
+    made.state = replace(made.state, twin=ReferenceInstance("starting", since=made.now))
     assert given_cores(made.state) == pytest.approx(1.0 + used, rel=0.05)
-    made.happen(InstanceStarted(TWIN, 9))
+    made.happen(InstanceStarted(REFERENCE, 9))
     for at, cpu_s in ((1.0, 0.0), (2.0, 0.35)):
-        told = replace(made.host.reports(1, made.now)[0], instance=TWIN, process=f"{TWIN}-a", time=made.now + at, cpu_s=cpu_s)
+        told = replace(made.host.reports(1, made.now)[0], instance=REFERENCE, process=f"{REFERENCE}-a", time=made.now + at, cpu_s=cpu_s)
         made.happen(Loads((told,)))
     assert given_cores(made.state) == pytest.approx(1.35, abs=0.02)
-    assert TWIN not in made.state.loads, "it is no member"
-    assert (TWIN, f"{TWIN}-a") in made.state.reports
+    assert REFERENCE not in made.state.loads, "it is no member"
+    assert (REFERENCE, f"{REFERENCE}-a") in made.state.reports
     assert used_memory(made.state) == sum(report.rss_bytes for report in made.state.reports.values()) > 0
 
 
@@ -115,8 +115,8 @@ def test_a_host_that_does_not_say_what_it_has_refuses_nothing():
 
 def test_the_twin_waits_for_memory():
     made = world(COSTS, free_bytes=INSTANCE - MB, capture={"stamps": "trailer"}, audit={"share": 1.0})
-    assert StartInstance(TWIN) in asked(made), "the host's memory is known with the first round only"
-    made.state = replace(made.state, twin=Twin())
+    assert StartInstance(REFERENCE) in asked(made), "the host's memory is known with the first round only"
+    made.state = replace(made.state, twin=ReferenceInstance())
     made.happen(Tick())
     assert made.state.twin.phase == "absent"
     assert "the twin, instance 999, is not started: it wants 424 MB" in made.notes("refused")[-1].text
@@ -124,4 +124,4 @@ def test_the_twin_waits_for_memory():
     made.run(1.0)
     assert made.state.twin.phase == "absent", "not before it is time"
     made.now = made.state.twin.until
-    assert StartInstance(TWIN) in made.happen(Tick())
+    assert StartInstance(REFERENCE) in made.happen(Tick())

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lego_sdn.core.control.events import Loads, Note
 from lego_sdn.core.control.step import step
-from lego_sdn.core.facts.config import Config, Instance, Scaling
+from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH
 from tests.fakes.world import QUOTA, World
@@ -16,8 +16,8 @@ def test_memory_at_its_mark_is_an_event_when_it_comes_there_and_not_again():
     """A mark, no limit: the instance runs on."""
     config = Config(
         model="m",
-        instance=Instance(cpu_quota=QUOTA, placement="separate", memory_mb=10.0),
-        scaling=Scaling(policy="water-marks", max_instances=1),
+        instance=InstanceSettings(cpu_quota=QUOTA, placement="separate", memory_mb=10.0),
+        scaling=ScalingSettings(policy="water-marks", max_instances=1),
     )
     made = World(config, lambda bucket, time: 2.0, host=BrickHost(cost_us=dict.fromkeys(GRAPH, 100.0))).up().run(5)
     assert made.notes("memory") == [], "five processes of 1 MiB"

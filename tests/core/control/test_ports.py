@@ -6,10 +6,10 @@ import pytest
 
 from lego_sdn.core.control.events import PortsSeen, StopInstance, SwitchDown
 from lego_sdn.core.control.ports import DOWN_S, GONE_S
-from lego_sdn.core.facts.config import Config, Scaling
+from lego_sdn.core.facts.config import Config, ScalingSettings
 from tests.fakes.world import DPID, World
 
-CONFIG = Config(model="m", scaling=Scaling(policy="water-marks", min_instances=2, max_instances=2, cooldown_s=0.01))
+CONFIG = Config(model="m", scaling=ScalingSettings(policy="water-marks", min_instances=2, max_instances=2, cooldown_s=0.01))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from lego_sdn.core.control.events import (
 )
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
-from lego_sdn.core.facts.config import Config, Instance, Scaling
+from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.flow_rules import Cookie
 from tests.fakes.switch import NORMAL, Frame
 from tests.fakes.world import DPID, QUOTA, World
@@ -30,7 +30,7 @@ FRAME = Frame({"eth_type": 0x800, "ipv4_src": 5, "ipv4_dst": 9, "eth_src": 1, "e
 
 
 def config(**scaling) -> Config:
-    return Config(model="m.lego", instance=Instance(cpu_quota=QUOTA), scaling=Scaling(**scaling))
+    return Config(model="m.lego", instance=InstanceSettings(cpu_quota=QUOTA), scaling=ScalingSettings(**scaling))
 
 
 def even(total):

@@ -22,7 +22,7 @@ from lego_sdn.core.control.events import (
     SwitchUp,
 )
 from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown, Separate, SetQuota, StartReplica, StopReplica
-from lego_sdn.core.facts.config import Config, Instance, Scaling, Sla
+from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
 from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH, apart
 from tests.fakes.world import DPID, QUOTA, World
@@ -104,8 +104,8 @@ class Chaos:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps, max_size=25), st.integers(1, 3))
 def test_any_order_of_events_keeps_the_promises_and_it_recovers(chosen, least):
-    scaling = Scaling(min_instances=least, max_instances=4, period_s=1.0)
-    world = World(Config(model="m", buckets=8, instance=Instance(cpu_quota=QUOTA), scaling=scaling)).up()
+    scaling = ScalingSettings(min_instances=least, max_instances=4, period_s=1.0)
+    world = World(Config(model="m", buckets=8, instance=InstanceSettings(cpu_quota=QUOTA), scaling=scaling)).up()
     chaos = Chaos(world)
     for name, argument in chosen:
         getattr(chaos, name)(argument)
@@ -126,10 +126,10 @@ def test_any_order_of_events_keeps_the_promises_and_it_recovers(chosen, least):
 @given(st.lists(brick_steps, max_size=15), st.sampled_from(["chained", "separate"]))
 def test_bricks_keep_the_promises_too(chosen, placement):
     """What the core believes of an instance's bricks is in the end what the agent has, and no change stays in flight."""
-    scaling = Scaling(max_instances=2, period_s=1.0, policy="bricks")
-    instance = Instance(cpu_quota=QUOTA, placement=placement)
+    scaling = ScalingSettings(max_instances=2, period_s=1.0, policy="bricks")
+    instance = InstanceSettings(cpu_quota=QUOTA, placement=placement)
     host = BrickHost(cost_us=dict.fromkeys(GRAPH, 200.0) | {"unsupervised-network": 800.0}, placement=placement, cores=4.0)
-    world = World(Config(model="m", buckets=8, instance=instance, scaling=scaling, sla=Sla(latency_ms=1e5)), host=host).up()
+    world = World(Config(model="m", buckets=8, instance=instance, scaling=scaling, sla=SlaSettings(latency_ms=1e5)), host=host).up()
     chaos = Chaos(world)
     for name, argument in chosen:
         getattr(chaos, name)(min(argument, 3.0) if name == "run" else argument)
@@ -145,6 +145,6 @@ def test_bricks_keep_the_promises_too(chosen, placement):
 
 
 def test_a_late_answer_to_a_start_given_up_is_stopped():
-    world = World(Config(model="m", scaling=Scaling(min_instances=1))).up().run(2)
+    world = World(Config(model="m", scaling=ScalingSettings(min_instances=1))).up().run(2)
     assert StopInstance(7) in world.happen(InstanceStarted(7, 77))
     assert world.state.running == (1,)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lego_sdn.core.cost.capacity import Process, capacity, chained, further_replica, kind_us, memory, separate
+from lego_sdn.core.cost.capacity import ProcessShare, capacity, chained, further_replica, kind_us, memory, separate
 from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import BrickCost, Carriage, Costs
 from tests.core.cost.costs import MB, kitsune
@@ -96,7 +96,7 @@ def test_a_brick_that_is_nowhere_is_an_error():
 def test_no_division_among_replicas_does_better_and_one_comes_close(us, more):
     """Against brute force: each kind's work divided among its processes in eighths."""
     costs = Costs("x", "y", tuple(BrickCost(kind, 0.0, cost) for kind, cost in zip("abc", us, strict=True)))
-    layout = (Process(("a", "b", "c"), 1.0), *(Process(tuple(sorted(kinds)), cores) for kinds, cores in more))
+    layout = (ProcessShare(("a", "b", "c"), 1.0), *(ProcessShare(tuple(sorted(kinds)), cores) for kinds, cores in more))
     best = 0.0
     for shares in product(*(_divisions([at for at, p in enumerate(layout) if kind in p.kinds], EIGHTHS) for kind in "abc")):
         used = [sum(share.get(at, 0) * cost / EIGHTHS for share, cost in zip(shares, us, strict=True)) for at in range(len(layout))]

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lego_sdn.core.control.state import fresh
-from lego_sdn.core.cost.capacity import Process, capacity, chained, kind_us
+from lego_sdn.core.cost.capacity import ProcessShare, capacity, chained, kind_us
 from lego_sdn.core.cost.measurements import CostError, Measured, fit
 from lego_sdn.core.cost.model import HALF_LIFE, BrickCost, Carriage, Costs, Work
-from lego_sdn.core.facts.config import Config, Instance
+from lego_sdn.core.facts.config import Config, InstanceSettings
 from lego_sdn.core.facts.reports import BrickLoad
 from tests.core.cost.costs import kitsune
 
@@ -118,15 +118,15 @@ def test_between_measured_sizes_costs_lie_on_the_lines_between_them():
 def test_costs_in_use_have_the_configured_batches_and_shadows():
     """Batches of 16 cost more by the packet; where nothing need be exact nothing is shadowed, between instances and between replicas."""
     costs = kitsune(shadows=1)
-    used = costs.configured(Config(instance=Instance(batch=16)))
+    used = costs.configured(Config(instance=InstanceSettings(batch=16)))
     assert (used.batch, used.shadows) == (16, 1)
-    both = (Process(costs.kinds), Process(("feature-quantization",)))
+    both = (ProcessShare(costs.kinds), ProcessShare(("feature-quantization",)))
     assert capacity(used, chained(costs.kinds)).packets == pytest.approx(1e6 / (495 + 5 * 256 / 16))
-    loose = used.configured(Config(exact=False, instance=Instance(batch=16)))
+    loose = used.configured(Config(exact=False, instance=InstanceSettings(batch=16)))
     assert loose.deliveries(4) == 1.0
     assert kind_us(loose, both)["feature-quantization"] == pytest.approx(99 + 16)
     assert kind_us(used, both)["feature-quantization"] == pytest.approx(1.5 * (99 + 16))
-    state = fresh(Config(exact=False, instance=Instance(batch=64)), costs=costs, shadows=1)
+    state = fresh(Config(exact=False, instance=InstanceSettings(batch=64)), costs=costs, shadows=1)
     assert (state.costs.batch, state.costs.shadows, state.shadows) == (64, 0, 0)
 
 

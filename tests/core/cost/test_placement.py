@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lego_sdn.core.cost.model import Carriage
-from lego_sdn.core.cost.placement import Host, Need, PlacementError, initial, joined, needs_of, room
+from lego_sdn.core.cost.placement import HostCapacity, Need, PlacementError, initial, joined, needs_of, room
 from tests.core.cost.costs import MB, kitsune
 
 GB = 1024 * MB
 EIGHT_CORES = 16_000.0  # packets/s of 500 us each
 
 
-def host(name: str, free: float, memory: float = 8 * GB) -> Host:
-    return Host(name, 8.0, 16 * GB, 8.0 - free, 16 * GB - memory)
+def host(name: str, free: float, memory: float = 8 * GB) -> HostCapacity:
+    return HostCapacity(name, 8.0, 16 * GB, 8.0 - free, 16 * GB - memory)
 
 
 def cores(needs: tuple[Need, ...]) -> float:

@@ -10,21 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lego_sdn.core.cost.model import Carriage, Costs
-from lego_sdn.core.cost.placement import Host, Need, needs_of, room
+from lego_sdn.core.cost.placement import HostCapacity, Need, needs_of, room
 from lego_sdn.core.cost.second_host import Demand, Option, grow, overloaded, overloaded_brick, whole_graph
 from lego_sdn.core.nf.graph import Graph
-from lego_sdn.core.traffic.split_prediction import Talk
+from lego_sdn.core.traffic.split_prediction import TrafficMatrix
 from tests.core.cost.costs import MB, kitsune
 
 GB = 1024 * MB
 COSTS = kitsune(wire=Carriage(20.0, 0.001), process_bytes=40 * MB)
-EVEN = Talk(64, {(a, b): 1 for a in range(64) for b in range(64)}, frame_bytes=500.0)
-HOME, OTHER = Host("a", 8.0, 16 * GB, used_cores=4.0), Host("b", 8.0, 16 * GB)
+EVEN = TrafficMatrix(64, {(a, b): 1 for a in range(64) for b in range(64)}, frame_bytes=500.0)
+HOME, OTHER = HostCapacity("a", 8.0, 16 * GB, used_cores=4.0), HostCapacity("b", 8.0, 16 * GB)
 EIGHT_CORES = 16_000.0  # packets/s of 500 us each
 NETWORK = "unsupervised-network"
 
 
-def demand(packets: float = EIGHT_CORES, talk: Talk = EVEN, **costs) -> Demand:
+def demand(packets: float = EIGHT_CORES, talk: TrafficMatrix = EVEN, **costs) -> Demand:
     return Demand(replace(COSTS, **costs), packets, talk)
 
 
@@ -88,7 +88,7 @@ def test_shadows_make_a_whole_graph_dearer():
 
 
 def test_a_heavy_source_stays_and_lighter_ones_go():
-    talk = Talk(64, {(0, 1): 30, **{(b, 0): 1 for b in range(1, 64)}})
+    talk = TrafficMatrix(64, {(0, 1): 30, **{(b, 0): 1 for b in range(1, 64)}})
     here = dict(whole_graph(demand(talk=talk), HOME, OTHER).parts)["a"]
     assert cores(here) == pytest.approx(8.0 * 46 / 93, rel=0.01), "as much as there is room for"
 
@@ -96,7 +96,7 @@ def test_a_heavy_source_stays_and_lighter_ones_go():
 @pytest.mark.parametrize(
     ("change", "home", "why"),
     [
-        ({"talk": Talk(64, {(0, 1): 10})}, HOME, "whole graph: not one bucket has room on a"),
+        ({"talk": TrafficMatrix(64, {(0, 1): 10})}, HOME, "whole graph: not one bucket has room on a"),
         ({}, replace(HOME, used_cores=6.0), "overloaded brick: .* cores are wanted and 2 of 8 are free on a"),
         ({"wire": Carriage(0.0, 0.3)}, HOME, f"overloaded brick: carrying the rows of {NETWORK} takes 5.22 cores, the work on them 4.8"),
         (
@@ -104,7 +104,7 @@ def test_a_heavy_source_stays_and_lighter_ones_go():
             HOME,
             "overloaded brick: every brick is at an end",
         ),
-        ({"packets": 60_000.0}, Host("a", 64.0, 64 * GB), "overloaded brick: packet-batching wants more than a core"),
+        ({"packets": 60_000.0}, HostCapacity("a", 64.0, 64 * GB), "overloaded brick: packet-batching wants more than a core"),
     ],
 )
 def test_what_cannot_be_had_is_said(change, home, why):
@@ -142,7 +142,7 @@ def test_no_memory_for_a_leftover_replica_leaves_all_of_the_brick_to_the_other_h
 
 
 def test_of_several_hosts_the_larger_one_costs_a_smaller_share():
-    large = Host("c", 64.0, 256 * GB)
+    large = HostCapacity("c", 64.0, 256 * GB)
     assert grow(demand(), HOME, [OTHER, large]).option.host == "c"
 
 
@@ -155,8 +155,8 @@ def test_the_overloaded_brick_is_the_costliest_that_may_be_replicated_apart():
 @given(st.floats(100, 40_000), st.floats(0, 8), st.floats(0, 8), st.floats(0.2, 8), st.integers(0, 1))
 @settings(max_examples=60, deadline=None)
 def test_either_way_everything_is_placed_and_no_host_is_overloaded(packets, used_a, used_b, gigabytes, shadows):
-    hosts = Host("a", 8.0, gigabytes * GB, used_a), Host("b", 8.0, gigabytes * GB, used_b)
-    wanted = demand(packets, Talk(16, {(a, (a * 7 + 3) % 16): 1 + a for a in range(16)}), shadows=shadows)
+    hosts = HostCapacity("a", 8.0, gigabytes * GB, used_a), HostCapacity("b", 8.0, gigabytes * GB, used_b)
+    wanted = demand(packets, TrafficMatrix(16, {(a, (a * 7 + 3) % 16): 1 + a for a in range(16)}), shadows=shadows)
     choice = grow(wanted, hosts[0], hosts[1:])
     if choice is None:
         assert room(hosts[0], *needs_of(wanted.costs, packets)) is None

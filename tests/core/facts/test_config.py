@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lego_sdn.core.facts.config import Config, Forward, KeyProblem, Scaling
+from lego_sdn.core.facts.config import Config, ForwardSettings, KeyProblem, ScalingSettings
 
 
 def test_the_defaults_are_complete():
@@ -19,7 +19,7 @@ def test_a_configuration_survives_the_way_through_plain_maps():
     config = Config.parse({"buckets": 32, "forward": {"mode": "wires", "wires": [["eth0", 2]]}, "scaling": {"max_instances": 3}})
     config = Config.parse(config.to_dict() | {"capture": {"stamps": "trailer", "stamp_ports": ["eth0", 3]}})
     assert config.capture.stamp_ports == ("eth0", 3)
-    assert config.forward == Forward("wires", (("eth0", 2),))
+    assert config.forward == ForwardSettings("wires", (("eth0", 2),))
     assert Config.parse(config.to_dict()) == config
     hash(config)
 
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_named(data, key, says):
 
 def test_a_section_made_by_hand_is_checked_too():
     with pytest.raises(KeyProblem, match="up_after: wanted a whole number"):
-        Scaling(up_after=0)
+        ScalingSettings(up_after=0)
 
 
 @pytest.mark.parametrize(

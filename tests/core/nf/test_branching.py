@@ -13,10 +13,10 @@ import pytest
 from lego_sdn.core.cost.capacity import capacity, chained, kind_us, separate, shadow_share
 from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import BrickCost, Carriage, Costs
-from lego_sdn.core.cost.placement import Host, Need, initial
+from lego_sdn.core.cost.placement import HostCapacity, Need, initial
 from lego_sdn.core.cost.second_host import overloaded
-from lego_sdn.core.facts.arrangement import Arrangement, Chain, Placed, Separate, StartReplica, StopReplica
-from lego_sdn.core.facts.config import Instance
+from lego_sdn.core.facts.arrangement import Arrangement, ChainBrick, Placed, Separate, StartReplica, StopReplica
+from lego_sdn.core.facts.config import InstanceSettings
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.reports import Report
 from lego_sdn.core.nf.graph import Graph, Node, require_runnable
@@ -95,7 +95,7 @@ def basis_of_laid(arrangement):
 # ---- placement and growth ----
 def test_a_cut_between_branches_carries_the_rows_of_every_edge_that_it_cuts():
     needs = [Need(node, 1.0) for node in GRAPH.order]
-    hosts = [Host("a", 3.5, 1e9, link_bytes=1e9), Host("b", 2.5, 1e9, link_bytes=1e9)]
+    hosts = [HostCapacity("a", 3.5, 1e9, link_bytes=1e9), HostCapacity("b", 2.5, 1e9, link_bytes=1e9)]
     placed = initial(COSTS, 1000.0, needs, hosts)
     assert [[need.kind for need in part] for _, part in placed.parts] == [["in", "streams", "short"], ["long", "out"]]
     assert placed.carried_bytes == pytest.approx(1000 * (1000 + 88)), "rows to long, and results of short"
@@ -106,8 +106,8 @@ def test_an_inner_node_is_what_grows():
     assert overloaded(replace(COSTS, bricks=tuple(replace(b, packet_us=500.0) if b.kind == "out" else b for b in BRICKS))) == "long"
     steps = [action for action, _ in larger(1, chained(GRAPH.order), COSTS, 0.2)]
     assert steps == [Separate(1, "streams"), StartReplica(1, "short"), StartReplica(1, "long")]
-    assert [step for step, _ in smaller(1, laid(long=2), Instance())] == [
-        Chain(1, "streams"), Chain(1, "short"), StopReplica(1, "long-1"), Chain(1, "out"),
+    assert [step for step, _ in smaller(1, laid(long=2), InstanceSettings())] == [
+        ChainBrick(1, "streams"), ChainBrick(1, "short"), StopReplica(1, "long-1"), ChainBrick(1, "out"),
     ]  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def test_a_change_within_puts_a_brick_back_where_the_graph_has_it():
     apart, _ = regrown(whole, Separate(1, "short"), 0.2)
     more, brick = regrown(apart, StartReplica(1, "long"), 0.2)
     assert (more.bricks, brick) == (("in-0", "streams-0", "short-0", "long-0", "long-1", "out-0"), "long-1")
-    assert regrown(apart, Chain(1, "short"), 0.2)[0].processes[0].bricks == whole.processes[0].bricks
+    assert regrown(apart, ChainBrick(1, "short"), 0.2)[0].processes[0].bricks == whole.processes[0].bricks
 
 
 # ---- diagnosis ----

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.facts.config import KeyProblem
-from lego_sdn.core.observe.deadlines import Done, Promise, divide, kept
+from lego_sdn.core.observe.deadlines import DeadlineProgress, Promise, divide, kept
 from tests.core.cost.costs import kitsune
 
 WORK_MS = 500 * 256 / 1000  # of a full batch through all bricks
@@ -70,12 +70,12 @@ PART = divide(Promise(256.0, 0.1), kitsune())["unsupervised-network"]
 @pytest.mark.parametrize(
     ("done", "ok"),
     [
-        (Done(0), True),
-        (Done(1000, late=10), True),
-        (Done(1000, late=11), False),
-        (Done(1000, lost=60), True),  # 5.7 %; its part of 10 % is 6.1 %
-        (Done(1000, lost=70), False),
-        (Done(0, lost=5), False),
+        (DeadlineProgress(0), True),
+        (DeadlineProgress(1000, late=10), True),
+        (DeadlineProgress(1000, late=11), False),
+        (DeadlineProgress(1000, lost=60), True),  # 5.7 %; its part of 10 % is 6.1 %
+        (DeadlineProgress(1000, lost=70), False),
+        (DeadlineProgress(0, lost=5), False),
     ],
 )
 def test_a_part_is_kept_within_what_may_be_late_and_lost(done, ok):

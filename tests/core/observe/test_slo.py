@@ -9,7 +9,7 @@ import pytest
 
 from lego_sdn.core.cost.model import BrickCost, Costs
 from lego_sdn.core.facts.arrangement import Arrangement, Placed, SetDeadlines, SetQuota
-from lego_sdn.core.facts.config import Config, Instance, Scaling, Sla
+from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
 from lego_sdn.core.facts.reports import Report
 from lego_sdn.core.nf.graph import Graph, Node
 from lego_sdn.core.observe.slo import Promised, Tally, basis_of, tally, to_tell, watch
@@ -18,7 +18,7 @@ from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH
 from tests.fakes.world import QUOTA, World
 
-PROMISE = Sla(latency_ms=100.0, loss=0.01, tolerance=0.05, window_s=2.0)
+PROMISE = SlaSettings(latency_ms=100.0, loss=0.01, tolerance=0.05, window_s=2.0)
 COST = dict.fromkeys(GRAPH, 100.0) | {"unsupervised-network": 400.0}
 
 
@@ -30,9 +30,9 @@ def world(offered=300.0, **promise) -> World:
     told = {"latency_ms": 20_000.0, "loss": 0.01, "window_s": 2.0} | promise
     config = Config(
         model="m",
-        instance=Instance(cpu_quota=QUOTA, placement="separate"),
-        scaling=Scaling(policy="water-marks", max_instances=1),
-        sla=Sla(**told),
+        instance=InstanceSettings(cpu_quota=QUOTA, placement="separate"),
+        scaling=ScalingSettings(policy="water-marks", max_instances=1),
+        sla=SlaSettings(**told),
     )
     return World(config, lambda bucket, time: offered / 64, host=BrickHost(cost_us=dict(COST))).up()
 
@@ -68,7 +68,7 @@ def test_a_breach_is_told_once_counted_each_window_and_its_end_is_told():
 
 
 def test_what_is_not_promised_is_not_broken():
-    kept, notes = watch(Promised(since=0.0), Sla(loss=0.5, window_s=1.0), {1: Tally(100, 100)}, 5.0)
+    kept, notes = watch(Promised(since=0.0), SlaSettings(loss=0.5, window_s=1.0), {1: Tally(100, 100)}, 5.0)
     assert (kept.broken, notes) == ({}, [])
 
 
@@ -78,7 +78,7 @@ def test_an_instance_that_is_gone_is_forgotten():
 
 
 def test_deadlines_are_divided_anew_when_a_cost_changes_by_more_than_a_quarter():
-    config = Config(sla=Sla(latency_ms=1000.0))
+    config = Config(sla=SlaSettings(latency_ms=1000.0))
     first = divided(Promised(), config, costs())
     assert sum(part.ms for part in first.deadlines.values()) == pytest.approx(1000.0)
     assert first.deadlines["unsupervised-network"].ms == pytest.approx(500.0)
@@ -89,15 +89,15 @@ def test_deadlines_are_divided_anew_when_a_cost_changes_by_more_than_a_quarter()
 
 def test_a_promise_that_can_hardly_be_kept_is_told_and_divided_all_the_same():
     """The costs speak of full batches, and may be wrong: the packets decide."""
-    tight = Config(sla=Sla(latency_ms=1.0))
+    tight = Config(sla=SlaSettings(latency_ms=1.0))
     kept = divided(Promised(), tight, costs())
     assert sum(part.ms for part in kept.deadlines.values()) == pytest.approx(1.0)
     assert kept.problem.startswith("a full batch (256 packets) takes ")
-    assert divided(replace(kept, basis=None), replace(tight, sla=Sla(latency_ms=1000.0)), costs()).problem == ""
+    assert divided(replace(kept, basis=None), replace(tight, sla=SlaSettings(latency_ms=1000.0)), costs()).problem == ""
 
 
 def test_only_who_does_not_know_is_told():
-    kept = divided(Promised(), Config(sla=Sla(latency_ms=1000.0)), costs())
+    kept = divided(Promised(), Config(sla=SlaSettings(latency_ms=1000.0)), costs())
     kept, actions = to_tell(kept, (1, 2))
     assert [action.instance for action in actions] == [1, 2]
     kept, actions = to_tell(kept, (1, 2, 3))
@@ -105,7 +105,7 @@ def test_only_who_does_not_know_is_told():
 
 
 def test_a_loss_is_divided_without_a_latency_and_nobody_is_told_deadlines():
-    kept = divided(Promised(), Config(sla=Sla(loss=0.01)), costs())
+    kept = divided(Promised(), Config(sla=SlaSettings(loss=0.01)), costs())
     assert math.prod(1 - part.loss for part in kept.deadlines.values()) == pytest.approx(0.99)
     assert {part.ms for part in kept.deadlines.values()} == {None}
     assert (kept.problem, to_tell(kept, (1,))) == ("", (kept, ()))
@@ -113,7 +113,7 @@ def test_a_loss_is_divided_without_a_latency_and_nobody_is_told_deadlines():
 
 def test_parts_follow_the_cores_that_bricks_have():
     """The learning network on a fifth of a core takes five times as long as on a whole one; its smaller replica decides."""
-    config = Config(sla=Sla(latency_ms=1000.0))
+    config = Config(sla=SlaSettings(latency_ms=1000.0))
     whole = Arrangement((Placed("a", tuple(f"{kind}-0" for kind in GRAPH), 1.0),), Graph.line(*GRAPH))
     first = divided(Promised(), config, costs(), whole)
     assert divided(first, config, costs(), whole) is first
@@ -135,7 +135,7 @@ def test_a_graph_that_branches_keeps_the_promise_along_each_path():
     known = Costs("branching", "kitsune115", tuple(BrickCost(kind, 0.0, cost) for kind, cost in us.items()))
     told = {"processes": [{"process": "1-a", "bricks": [f"{kind}-0" for kind in us], "cpu_quota": 1.0}]}
     laid = Arrangement.of(told | {"graph": Graph(tuple(map(Node, us)), links).to_dict()})
-    parts = divided(Promised(), Config(sla=Sla(latency_ms=1000.0, loss=0.1)), known, laid).deadlines
+    parts = divided(Promised(), Config(sla=SlaSettings(latency_ms=1000.0, loss=0.1)), known, laid).deadlines
     assert {kind: round(part.ms) for kind, part in parts.items()} == {
         "feature-quantization": 100, "fast": 250, "thorough": 700, "sample-result": 200,
     }  # fmt: skip

@@ -9,8 +9,8 @@ import pytest
 from lego_sdn.core.control.events import AgentUp, Command, Drain, StartInstance
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
-from lego_sdn.core.facts.arrangement import BrickAction, Chain, Separate, SetQuota, StartReplica, StopReplica
-from lego_sdn.core.facts.config import Config, Instance, Scaling
+from lego_sdn.core.facts.arrangement import BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH
 from tests.fakes.world import QUOTA, World
@@ -22,7 +22,7 @@ PAPER = dict.fromkeys(GRAPH, 250.0) | {LEARNING: 1000.0, "feature-quantization":
 def world(cost=PAPER, placement="separate", offered=0.0, cores=2.0, **scaling) -> World:
     """`offered` packets/s, or a function of the time, the same in every bucket."""
     scaling = {"policy": "bricks", "period_s": 0.5, "cooldown_s": 2.0, "reallocate": False, "max_instances": 1} | scaling
-    config = Config(model="m", instance=Instance(cpu_quota=QUOTA, placement=placement), scaling=Scaling(**scaling))
+    config = Config(model="m", instance=InstanceSettings(cpu_quota=QUOTA, placement=placement), scaling=ScalingSettings(**scaling))
     at = offered if callable(offered) else lambda time: offered
     host = BrickHost(cost_us=cost, placement=placement, cores=cores)
     return World(config, lambda bucket, time: at(time) / 64, host=host).up().run(1.0)
@@ -77,7 +77,7 @@ def test_a_chained_brick_is_separated_and_chained_again():
     assert done(made) == [Separate(1, STREAMS)]
     assert scored(made, 5.0) > 115
     made.run(60)
-    assert done(made)[1:] == [Chain(1, STREAMS)]
+    assert done(made)[1:] == [ChainBrick(1, STREAMS)]
     assert made.state.members[1].arrangement == made.host.pipelines[1].arrangement
     assert len(made.state.members[1].arrangement.processes) == 1
 

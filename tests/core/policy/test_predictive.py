@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from lego_sdn.core.facts.config import Scaling
+from lego_sdn.core.facts.config import ScalingSettings
 from lego_sdn.core.policy.base import Trend
 from lego_sdn.core.policy.bricks import TOLERATED_S
 from lego_sdn.core.policy.predictive import Predictive, followed
 from lego_sdn.simulation.evaluation import TOLERANCE, config_of, evaluate, simulate
-from lego_sdn.simulation.loads import Load
+from lego_sdn.simulation.loads import SimulatedLoad
 from lego_sdn.simulation.recorded import like_the_papers
 from lego_sdn.simulation.world import World
 
@@ -26,12 +26,12 @@ def test_a_steady_climb_is_followed_and_a_steady_level_has_no_slope():
 
 def test_it_grows_before_the_load_is_there():
     """A load that climbs by 3 % of the capacity in a second; the reactive policy acts when it has reached the mark."""
-    climb = Load("climb", 1, lambda s: 0.3 + 0.03 * s, lambda s: (1 / 64,) * 64)
+    climb = SimulatedLoad("climb", 1, lambda s: 0.3 + 0.03 * s, lambda s: (1 / 64,) * 64)
     grown = {}
     for policy in ("bricks", Predictive.name):
         world = World(config_of(policy), like_the_papers(), climb, 1.0).run(45.0)
         grown[policy] = next(time for time, note in world.notes if note.startswith("replicate: one more replica"))
-    assert grown[Predictive.name] < (1.0 + TOLERATED_S / Scaling().horizon_s - 0.3) / 0.03 - 0.5
+    assert grown[Predictive.name] < (1.0 + TOLERATED_S / ScalingSettings().horizon_s - 0.3) / 0.03 - 0.5
     assert grown[Predictive.name] < grown["bricks"]
 
 

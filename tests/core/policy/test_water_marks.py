@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lego_sdn.core.facts.assignment import weights
-from lego_sdn.core.facts.config import Scaling
+from lego_sdn.core.facts.config import ScalingSettings
 from lego_sdn.core.facts.errors import ConfigError
 from lego_sdn.core.facts.reports import InstanceLoad
 from lego_sdn.core.policy.base import Memory, Observation, WaterMarks
@@ -22,7 +22,7 @@ def seen(cpu: dict[int, float], owners=EVEN, rates=None, **more) -> Observation:
 def ask(rounds: list[Observation], **scaling) -> list[str]:
     memory, kinds = Memory(), []
     for observation in rounds:
-        memory, suggestion = WaterMarks(Scaling(**scaling)).suggest(memory, observation)
+        memory, suggestion = WaterMarks(ScalingSettings(**scaling)).suggest(memory, observation)
         kinds.append(suggestion.kind)
     return kinds
 
@@ -54,7 +54,7 @@ def test_it_grows_where_evening_out_would_not_do():
 
 def test_it_evens_out_where_that_suffices():
     owners = (2,) * 8 + (1,) * 56
-    _, suggestion = WaterMarks(Scaling(up_after=1)).suggest(Memory(), seen({1: 0.9, 2: 0.1}, owners))
+    _, suggestion = WaterMarks(ScalingSettings(up_after=1)).suggest(Memory(), seen({1: 0.9, 2: 0.1}, owners))
     assert suggestion.kind == "rebalance"
     assert suggestion.instance == 1
     assert abs(suggestion.owners.count(1) - 32) <= 2
@@ -82,11 +82,11 @@ def test_it_keeps_what_is_needed(observation):
 
 
 def test_what_leaves_is_the_least_loaded_and_the_evidence_says_so():
-    _, suggestion = WaterMarks(Scaling(down_after=1)).suggest(Memory(), seen({1: 0.05, 2: 0.2}, rates={1: 100.0, 0: 25.0}))
+    _, suggestion = WaterMarks(ScalingSettings(down_after=1)).suggest(Memory(), seen({1: 0.05, 2: 0.2}, rates={1: 100.0, 0: 25.0}))
     assert (suggestion.kind, suggestion.instance) == ("merge", 1)
     assert "none would use more than 25%" in suggestion.evidence
 
 
 def test_an_unknown_policy_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"wanted one of bricks, predictive, water-marks, or a package\.module:Class, found 'magic'"):
-        policy(Scaling(policy="magic"))
+        policy(ScalingSettings(policy="magic"))

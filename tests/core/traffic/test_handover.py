@@ -8,7 +8,7 @@ from lego_sdn.core.control.events import Note, Steered
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.config import Config
-from lego_sdn.core.traffic.handover import ATTEMPTS, QUESTIONS, Handover, Moved, Moving, buckets_in_words, carry_out
+from lego_sdn.core.traffic.handover import ATTEMPTS, QUESTIONS, BucketMove, Handover, Moved, buckets_in_words, carry_out
 from lego_sdn.core.traffic.handover_steps import Answer, Ask, ChangeRules, Pause, RestoreRules, SendMarkers
 
 BEFORE, AFTER = {0: 1, 1: 1, 2: 2, 3: 2}, {0: 1, 1: 3, 2: 3, 3: 1}
@@ -23,11 +23,11 @@ VALUES = {
 }
 
 
-def moving(before=BEFORE, after=AFTER, running=(1, 2, 3)) -> Moving:
-    return Moving(9, before, after, frozenset(running))
+def moving(before=BEFORE, after=AFTER, running=(1, 2, 3)) -> BucketMove:
+    return BucketMove(9, before, after, frozenset(running))
 
 
-def play(move: Moving, fails=(), rules: str | None = None, deaf=()):
+def play(move: BucketMove, fails=(), rules: str | None = None, deaf=()):
     """Answer every step; `fails`: (instance, method); `deaf`: instances that no marker reaches. The steps, and what came of it."""
     steps, seen, answer = carry_out(move), [], None
     while True:

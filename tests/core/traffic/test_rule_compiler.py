@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from bricks.records.packets import NO_PORT, PACKET
 from bricks.streams.assign import assign
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
-from lego_sdn.core.observe.score_audit import TWIN
-from lego_sdn.core.traffic.rule_compiler import FAMILIES, Cookie, Options, Rule, SteeringError, compile_rules, diff
+from lego_sdn.core.observe.score_audit import REFERENCE
+from lego_sdn.core.traffic.rule_compiler import FAMILIES, Cookie, Rule, RuleOptions, SteeringError, compile_rules, diff
 from tests.fakes.switch import NORMAL, FakeSwitch, Frame
 
 TRAFFIC_PORT, PEER_PORT = 1, 2
@@ -42,7 +42,7 @@ KEYS = [
     SplitKey((), whole="any reason"),
 ]
 options = st.builds(
-    Options,
+    RuleOptions,
     buckets=st.sampled_from([1, 2, 8, 64]),
     exact=st.booleans(),
     forward=st.sampled_from(["normal", "drop", "wires"]),
@@ -120,7 +120,7 @@ def test_a_diff_leads_to_the_fresh_compile_and_touches_nothing_else(data, option
 
 def test_moving_one_bucket_touches_only_its_rules():
     before = dict.fromkeys(range(64), 1)
-    change = diff(compile_rules(before, PORTS, Options()), compile_rules({**before, 5: 2}, PORTS, Options()))
+    change = diff(compile_rules(before, PORTS, RuleOptions()), compile_rules({**before, 5: 2}, PORTS, RuleOptions()))
     assert {Cookie.decode(rule.cookie).bucket for rule in (*change.add, *change.delete)} == {5}
     assert len(change.add) == 12  # per family: owner, shadow, held
     assert {Cookie.decode(rule.cookie).role for rule in change.delete} == {"held"}
@@ -129,20 +129,20 @@ def test_moving_one_bucket_touches_only_its_rules():
 @pytest.mark.parametrize("owners", [1, 4])
 def test_the_number_of_rules_depends_on_the_buckets_only(owners):
     ports = {i: i + 10 for i in range(1, owners + 1)}
-    rules = compile_rules({b: b % owners + 1 for b in range(64)}, ports, Options())
+    rules = compile_rules({b: b % owners + 1 for b in range(64)}, ports, RuleOptions())
     assert len(rules) == 64 * 12 + owners + 10
     assert len({rule.key for rule in rules}) == len(rules)
 
 
 def test_nothing_enters_from_an_instance():
-    switch = FakeSwitch().load(compile_rules(dict.fromkeys(range(64), 1), PORTS, Options()))
+    switch = FakeSwitch().load(compile_rules(dict.fromkeys(range(64), 1), PORTS, RuleOptions()))
     frame, *_ = frame_of("ipv4", 5, 6)
     assert switch.send(frame, PORTS[3]) == []
 
 
 @given(families, addresses, addresses, own_tags)
 def test_stamps_are_believed_of_their_ports_only(family, src, dst, tags):
-    options = Options(2, forward="wires", wires=((TRAFFIC_PORT, PEER_PORT),), stamp_ports=(TRAFFIC_PORT,))
+    options = RuleOptions(2, forward="wires", wires=((TRAFFIC_PORT, PEER_PORT),), stamp_ports=(TRAFFIC_PORT,))
     switch = FakeSwitch().load(compile_rules({0: 1, 1: 2}, PORTS, options))
     frame, *_ = frame_of(family, src, dst, tags)
     trusted, others = switch.send(frame, TRAFFIC_PORT), switch.send(frame, PEER_PORT)
@@ -153,13 +153,13 @@ def test_stamps_are_believed_of_their_ports_only(family, src, dst, tags):
 
 
 def test_a_bucket_whose_owner_has_no_port_is_forwarded_only():
-    switch = FakeSwitch().load(compile_rules(dict.fromkeys(range(64), 9), PORTS, Options()))
+    switch = FakeSwitch().load(compile_rules(dict.fromkeys(range(64), 9), PORTS, RuleOptions()))
     frame, *_ = frame_of("ipv4", 5, 6)
     assert [out.port for out in switch.send(frame, TRAFFIC_PORT)] == [NORMAL]
 
 
 def test_an_ipv4_packet_without_owner_is_not_steered_by_its_mac():
-    switch = FakeSwitch().load(compile_rules({1: 1, 2: 2}, PORTS, Options()))  # MACs of frame_of end in 1 and 2
+    switch = FakeSwitch().load(compile_rules({1: 1, 2: 2}, PORTS, RuleOptions()))  # MACs of frame_of end in 1 and 2
     frame, *_ = frame_of("ipv4", 5, 6)
     assert deliveries(switch.send(frame, TRAFFIC_PORT)) == ([], [])
     frame, *_ = frame_of("other", 1, 2)
@@ -168,17 +168,17 @@ def test_an_ipv4_packet_without_owner_is_not_steered_by_its_mac():
 
 def test_bad_assignments_are_refused_by_name():
     with pytest.raises(SteeringError, match="bucket 64 of instance 1: there are 64 buckets"):
-        compile_rules({64: 1}, PORTS, Options())
+        compile_rules({64: 1}, PORTS, RuleOptions())
     with pytest.raises(SteeringError, match="instance 0: instances are numbered from 1"):
-        compile_rules({3: 0}, PORTS, Options())
+        compile_rules({3: 0}, PORTS, RuleOptions())
     with pytest.raises(SteeringError, match="two instances cannot share"):
-        compile_rules({3: 1}, {1: 7, 2: 7}, Options())
+        compile_rules({3: 1}, {1: 7, 2: 7}, RuleOptions())
 
 
 def test_the_rules_of_kitsune_stay_what_they_were():
     """`kitsune_rules.txt` is of the compiler that knew no other key: owners and copies. The switch's tag is left out."""
-    options = Options(4, forward="drop", sampled=frozenset({1}))
-    rules = compile_rules({0: 1, 1: 2, 2: 2, 3: 1}, {1: 11, 2: 12, TWIN: 99}, options)
+    options = RuleOptions(4, forward="drop", sampled=frozenset({1}))
+    rules = compile_rules({0: 1, 1: 2, 2: 2, 3: 1}, {1: 11, 2: 12, REFERENCE: 99}, options)
     found = [written(rule) for rule in sorted(rules, key=lambda rule: rule.order) if rule.table in (1, 2)]
     assert found == (Path(__file__).parent / "kitsune_rules.txt").read_text().splitlines()
 
@@ -192,9 +192,9 @@ def written(rule: Rule) -> str:
 
 def test_where_no_copy_is_needed_there_is_no_shadow_table():
     owners = dict.fromkeys(range(64), 1)
-    assert {rule.table for rule in compile_rules(owners, PORTS, Options(key=SplitKey(("dst_ip",))))} == {0, 1, 9}
-    assert {rule.table for rule in compile_rules(owners, PORTS, Options())} == {0, 1, 2, 9}
-    assert {rule.table for rule in compile_rules(owners, PORTS, Options(key=KEYS[5]))} == {0, 1, 2, 3, 4, 9}
+    assert {rule.table for rule in compile_rules(owners, PORTS, RuleOptions(key=SplitKey(("dst_ip",))))} == {0, 1, 9}
+    assert {rule.table for rule in compile_rules(owners, PORTS, RuleOptions())} == {0, 1, 2, 9}
+    assert {rule.table for rule in compile_rules(owners, PORTS, RuleOptions(key=KEYS[5]))} == {0, 1, 2, 3, 4, 9}
 
 
 SOCKET_KEY = SplitKey(("dst_ip", "dst_port", "src_ip", "src_port"))
@@ -211,6 +211,6 @@ def test_ports_are_part_of_a_key_where_a_packet_has_them(seed, src, dst, sport, 
     packet["src_port"], packet["dst_port"] = (sport, dport) if ports else (NO_PORT, NO_PORT)
     table = np.random.default_rng(seed).integers(0, 6, 256)
     assignment = {bucket: int(owner) for bucket, owner in enumerate(table) if owner}
-    outputs = FakeSwitch().load(compile_rules(assignment, PORTS, Options(256, exact=False, key=SOCKET_KEY))).send(frame, TRAFFIC_PORT)
+    outputs = FakeSwitch().load(compile_rules(assignment, PORTS, RuleOptions(256, exact=False, key=SOCKET_KEY))).send(frame, TRAFFIC_PORT)
     (owner,), _ = assign(packet, table, SOCKET_KEY)
     assert deliveries(outputs) == ([owner] if owner else [], [])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from lego_sdn.core.facts.assignment import balance
-from lego_sdn.core.traffic.rule_compiler import Options
-from lego_sdn.core.traffic.split_prediction import Prices, Talk, graph, hashing, one_owner, predict, talkers
+from lego_sdn.core.traffic.rule_compiler import RuleOptions
+from lego_sdn.core.traffic.split_prediction import Prices, TrafficMatrix, graph, hashing, one_owner, predict, talkers
 
 # Two couples that talk: 0 with 1, 2 with 3; and a few words between the couples.
 PACKETS = {(0, 1): 40, (1, 0): 40, (2, 3): 40, (3, 2): 40, (0, 2): 10}
 STREAMS = {(0, 0): (1, 100), (0, 1): (2, 300), (1, 0): (2, 300), (2, 3): (1, 50), (3, 3): (4, 400)}
-TALK = Talk(4, PACKETS, STREAMS)
-PRICES = Prices(0.5, Options(4))
+TALK = TrafficMatrix(4, PACKETS, STREAMS)
+PRICES = Prices(0.5, RuleOptions(4))
 ALL = one_owner(4)
 
 
@@ -34,7 +34,7 @@ def test_couples_that_are_torn_apart_cost_shadows():
 
 
 def test_without_shadows_none_are_counted():
-    assert predict(TALK, (ALL, (1, 2, 1, 2)), 2, Prices(0.5, Options(4, exact=False))).shadows == 0
+    assert predict(TALK, (ALL, (1, 2, 1, 2)), 2, Prices(0.5, RuleOptions(4, exact=False))).shadows == 0
 
 
 def test_state_moves_with_either_end_once_for_each_handover():
@@ -42,7 +42,7 @@ def test_state_moves_with_either_end_once_for_each_handover():
     outcome = predict(TALK, (ALL, (2, 1, 1, 1)), 2, PRICES)
     assert (outcome.moved, outcome.streams, outcome.state_bytes) == (1, 1 + 2 + 2, 100 + 300 + 300)
     assert predict(TALK, (ALL, (2, 3, 1, 1)), 3, PRICES).streams == (1 + 2 + 2) + (2 + 2), "to each of two new owners"
-    assert predict(Talk(4, PACKETS), (ALL, (1, 1, 2, 2)), 2, PRICES).streams is None
+    assert predict(TrafficMatrix(4, PACKETS), (ALL, (1, 1, 2, 2)), 2, PRICES).streams is None
 
 
 def test_rules_are_those_that_the_compiler_would_change():
@@ -77,4 +77,4 @@ def test_the_graph_has_both_directions_of_an_edge():
 
 
 def test_no_traffic_gains_nothing():
-    assert predict(Talk(4, {}), (ALL, (1, 1, 2, 2)), 2, PRICES).gain == 1.0
+    assert predict(TrafficMatrix(4, {}), (ALL, (1, 1, 2, 2)), 2, PRICES).gain == 1.0

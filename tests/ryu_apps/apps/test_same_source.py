@@ -19,7 +19,7 @@ from lego_sdn.adapters.ovs import unixctl
 from lego_sdn.adapters.ovs.vsctl import Bridge, Ovs
 from lego_sdn.core.facts.errors import CaptureError
 from lego_sdn.core.facts.flow_rules import OWN_VID, SWITCH_TPID, VLAN_PRESENT
-from lego_sdn.core.traffic.rule_compiler import OWN, SHADOW, Cookie, Match, Options, Rule, compile_rules
+from lego_sdn.core.traffic.rule_compiler import OWN, SHADOW, Cookie, Match, Rule, RuleOptions, compile_rules
 from tests.bricks import odd
 from tests.bricks.files import written
 from tests.bricks.kernels.test_parse_fuzz import mutations
@@ -94,7 +94,7 @@ def bridge():
     ovs.require()
     ovs.add_bridge(BRIDGE)
     subprocess.run(["ovs-vsctl", "del-controller", BRIDGE.name], check=True, timeout=60)
-    rules = compile_rules(dict.fromkeys(range(BUCKETS), 1), {1: 1}, Options(BUCKETS))
+    rules = compile_rules(dict.fromkeys(range(BUCKETS), 1), {1: 1}, RuleOptions(BUCKETS))
     lines = "".join(f"{as_text(rule)}\n" for rule in rules if rule.table in (OWN, SHADOW))
     guard = f"table=0,actions=push_vlan:{SWITCH_TPID:#x},set_field:{VLAN_PRESENT | OWN_VID}->vlan_vid,goto_table:{OWN}\n"
     command = ["ovs-ofctl", "-OOpenFlow14", "add-flows", BRIDGE.name, "-"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lego_sdn.core.facts.flow_rules import Cookie, Rule
-from ryu_apps.context.facts import GIVEN_UP_S, KEPT_ALERTS, KEPT_SOURCES, SHOWN_SOURCES, Alerts, BucketRates, PortLosses, Process
+from ryu_apps.context.facts import GIVEN_UP_S, KEPT_ALERTS, KEPT_SOURCES, SHOWN_SOURCES, Alerts, BucketRates, ObservedProcess, PortLosses
 from ryu_apps.openflow.messages import Flow, Port
 
 
@@ -77,7 +77,7 @@ def test_a_flood_of_sources_stays_bounded_over_any_number_of_deaths():
 
 
 def test_a_process_that_stays_silent_is_given_up_again_and_again():
-    process, now, told = Process(1, "1-f", "/nowhere", 42), 100.0, []
+    process, now, told = ObservedProcess(1, "1-f", "/nowhere", 42), 100.0, []
     for after_s in (0.0, GIVEN_UP_S, 0.1, GIVEN_UP_S, 0.1):
         now += after_s
         told.append(process.stays_silent("timed out", now))

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from lego_sdn.core.traffic.rule_compiler import Options, compile_rules, diff
+from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 from ryu_apps.openflow.connection import Switch, SwitchError
 from tests.ryu_apps.datapath import FakeDatapath, barrier_reply, bundle_reply, error, flow_stats, multipart, ofp, parsed
 
-RULES = compile_rules({0: 1, 1: 1}, {1: 11}, Options(2))
+RULES = compile_rules({0: 1, 1: 1}, {1: 11}, RuleOptions(2))
 
 
 class Answering(FakeDatapath):

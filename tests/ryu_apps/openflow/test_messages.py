@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lego_sdn.core.facts.flow_rules import COOKIE_MASK, Act, Match, Rule
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
-from lego_sdn.core.traffic.rule_compiler import Options, compile_rules, diff
+from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 from ryu_apps.openflow import messages
 from tests.ryu_apps.datapath import FakeDatapath, bundle_reply, error, flow_stats, multipart, ofp, parsed
 
@@ -41,7 +41,7 @@ def reported(rules: list[Rule]) -> list[messages.Flow]:
 def test_compiled_rules_come_back_equal(bits, owners, exact, forward, key):
     buckets = 1 << bits
     assignment = {bucket: owners[bucket % len(owners)] for bucket in range(min(buckets, 8))}
-    options = Options(buckets, exact, forward, ((1, 2), (3, 4)) if forward == "wires" else (), key=key)
+    options = RuleOptions(buckets, exact, forward, ((1, 2), (3, 4)) if forward == "wires" else (), key=key)
     wanted = compile_rules(assignment, {owner: 10 + owner for owner in owners}, options)
     flows = reported(sorted(wanted, key=lambda rule: rule.order))
     assert frozenset(flow.rule for flow in flows) == wanted
@@ -85,8 +85,8 @@ def test_deleting_is_strict_and_only_of_lego_s_rules():
 
 def test_a_bundle_is_atomic_ordered_and_deletes_before_it_adds():
     datapath = FakeDatapath()
-    before = compile_rules({0: 1, 1: 1}, {1: 11}, Options(2))
-    after = compile_rules({0: 1, 1: 2}, {1: 11, 2: 12}, Options(2))
+    before = compile_rules({0: 1, 1: 1}, {1: 11}, RuleOptions(2))
+    after = compile_rules({0: 1, 1: 2}, {1: 11, 2: 12}, RuleOptions(2))
     change = diff(before, after)
     data, numbers = messages.wire(datapath, messages.bundle(datapath, 9, change))
     datapath.send(data)

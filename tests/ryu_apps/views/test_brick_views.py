@@ -10,7 +10,7 @@ import pytest
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.cost.measurements import Measured
 from lego_sdn.core.cost.model import BrickCost, Costs
-from lego_sdn.core.facts.config import Config, Instance, Sla
+from lego_sdn.core.facts.config import Config, InstanceSettings, SlaSettings
 from lego_sdn.core.observe.diagnosis import Cause, Diagnosis
 from ryu_apps.views import brick_metrics, brick_views
 from tests.fakes.brick_host import BrickHost
@@ -57,7 +57,7 @@ def test_metrics_name_what_holds_an_instance_up(cause):
 @pytest.mark.parametrize("promised", [{"loss": 0.01}, {"latency_ms": 20_000.0}, {"loss": 0.01, "latency_ms": 20_000.0}])
 def test_a_brick_shows_its_part_of_what_is_promised_and_only_of_that(promised):
     host = BrickHost(cost_us=dict.fromkeys(GRAPH, 100.0))
-    config = Config(model="m", instance=Instance(cpu_quota=QUOTA, placement="separate"), sla=Sla(**promised))
+    config = Config(model="m", instance=InstanceSettings(cpu_quota=QUOTA, placement="separate"), sla=SlaSettings(**promised))
     state = World(config, lambda bucket, time: 2.0, host=host).up().run(10).state
     row = brick_views.assessed(state)[1, "feature-mapping-0"]["deadline"]
     assert (row["ms"] is not None, row["may_wait_ms"] is not None) == ("latency_ms" in promised,) * 2
