@@ -49,7 +49,7 @@ class _File:
     """A file that is written again for each input."""
 
     def __init__(self, name: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="lego-fuzz-", dir="/dev/shm")
+        self._folder = tempfile.TemporaryDirectory(prefix=f"lego-test-{os.getpid()}-", dir="/dev/shm")
         self.path = Path(self._folder.name, name)
 
     def of(self, data: bytes) -> Path:
