@@ -17,7 +17,7 @@ from lego_sdn.experiments.run import Experiment
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-SHARE, PPS = 0.25, 1000.0
+SHARE, PPS = 0.25, 400.0
 LOOKS = 6  # a few times a second, in which nothing more was compared: the auditor asks every 0.25 s
 
 
