@@ -16,7 +16,7 @@ from lego_sdn.agent.record import write_down
 from lego_sdn.agent.spec import InstanceSpec, require_deadlines
 from lego_sdn.agent.transition import LayoutTransition
 from lego_sdn.core.facts.errors import BrickError, HostError, LegoError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 
 LOG = logging.getLogger(__name__)
 ANSWER_S = 2.0  # on top of what a process has to drain in

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from lego_sdn.agent.layout import InstanceLayout, Ring
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 
 if TYPE_CHECKING:
     from lego_sdn.agent.instance import Instance

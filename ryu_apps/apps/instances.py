@@ -25,14 +25,16 @@ from lego_sdn.core.control.events import (
     StopInstance,
 )
 from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFailed, Regrown
+from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.facts.reports import Report
-from lego_sdn.core.observe.score_audit import REFERENCE, sampled_buckets
+from lego_sdn.core.observe.score_audit import sampled_buckets
 from ryu_apps.apps.brick_calls import METHODS, call_of
 from ryu_apps.context.facts import ObservedProcess
+from ryu_apps.context.greenthreads import spawn
 from ryu_apps.context.liveness import is_gone
-from ryu_apps.context.shared import Shared, spawn
+from ryu_apps.context.shared import Shared
 
 LOG = logging.getLogger("lego.instances")
 ASK_S = 1.0  # between two questions to the agent

@@ -21,7 +21,7 @@ from bricks.records.brick import Brick
 from bricks.transport import rings
 from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.facts.errors import BrickError, RpcError
-from lego_sdn.core.nf.graph import Node
+from lego_sdn.core.facts.graph import Node
 from tests.bricks.conftest import PACKETS
 
 GRAPH = kitsune.NF.graph.order
