@@ -36,6 +36,7 @@ class Instance:
         self.error: str | None = None
         self.dealt: dict[str, Any] | None = None  # what the latest change of keyed replicas moved
         self.buried: list[str] = []  # last words of replicas that died
+        self.streams_lost: list[str] = []  # and of those of them that had streams
         self._last_report: dict[str, Any] | None = None
 
     def start(self) -> None:
@@ -177,6 +178,8 @@ class Instance:
     def _bury(self, name: str, words: str) -> None:
         """Go on without a dead process, if it was a replica; what was in it is counted as `lost` where batches are put in order."""
         LOG.error("instance %d: %s", self.spec.instance, words)
+        keyed = self.wiring.of_kind(self.wiring.keyed) if self.wiring.keyed else []
+        has_streams = not set(keyed).isdisjoint(self.wiring.processes[name])
         try:
             self._rewire(self._without(name), dead=frozenset({name}))
         except LegoError as error:
@@ -184,6 +187,7 @@ class Instance:
             LOG.error("instance %d failed: %s", self.spec.instance, error)
         else:
             self.buried.append(words)
+            self.streams_lost += [words] if has_streams else []
 
     def set_quota(self, cores: float | dict[str, float | None] | None) -> dict[str, Any]:
         """Give each of its processes `cores` (None: no limit), or some of them theirs, by name."""
@@ -206,6 +210,7 @@ class Instance:
             "state": "failed" if self.error else "running",
             "error": self.error,
             "buried": self.buried,
+            "streams_lost": self.streams_lost,
             "dealt": self.dealt,
             "cpu_quota": self.processes.quota,
             "deadlines": self.processes.deadlines,

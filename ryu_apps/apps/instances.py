@@ -162,11 +162,11 @@ class Instances(app_manager.RyuApp):
         self.failed = failed
 
     def _tell_deaths(self, instances: Iterable[Mapping[str, Any]]) -> None:
-        """Of replicas: the instance goes on without what was in them."""
-        deaths = {one["instance"]: len(one.get("buried") or ()) for one in instances}
+        """Of replicas that had streams: the instance goes on without these. Packets that others lost are in a counter of load reports."""
+        deaths = {one["instance"]: len(one.get("streams_lost") or ()) for one in instances}
         for one in instances:
             if self.deaths is not None and deaths[one["instance"]] > self.deaths.get(one["instance"], 0):
-                text = f"a replica of instance {one['instance']} died: {one['buried'][-1]}"
+                text = f"a replica of instance {one['instance']} died with its streams: {one['streams_lost'][-1]}"
                 self.shared.put(Disturbed("replica-died", text, None, one["instance"]))
         self.deaths = deaths
 
