@@ -12,7 +12,7 @@ from lego_sdn.adapters.rpc.calls import Unreachable
 from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.layout import InstanceLayout, lay_out
 from lego_sdn.agent.processes import INTERFACE, AgentContext, BrickProcesses
-from lego_sdn.agent.record import write_down
+from lego_sdn.agent.record import save_record
 from lego_sdn.agent.spec import InstanceSpec, require_deadlines
 from lego_sdn.agent.transition import LayoutTransition
 from lego_sdn.core.facts.errors import BrickError, HostError, LegoError
@@ -135,7 +135,7 @@ class Instance:
     def _rewire(self, new: InstanceLayout, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
         """To another wiring; what has been made for it keeps its name, also if it cannot be had. `undone`: what failed afterwards."""
         more, fewer = (new, self.wiring) if set(new.processes) - set(self.wiring.processes) else (self.wiring, new)
-        write_down(self, more, replace(fewer, made_processes=new.made_processes, made_rings=new.made_rings))
+        save_record(self, more, replace(fewer, made_processes=new.made_processes, made_rings=new.made_rings))
         change = LayoutTransition(self.processes, self.wiring, new, dead)
         try:
             change.carry_out(cores)
@@ -145,7 +145,7 @@ class Instance:
         self.wiring = new
         self._last_report = next(iter(change.reports), None)
         self.dealt = change.dealt or self.dealt
-        write_down(self)
+        save_record(self)
         return self.as_dict() | {"undone": change.undone}
 
     def end_change(self, to: InstanceLayout) -> None:

@@ -180,6 +180,6 @@ def check(instance: Instance, offline: np.ndarray, count: int = PACKETS) -> None
 
 
 if __name__ == "__main__":
-    from bricks.service.main import run
+    from bricks.service.run import run
 
     sys.exit(run(msgpack.unpackb(Path(sys.argv[1]).read_bytes())))
