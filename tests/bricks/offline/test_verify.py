@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from bricks.feature_quantization import extract
 from bricks.learning.training import Training
 from bricks.nfs.kitsune.declaration import EXTRACTORS
-from bricks.offline.scoring import Scoring, score_captures, train_on
+from bricks.offline.commands import score_captures
+from bricks.offline.scoring import Scoring, train_on
 from bricks.offline.simulated_split import BUCKETS, OwnershipChange, SimulatedSplit, Split, key_buckets
 from bricks.offline.verify import Comparison, describe, relative, row_of, verify
 from bricks.records.packets import ADDRESS_IPV4, ARP, DST_KIND_SHIFT, ICMP, NO_PORT, PACKET, SHADOW
