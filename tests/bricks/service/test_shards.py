@@ -213,7 +213,7 @@ def test_the_stream_is_shared_out_only_while_nothing_is_under_way(monkeypatch):
     one = world.instances[1]
     for told in ({}, {"feature-quantization-0": {"ring": None}}):
         with pytest.raises(BrickError, match="can be shared out only at the interface"):
-            one.handlers["partition"](told)
+            one.handlers["deal"](told)
     one.deal([0])
     check(world, packets)
 
