@@ -198,7 +198,7 @@ def test_a_change_that_fails_leaves_everything_as_it_was(method, monkeypatch):
         raise BrickError("out of order")
 
     with monkeypatch.context() as broken:
-        broken.setattr(f"bricks.service.shard_clients.Here.{method}", refuse)
+        broken.setattr(f"bricks.service.shard_clients.LocalShard.{method}", refuse)
         with pytest.raises(BrickError, match="out of order"):
             one.deal([0, 1, 2])
     assert (one.moving.front.owners, one.moving.front.replicas) == (owners, there)
