@@ -22,7 +22,7 @@ ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 
 
 def run(spec: Mapping[str, Any], models: Models | None = None) -> int:
-    """Be the brick process of this spec (docs/contract.md) until it is stopped; returns the exit status.
+    """Be the brick process of this spec (docs/reference/contract.md) until it is stopped; returns the exit status.
 
     Status 1, with one sentence on standard error, if it cannot start or go on; anything unforeseen is raised.
     """
