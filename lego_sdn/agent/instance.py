@@ -200,7 +200,7 @@ class Instance:
         return self.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
-        """The instance as docs/contract.md shows it."""
+        """The instance as docs/reference/contract.md shows it."""
         return {
             "instance": self.spec.instance,
             "namespace": self.name,

@@ -45,7 +45,7 @@ def in_folder(keep: Path | None) -> Iterator[Path]:
 
     require_root()
     with ends_in_order(), ExitStack() as stack:
-        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lego-")))
+        folder = keep.resolve() if keep else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lego-")))
         owned.make_folder(folder, 0o750)
         owned.require_folder(folder)
         yield folder

@@ -82,7 +82,7 @@ def _run(wanted: RunOptions, folder: Path) -> Any:
     captures = wanted.captures or synthetic(folder, view)
     view.say(f"learning and scoring without a split: {', '.join(path.name for path in captures)}")
     load = OfferedTraffic(captures, wanted.pps, wanted.rounds)
-    prepared = prepare(load, Path(config.model) if config.model else None, folder)
+    prepared = prepare(load, Path(config.model) if config.model else None, folder, config)
     for warning in prepared.warnings:
         view.say(warning)
     with Experiment(replace(config, model=str(prepared.model.resolve()), layout=prepared.layout), folder, view.say) as experiment:

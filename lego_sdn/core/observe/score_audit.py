@@ -167,7 +167,7 @@ class Losses:
     seen: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def grew(self, reports: Iterable[Mapping[str, Any]]) -> bool:
-        """Whether a process has lost anything since it was seen last; `reports` as docs/contract.md has them."""
+        """Whether a process has lost anything since it was seen last; `reports` as docs/reference/contract.md has them."""
         now = {(report["process"], report["pid"]): _lost(report) for report in reports}
         more = any(count > self.seen.get(key, 0) for key, count in now.items())
         self.seen |= now
