@@ -1,6 +1,7 @@
 """One frame -> one PACKET record: the parser that live capture and capture files share.
 
-The addresses are those that the switch matches (docs/reference/contract.md, "Source and destination"), so that packets of one address are of one
+The addresses are those that the switch matches (docs/reference/contract.md, "Source and destination"), so that packets of one address are
+of one
 bucket; `tests/ryu_apps/apps/test_same_source.py` compares the two. Every other field is what tshark shows for the frame (first occurrence,
 no
 reassembly), and so are addresses that the switch sees; `tests/bricks/test_parse_*.py` compare these. The ports are those of the first
