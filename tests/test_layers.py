@@ -24,6 +24,7 @@ BRICKS = {
     "lego_sdn.adapters.linux.logs",
     "bricks",
     "numpy",
+    "msgpack",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "lego_sdn/core": {"lego_sdn.core"},
