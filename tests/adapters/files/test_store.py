@@ -70,7 +70,7 @@ def test_events_are_numbered_bounded_and_read_from_a_number_on(path, monkeypatch
     assert numbers == list(range(1, 9))
     assert [entry.number for entry in kept.events()] == [4, 5, 6, 7, 8]
     assert [entry.number for entry in kept.events(after=6)] == [7, 8]
-    assert kept.events(limit=1) == [Entry(7.0, "steer", "event 7", 7, 8)]
+    assert kept.events(limit=1) == [Entry(7.0, "steer", "event 7", 7, number=8)]
     kept.close()
 
 
