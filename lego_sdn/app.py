@@ -15,7 +15,7 @@ from lego_sdn.core.control.events import Command, Steer, Tick
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.change_notes import Inexact, ScalingPaused
 from lego_sdn.core.facts.notes import Note
-from ryu_apps.context.exactness import warning
+from ryu_apps.context.exactness import changed_features, warning
 from ryu_apps.context.shared import Item, Shared, every, spawn
 from ryu_apps.openflow import messages
 
@@ -47,8 +47,8 @@ class Lego(app_manager.RyuApp):
         super().start()
         for sentence in self.shared.missing():
             LOG.info("missing: %s", sentence)
-        if changed := warning(self.shared.config):
-            self.shared.note(Inexact("approximate", changed))
+        if said := warning(self.shared.config):
+            self.shared.note(Inexact("approximate", said, len(changed_features(self.shared.config))))
         if self.shared.state.paused:
             self.shared.note(ScalingPaused(True, earlier=True))
         spawn(self._step_for_ever)

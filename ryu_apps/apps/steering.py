@@ -22,7 +22,7 @@ from lego_sdn.core.control.events import Disturbed, PortsSeen, Steer, SwitchDown
 from lego_sdn.core.facts.change_notes import Inexact
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.facts.flow_rules import Rule
-from lego_sdn.core.facts.instance_notes import RulesRefused, RulesRepaired
+from lego_sdn.core.facts.instance_notes import ConnectionClosed, RulesRefused, RulesRepaired
 from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.observe.score_audit import sampled_buckets
 from lego_sdn.core.traffic.rule_compiler import OWN, RuleChange, RuleOptions, compile_rules, diff
@@ -65,7 +65,7 @@ class Steering(app_manager.RyuApp):
         self.ahead: StagedChange | None = None
         self.mover = Mover(lego, RuleAccess(self._prepare, self._carry_out, self._send_frames, lambda: self.switch is not None))
         self.losses = PortLosses()
-        self.complaints = Complaints(lambda text: lego.note(Notice("refused", text)))
+        self.complaints = Complaints(lambda text: lego.note(ConnectionClosed(text)))
         lego.performers[Steer] = self.work.put
         lego.read_flows, lego.audit_anew = self.flows, self._audit_anew
 

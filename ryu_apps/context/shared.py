@@ -33,6 +33,7 @@ from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import HostError, LegoError
+from lego_sdn.core.facts.instance_notes import ConnectionClosed
 from lego_sdn.core.facts.notes import Note, Notice
 from lego_sdn.core.nf.split_key import SplitKey
 from lego_sdn.core.observe.score_audit import Ledger
@@ -113,7 +114,7 @@ class Shared:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     def _tell_of_the_door(self, text: str) -> None:
-        self.note(Notice("refused", text))
+        self.note(ConnectionClosed(text))
 
     # ---- to the core ----
     def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:

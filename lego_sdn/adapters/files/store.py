@@ -30,7 +30,7 @@ ADDED = {"type": "TEXT NOT NULL DEFAULT 'Notice'", "fields": "TEXT NOT NULL DEFA
 
 
 # What SQLite and its Python say of files and of values: numbers beyond 64 bits, text that is none, rows that are not as they were written.
-NOT_KEPT = (sqlite3.Error, OSError, OverflowError, ValueError, TypeError, LookupError)
+NOT_KEPT = (sqlite3.Error, OSError, OverflowError, RecursionError, ValueError, TypeError, LookupError)
 
 
 class StoreError(LegoError):

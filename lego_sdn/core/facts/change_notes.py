@@ -156,7 +156,8 @@ class MoveResumed(Note, kind="move"):
 
 @dataclass(frozen=True, slots=True)
 class Inexact(Note, kind="inexact"):
-    """Scores may differ from those of the unsplit run. reason: a short name, of a fixed set; count: of losses, where they are counted."""
+    """Scores may differ from those of the unsplit run. reason: a short name, of a fixed set; count: of losses or features, where
+    they are counted."""
 
     reason: str
     sentence: str

@@ -197,6 +197,16 @@ class SwitchSeen(Note, kind="switch"):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionClosed(Note, kind="refused"):
+    """Of a switch, or of whoever came to one of the controller's ports."""
+
+    sentence: str
+
+    def _words(self) -> str:
+        return self.sentence
+
+
+@dataclass(frozen=True, slots=True)
 class ModelMissing(Note, kind="agent"):
     """None is configured."""
 
