@@ -15,7 +15,8 @@ from typing import Any
 from ryu.lib import hub
 
 from lego_sdn.adapters.files.store import Intent, StoreError
-from lego_sdn.core.control.events import Note, Steer, Steered
+from lego_sdn.core.control.events import Steer, Steered
+from lego_sdn.core.facts.change_notes import MoveResumed
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.traffic.handover import BucketMove, Moved, StateCopy, carry_out
 from lego_sdn.core.traffic.handover_steps import PAUSE_S, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, marker_frame
@@ -77,7 +78,7 @@ class Mover:
         if not left:
             self._end_left(steer)
             return self._steer(steer, owners)
-        self.shared.note(Note("move", "a move of buckets was begun and not ended before this controller started: it is finished now"))
+        self.shared.note(MoveResumed())
         meant = left[-1].after
         there = {bucket: meant[bucket] if meant.get(bucket) in steer.ports else owner for bucket, owner in steer.assignment.items()}
         first = self._steer(replace(steer, assignment=there), owners)
