@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.partial import PARTIAL
+
 if TYPE_CHECKING:
     from lego_sdn.core.facts.config import Config
 
@@ -21,6 +23,7 @@ def plays(pps: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
     def declare(command: Callable[..., None]) -> Callable[..., None]:
         for option in (
+            PARTIAL,
             click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
             click.option(
                 "--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep model, traffic, scores and logs in this folder."

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.partial import end, warn
 from lego_sdn.commands.playing import plays
 
 if TYPE_CHECKING:
     from lego_sdn.core.facts.config import Config
+    from lego_sdn.experiments.accounting import RunSummary
 
 QUOTA, INSTANCES, POLICY = 0.04, 4, "water-marks"  # without a configuration file: what shows steering within a minute
 
@@ -33,6 +35,7 @@ class RunOptions:
     settle_s: float
     keep: Path | None
     as_json: bool
+    partial: bool = False
 
 
 @click.command("run", short_help="Do the main job on a capture or on synthetic traffic, and show it.")
@@ -62,11 +65,12 @@ def run(**given: Any) -> None:
 
     wanted = RunOptions(**given)
     with in_folder(wanted.keep) as folder:
-        summary = _run(wanted, folder)
-    raise click.exceptions.Exit(0 if summary.accounted and summary.same else 1)
+        summary, warnings = _run(wanted, folder)
+    end(warnings, wanted.partial, 0 if summary.accounted and summary.same else 1)
 
 
-def _run(wanted: RunOptions, folder: Path) -> Any:
+def _run(wanted: RunOptions, folder: Path) -> tuple[RunSummary, tuple[str, ...]]:
+    """What became of the packets, and warnings about the captures, which are said."""
     from dataclasses import replace
 
     from lego_sdn.commands.playing import synthetic
@@ -83,8 +87,7 @@ def _run(wanted: RunOptions, folder: Path) -> Any:
     view.say(f"learning and scoring without a split: {', '.join(path.name for path in captures)}")
     load = OfferedTraffic(captures, wanted.pps, wanted.rounds)
     prepared = prepare(load, Path(config.model) if config.model else None, folder)
-    for warning in prepared.warnings:
-        view.say(warning)
+    warn(prepared.warnings)
     with Experiment(replace(config, model=str(prepared.model.resolve()), layout=prepared.layout), folder, view.say) as experiment:
         view.say(f"sending {len(prepared.unsplit):,} packets at {wanted.pps:,.0f} packets/s")
         with view.live():
@@ -95,7 +98,7 @@ def _run(wanted: RunOptions, folder: Path) -> Any:
         click.echo(json.dumps(summary.as_dict()))
     else:
         view.summary(summary)
-    return summary
+    return summary, prepared.warnings
 
 
 def _base(path: str | None) -> Config:

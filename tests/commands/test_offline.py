@@ -99,6 +99,7 @@ def test_features_are_written_for_every_packet(capture, tmp_path):
         "features": 115,
         "out": str(tmp_path / "f.npy"),
         "evicted": 0,
+        "partial": False,
         "warnings": [],
     }
     assert os.listdir(tmp_path) == ["f.npy"]
@@ -173,12 +174,40 @@ def test_a_truncated_capture_is_scored_up_to_the_cut_and_it_is_said(capture, mod
     cut = tmp_path / "cut.pcap"
     cut.write_bytes(capture.read_bytes()[:50_000])
     lego("score", capture, "--model", model, "--out", tmp_path / "whole.npy")
-    done = lego("score", cut, "--model", model, "--out", tmp_path / "s.npy", "--workers", workers, "--json")
+    done = lego("score", cut, "--model", model, "--out", tmp_path / "s.npy", "--workers", workers, "--json", code=1)
     scores = np.load(tmp_path / "s.npy")
     assert 100 < len(scores) < 600
     assert np.array_equal(scores, np.load(tmp_path / "whole.npy")[: len(scores)])
     assert f"lego: warning: capture {cut} ends early, before packet {len(scores) + 1}" in done.stderr
     assert json.loads(done.stdout)["packets"] == len(scores)
+    assert json.loads(done.stdout)["partial"]
+    lego("score", cut, "--model", model, "--out", tmp_path / "asked.npy", "--workers", workers, "--partial")
+    assert np.array_equal(np.load(tmp_path / "asked.npy"), scores)
+
+
+@pytest.mark.parametrize("command", ["features", "train", "score", "verify", "plan"])
+def test_a_partial_result_is_no_success_unless_it_is_asked_for(command, capture, model, tmp_path):
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(capture.read_bytes()[:-1])
+    words = {"features": ["--out", tmp_path / "o"], "train": ["--out", tmp_path / "o"], "plan": ["--instances", "2"]}
+    words |= {"verify": ["--model", model], "score": ["--model", model, "--out", tmp_path / "o"]}
+    for code, more in ((1, []), (0, ["--partial"])):
+        done = lego(command, cut, *words[command], *more, code=code)
+        assert f"lego: warning: capture {cut} ends early, before packet 600" in done.stderr
+        assert done.stdout
+
+
+def test_what_was_lost_is_said_though_the_command_fails(capture, tmp_path):
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(capture.read_bytes()[:3000])
+    done = lego("train", cut, "--out", tmp_path / "m", code=2)
+    assert f"capture {cut} ends early" in done.stderr
+    assert "give a longer capture" in done.stderr
+    cut.write_bytes(capture.read_bytes()[:30])
+    for command in ("features", "train", "plan"):
+        done = lego(command, cut, *(["--out", tmp_path / "m"] if command != "plan" else []), code=2)
+        assert "there is no packet in it" in done.stderr
+        assert "ends early, before packet 1, at byte 24" in done.stderr
 
 
 def test_bad_input_is_one_sentence_and_exit_code_2(capture, model, tmp_path):
