@@ -56,7 +56,7 @@ class ByteWindow:
             try:
                 count = self._reader.read_into(self.buffer[self.stop :])
             except _Damaged as damage:
-                self.trouble, count = str(damage), 0
+                self.trouble, count = self.trouble or str(damage), 0
             if not count:
                 return False
             self.stop += count

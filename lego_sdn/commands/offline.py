@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,9 +50,12 @@ _layout = click.option("--layout", default=_DEFAULT, show_default=True, callback
 def features(captures: tuple[str, ...], out: str, layout: str, streams: int, **how: bool) -> None:
     """Write the features of every packet of the captures (one time line): a .npy file, float64 [packets, features]."""
     from bricks.offline.scoring import write_features
+    from lego_sdn.adapters.files.outputs import output_path
 
+    target = output_path(out, captures)
     with progress_bar("features") as progress:
-        summary = write_features(list(captures), out, layout, streams, progress)
+        summary = write_features(list(captures), target, layout, streams, progress)
+    summary.facts["out"] = out
     _show(summary, how, f"{summary.packets:,} packets, {summary.facts['features']} features each: {out}")
 
 
@@ -74,14 +78,16 @@ def train(captures: tuple[str, ...], out: str, reference_numerics: bool, **given
     from bricks.learning.training import Training
     from bricks.models.model_file import save_model
     from bricks.offline.scoring import train_on
+    from lego_sdn.adapters.files.outputs import output_path
 
+    target = output_path(out, captures)
     how = {name: given.pop(name) for name in ("as_json", "partial")}
     fit = given["fm_grace"] is None and given["ad_grace"] is None
     chosen = {name: value for name, value in given.items() if value is not None}
     training = Training(**chosen, numerics="reference" if reference_numerics else "robust")
     with progress_bar("train", 2 * training.vectors) as progress:
         model, summary = train_on(list(captures), training, fit, progress)
-        save_model(model, out)
+        save_model(model, target)
     summary.facts["out"] = out
     graces = f"{summary.facts['fm_grace']} + 1 for the map, {summary.facts['ad_grace']} for {len(model.sizes)} autoencoders"
     _show(summary, how, f"{out}: learned from {summary.packets:,} packets ({graces}); threshold {model.threshold:.6g}")
@@ -102,14 +108,17 @@ def score(captures: tuple[str, ...], model_file: str, out: str, **given: Any) ->
     """Score every packet of the captures (one time line), weights frozen: a .npy file, float64 [packets]; count alerts by source."""
     from bricks.models.model_file import load_model
     from bricks.offline.scoring import Scoring, score_captures
+    from lego_sdn.adapters.files.outputs import output_path
 
-    if given["threshold"] is not None and not given["threshold"] > 0:
-        raise ModelError(f"--threshold is {given['threshold']}; it must be above 0")
+    target = output_path(out, (*captures, model_file))
+    if given["threshold"] is not None and not 0 < given["threshold"] < math.inf:
+        raise ModelError(f"--threshold is {given['threshold']}; it must be above 0, and finite")
     how = {name: given.pop(name) for name in ("as_json", "partial")}
     scoring = Scoring(load_model(model_file), **given)
     with progress_bar("score") as progress:
-        summary = score_captures(list(captures), out, scoring, progress)
+        summary = score_captures(list(captures), target, scoring, progress)
     facts = summary.facts
+    facts["out"] = out
     line = f"{out}: {facts['scored']:,} of {summary.packets:,} packets scored, {facts['alerts']:,} above {facts['threshold']:.6g}"
     sources = [f"{source:>40}  {count:,}" for source, count in list(facts["by_source"].items())[:10]]
     _show(summary, how, "\n".join([line, *(["alerts by source:"] if sources else []), *sources]))
