@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lego_sdn.commands.ending import ends_in_order
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from lego_sdn.experiments.bench.inputs import Bench
@@ -88,7 +88,7 @@ def _run(bench: Bench, wanted: frozenset[str], as_json: bool) -> bool:
             show.result(result)
     if as_json:
         sizes = vars(bench.sizes)
-        click.echo(json.dumps({"machine": about, "traffic": bench.traffic, "sizes": sizes, "rows": [one.as_dict() for one in results]}))
+        click.echo(json_text({"machine": about, "traffic": bench.traffic, "sizes": sizes, "rows": [one.as_dict() for one in results]}))
     else:
         show.cost(results)
     return any(result.failed for result in results)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import click
 
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.errors import ModelError
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from bricks.offline.scoring import CaptureSummary
@@ -127,7 +127,7 @@ def score(captures: tuple[str, ...], model_file: str, out: str, **given: Any) ->
 def _show(summary: CaptureSummary, how: dict[str, bool], text: str) -> None:
     """Print what was done, and end: `how` has `as_json` and `partial`."""
     warn(summary.warnings)
-    click.echo(json.dumps(summary.as_dict()) if how["as_json"] else text)
+    click.echo(json_text(summary.as_dict()) if how["as_json"] else text)
     end(summary.warnings, how["partial"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands import paper_run
+from lego_sdn.core.facts.json_text import json_text
 
 WIDTH = 140  # of a table that does not go to a terminal
 
@@ -41,7 +41,7 @@ def table2(**given: Any) -> None:
     wanted = Table2Options(**given)
     with paper_run.experiment() as folder:
         shown = _table2(wanted, folder)
-    click.echo(json.dumps(shown)) if wanted.as_json else _show(shown)
+    click.echo(json_text(shown)) if wanted.as_json else _show(shown)
     raise click.exceptions.Exit(0 if all(map(_holds, shown["rows"])) and shown["rows"][-1]["scores_different"] == 0 else 1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.commands.plan_hosts import HostType, OnHosts, on_hosts
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from lego_sdn.core.cost.model import Costs
@@ -144,7 +144,7 @@ def plan(as_json: bool, **given: Any) -> None:
         write_assignment(wanted.out, [owner for owner in best.outcome.owners if owner is not None])
         written.append(f"{wanted.out} has the assignment by {best.method}")
     if as_json:
-        click.echo(json.dumps(_facts(wanted, basis, found)))
+        click.echo(json_text(_facts(wanted, basis, found)))
     else:
         _show(wanted, basis, found)
         for line in written:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from lego_sdn.commands.partial import end, warn
 from lego_sdn.commands.playing import plays
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from lego_sdn.commands.run_view import View
@@ -81,7 +81,7 @@ def _prove(wanted: ProveOptions, folder: Path) -> tuple[Proof, tuple[str, ...]]:
         with view.live():
             proof = carry_out(Drive(experiment, load), prepared, script(), view.show)
     if wanted.as_json:
-        click.echo(json.dumps(proof.as_dict()))
+        click.echo(json_text(proof.as_dict()))
     else:
         view.summary(proof.summary)
         _show(proof, view)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from lego_sdn.commands.partial import end, warn
 from lego_sdn.commands.playing import plays
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from lego_sdn.core.facts.config import Config
@@ -95,7 +95,7 @@ def _run(wanted: RunOptions, folder: Path) -> tuple[RunSummary, tuple[str, ...]]
                 view.show(seen)
         summary = experiment.finish(prepared.unsplit, prepared.packets)
     if wanted.as_json:
-        click.echo(json.dumps(summary.as_dict()))
+        click.echo(json_text(summary.as_dict()))
     else:
         view.summary(summary)
     return summary, prepared.warnings

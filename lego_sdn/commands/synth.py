@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
+
+from lego_sdn.core.facts.json_text import json_text
 
 
 @click.command("synth", short_help="Write a capture of synthetic IoT traffic.")
@@ -31,7 +32,7 @@ def synth(out: Path, benign: int, attack: int, devices: int, seed: int, split: b
     if as_json:
         facts = {"infected": labels.infected, "infected_mac": labels.infected_mac, "first_attack": labels.first_attack}
         counts = {"packets": len(made.frames), "attack_packets": int(labels.attack.sum())}
-        click.echo(json.dumps({"files": [str(path) for path, _ in files], **facts, **counts}))
+        click.echo(json_text({"files": [str(path) for path, _ in files], **facts, **counts}))
         return
     seconds = (made.times_us[-1] - made.times_us[0]) / 1e6 if made.frames else 0.0
     click.echo(f"wrote {len(made.frames):,} packets, {seconds:,.0f} s, to {' and '.join(str(path) for path, _ in files)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import click
 
 from lego_sdn.commands.control import asks, print_json, request, where
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.json_text import json_text
 
 SHOWN_EVENTS = 12
 
@@ -52,7 +52,7 @@ def top(interval_s: float, once: bool, lego_config: str | None, rest: str | None
             print_json(look(address))
         elif as_json:
             for seen in looks(address, interval_s):
-                click.echo(json.dumps(seen))
+                click.echo(json_text(seen))
         else:
             _draw(iter([look(address)]) if once else looks(address, interval_s), once)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands.partial import PARTIAL, end, warn
+from lego_sdn.core.facts.json_text import json_text
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
@@ -56,7 +56,7 @@ def replay(captures: tuple[str, ...], as_json: bool, partial: bool, fastest: boo
     stamps = "clock" if stamp_clock else "capture" if stamp else None
     result, warnings = _replay(captures, ReplayOptions(stamps=stamps, **given))
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json_text(result))
     else:
         _show(result, given["interface"])
     end(warnings, partial)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from bricks.models.model_file import Model
@@ -83,7 +83,7 @@ def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, p
         "warnings": outcome.summary.warnings,
     }
     if as_json:
-        click.echo(json.dumps(shown))
+        click.echo(json_text(shown))
     else:
         (_show_table if wanted.table2 else _show)(shown)
     end(outcome.summary.warnings, partial, 0 if outcome.runs[-1].same else 1)
