@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands import paper_run
+from lego_sdn.commands.numbers import FiniteRange
 from lego_sdn.core.facts.json_text import json_text
 
 WIDTH = 140  # of a table that does not go to a terminal
@@ -30,7 +31,7 @@ class Table2Options:
 @click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=paper_run.FILE)
 @paper_run.model
 @click.option("--replicas", type=click.IntRange(2, 16), default=3, show_default=True, help="Instances behind the switch.")
-@click.option("--pps", type=click.FloatRange(min=1), default=4000.0, show_default=True, help="Packets per second.")
+@click.option("--pps", type=FiniteRange(min=1), default=4000.0, show_default=True, help="Packets per second.")
 @paper_run.as_json
 def table2(**given: Any) -> None:
     """Replay CAPTURES to instances behind Open vSwitch, split by one header group after the other, and compare scores with an unsplit run.

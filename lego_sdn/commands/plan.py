@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.numbers import FiniteRange
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.commands.plan_hosts import HostType, OnHosts, on_hosts
 from lego_sdn.core.facts.errors import LegoError
@@ -105,7 +106,7 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
 @click.option("--layout", type=click.Choice(["kitsune115", "kitsunepy100"]), help="Features.  [default: the model's, else kitsune115]")
 @click.option("--streams", type=click.IntRange(1024), default=200_000, show_default=True, help="Bound of an instance's state.")
 @click.option("--buckets", type=click.IntRange(1, 4096), default=64, show_default=True, help="Classes of sources that ownership is about.")
-@click.option("--shadow-cost", type=click.FloatRange(0, 1), help="Cost of a shadow by that of a packet.  [default: the model's, else 0.25]")
+@click.option("--shadow-cost", type=FiniteRange(0, 1), help="Cost of a shadow by that of a packet.  [default: the model's, else 0.25]")
 @click.option("--no-shadow", is_flag=True, help="Send no shadows (approximate).")
 @click.option("--method", type=click.Choice(METHODS), help="Only this one.  [default: both]")
 @click.option(
@@ -114,7 +115,7 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
     help="Write the assignment with the higher gain, for 'lego move --assignment'.",
 )
 @click.option("--host", "hosts", type=HostType(), multiple=True, help="Where bricks may run; the first is where packets come. Repeatable.")
-@click.option("--pps", type=click.FloatRange(0, min_open=True), help="Packets/s that are to be taken on these hosts.")
+@click.option("--pps", type=FiniteRange(0, min_open=True), help="Packets/s that are to be taken on these hosts.")
 @PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(as_json: bool, **given: Any) -> None:

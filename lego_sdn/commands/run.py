@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.numbers import FiniteRange
 from lego_sdn.commands.partial import end, warn
 from lego_sdn.commands.playing import plays
 from lego_sdn.core.facts.json_text import json_text
@@ -46,14 +47,14 @@ class RunOptions:
 )
 @click.option(
     "--quota",
-    type=click.FloatRange(0.01, 64),
+    type=FiniteRange(0.01, 64),
     help=f"CPU of each process of an instance, in cores.  [default: as configured; without a file {QUOTA}]",
 )
 @click.option(
     "--instances", type=click.IntRange(1, 64), help=f"Instances at the most.  [default: as configured; without a file {INSTANCES}]"
 )
 @click.option("--policy", help=f"How to scale; bricks: brick by brick.  [default: as configured; without a file {POLICY}: whole instances]")
-@click.option("--settle", "settle_s", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for the merge.")
+@click.option("--settle", "settle_s", type=FiniteRange(min=0), default=60.0, show_default=True, help="Seconds to wait for the merge.")
 def run(**given: Any) -> None:
     """Play CAPTURES (default: synthetic traffic) through an Open vSwitch that LEGO steers, scaling as the load asks.
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands.control import asks, print_json, request, where
+from lego_sdn.commands.numbers import FiniteRange
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.json_text import json_text
 
@@ -37,7 +38,7 @@ def looks(address: tuple[str, int], interval_s: float) -> Iterator[dict[str, Any
 
 
 @click.command("top")
-@click.option("--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="Seconds between looks.")
+@click.option("--interval", "interval_s", type=FiniteRange(0.1, 3600), default=1.0, show_default=True, help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="Look once.")
 @asks
 def top(interval_s: float, once: bool, lego_config: str | None, rest: str | None, as_json: bool) -> None:

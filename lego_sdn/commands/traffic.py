@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -9,10 +10,11 @@ from typing import Any
 
 import click
 
+from lego_sdn.commands.numbers import FiniteRange
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.json_text import json_text
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
+_POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,10 @@ def parse_shape(text: str) -> tuple[tuple[float, float], ...]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         seconds, _, pps = part.partition(":")
         try:
-            parts.append((float(seconds), float(pps)))
+            numbers = float(seconds), float(pps)
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError(part)
+            parts.append(numbers)
         except ValueError:
             raise click.UsageError(f"--shape: {part!r} is no part of one; wanted SECONDS:PPS, for example 5:100") from None
     return tuple(parts)
