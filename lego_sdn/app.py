@@ -14,7 +14,8 @@ from lego_sdn.core.control.commands import refusal
 from lego_sdn.core.control.events import Command, Note, Steer, Tick
 from lego_sdn.core.control.step import step
 from ryu_apps.context.exactness import warning
-from ryu_apps.context.shared import Item, Shared, every, spawn
+from ryu_apps.context.greenthreads import every, spawn
+from ryu_apps.context.shared import Item, Shared
 from ryu_apps.openflow import messages
 
 LOG = logging.getLogger("lego")

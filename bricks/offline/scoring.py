@@ -19,7 +19,6 @@ from bricks.models.model_file import Model
 from bricks.records.brick import Batch
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import HIDDEN, PACKET, SHADOW
-from bricks.sample_result import SampleResult
 from bricks.unsupervised_network import UnsupervisedNetwork
 from lego_sdn.core.facts.errors import CaptureError
 
@@ -161,29 +160,6 @@ class OfflineChain:
     def score(self, features: np.ndarray) -> np.ndarray:
         """Scores of up to BATCH features [n, width]: float64 [n]."""
         return _values(self.network.process(self.mapping.process(Batch(self._no_heads[: len(features)], features))))[:, 0]
-
-
-def score_captures(paths: list[str | Path], out: str | Path, scoring: Scoring, progress: Progress = silent) -> CaptureSummary:
-    """Write the score of every packet: float64 [packets]; raise alerts as the live system would."""
-    from bricks.offline.parallel import score_in_parallel
-
-    summary, result = CaptureSummary(), SampleResult(0, scoring.model, scoring.threshold)
-    scored = score_here if scoring.workers == 1 else score_in_parallel
-    with NpyWriter(out) as writer:
-        for head, scores in scored(paths, scoring, summary):
-            writer.append(scores)
-            result.process(Batch(head, scores.reshape(-1, 1)))
-            progress(len(head))
-    summary.facts |= {
-        "out": str(out),
-        "layout": scoring.model.layout,
-        "scored": max(0, summary.packets - scoring.skip),
-        "threshold": result.threshold,
-        "alerts": result.counters["alerts"],
-        "by_source": result.by_source,
-        "workers": scoring.workers,
-    }
-    return summary
 
 
 Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # PACKET rows in stamp order and their scores, valid until the next ones

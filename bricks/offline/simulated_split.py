@@ -16,8 +16,8 @@ from bricks.feature_quantization import FeatureQuantization
 from bricks.records.brick import Batch
 from bricks.records.packets import ARP, ICMP, NO_PORT, PACKET, SHADOW, bucket_of
 from lego_sdn.core.facts.assignment import Owners, balance, moves, place
+from lego_sdn.core.facts.headers import ADDRESSES
 from lego_sdn.core.nf.granularity import SplitPlan
-from lego_sdn.core.nf.headers import ADDRESSES
 from lego_sdn.core.nf.split_key import SplitKey
 
 BUCKETS = 64

@@ -16,7 +16,7 @@ from bricks.records.brick import BRICKS, STATE_CALLS, Brick
 from bricks.runtime.spec import Spec
 from bricks.streams.handover_buffer import HandoverBuffer
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.core.nf.graph import BrickId, Node, require_runnable
+from lego_sdn.core.facts.graph import BrickId, Node, require_runnable
 from lego_sdn.core.nf.network_function import NetworkFunction
 
 

@@ -20,7 +20,7 @@ from bricks.nfs.registry import load
 from bricks.runtime.assembly import Models
 from bricks.runtime.precompile import warm_up, warm_up_all
 from bricks.runtime.spec import Spec
-from bricks.service.main import run
+from bricks.service.run import run
 from lego_sdn.adapters.linux import owned
 from lego_sdn.adapters.rpc.calls import Server
 from lego_sdn.core.facts.errors import BrickError, LegoError

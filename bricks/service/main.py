@@ -9,32 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 from lego_sdn.adapters.linux.logs import log_printable
-from lego_sdn.core.facts.errors import LegoError
-
-if TYPE_CHECKING:
-    from bricks.runtime.assembly import Models
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-def run(spec: Mapping[str, Any], models: Models | None = None) -> int:
-    """Be the brick process of this spec (docs/reference/contract.md) until it is stopped; returns the exit status.
-
-    Status 1, with one sentence on standard error, if it cannot start or go on; anything unforeseen is raised.
-    """
-    from bricks.runtime.assembly import Models
-    from bricks.service.loop import serve
-
-    try:
-        serve(spec, models or Models())
-    except LegoError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return 1
-    return 0
 
 
 def main(arguments: list[str]) -> int:
@@ -48,6 +26,8 @@ def main(arguments: list[str]) -> int:
         return serve_forks(arguments[1])
     if len(arguments) == 1:
         import json
+
+        from bricks.service.run import run
 
         with open(arguments[0]) as file:
             return run(json.load(file))

@@ -12,11 +12,11 @@ from lego_sdn.adapters.rpc.calls import Unreachable
 from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.layout import InstanceLayout, lay_out
 from lego_sdn.agent.processes import INTERFACE, AgentContext, BrickProcesses
-from lego_sdn.agent.record import write_down
+from lego_sdn.agent.record import save_record
 from lego_sdn.agent.spec import InstanceSpec, require_deadlines
 from lego_sdn.agent.transition import LayoutTransition
 from lego_sdn.core.facts.errors import BrickError, HostError, LegoError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 
 LOG = logging.getLogger(__name__)
 ANSWER_S = 2.0  # on top of what a process has to drain in
@@ -36,6 +36,7 @@ class Instance:
         self.error: str | None = None
         self.dealt: dict[str, Any] | None = None  # what the latest change of keyed replicas moved
         self.buried: list[str] = []  # last words of replicas that died
+        self.streams_lost: list[str] = []  # and of those of them that had streams
         self._last_report: dict[str, Any] | None = None
 
     def start(self) -> None:
@@ -134,7 +135,7 @@ class Instance:
     def _rewire(self, new: InstanceLayout, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
         """To another wiring; what has been made for it keeps its name, also if it cannot be had. `undone`: what failed afterwards."""
         more, fewer = (new, self.wiring) if set(new.processes) - set(self.wiring.processes) else (self.wiring, new)
-        write_down(self, more, replace(fewer, made_processes=new.made_processes, made_rings=new.made_rings))
+        save_record(self, more, replace(fewer, made_processes=new.made_processes, made_rings=new.made_rings))
         change = LayoutTransition(self.processes, self.wiring, new, dead)
         try:
             change.carry_out(cores)
@@ -144,7 +145,7 @@ class Instance:
         self.wiring = new
         self._last_report = next(iter(change.reports), None)
         self.dealt = change.dealt or self.dealt
-        write_down(self)
+        save_record(self)
         return self.as_dict() | {"undone": change.undone}
 
     def end_change(self, to: InstanceLayout) -> None:
@@ -177,6 +178,8 @@ class Instance:
     def _bury(self, name: str, words: str) -> None:
         """Go on without a dead process, if it was a replica; what was in it is counted as `lost` where batches are put in order."""
         LOG.error("instance %d: %s", self.spec.instance, words)
+        keyed = self.wiring.of_kind(self.wiring.keyed) if self.wiring.keyed else []
+        has_streams = not set(keyed).isdisjoint(self.wiring.processes[name])
         try:
             self._rewire(self._without(name), dead=frozenset({name}))
         except LegoError as error:
@@ -184,6 +187,7 @@ class Instance:
             LOG.error("instance %d failed: %s", self.spec.instance, error)
         else:
             self.buried.append(words)
+            self.streams_lost += [words] if has_streams else []
 
     def set_quota(self, cores: float | dict[str, float | None] | None) -> dict[str, Any]:
         """Give each of its processes `cores` (None: no limit), or some of them theirs, by name."""
@@ -206,6 +210,7 @@ class Instance:
             "state": "failed" if self.error else "running",
             "error": self.error,
             "buried": self.buried,
+            "streams_lost": self.streams_lost,
             "dealt": self.dealt,
             "cpu_quota": self.processes.quota,
             "deadlines": self.processes.deadlines,

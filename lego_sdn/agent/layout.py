@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from lego_sdn.core.facts.config import REPLICAS_MOST
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.core.nf.graph import BrickId, Graph, node_of, require_runnable
+from lego_sdn.core.facts.graph import BrickId, Graph, node_of, require_runnable
 
 PLACEMENTS = ("chained", "separate")
 

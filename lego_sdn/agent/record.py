@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.layout import InstanceLayout, Ring
-from lego_sdn.core.nf.graph import Graph
-
-if TYPE_CHECKING:
-    from lego_sdn.agent.instance import Instance
+from lego_sdn.agent.processes import BrickProcesses
+from lego_sdn.agent.spec import InstanceSpec
+from lego_sdn.core.facts.graph import Graph
 
 KIND = "instance"  # of the journal's note; without one no later agent takes an instance over
 
 
-def write_down(instance: Instance, wiring: InstanceLayout | None = None, to: InstanceLayout | None = None) -> None:
+class Recorded(Protocol):
+    """What the journal keeps of an instance."""
+
+    spec: InstanceSpec
+    wiring: InstanceLayout
+    ofport: int | None
+    processes: BrickProcesses
+    belongings: OwnedResources
+
+
+def save_record(instance: Recorded, wiring: InstanceLayout | None = None, to: InstanceLayout | None = None) -> None:
     """Keep in the journal how an instance is made up, if that has changed.
 
     wiring, to  of a change that is begun: all that there may be meanwhile, and what an agent that finds it half done makes of it

@@ -21,7 +21,7 @@ from lego_sdn.agent.processes import AgentContext
 from lego_sdn.agent.record import KIND, wiring_of
 from lego_sdn.agent.spec import InstanceSpec
 from lego_sdn.core.facts.errors import LegoError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 
 LOG = logging.getLogger(__name__)
 BRIDGES = ("bridge", "bridge-settings")

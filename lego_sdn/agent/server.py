@@ -26,7 +26,7 @@ from lego_sdn.agent.instance import Instance
 from lego_sdn.agent.launcher import Launcher
 from lego_sdn.agent.options import AgentOptions, make_run_dir, require_model, require_root, require_scores_below
 from lego_sdn.agent.processes import AgentContext
-from lego_sdn.agent.record import write_down
+from lego_sdn.agent.record import save_record
 from lego_sdn.agent.spec import InstanceSpec
 from lego_sdn.agent.watched_bridge import WatchedBridge
 from lego_sdn.core.facts.config import INSTANCES_MOST
@@ -293,7 +293,7 @@ class Agent:
     def _write_down(self, instance: Instance) -> None:
         """How it is made up; where the disk does not take that, the next look tries again."""
         with contextlib.suppress(HostError):
-            write_down(instance)
+            save_record(instance)
 
     def _follow_bridge(self) -> None:
         """Somebody removed the bridge, and perhaps made it anew: the ports of all instances are gone with it.

@@ -10,11 +10,11 @@ from typing import Any
 from lego_sdn.agent.layout import PLACEMENTS
 from lego_sdn.core.facts.config import BATCH_MOST, BUCKETS_MOST, STREAMS_MOST, CaptureSettings, KeyProblem
 from lego_sdn.core.facts.errors import ConfigError
+from lego_sdn.core.facts.headers import GROUPS
 from lego_sdn.core.facts.keys import are_amounts, check_keys
 from lego_sdn.core.facts.messages import NAME_CHARACTERS, PATH_CHARACTERS, text
 from lego_sdn.core.facts.section import number, whole
 from lego_sdn.core.facts.text import shown
-from lego_sdn.core.nf.headers import GROUPS
 
 
 @dataclass(frozen=True)

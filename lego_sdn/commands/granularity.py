@@ -40,8 +40,8 @@ def _pick(choices: dict[str, Any], name: str, what: str) -> Any:
 
 
 def _describe(extractor: Any, by: str | None, assume: tuple[str, ...]) -> dict[str, Any]:
+    from lego_sdn.core.facts.headers import GROUPS, within
     from lego_sdn.core.nf.granularity import algorithm_1, split_plan
-    from lego_sdn.core.nf.headers import GROUPS, within
     from lego_sdn.core.nf.split_key import split_key
 
     groups = extractor.groups

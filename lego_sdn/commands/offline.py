@@ -96,7 +96,8 @@ def train(captures: tuple[str, ...], out: str, as_json: bool, reference_numerics
 def score(captures: tuple[str, ...], model_file: str, out: str, as_json: bool, **how: Any) -> None:
     """Score every packet of the captures (one time line), weights frozen: a .npy file, float64 [packets]; count alerts by source."""
     from bricks.models.model_file import load_model
-    from bricks.offline.scoring import Scoring, score_captures
+    from bricks.offline.commands import score_captures
+    from bricks.offline.scoring import Scoring
 
     if how["threshold"] is not None and not how["threshold"] > 0:
         raise ModelError(f"--threshold is {how['threshold']}; it must be above 0")

@@ -37,14 +37,17 @@ def plays(pps: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 @contextmanager
 def in_folder(keep: Path | None) -> Iterator[Path]:
-    """What an experiment needs around it: root, signals that end it in order, and a folder, which goes again unless it is to be kept."""
+    """What an experiment needs around it: root, signals that end it in order, and a folder, which goes again unless it is to be kept.
+    HostError, with nothing made, if another user could have a hand in what is written there."""
+    from lego_sdn.adapters.linux import owned
     from lego_sdn.agent.server import require_root
     from lego_sdn.commands.ending import ends_in_order
 
     require_root()
     with ends_in_order(), ExitStack() as stack:
         folder = keep.resolve() if keep else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lego-")))
-        folder.mkdir(parents=True, exist_ok=True)
+        owned.make_folder(folder, 0o750)
+        owned.require_folder(folder)
         yield folder
 
 

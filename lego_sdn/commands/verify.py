@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bricks.models.model_file import Model
     from bricks.offline.simulated_split import OwnershipChange, Split
     from bricks.offline.verify import VerifyOutcome
-    from lego_sdn.core.nf.headers import HeaderGroup
+    from lego_sdn.core.facts.headers import HeaderGroup
 
 GRANULARITIES = ("SrcIP", "SrcMAC-SrcIP", "SrcIP-DstIP", "Socket")
 TABLE = ("SrcMAC-SrcIP", "SrcIP", "SrcIP-DstIP", "Socket")  # the paper's rows, in its order
@@ -126,7 +126,7 @@ def _plan(layout: str, group: HeaderGroup, assume: tuple[str, ...] = ()) -> Any:
 
 def _split(model: Model, wanted: VerifyOptions, events: tuple[OwnershipChange, ...]) -> Split:
     from bricks.offline.simulated_split import Split
-    from lego_sdn.core.nf.headers import GROUPS
+    from lego_sdn.core.facts.headers import GROUPS
 
     plan = _plan(model.layout, GROUPS[wanted.granularity or "SrcIP"], wanted.assume)
     owners = _owners(wanted.assignment) if wanted.assignment else None
@@ -148,7 +148,7 @@ def _owners(path: Path) -> tuple[int, ...]:
 def table_splits(model: Model, replicas: int) -> list[Split]:
     """The paper's rows, which have no shadows, and ours."""
     from bricks.offline.simulated_split import Split
-    from lego_sdn.core.nf.headers import GROUPS, SRC_IP
+    from lego_sdn.core.facts.headers import GROUPS, SRC_IP
 
     return [
         *(Split(_plan(model.layout, GROUPS[name]), replicas, shadows=False) for name in TABLE),

@@ -16,12 +16,12 @@ from bricks.nfs.registry import load
 from bricks.records.brick import Batch
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import bucket_of
+from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config, ForwardSettings
 from lego_sdn.core.facts.errors import CaptureError, HostError, ModelError
-from lego_sdn.core.nf.graph import require_runnable
+from lego_sdn.core.facts.graph import require_runnable
 from lego_sdn.core.nf.network_function import NetworkFunction
 from lego_sdn.core.nf.split_key import configured_key
-from lego_sdn.core.observe.score_audit import REFERENCE
 from lego_sdn.experiments.accounting import Deaths, RunSummary, compare, died_with, dropped_in, note_owned, out_of_order_in
 from lego_sdn.experiments.endpoints import OfferedTraffic, ReplayProcess, Testbed
 from lego_sdn.system import machine as host

@@ -10,7 +10,7 @@ import numpy as np
 from bricks.records.packets import PACKET
 from lego_sdn.core.cost.measurements import fit
 from lego_sdn.core.cost.model import Carriage
-from lego_sdn.experiments.bench import hop
+from lego_sdn.profile import ring_hop
 
 WIDTHS = (0, 115)  # values of a row: the smallest batch that there is between bricks, and the largest
 BATCHES = 400
@@ -18,7 +18,7 @@ BATCHES = 400
 
 def sizes() -> dict[int, int]:
     """Bytes of a full batch, by the width of its rows."""
-    return {width: hop.BATCH * (PACKET.itemsize + 8 * width) for width in WIDTHS}
+    return {width: ring_hop.BATCH * (PACKET.itemsize + 8 * width) for width in WIDTHS}
 
 
 def over_ring(runs: int) -> Carriage:
@@ -28,7 +28,7 @@ def over_ring(runs: int) -> Carriage:
 
 
 def _ring_us(width: int) -> float:
-    crossed = hop.cross(BATCHES, width)
+    crossed = ring_hop.cross(BATCHES, width)
     return 1e6 * (crossed.writer + crossed.reader) / BATCHES
 
 

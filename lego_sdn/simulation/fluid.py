@@ -14,8 +14,8 @@ from functools import cache
 from lego_sdn.core.cost.capacity import Layout, ProcessShare, capacity, kind_us
 from lego_sdn.core.cost.model import BATCH, Costs
 from lego_sdn.core.facts.arrangement import Arrangement
+from lego_sdn.core.facts.graph import BrickId, node_of
 from lego_sdn.core.facts.reports import BrickLoad, CaptureLoad, Report, usable
-from lego_sdn.core.nf.graph import BrickId, node_of
 
 RING_ROWS = 32 * BATCH  # between two processes
 CAPTURE_ROWS = 170_000  # the capture ring's 64 MiB, packets of 300 bytes and the kernel's head of each

@@ -41,8 +41,8 @@ from lego_sdn.core.facts.arrangement import (
     StopReplica,
 )
 from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.graph import BrickId, node_of
 from lego_sdn.core.facts.reports import usable
-from lego_sdn.core.nf.graph import BrickId, node_of
 from lego_sdn.simulation.fluid import Fluid
 from lego_sdn.simulation.loads import SimulatedLoad
 

@@ -41,7 +41,7 @@ class Children:
         """Start one; it is told the configuration as a file. HostError if that cannot be written, OSError if it cannot be started."""
         configfile.write(self.config, self._written)
         mark = BusyMark.made() if role == AGENT else BusyMark(None)
-        with open(self.log(role), log_mode) as log:
+        with open(self.log(role), log_mode, opener=_private) as log:
             child = subprocess.Popen(
                 self._command(role),
                 stdin=subprocess.DEVNULL,
@@ -111,6 +111,10 @@ class Children:
             return [*processes.PYTHON, "-m", "lego_sdn", "agent", "--config", str(self._written), *scores]
         manager = Path(sys.executable).with_name("ryu-manager")
         return [*processes.PYTHON, str(manager), "lego_sdn.app", "--lego-config", str(self._written)]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)
 
 
 def await_end(child: subprocess.Popen) -> None:

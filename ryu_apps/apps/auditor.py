@@ -17,7 +17,8 @@ from lego_sdn.core.control.events import Note
 from lego_sdn.core.facts.errors import RpcError
 from lego_sdn.core.observe.score_audit import Losses, Score, parse
 from ryu_apps.context.facts import ObservedProcess
-from ryu_apps.context.shared import Shared, every, spawn
+from ryu_apps.context.greenthreads import every, spawn
+from ryu_apps.context.shared import Shared
 
 LOG = logging.getLogger("lego.auditor")
 ANSWER_S = 2.0

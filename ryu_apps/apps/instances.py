@@ -25,14 +25,16 @@ from lego_sdn.core.control.events import (
     StopInstance,
 )
 from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFailed, Regrown
+from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.facts.reports import Report
-from lego_sdn.core.observe.score_audit import REFERENCE, sampled_buckets
+from lego_sdn.core.observe.score_audit import sampled_buckets
 from ryu_apps.apps.brick_calls import METHODS, call_of
 from ryu_apps.context.facts import ObservedProcess
+from ryu_apps.context.greenthreads import spawn
 from ryu_apps.context.liveness import is_gone
-from ryu_apps.context.shared import Shared, spawn
+from ryu_apps.context.shared import Shared
 
 LOG = logging.getLogger("lego.instances")
 ASK_S = 1.0  # between two questions to the agent
@@ -160,11 +162,11 @@ class Instances(app_manager.RyuApp):
         self.failed = failed
 
     def _tell_deaths(self, instances: Iterable[Mapping[str, Any]]) -> None:
-        """Of replicas: the instance goes on without what was in them."""
-        deaths = {one["instance"]: len(one.get("buried") or ()) for one in instances}
+        """Of replicas that had streams: the instance goes on without these. Packets that others lost are in a counter of load reports."""
+        deaths = {one["instance"]: len(one.get("streams_lost") or ()) for one in instances}
         for one in instances:
             if self.deaths is not None and deaths[one["instance"]] > self.deaths.get(one["instance"], 0):
-                text = f"a replica of instance {one['instance']} died: {one['buried'][-1]}"
+                text = f"a replica of instance {one['instance']} died with its streams: {one['streams_lost'][-1]}"
                 self.shared.put(Disturbed("replica-died", text, None, one["instance"]))
         self.deaths = deaths
 

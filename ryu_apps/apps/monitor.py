@@ -12,10 +12,11 @@ from ryu.base import app_manager
 from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.control.events import Loads, Silent
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import Report
-from lego_sdn.core.nf.graph import node_of
 from ryu_apps.context.facts import GIVEN_UP_S, ObservedProcess
-from ryu_apps.context.shared import Shared, every, spawn
+from ryu_apps.context.greenthreads import every, spawn
+from ryu_apps.context.shared import Shared
 
 LOG = logging.getLogger("lego.monitor")
 ANSWER_S = 2.0

@@ -20,11 +20,12 @@ from ryu.lib import hub
 from lego_sdn.adapters.rpc.complaints import Complaints
 from lego_sdn.core.control.events import Disturbed, Note, PortsSeen, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.facts.errors import LegoError, RpcError
-from lego_sdn.core.facts.flow_rules import Rule
+from lego_sdn.core.facts.flow_rules import Flow, Rule
 from lego_sdn.core.observe.score_audit import sampled_buckets
 from lego_sdn.core.traffic.rule_compiler import OWN, RuleChange, RuleOptions, compile_rules, diff
 from ryu_apps.context.facts import BucketRates, ObservedBridge, PortLosses
-from ryu_apps.context.shared import Shared, every, spawn
+from ryu_apps.context.greenthreads import every, spawn
+from ryu_apps.context.shared import Shared
 from ryu_apps.handover.executor import Mover, RuleAccess
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.connection import Switch, SwitchError
@@ -168,7 +169,7 @@ class Steering(app_manager.RyuApp):
                 self.shared.put(PortsSeen(switch.links()))
 
     # ---- rules ----
-    def flows(self) -> list[messages.Flow]:
+    def flows(self) -> list[Flow]:
         """LEGO's flows on the steered bridge, read now. Raises SwitchError."""
         if self.switch is None:
             raise SwitchError(f"the bridge {self.shared.config.switch.bridge} is not connected")
@@ -280,7 +281,7 @@ class Steering(app_manager.RyuApp):
                 f"must go (cookie {rule.cookie:#x}): remove it, or give it another priority"
             )
 
-    def _look_whether_the_way_is_free(self, flows: Iterable[messages.Flow]) -> None:
+    def _look_whether_the_way_is_free(self, flows: Iterable[Flow]) -> None:
         """Once nobody's rules stand where LEGO's must go, those go in."""
         if not self.in_the_way:
             return
@@ -389,7 +390,7 @@ class Steering(app_manager.RyuApp):
         elif whole and not self.content.before:
             self.content.sound_at = began
 
-    def _look_at_others(self, switch: Switch, flows: list[messages.Flow]) -> None:
+    def _look_at_others(self, switch: Switch, flows: list[Flow]) -> None:
         """Rules of others that take packets before LEGO's are told, not removed: they are somebody's."""
         news = self.content.take(flows, time.monotonic())
         self.shared.observed.bridges[switch.dpid].foreign = self.content.words

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lego_sdn.core.facts.flow_rules import Cookie
-from ryu_apps.openflow.messages import Flow, Port
+from lego_sdn.core.facts.flow_rules import Cookie, Flow, Port
 
 ProcessKey = tuple[int, str, int]  # instance, process, pid
 KEPT_ALERTS = 1000

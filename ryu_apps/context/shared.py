@@ -33,6 +33,7 @@ from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import HostError, LegoError
+from lego_sdn.core.facts.flow_rules import Flow
 from lego_sdn.core.facts.text import printable
 from lego_sdn.core.nf.split_key import SplitKey
 from lego_sdn.core.observe.score_audit import Ledger
@@ -40,7 +41,6 @@ from ryu_apps.context.exactness import key_of
 from ryu_apps.context.facts import Observed
 from ryu_apps.doors import rest_door
 from ryu_apps.doors.openflow_door import OpenFlowDoor
-from ryu_apps.openflow.messages import Flow
 
 LOG = logging.getLogger("lego")
 ECHO_S, ECHOES = 5.0, 2  # between two questions whether a switch lives; how many it may leave unanswered
@@ -262,32 +262,6 @@ def check_free(host: str, port: int, what: str, option: str) -> None:
             used = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             reason = "another process listens there; stop it, or choose another port" if used else f"{error}; choose another one"
             raise HostError(f"cannot listen on {host}:{port} for {what}: {reason} ({option})") from error
-
-
-def every(seconds: float, work: Callable[[], None]) -> None:
-    """Do `work` again and again, in a greenthread of its own, `seconds` from start to start. An unforeseen error ends the process."""
-
-    def loop() -> NoReturn:
-        while True:
-            began = time.monotonic()
-            work()
-            hub.sleep(max(0.01, began + seconds - time.monotonic()))
-
-    spawn(loop)
-
-
-def spawn(work: Callable[..., Any], *arguments: Any) -> Any:
-    """A greenthread whose unforeseen errors end the process, loudly: half a controller is worse than none, and it can be restarted."""
-
-    def guarded() -> None:
-        try:
-            work(*arguments)
-        except Exception:
-            LOG.critical("the controller ends because of an error that should not happen", exc_info=True)
-            logging.shutdown()
-            os._exit(70)
-
-    return hub.spawn(guarded)
 
 
 def _leave(sentence: str) -> NoReturn:

@@ -9,8 +9,9 @@ from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.traffic.handover_steps import Answer, Ask
 from ryu_apps.context.facts import ObservedProcess
+from ryu_apps.context.greenthreads import spawn
 from ryu_apps.context.liveness import is_gone
-from ryu_apps.context.shared import Shared, spawn
+from ryu_apps.context.shared import Shared
 
 ANSWER_S = 4.0
 GIVE_S = 60.0  # streams and packets go from instance to instance meanwhile

@@ -19,7 +19,8 @@ from lego_sdn.core.control.events import Note, Steer, Steered
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.traffic.handover import BucketMove, Moved, StateCopy, carry_out
 from lego_sdn.core.traffic.handover_steps import PAUSE_S, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, marker_frame
-from ryu_apps.context.shared import Shared, spawn
+from ryu_apps.context.greenthreads import spawn
+from ryu_apps.context.shared import Shared
 from ryu_apps.handover.calls import Asking
 from ryu_apps.handover.log import Laps, told
 from ryu_apps.handover.reference_streams import Twinning

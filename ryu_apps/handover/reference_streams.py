@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from lego_sdn.core.control.events import Note, Steer, Steered
-from lego_sdn.core.observe.score_audit import REFERENCE, sampled_buckets
+from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.observe.score_audit import sampled_buckets
 from lego_sdn.core.traffic.handover import Moved, StateCopy
 from ryu_apps.context.shared import Shared
 

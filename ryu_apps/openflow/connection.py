@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lego_sdn.core.facts.errors import LegoError
-from lego_sdn.core.facts.flow_rules import Rule
+from lego_sdn.core.facts.flow_rules import Flow, Port, Rule
 from lego_sdn.core.traffic.rule_compiler import RuleChange
 from ryu_apps.openflow import messages
 
@@ -45,7 +45,7 @@ class Switch:
         self._waiting: dict[int, queue.Queue] = {}
         self._bundles = itertools.count(1)
 
-    def flows(self, table: int | None = None, everyone: bool = False) -> list[messages.Flow]:
+    def flows(self, table: int | None = None, everyone: bool = False) -> list[Flow]:
         """LEGO's flows (`everyone`: foreign ones too), as they are now."""
         return messages.flows_of(self._ask(messages.flows_request(self.datapath, table, everyone), "its flows"))
 
@@ -53,7 +53,7 @@ class Switch:
         """How many flows of LEGO's it has."""
         return messages.count_of(self._ask(messages.count_request(self.datapath), "the number of its flows"))
 
-    def ports(self) -> list[messages.Port]:
+    def ports(self) -> list[Port]:
         return messages.ports_of(self._ask(messages.ports_request(self.datapath), "its port counters"))
 
     def answers(self, seconds: float) -> bool:
@@ -108,8 +108,8 @@ class Switch:
 
     def send_frames(self, frames: Iterable[tuple[int, bytes]]) -> None:
         """Send frames out of ports, in this order: (port, frame)."""
-        messages = [messages.frame_out(self.datapath, port, frame) for port, frame in frames]
-        self._send(messages.wire(self.datapath, messages)[0])
+        outgoing = [messages.frame_out(self.datapath, port, frame) for port, frame in frames]
+        self._send(messages.wire(self.datapath, outgoing)[0])
 
     def answer(self, message: Any) -> bool:
         """Bring a message of the switch to who waits for it; False if nobody does."""

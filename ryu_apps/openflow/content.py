@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lego_sdn.core.facts.flow_rules import Rule
+from lego_sdn.core.facts.flow_rules import Flow, Rule
 from lego_sdn.core.traffic.rule_compiler import GUARD, OWN, SHADOW
-from ryu_apps.openflow.messages import Flow
 
 WHOLE_S = 1.0  # between two readings of every table, where there are few rules of others
 MANY = 1000  # rules of others: with so many more, the time between two readings is as much longer

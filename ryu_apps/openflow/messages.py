@@ -6,17 +6,15 @@ Works on values of `lego_sdn.core.facts.flow_rules` and a datapath; nothing is s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from ryu.ofproto import ofproto_v1_4 as ofp
 from ryu.ofproto import ofproto_v1_4_parser as parser
 
-from lego_sdn.core.facts.flow_rules import COOKIE_MAGIC, COOKIE_MASK, Act, Match, Rule, number, text
+from lego_sdn.core.facts.flow_rules import COOKIE_MASK, OURS, Act, Flow, Match, Port, Rule, number, text
 from lego_sdn.core.traffic.rule_compiler import RuleChange
 
 VERSION = ofp.OFP_VERSION
-OURS = COOKIE_MAGIC << 48
 ALL_BITS = (1 << 64) - 1
 METADATA_MASKS = {ALL_BITS, *(0xFFFF << low for low in (0, 16, 32, 48))}  # that the rule compiler writes by
 LOCAL = ofp.OFPP_LOCAL
@@ -25,33 +23,6 @@ OFF = ofp.OFPPC_PORT_DOWN
 BUNDLE_FLAGS = ofp.OFPBF_ATOMIC | ofp.OFPBF_ORDERED
 # The order in which the rule compiler names the fields of a match; a switch reports them in its own.
 FIELD_ORDER = {"in_port": 0, "vlan_vid": 1, "metadata": 2, "eth_type": 3, "ip_proto": 4}  # then by name
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A flow as the switch reports it; `age_s` since it was installed or replaced."""
-
-    rule: Rule
-    packets: int
-    bytes: int
-    age_s: float
-
-    @property
-    def ours(self) -> bool:
-        return self.rule.cookie & COOKIE_MASK == OURS
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """Totals of one port of the switch, as the switch sees it: `tx` goes out to what is plugged in there."""
-
-    number: int
-    rx_packets: int
-    tx_packets: int
-    rx_bytes: int
-    tx_bytes: int
-    rx_dropped: int
-    tx_dropped: int
 
 
 # ---- requests ----

@@ -9,7 +9,7 @@ from ryu.lib import hub
 
 from lego_sdn.core.facts.flow_rules import Cookie, Rule
 from lego_sdn.core.traffic.rule_compiler import RuleChange
-from ryu_apps.context.shared import spawn
+from ryu_apps.context.greenthreads import spawn
 from ryu_apps.openflow.connection import Switch, SwitchError
 
 LOG = logging.getLogger("lego.steering")

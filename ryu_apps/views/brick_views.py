@@ -8,7 +8,7 @@ from typing import Any
 from lego_sdn.core.control import host_resources
 from lego_sdn.core.control.state import SystemState
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.nf.graph import node_of
+from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.observe.brick_rates import BrickFigures
 from lego_sdn.core.observe.deadlines import Deadline, DeadlineProgress, kept
 from lego_sdn.core.observe.diagnosis import Diagnosis

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from lego_sdn.core.facts.exact_since import ExactSince
+
 from bricks.nfs.registry import load
 from lego_sdn import __version__
-from lego_sdn.core.control.exact import ExactSince
 from lego_sdn.core.cost.model import Costs
+from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.graph import node_of
+from lego_sdn.core.facts.headers import within
 from lego_sdn.core.nf.granularity import algorithm_1, split_plan
-from lego_sdn.core.nf.graph import node_of
-from lego_sdn.core.nf.headers import within
-from lego_sdn.core.observe.score_audit import REFERENCE, sampled_buckets
+from lego_sdn.core.observe.score_audit import sampled_buckets
 from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.shared import Shared
 from ryu_apps.views import brick_views

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from lego_sdn.agent.layout import InstanceLayout, lay_out, process_name
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 
 KINDS = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
 NETWORK = "unsupervised-network"

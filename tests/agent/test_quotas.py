@@ -15,7 +15,7 @@ from lego_sdn.agent.spec import InstanceSpec
 from lego_sdn.core.cost.cpu_quotas import LEAST, settled, without
 from lego_sdn.core.facts.arrangement import Arrangement, Placed
 from lego_sdn.core.facts.errors import LegoError, RpcError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 
 KINDS = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
 EACH = 0.2

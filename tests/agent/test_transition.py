@@ -9,7 +9,7 @@ from typing import Any
 from lego_sdn.agent.layout import lay_out
 from lego_sdn.agent.transition import LayoutTransition
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 
 GRAPH = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
 NETWORK = "unsupervised-network"

@@ -21,7 +21,7 @@ from bricks.records.brick import Brick
 from bricks.transport import rings
 from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.facts.errors import BrickError, RpcError
-from lego_sdn.core.nf.graph import Node
+from lego_sdn.core.facts.graph import Node
 from tests.bricks.conftest import PACKETS
 
 GRAPH = kitsune.NF.graph.order
@@ -180,6 +180,6 @@ def check(instance: Instance, offline: np.ndarray, count: int = PACKETS) -> None
 
 
 if __name__ == "__main__":
-    from bricks.service.main import run
+    from bricks.service.run import run
 
     sys.exit(run(msgpack.unpackb(Path(sys.argv[1]).read_bytes())))

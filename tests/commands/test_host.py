@@ -57,7 +57,9 @@ def test_a_folder_that_cannot_be_used(tmp_path):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("words", [["up", "--run-dir"], ["agent", "--run-dir"], ["agent", "--run-dir", "RUN", "--scores"]])
+@pytest.mark.parametrize(
+    "words", [["up", "--run-dir"], ["agent", "--run-dir"], ["agent", "--run-dir", "RUN", "--scores"], ["run", "--keep"]]
+)
 def test_a_folder_of_another_users_is_refused_and_nothing_is_made_in_it(tmp_path, words):
     theirs, run_dir = tmp_path / "theirs", str(tmp_path / "run")
     theirs.mkdir()

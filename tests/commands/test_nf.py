@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from lego_sdn.cli import lego
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 
 
 def run(*words: str):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lego_sdn.core.facts.graph import Graph, Node
+from lego_sdn.core.facts.headers import DST_IP, SRC_IP_DST_IP
 from lego_sdn.core.nf.granularity import Extractor, Feature, Read, Statistic
-from lego_sdn.core.nf.graph import Graph, Node
-from lego_sdn.core.nf.headers import DST_IP, SRC_IP_DST_IP
 from lego_sdn.core.nf.network_function import NetworkFunction
 
 _LOAD = Statistic("load", DST_IP, (Feature("load", (Read.same("load", "dst_ip"),)),))

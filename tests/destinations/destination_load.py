@@ -13,7 +13,7 @@ import numpy as np
 from bricks.records.brick import Batch, Brick
 from bricks.records.packets import SHADOW
 from bricks.sample_result import SampleResult
-from lego_sdn.core.nf.graph import Node
+from lego_sdn.core.facts.graph import Node
 from lego_sdn.core.nf.split_key import SplitKey
 
 FADED_NS = 1e9

@@ -18,7 +18,7 @@ from typing import Any
 from lego_sdn.adapters.rpc.calls import Server
 from lego_sdn.adapters.rpc.wire import free_port
 from lego_sdn.core.facts.errors import HostError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 
 WITHIN = "in0"
 WITHIN_INSTANCES = ("start_replica", "stop_replica", "set_deadlines")

@@ -21,8 +21,8 @@ from lego_sdn.core.facts.arrangement import (
     StopReplica,
     TakeOut,
 )
+from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import Report
-from lego_sdn.core.nf.graph import node_of
 from tests.fakes.pipeline import Pipeline, apart, chained
 from tests.fakes.world import QUOTA, Host
 

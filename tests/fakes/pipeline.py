@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lego_sdn.core.facts.arrangement import Arrangement, Placed
+from lego_sdn.core.facts.graph import BrickId, Graph, node_of
 from lego_sdn.core.facts.reports import BrickLoad, CaptureLoad, Report, usable
-from lego_sdn.core.nf.graph import BrickId, Graph, node_of
 
 STEP_S = 0.05
 RING = 512.0  # rows before a brick in another process

@@ -6,7 +6,9 @@ import argparse
 import logging
 import random
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from tests.fuzz.targets import TARGETS
 
@@ -22,16 +24,25 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     each = -(-asked.inputs // len(asked.targets))
     for name in asked.targets:
-        target, began, refused = TARGETS[name](), time.monotonic(), 0
-        for first in range(0, each, ROUND):
-            rng = random.Random(f"{asked.seed} {name} {first}")
-            try:
-                refused += target.run(rng, min(ROUND, each - first))
-            except AssertionError as fault:
-                print(f"{name}, seed {asked.seed}, round {first}: {fault}", file=sys.stderr)
+        with tempfile.TemporaryDirectory(prefix="lf", dir="/dev/shm") as folder:
+            if not played(name, Path(folder), each, asked.seed):
                 return 1
-        print(f"{name}: {each} inputs, {refused} refused, no fault, {time.monotonic() - began:.0f} s", flush=True)
     return 0
+
+
+def played(name: str, folder: Path, inputs: int, seed: int) -> bool:
+    """Whether no input of this target is a fault."""
+    target, began, refused = TARGETS[name](folder), time.monotonic(), 0
+    for first in range(0, inputs, ROUND):
+        rng = random.Random(f"{seed} {name} {first}")
+        try:
+            refused += target.run(rng, min(ROUND, inputs - first))
+        except AssertionError as fault:
+            print(f"{name}, seed {seed}, round {first}: {fault}", file=sys.stderr)
+            return False
+    target.close()
+    print(f"{name}: {inputs} inputs, {refused} refused, no fault, {time.monotonic() - began:.0f} s", flush=True)
+    return True
 
 
 if __name__ == "__main__":

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,7 @@ class Target:
     corpus: list[bytes]
     words: tuple[bytes, ...]
     read: Callable[[bytes], Any]
+    close: Callable[[], None] = lambda: None
 
     def run(self, rng: random.Random, inputs: int) -> int:
         """Read that many mutated inputs; returns how many were refused. An AssertionError holds the input that is a fault."""
@@ -48,23 +47,22 @@ class Target:
 class _File:
     """A file that is written again for each input."""
 
-    def __init__(self, name: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="lego-fuzz-", dir="/dev/shm")
-        self.path = Path(self._folder.name, name)
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def of(self, data: bytes) -> Path:
         self.path.write_bytes(data)
         return self.path
 
 
-def models() -> Target:
-    file = _File("model")
+def models(folder: Path) -> Target:
+    file = _File(folder / "model")
     words = (b"\x93NUMPY\1\0", b"'descr': '<f8'", b"(4000000000,)", b"PK\3\4", b"(" * 200, b"'|O'", b"9" * 20)
     return Target(corpora.model_archives(), words, lambda data: load_model(file.of(corpora.as_model(data))))
 
 
-def captures() -> Target:
-    file = _File("capture")
+def captures(folder: Path) -> Target:
+    file = _File(folder / "capture")
 
     def read(data: bytes) -> None:
         with open_capture(file.of(data)) as capture:
@@ -74,7 +72,7 @@ def captures() -> Target:
     return Target(corpora.captures(), (b"\x0a\x0d\x0d\x0a", b"\x1f\x8b\x08", b"\t", b"\n", b"1e999", b"\xff\xfe"), read)
 
 
-def configurations() -> Target:
+def configurations(_: Path) -> Target:
     words = (
         b"[",
         b"{",
@@ -117,9 +115,8 @@ def configurations() -> Target:
     return Target(corpora.configurations(), words, read)
 
 
-def requests() -> Target:
+def requests(folder: Path) -> Target:
     """Through a real socket; no handler may ever be called with what does not fit its table, and a good peer is still answered."""
-    folder = tempfile.TemporaryDirectory(prefix="lf")
     table = AGENT | BRICK
 
     def handler(name: str) -> Callable[..., bool]:
@@ -129,8 +126,7 @@ def requests() -> Target:
 
         return called
 
-    server = Server(os.path.join(folder.name, "s"), {name: handler(name) for name in table}, takes=table)
-    server.folder = folder  # type: ignore[attr-defined]
+    server = Server(str(folder / "s"), {name: handler(name) for name in table}, takes=table)
 
     def read(data: bytes) -> None:
         with socket.socket(socket.AF_UNIX) as peer:
@@ -141,9 +137,14 @@ def requests() -> Target:
             server.serve_once(0)
         server.serve_once(0)
 
-    return Target(
-        corpora.requests(), (b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\x91" * 100, b"\x80" * 100, b"\xc0", b"\xcb\x7f\xf8"), read
-    )
+    words = (b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\x91" * 100, b"\x80" * 100, b"\xc0", b"\xcb\x7f\xf8")
+    return Target(corpora.requests(), words, read, server.close)
 
 
-TARGETS: dict[str, Callable[[], Target]] = {"models": models, "captures": captures, "configurations": configurations, "requests": requests}
+# Each is given a folder of its own for what it writes.
+TARGETS: dict[str, Callable[[Path], Target]] = {
+    "models": models,
+    "captures": captures,
+    "configurations": configurations,
+    "requests": requests,
+}

@@ -111,7 +111,7 @@ def test_a_wrong_configuration_names_file_line_and_key(tmp_path, by_environment)
 
 NOT_SPLIT = """
 from tests.destinations import *
-from lego_sdn.core.nf.headers import ALL, SRC_IP
+from lego_sdn.core.facts.headers import ALL, SRC_IP
 from dataclasses import replace
 EVERYTHING = Extractor("everything", (Statistic("total", ALL, (Feature("total", (Read.same("total"),)),)),))
 BOTH_ENDS = (Statistic("sent", SRC_IP, (Feature("sent", (Read.same("sent", "src_ip"),)),)), *RECEIVED.statistics)

@@ -12,6 +12,8 @@ INPUTS = {"models": 1500, "captures": 1500, "configurations": 1000, "requests": 
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_no_input_is_a_fault(name):
-    refused = TARGETS[name]().run(random.Random(f"1 {name}"), INPUTS[name])
+def test_no_input_is_a_fault(name, tmp_path):
+    target = TARGETS[name](tmp_path)
+    refused = target.run(random.Random(f"1 {name}"), INPUTS[name])
+    target.close()
     assert name == "requests" or refused > INPUTS[name] // 20, "the mutations hardly break anything"

@@ -134,7 +134,9 @@ def test_stateless_replicas_that_are_killed_cost_no_packet(run):
 def test_a_keyed_replica_that_is_killed_costs_what_was_in_it(run):
     """Which is counted; and the others go on with its sources, whose statistics begin anew."""
     grown = Grown()
-    summary = run(grown.ask("start_replica", QUANTIZATION), grown.kill(f"{QUANTIZATION}-1")).summary
+    proof = run(grown.ask("start_replica", QUANTIZATION), grown.kill(f"{QUANTIZATION}-1"))
+    summary = proof.summary
+    assert any("died with its streams" in text for text in notes(proof, "inexact"))
     assert (grown.told[-1]["state"], summary.comparison.twice) == ("running", 0)
     assert summary.comparison.scored + summary.dropped.get("lost", 0) == PACKETS
     assert set(summary.dropped) <= {"lost"}

@@ -12,12 +12,13 @@ import pytest
 from bricks.files.scores import read_scores
 from bricks.models.model_file import load_model, save_model
 from bricks.records.packets import bucket_of
-from lego_sdn.core.observe.score_audit import REFERENCE, sampled_buckets
+from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.observe.score_audit import sampled_buckets
 from lego_sdn.experiments.run import Experiment
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-SHARE, PPS = 0.25, 1000.0
+SHARE, PPS = 0.25, 400.0
 LOOKS = 6  # a few times a second, in which nothing more was compared: the auditor asks every 0.25 s
 
 

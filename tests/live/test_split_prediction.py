@@ -23,8 +23,8 @@ from lego_sdn.commands.plan import plan
 from lego_sdn.commands.verify import verify
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.headers import SRC_IP
 from lego_sdn.core.nf.granularity import split_plan
-from lego_sdn.core.nf.headers import SRC_IP
 from lego_sdn.core.nf.split_key import BY_SOURCE
 from lego_sdn.core.traffic.split_prediction import Prices, SplitOutcome, TrafficMatrix, graph, hashing, one_owner, predict, talkers
 from lego_sdn.experiments.endpoints import OfferedTraffic

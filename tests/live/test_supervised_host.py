@@ -96,4 +96,4 @@ def test_a_run_dir_that_was_lost_comes_back(up):
     until(lambda: (up.host.folder / "system.journal").exists() and (up.host.folder / "agent.journal").exists(), up.said)
     until(lambda: (up.host.folder / "agent.sock").exists() and up.is_well(), up.said)
     assert up.forwards()
-    assert (up.host.folder / "controller.db").exists()
+    until(lambda: (up.host.folder / "controller.db").exists(), up.said, 10)

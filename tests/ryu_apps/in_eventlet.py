@@ -13,7 +13,7 @@ from lego_sdn.core.control.events import Command
 from lego_sdn.core.facts.arrangement import StopReplica
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import RpcError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 from ryu_apps.apps.instances import Instances
 from ryu_apps.apps.monitor import Monitor
 from ryu_apps.apps.rest import Pages

@@ -67,6 +67,7 @@ def test_inside_it_runs_and_afterwards_it_is_gone(place):
     with System(configuration(place), say=said.append) as system:
         status = system.status()
         assert status["bridge"]["connected"]
+        assert [system.log(role).stat().st_mode & 0o137 for role in ("agent", "controller")] == [0, 0]
         assert status["agent"]["answers"]
         assert system.agent.call("hello")["warm"]
         runs = marks(place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bricks.nfs.kitsune.build import NETWORK, new_brick, read_model
 from bricks.nfs.kitsune.declaration import EXTRACTORS
 from bricks.nfs.kitsune.learn import blank_models, learn_model
-from lego_sdn.core.nf.graph import Graph, Node
+from lego_sdn.core.facts.graph import Graph, Node
 from lego_sdn.core.nf.network_function import NetworkFunction
 
 NF = NetworkFunction(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.core.nf.graph import Node
+from lego_sdn.core.facts.graph import Node
 from lego_sdn.core.nf.split_key import BY_SOURCE
 
 if TYPE_CHECKING:

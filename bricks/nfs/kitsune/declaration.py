@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lego_sdn.core.facts.headers import SOCKET, SRC_IP, SRC_IP_DST_IP, SRC_IP_SRC_PORT, SRC_MAC_SRC_IP, HeaderGroup
 from lego_sdn.core.nf.granularity import Assumption, Extractor, Feature, Read, Statistic
-from lego_sdn.core.nf.headers import SOCKET, SRC_IP, SRC_IP_DST_IP, SRC_IP_SRC_PORT, SRC_MAC_SRC_IP, HeaderGroup
 
 LAMBDAS = ("5", "3", "1", "0.1", "0.01")
 

@@ -10,10 +10,10 @@ from lego_sdn.core.control.events import Command
 from lego_sdn.core.control.manager import cannot_replicate
 from lego_sdn.core.control.state import Backoff, SystemState, Turn
 from lego_sdn.core.facts.arrangement import BrickAction, StartReplica, StopReplica
+from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.messages import NAME_CHARACTERS
 from lego_sdn.core.facts.text import printable, shown
-from lego_sdn.core.observe.score_audit import REFERENCE
 
 BY_OPERATOR = "asked by the operator"
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from lego_sdn.core.control.state import Turn
-    from lego_sdn.core.facts.reports import Report
+from lego_sdn.core.control.state import Turn
+from lego_sdn.core.facts.exact_since import ExactSince
+from lego_sdn.core.facts.reports import Report
 
 ONSET_S = 30.0  # without a loss of a reason, after which the next one is told as an event again
-KEPT_LOOKS = 16
 SETTLED = 3  # looks at an instance that is alone, after which its gaps count
 
 STREAMS_LOST, TAKEN_OVER, GAP, SWITCH_DROPS, LINK_DOWN = "streams-lost", "taken-over", "gap", "switch-drops", "link-down"
@@ -51,49 +50,6 @@ LOSSES: dict[str, Words] = {
     "set_back": Words("set-back", "{set_back} packets with a time more than 5 s before that of an earlier one came to instance {instance}"),
     "out_of_order": Words("reordered", "{out_of_order} packets came to instance {instance} too late to be put in order"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ExactSince:
-    """Nothing was lost since `since` (seconds of the controller's clock), when `reason` was the last to set it back.
-
-    sure_until  a moment up to which every score is that of the unsplit run; None: there was no loss since its start
-    stamp       the first stamp that had not been taken by then: only scores from this one on may be wrong
-    losses      by reason, so far, as far as they can be counted (at least 1 each); also of earlier instances with this number
-    seen        by reason, when the last loss was seen
-    looks       the latest load reports: when each came, and the first stamp that it had not taken
-    gaps        of stamps that are no loss, or were told as one; alone: looks in a row at which no other instance got packets
-    """
-
-    since: float
-    reason: str = "start"
-    sure_until: float | None = None
-    stamp: int = 0
-    losses: Mapping[str, int] = field(default_factory=dict)
-    seen: Mapping[str, float] = field(default_factory=dict)
-    looks: tuple[tuple[float, int], ...] = ()
-    gaps: int = 0
-    alone: int = 0
-
-    def stamp_at(self, time: float) -> int:
-        """The first stamp that it is not known to have taken by then."""
-        return max((stamp for at, stamp in self.looks if at <= time), default=0)
-
-    def looked(self, now: float, stamp: int) -> ExactSince:
-        return replace(self, looks=(*self.looks, (now, stamp))[-KEPT_LOOKS:])
-
-    def after_loss(self, reason: str, count: int, good: float, now: float) -> ExactSince:
-        """`good`: when it was last known that there was no such loss."""
-        first = self.sure_until is None
-        return replace(
-            self,
-            since=now,
-            reason=reason,
-            sure_until=good if first else self.sure_until,
-            stamp=self.stamp_at(good) if first else self.stamp,
-            losses={**self.losses, reason: self.losses.get(reason, 0) + count},
-            seen={**self.seen, reason: now},
-        )
 
 
 def begin(turn: Turn, instance: int, reason: str = "start") -> None:

@@ -10,8 +10,8 @@ from lego_sdn.core.control.state import Member, SystemState
 from lego_sdn.core.cost import capacity
 from lego_sdn.core.cost.placement import MB
 from lego_sdn.core.facts.arrangement import BrickAction, Separate, StartReplica
+from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.reports import cores_used, usable
-from lego_sdn.core.observe.score_audit import REFERENCE
 
 
 def given_cores(state: SystemState) -> float:

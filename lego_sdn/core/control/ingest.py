@@ -9,10 +9,10 @@ from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.state import Member, SystemState, Turn
 from lego_sdn.core.cost.model import BrickCost, Costs, Work
 from lego_sdn.core.facts.arrangement import SetDeadlines
+from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.reports import InstanceLoad, Report, instance_load
 from lego_sdn.core.observe import slo
 from lego_sdn.core.observe.diagnosis import Diagnosis, Outside, Rounds, diagnose
-from lego_sdn.core.observe.score_audit import REFERENCE
 
 Key = tuple[int, str]  # instance and process
 FORGOTTEN_S = 5.0  # after which a report says nothing about now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lego_sdn.core.control import exact, instances, reference
 from lego_sdn.core.control.events import PortsSeen
 from lego_sdn.core.control.state import Lacking, Turn
-from lego_sdn.core.observe.score_audit import REFERENCE
+from lego_sdn.core.facts.assignment import REFERENCE
 
 GONE_S = 1.0  # a switch tells of a new port a little later than the agent does
 DOWN_S = 5.0  # for the agent to bring the link up again

@@ -16,7 +16,8 @@ from lego_sdn.core.control.events import (
     StopInstance,
 )
 from lego_sdn.core.control.state import Turn
-from lego_sdn.core.observe.score_audit import REFERENCE, ReferenceInstance
+from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.observe.score_audit import ReferenceInstance
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 ANSWER_S = 60.0  # for the agent to start or stop it

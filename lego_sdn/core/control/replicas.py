@@ -22,7 +22,7 @@ from lego_sdn.core.facts.arrangement import (
     StartReplica,
     StopReplica,
 )
-from lego_sdn.core.nf.graph import node_of
+from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.observe import slo
 
 TIMEOUT_S = 95.0  # the edge gives up before, and says so

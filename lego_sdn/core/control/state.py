@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lego_sdn.core.control.events import Action, Note, Steer
-from lego_sdn.core.control.exact import ExactSince
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.arrangement import Arrangement, BrickAction
-from lego_sdn.core.facts.assignment import Owners
+from lego_sdn.core.facts.assignment import REFERENCE, Owners
 from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.exact_since import ExactSince
 from lego_sdn.core.facts.reports import InstanceLoad, Report
 from lego_sdn.core.observe.diagnosis import Diagnosis
-from lego_sdn.core.observe.score_audit import REFERENCE, ReferenceInstance
+from lego_sdn.core.observe.score_audit import ReferenceInstance
 from lego_sdn.core.observe.slo import Promised
 from lego_sdn.core.policy.base import Memory
 

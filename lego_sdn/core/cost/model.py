@@ -17,9 +17,9 @@ from typing import Any
 from lego_sdn.core.cost.measurements import CostError, Measured, built, listed, require, require_numbers
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import ConfigError
+from lego_sdn.core.facts.graph import EMPTY, Graph, GraphError
 from lego_sdn.core.facts.keys import check_keys
 from lego_sdn.core.facts.reports import BrickLoad
-from lego_sdn.core.nf.graph import EMPTY, Graph, GraphError
 
 HALF_LIFE = 2000  # packets after which what was known before counts half
 MEMORY_SHARE = 0.1  # of what is known of memory, that the reports of one round make

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lego_sdn.core.nf.graph import EMPTY, BrickId, Graph, node_of
+from lego_sdn.core.facts.graph import EMPTY, BrickId, Graph, node_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 Owners = tuple[int | None, ...]
 
+REFERENCE = 999  # the number of the auditor's reference instance, which owns nothing; no other instance has one above 64
+
 # Balanced enough: the gap between heaviest and lightest, as a share of an even load.
 TOLERANCE = 0.1
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lego_sdn.core.facts.headers import GROUPS
 from lego_sdn.core.facts.keys import are_amounts
 from lego_sdn.core.facts.section import KeyProblem as KeyProblem
 from lego_sdn.core.facts.section import Section, checked, choice, count, flag, maybe, networks, number, seconds, share, text, users, whole
-from lego_sdn.core.nf.headers import GROUPS
 
 CAPTURE_BYTES_MOST = 1 << 30  # of the capture ring of one instance, which is pinned memory
 STREAMS_LEAST, STREAMS_MOST = 1024, 100_000_000

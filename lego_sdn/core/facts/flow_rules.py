@@ -64,6 +64,7 @@ class Rule:
 
 COOKIE_MAGIC = 0x1E60
 COOKIE_MASK = 0xFFFF << 48  # a flow whose cookie under this mask equals COOKIE_MAGIC << 48 is LEGO's
+OURS = COOKIE_MAGIC << 48  # the part of a cookie that says that the flow is LEGO\'s
 ROLES = ("base", "owner", "shadow", "held", "stamps", "port")
 _NOBODY = 0xFFFF
 
@@ -121,3 +122,30 @@ def number(field: str, written: str | int) -> int:
     if field in _IPV4_FIELDS or field in _IPV6_FIELDS:
         return int(ipaddress.ip_address(written))
     return int(written.replace(":", ""), 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow as the switch reports it; `age_s` since it was installed or replaced."""
+
+    rule: Rule
+    packets: int
+    bytes: int
+    age_s: float
+
+    @property
+    def ours(self) -> bool:
+        return self.rule.cookie & COOKIE_MASK == OURS
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Totals of one port of the switch, as the switch sees it: `tx` goes out to what is plugged in there."""
+
+    number: int
+    rx_packets: int
+    tx_packets: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_dropped: int
+    tx_dropped: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lego_sdn.core.facts.errors import LegoError
-from lego_sdn.core.nf.graph import node_of
+from lego_sdn.core.facts.graph import node_of
 
 
 class ReportError(LegoError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lego_sdn.core.facts.errors import LegoError
-from lego_sdn.core.nf.headers import ADDRESSES, HeaderGroup, spell, within
+from lego_sdn.core.facts.headers import ADDRESSES, HeaderGroup, spell, within
 
 Link = tuple[str, str]  # (reader's field, writer's field): they hold the same value
 Function = tuple[tuple[str, str], ...]

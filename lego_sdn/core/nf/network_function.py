@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lego_sdn.core.facts.errors import BrickError, ConfigError
+from lego_sdn.core.facts.graph import Graph, Node
 from lego_sdn.core.nf.granularity import Extractor
-from lego_sdn.core.nf.graph import Graph, Node
 
 Settings = Mapping[str, Any]
 

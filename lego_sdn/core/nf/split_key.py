@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.headers import ADDRESSES, GROUPS, PORTS, SRC_IP, WORDS, HeaderGroup, spell
 from lego_sdn.core.nf.granularity import Copies, Extractor, SplitPlan, algorithm_1, split_plan
-from lego_sdn.core.nf.headers import ADDRESSES, GROUPS, PORTS, SRC_IP, WORDS, HeaderGroup, spell
 
 Fields = tuple[str, ...]
 ELSE = "exact: false would split all the same, and change scores"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import BrickLoad, Quotas, Report, cores_used, usable
-from lego_sdn.core.nf.graph import node_of
 
 STANDING_S = 0.2  # what waits before a brick, as time to come, in times between two reports
 RING_FILLED = 0.1  # share of the capture ring that may wait before that is a queue

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lego_sdn.core.facts.arrangement import Arrangement
+from lego_sdn.core.facts.graph import EMPTY, Graph
 from lego_sdn.core.facts.reports import Report, pairs_of
-from lego_sdn.core.nf.graph import EMPTY, Graph
 from lego_sdn.core.observe.brick_rates import BLOCKED, DRAINING, RING_FILLED, BrickFigures, Verdict, figures, in_front, in_words
 
 FILLING = 0.001  # share of the capture ring by which it fills in a second, before that counts

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-REFERENCE = 999  # its number; no other instance has one above 64
+from lego_sdn.core.facts.assignment import REFERENCE
+
 RECORD = struct.Struct("<QqQQQI")  # SCORE of bricks/files/scores.py, the score by its bits
 BITS = struct.Struct("<Q")
 NUMBER = struct.Struct("<d")

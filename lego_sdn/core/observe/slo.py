@@ -12,8 +12,8 @@ from typing import Any
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts import config as configuration
 from lego_sdn.core.facts.arrangement import Arrangement, SetDeadlines
+from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import Report, pairs_of, usable
-from lego_sdn.core.nf.graph import node_of
 from lego_sdn.core.observe.deadlines import Deadline, Promise, divide
 
 AGAIN_S = 10.0

@@ -14,8 +14,8 @@ from lego_sdn.core.cost.cpu_quotas import LEAST, resettled
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
 from lego_sdn.core.facts.config import InstanceSettings
+from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import usable
-from lego_sdn.core.nf.graph import node_of
 from lego_sdn.core.observe.diagnosis import Diagnosis
 
 LEAST_SHARE = 0.25  # of an even part of an instance's CPU, that every process keeps: it must answer, and load may come back

@@ -12,8 +12,8 @@ from typing import ClassVar
 from lego_sdn.core.cost import capacity
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.arrangement import Arrangement
+from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import InstanceLoad, usable
-from lego_sdn.core.nf.graph import node_of
 from lego_sdn.core.observe.brick_rates import BrickFigures
 from lego_sdn.core.observe.diagnosis import Diagnosis
 from lego_sdn.core.policy import options

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.flow_rules import (
     OWN_VID,
@@ -27,9 +28,8 @@ from lego_sdn.core.facts.flow_rules import (
     number,
     text,
 )
-from lego_sdn.core.nf.headers import PORTS
+from lego_sdn.core.facts.headers import PORTS
 from lego_sdn.core.nf.split_key import BY_SOURCE, Fields, SplitKey, bits_of
-from lego_sdn.core.observe.score_audit import REFERENCE
 
 __all__ = [
     "FAMILIES",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bricks.offline.scoring import Scoring, score_captures
+from bricks.offline.commands import score_captures
+from bricks.offline.scoring import Scoring
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.experiments.bench.inputs import LARGER, Bench
 from lego_sdn.experiments.bench.rows import Result, Row

@@ -1,27 +1,15 @@
-"""A hop over a ring between two processes: what it costs both of them, per packet."""
+"""Rows of a hop over a ring between two processes, per packet."""
 
 from __future__ import annotations
 
-import multiprocessing as mp
-import os
-import select
-import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from bricks.records.brick import Batch
-from bricks.records.packets import PACKET
-from bricks.records.sequence import SequenceRange
-from bricks.transport import rings
-from bricks.transport.rings import SLOTS, RingReader, RingWriter
-from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.experiments.bench.inputs import Bench
 from lego_sdn.experiments.bench.rows import Result, Row
+from lego_sdn.profile.ring_hop import BATCH, Hop, cross
 
-BATCH = 256  # rows
 _TABLE = {
     "ring.features": (115, "a packet with its 115 features"),
     "ring.packets": (0, "a packet alone"),
@@ -29,17 +17,6 @@ _TABLE = {
 }
 TABLE = {name: Row(name, f"ring hop, batches of {BATCH}: {what}", "us/packet", 0.5, fewer=True) for name, (_, what) in _TABLE.items()}
 ROWS = tuple(TABLE.values())
-PATIENCE_S = 30.0
-WARM = 2 * SLOTS  # batches before the clock is read: the memory of every slot is there then, and the kernels are loaded on both sides
-_LINE = 8  # float64 of a cache line
-
-
-class Hop(NamedTuple):
-    """Seconds: the wall clock's, and of CPU of the writing and the reading process."""
-
-    wall: float
-    writer: float
-    reader: float
 
 
 def measure(bench: Bench, wanted: frozenset[str]) -> Iterator[Result]:
@@ -58,76 +35,3 @@ def _result(row: Row, hops: list[Hop], packets: int) -> Result:
     each = [float(np.median([getattr(hop, side) for hop in hops])) / packets * 1e6 for side in Hop._fields]
     note = f"CPU of both sides; writer {each[1]:.3f}, reader {each[2]:.3f}; a packet every {each[0]:.3f} by the wall clock"
     return Result(row, runs=both, note=note, detail=dict(zip(("wall_us", "writer_us", "reader_us"), each, strict=True)))
-
-
-def cross(batches: int, width: int) -> Hop:
-    """Send batches from this process to another one that looks at every cache line of them."""
-    name = f"lego-bench-{os.getpid()}"
-    fork = mp.get_context("fork")
-    here, there = fork.Pipe()
-    reader = fork.Process(target=_read, args=(name, batches, there), daemon=True)
-    writer = RingWriter(name, BATCH)
-    try:
-        reader.start()
-        there.close()
-        _write(writer, range(WARM), width)
-        _hear(here, "the reader did not see the first batches")
-        began, cpu = time.perf_counter(), time.process_time()
-        _write(writer, range(WARM, WARM + batches), width)
-        mine = time.process_time() - cpu
-        theirs, ended = _hear(here, "the reader did not see all batches")
-        return Hop(ended - began, mine, theirs)
-    finally:
-        here.close()
-        writer.close()
-        reader.terminate()
-        reader.join()
-        reader.close()
-        rings.remove(name)
-
-
-def _hear(pipe: Connection, problem: str) -> Any:
-    try:
-        if pipe.poll(PATIENCE_S):
-            return pipe.recv()
-    except EOFError:
-        pass
-    raise BrickError(f"ring hop: {problem} within {PATIENCE_S:g} s; look for a traceback above")
-
-
-def _write(ring: RingWriter, numbers: range, width: int) -> None:
-    batch = Batch(np.zeros(BATCH, PACKET), np.ones((BATCH, width)) if width else None)
-    for number in numbers:
-        while not ring.put(batch, SequenceRange(number * BATCH, BATCH)):
-            if not ring.wait_for_room():
-                select.select([ring], [], [], PATIENCE_S)
-            ring.awake()
-
-
-def _read(name: str, batches: int, pipe: Connection) -> None:
-    """The other process: tells when it has seen the first batches, then its CPU seconds and when it had seen the rest."""
-    ring = RingReader(name, BATCH)
-    _take(ring, range(WARM))
-    pipe.send(True)
-    cpu = time.process_time()
-    _take(ring, range(WARM, WARM + batches))
-    pipe.send((time.process_time() - cpu, time.perf_counter()))
-    ring.close()
-
-
-def _take(ring: RingReader, numbers: range) -> None:
-    """Batches of these numbers. BrickError if one does not come."""
-    for number in numbers:
-        while (there := ring.peek()) is None:
-            if not ring.sleep() and not select.select([ring], [], [], PATIENCE_S)[0]:
-                raise BrickError(f"batch {number} did not come within {PATIENCE_S:g} s")
-            ring.awake()
-        _look(there[0])
-        there = None  # no view of the slot may outlive its release
-        ring.release((number + 1) * BATCH)
-
-
-def _look(batch: Batch) -> float:
-    """The sum of something of every cache line, so that all of them come over, as a brick would need them."""
-    seen = float(batch.head["length"].sum())
-    return seen if batch.values is None else seen + float(batch.values.reshape(-1)[::_LINE].sum())

@@ -12,7 +12,7 @@ from bricks.runtime.assembly import Models
 from bricks.runtime.pipeline import Pipeline
 from bricks.runtime.spec import Spec
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.core.nf.graph import Graph, Node
+from lego_sdn.core.facts.graph import Graph, Node
 from lego_sdn.core.nf.network_function import NetworkFunction
 
 

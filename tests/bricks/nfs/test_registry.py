@@ -9,7 +9,7 @@ import pytest
 
 from bricks.nfs import registry
 from lego_sdn.core.facts.errors import BrickError, ConfigError
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 from lego_sdn.core.nf.network_function import NetworkFunction
 
 PACKAGE = """

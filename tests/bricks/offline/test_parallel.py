@@ -12,7 +12,8 @@ import pytest
 
 from bricks.learning.training import Training
 from bricks.offline import parallel, shared_blocks
-from bricks.offline.scoring import Scoring, read_blocks, score_captures, train_on
+from bricks.offline.commands import score_captures
+from bricks.offline.scoring import Scoring, read_blocks, train_on
 from bricks.offline.source_partition import CLASSES, Partition
 from bricks.records.packets import PACKET, SHADOW
 from lego_sdn.core.facts.errors import CaptureError, LegoError

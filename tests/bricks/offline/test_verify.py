@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from bricks.feature_quantization import extract
 from bricks.learning.training import Training
 from bricks.nfs.kitsune.declaration import EXTRACTORS
-from bricks.offline.scoring import Scoring, score_captures, train_on
+from bricks.offline.commands import score_captures
+from bricks.offline.scoring import Scoring, train_on
 from bricks.offline.simulated_split import BUCKETS, OwnershipChange, SimulatedSplit, Split, key_buckets
 from bricks.offline.verify import Comparison, describe, relative, row_of, verify
 from bricks.records.packets import ADDRESS_IPV4, ARP, DST_KIND_SHIFT, ICMP, NO_PORT, PACKET, SHADOW
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.headers import GROUPS
 from lego_sdn.core.nf.granularity import split_plan
-from lego_sdn.core.nf.headers import GROUPS
 from tests.bricks.feature_traffic import START, traffic
 
 A, B, C = 0x0A000000, 0x0A000001, 0x0A000002  # with 2 replicas the first owns A and C, the second B

@@ -11,8 +11,8 @@ from bricks.offline.simulated_split import BUCKETS, OwnershipChange, SimulatedSp
 from bricks.records.brick import Batch
 from bricks.records.packets import ICMP, NO_PORT, PACKET, bucket_of
 from bricks.streams.assign import assign
+from lego_sdn.core.facts.headers import DST_IP
 from lego_sdn.core.nf.granularity import split_plan
-from lego_sdn.core.nf.headers import DST_IP
 from lego_sdn.core.nf.split_key import SplitKey, split_key
 from tests.bricks.service.test_handover import split, talk
 from tests.destinations import NF

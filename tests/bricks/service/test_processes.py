@@ -199,7 +199,7 @@ def test_a_slow_brick_and_its_deadline(instance, offline):
     instance.drain()
     slow, last = instance.brick("a", network), instance.brick("a", result)
     assert (slow["late"], last["counters"]["late_total"]) == (200, 200)
-    with pytest.raises(RpcError, match="wanted a map from kinds of bricks to milliseconds, found 7"):
+    with pytest.raises(RpcError, match="deadlines: wanted milliseconds for kinds of bricks, found 7"):
         instance.call("a", "deadlines", 7)
     check(instance, offline, 300)
 

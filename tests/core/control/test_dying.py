@@ -137,7 +137,7 @@ def test_a_replica_that_is_not_taken_out_is_told_and_asked_for_again():
 
 
 def test_the_twin_that_is_silent_fails_as_a_whole():
-    from lego_sdn.core.observe.score_audit import REFERENCE
+    from lego_sdn.core.facts.assignment import REFERENCE
 
     made = world()
     before = made.state.running

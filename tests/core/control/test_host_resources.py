@@ -10,8 +10,9 @@ from lego_sdn.core.control.events import Command, InstanceStarted, Loads, StartI
 from lego_sdn.core.control.host_resources import free_cores, free_memory, given_cores, instance_bytes, lacking_memory, used_memory
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.facts.arrangement import BrickAction, Separate, StartReplica
+from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config
-from lego_sdn.core.observe.score_audit import REFERENCE, ReferenceInstance
+from lego_sdn.core.observe.score_audit import ReferenceInstance
 from tests.core.cost.costs import MB, kitsune
 from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lego_sdn.core.cost.model import Carriage, Costs
 from lego_sdn.core.cost.placement import HostCapacity, Need, needs_of, room
 from lego_sdn.core.cost.second_host import Demand, Option, grow, overloaded, overloaded_brick, whole_graph
-from lego_sdn.core.nf.graph import Graph
+from lego_sdn.core.facts.graph import Graph
 from lego_sdn.core.traffic.split_prediction import TrafficMatrix
 from tests.core.cost.costs import MB, kitsune
 

@@ -18,8 +18,8 @@ from lego_sdn.core.cost.second_host import overloaded
 from lego_sdn.core.facts.arrangement import Arrangement, ChainBrick, Placed, Separate, StartReplica, StopReplica
 from lego_sdn.core.facts.config import InstanceSettings
 from lego_sdn.core.facts.errors import BrickError
+from lego_sdn.core.facts.graph import Graph, Node, require_runnable
 from lego_sdn.core.facts.reports import Report
-from lego_sdn.core.nf.graph import Graph, Node, require_runnable
 from lego_sdn.core.observe.deadlines import Promise, divide
 from lego_sdn.core.observe.diagnosis import Outside, Rounds, diagnose
 from lego_sdn.core.observe.slo import basis_of, tally

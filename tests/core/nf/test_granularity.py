@@ -8,8 +8,8 @@ import random
 import pytest
 
 from bricks.nfs.kitsune.declaration import KITSUNE115, KITSUNEPY100
+from lego_sdn.core.facts.headers import DST_IP, SOCKET, SRC_IP, SRC_IP_DST_IP, SRC_IP_SRC_PORT, SRC_MAC_SRC_IP, HeaderGroup, spell, within
 from lego_sdn.core.nf.granularity import Assumption, DeclarationError, Extractor, Feature, Read, Statistic, algorithm_1, split_plan
-from lego_sdn.core.nf.headers import DST_IP, SOCKET, SRC_IP, SRC_IP_DST_IP, SRC_IP_SRC_PORT, SRC_MAC_SRC_IP, HeaderGroup, spell, within
 
 ONE_MAC = ("one-mac-per-address",)
 

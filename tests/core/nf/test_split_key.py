@@ -6,8 +6,8 @@ import pytest
 
 from bricks.nfs.kitsune import EXTRACTORS
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.headers import ALL, DST_IP, SOCKET, SRC_IP, SRC_IP_DST_IP, SRC_IP_SRC_PORT, SRC_MAC_SRC_IP, HeaderGroup
 from lego_sdn.core.nf.granularity import Extractor, Feature, Read, Statistic
-from lego_sdn.core.nf.headers import ALL, DST_IP, SOCKET, SRC_IP, SRC_IP_DST_IP, SRC_IP_SRC_PORT, SRC_MAC_SRC_IP, HeaderGroup
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey, bits_of, split_key
 
 

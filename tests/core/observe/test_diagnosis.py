@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lego_sdn.core.facts.arrangement import Arrangement, Placed
+from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import DiskLoad
-from lego_sdn.core.nf.graph import node_of
 from lego_sdn.core.observe.diagnosis import Diagnosis, Outside, Rounds, diagnose
 from tests.fakes.pipeline import GRAPH, Pipeline, apart, chained, cut
 

@@ -10,8 +10,8 @@ import pytest
 from lego_sdn.core.cost.model import BrickCost, Costs
 from lego_sdn.core.facts.arrangement import Arrangement, Placed, SetDeadlines, SetQuota
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
+from lego_sdn.core.facts.graph import Graph, Node
 from lego_sdn.core.facts.reports import Report
-from lego_sdn.core.nf.graph import Graph, Node
 from lego_sdn.core.observe.slo import Promised, Tally, basis_of, tally, to_tell, watch
 from lego_sdn.core.observe.slo import divided as by_basis
 from tests.fakes.brick_host import BrickHost

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bricks.records.packets import NO_PORT, PACKET
 from bricks.streams.assign import assign
+from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
-from lego_sdn.core.observe.score_audit import REFERENCE
 from lego_sdn.core.traffic.rule_compiler import FAMILIES, Cookie, Rule, RuleOptions, SteeringError, compile_rules, diff
 from tests.fakes.switch import NORMAL, FakeSwitch, Frame
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from lego_sdn.core.facts.flow_rules import Cookie, Rule
+from lego_sdn.core.facts.flow_rules import Cookie, Flow, Port, Rule
 from ryu_apps.context.facts import GIVEN_UP_S, KEPT_ALERTS, KEPT_SOURCES, SHOWN_SOURCES, Alerts, BucketRates, ObservedProcess, PortLosses
-from ryu_apps.openflow.messages import Flow, Port
 
 
 def flow(bucket: int | None, owner: int, packets: int, family: int = 1, role: str = "owner") -> Flow:

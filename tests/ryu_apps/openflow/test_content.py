@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lego_sdn.core.facts.flow_rules import Act, Match, Rule
+from lego_sdn.core.facts.flow_rules import Act, Flow, Match, Rule
 from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules
 from ryu_apps.openflow.content import AGAIN_S, MANY, WHOLE_S, Content, Difference
-from ryu_apps.openflow.messages import Flow
 
 RULES = compile_rules({bucket: 1 + bucket % 2 for bucket in range(64)}, {1: 5, 2: 6}, RuleOptions())
 FOREIGN = Rule(0, 60000, (Match("eth_type", 0x0800),), (Act("normal"),), cookie=0x99)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lego_sdn.core.facts.flow_rules import COOKIE_MASK, Act, Match, Rule
+from lego_sdn.core.facts.flow_rules import COOKIE_MASK, Act, Flow, Match, Port, Rule
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 from ryu_apps.openflow import messages
@@ -22,7 +22,7 @@ KEYS = [
 ]
 
 
-def reported(rules: list[Rule]) -> list[messages.Flow]:
+def reported(rules: list[Rule]) -> list[Flow]:
     """The rules as they come back from a switch that was told them."""
     datapath = FakeDatapath()
     mods = [messages.flow_mod(datapath, rule) for rule in rules]
@@ -126,7 +126,7 @@ def test_counters_of_ports_without_the_bridge_s_own():
 
     body = port(3, 1, 2, 3, 4, 5, messages.ALL_BITS, 0, 0) + port(messages.LOCAL, *[9] * 8)
     (found,) = messages.ports_of([parsed(FakeDatapath(), multipart(1, ofp.OFPMP_PORT_STATS, body))])
-    assert found == messages.Port(3, rx_packets=1, tx_packets=2, rx_bytes=3, tx_bytes=4, rx_dropped=5, tx_dropped=0)
+    assert found == Port(3, rx_packets=1, tx_packets=2, rx_bytes=3, tx_bytes=4, rx_dropped=5, tx_dropped=0)
 
 
 def test_the_number_of_flows():

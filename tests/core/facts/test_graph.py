@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.core.nf.graph import BrickId, Edge, Graph, GraphError, Node
+from lego_sdn.core.facts.graph import BrickId, Edge, Graph, GraphError, Node
 
 DIAMOND = Graph(
     (Node("in"), Node("short", "autoencoder"), Node("long", "autoencoder", {"width": 40}), Node("out")),
