@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from lego_sdn.core.facts.exact_since import ExactSince
-
 from bricks.nfs.registry import load
 from lego_sdn import __version__
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.exact_since import ExactSince
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.headers import within
 from lego_sdn.core.nf.granularity import algorithm_1, split_plan

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from lego_sdn.core.facts.exact_since import ExactSince
 
 from lego_sdn.core.control.events import AgentUp, Disturbed, Loads, Note, Running, Steered, SwitchUp
 from lego_sdn.core.control.exact import LOSSES, ONSET_S
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.config import Config, ScalingSettings
+from lego_sdn.core.facts.exact_since import ExactSince
 from lego_sdn.core.facts.reports import BrickLoad, Report
 from lego_sdn.core.traffic.handover import Handover, Moved
 from tests.fakes.world import DPID, World
