@@ -44,7 +44,7 @@ def test_rows_without_an_end_in_owned_buckets_are_forgotten():
 
 def test_the_oldest_row_goes_where_there_is_no_room_and_is_counted():
     state = rows(most=5)
-    assert list(state.rows)[0] == (6, 7)
+    assert next(iter(state.rows)) == (6, 7)
     assert state.counters() == {"streams_pairs": 5, "evicted_pairs": 3}
 
 
