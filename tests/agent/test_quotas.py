@@ -16,6 +16,7 @@ from lego_sdn.core.cost.cpu_quotas import LEAST, settled, without
 from lego_sdn.core.facts.arrangement import Arrangement, Placed
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.facts.graph import Graph
+from tests.examples import examples
 
 KINDS = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
 EACH = 0.2
@@ -103,7 +104,7 @@ def carry_out(made: Instance, what: str, kind: str, random) -> None:
         getattr(made, what)(kind)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(some.sampled_from(["chained", "separate"]), STEPS)
 def test_quotas_add_up_to_what_was_given(model, placement, steps):
     made, groups = instance_in_memory(model, placement)

@@ -435,7 +435,7 @@ def test_a_folder_that_others_can_write_into_is_refused(tmp_path):
     make_run_dir(tmp_path / "a" / "b")
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
     (tmp_path / "file").write_text("")
-    with pytest.raises(HostError, match="cannot use run_dir"):
+    with pytest.raises(HostError, match="/file cannot be opened: Not a directory"):
         make_run_dir(tmp_path / "file")
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bricks.feature_quantization import LAYOUTS, FeatureQuantization, extract
 from tests.bricks.feature_traffic import START, flood, in_a_process, in_batches, traffic
+from tests.examples import examples
 
 
 @pytest.mark.parametrize("spoofed", [True, False])
@@ -60,7 +61,7 @@ def held(state):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @given(packets=traffic(60), hosts=st.integers(3, 40), streams=st.integers(8, 20))
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_tables_stay_whole_under_eviction(layout, packets, hosts, streams):
     """Never above the bound; and what is held then leaves, enters a roomier brick and is all there."""
     rng = np.random.default_rng(hosts)

@@ -11,6 +11,7 @@ from bricks.records.brick import BRICKS, Batch
 from bricks.records.packets import PACKET, SHADOW
 from lego_sdn.core.facts.errors import BrickError
 from tests.bricks.feature_traffic import capture, flood, in_a_process, in_batches, shares, traffic
+from tests.examples import examples
 
 BUCKETS = 64
 
@@ -87,7 +88,7 @@ def test_moves_change_no_bit(data, name):
 
 
 @given(packets=traffic(60), cuts=st.lists(st.integers(1, 20), min_size=1, max_size=4), seed=st.integers(0, 9))
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_moves_of_made_traffic_change_no_bit(packets, cuts, seed):
     rng, fleet, out, begin = np.random.default_rng(seed), Fleet(3), np.full((len(packets), 115), np.nan), 0
     while begin < len(packets):

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from lego_sdn.adapters.rpc import wire
 from lego_sdn.adapters.rpc.calls import Client, PeerError, Server, Unreachable
 from lego_sdn.core.facts.errors import BrickError, HostError, RpcError
+from tests.examples import examples
 
 
 def refuse():
@@ -181,7 +182,7 @@ def test_a_peer_that_does_not_read_is_not_served_and_harms_nobody(address):
         assert 0 < held <= 1_000_100, "one answer waits; the next ones are not even computed"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(st.binary(min_size=1, max_size=200), st.recursive(st.none() | st.integers(-9, 9) | st.text(), st.lists).map(msgpack.packb))
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bricks.capture.stamp_reorder import PATIENCE_NS, REACH, StampReorder
 from bricks.capture.timer import Alarm
 from bricks.records.packets import PACKET
+from tests.examples import examples
 
 
 class Wire:
@@ -107,7 +108,7 @@ def shuffled(draw):
 
 
 @given(shuffled(), st.integers(1, 40), st.integers(1, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_batches_of_the_switch_come_out_in_order_however_they_are_cut(stamps, rows, at_a_time):
     before, after, late = through(stamps, rows, at_a_time)
     assert before + after == sorted(stamps)
@@ -115,7 +116,7 @@ def test_batches_of_the_switch_come_out_in_order_however_they_are_cut(stamps, ro
 
 
 @given(st.lists(st.integers(0, 300), max_size=80), st.integers(1, 20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_stamps_come_out_once_and_late_ones_are_counted(stamps, rows):
     before, after, late = through(stamps, rows)
     out = before + after

@@ -13,6 +13,7 @@ from bricks.kernels.streams.names import NAMES as ROWS
 from bricks.records.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, ARP, DST_KIND_SHIFT, ICMP, NO_PORT, PACKET
 from tests.bricks.definition100 import defined100
 from tests.bricks.feature_traffic import START, capture, traffic
+from tests.examples import examples
 
 LAYOUT = "kitsunepy100"
 HH, JITTER, HPHP = 15, 50, 65
@@ -57,7 +58,7 @@ def test_as_described_on_real_traffic(data, name):
 
 
 @given(packets=traffic())
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_as_described_on_made_traffic(packets):
     np.testing.assert_array_equal(extract(packets, LAYOUT), defined100(packets))
 
@@ -99,7 +100,7 @@ def test_icmp_that_quotes_ports_counts_them():
 
 
 @given(groups=st.lists(st.sampled_from([0, 0, 0, 1, 0xFFFF, 0xAB, 0x1234]), min_size=8, max_size=8))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 def test_ipv6_text_is_that_of_the_c_library(groups):
     raw = b"".join(group.to_bytes(2, "big") for group in groups)
     packet, text = np.zeros(1, PACKET), np.zeros((ROWS, NAME), np.uint8)

@@ -9,6 +9,7 @@ from bricks.kernels.exponent import exp2_f64
 from bricks.records.packets import PACKET, SHADOW
 from tests.bricks.definition115 import definition_with
 from tests.bricks.feature_traffic import START, capture, defined, distance, traffic
+from tests.examples import examples
 
 RARE = 1e-6  # share of values that may be further off than 1e-9: variances within rounding of their floor
 
@@ -53,7 +54,7 @@ def test_the_bits_of_the_definition_but_for_libms_powers(data, oracle, name):
 
 
 @given(packets=traffic())
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_as_the_definition_on_made_traffic(oracle, packets):
     assert_as_defined(extract(packets), defined(oracle, packets))
 

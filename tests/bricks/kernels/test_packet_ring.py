@@ -9,6 +9,7 @@ from bricks.kernels.transport import packet_ring as kernel
 from bricks.records.packets import MALFORMED, SHADOW, STAMPED, VLAN
 from tests.bricks.blocks import Arrived, Blocks, stamped
 from tests.bricks.veth import tag, udp
+from tests.examples import examples
 
 OWN, MARK, MARKER = (0x88A8, 4093), (0x88A8, 4094), (0x88A8, 4092)
 FACTS = SHADOW | VLAN | STAMPED | MALFORMED
@@ -48,7 +49,7 @@ def test_a_block_partly_read_stays_with_the_reader():
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 12)), max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_cut_of_blocks_and_reads_gives_every_packet_once(steps):
     ring, sent, got = Blocks(blocks=3), 0, []
     for count, rows in steps:
@@ -220,7 +221,7 @@ def losses(stamps: list[int]) -> tuple[int, ...]:
 
 
 @given(st.integers(0, 2**50), st.lists(st.integers(0, 150), min_size=1, max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_losses_are_counted_as_sets_would(base, offsets):
     stamps = [base + o for o in offsets]
     known, repeats, reordered = set(), 0, 0

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from bricks.kernels.parse.ethernet import LINKS, parse_frame, parse_link
 from bricks.records.packets import HIDDEN, HIDDEN_SHIFT, NO_PORT, PACKET
 from tests.bricks.odd import FRAMES
+from tests.examples import examples
 
 GUARD = 300  # bytes on each side: more than the longest header that a damaged length can claim in one step
 NAMES = sorted(FRAMES)
@@ -55,7 +56,7 @@ def test_every_cut_of_every_frame_ignores_what_was_cut_off():
             assert rows[0] == rows[1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=120), st.sampled_from(sorted(LINKS)))
 def test_any_bytes_give_a_record_of_the_agreed_form(frame, link):
     record = dict(zip(PACKET.names, parse_within(frame, np.zeros(2 * GUARD, np.uint8), link), strict=True))

@@ -14,6 +14,7 @@ from bricks.learning.threshold import score_features
 from bricks.learning.training import Training, train_model
 from bricks.models.model_file import FORMAT, Model, load_model, save_model
 from lego_sdn.core.facts.errors import ModelError
+from tests.examples import examples
 
 ARRAYS = ("order", "sizes", "low", "span", "weights", "hidden_bias", "visible_bias", "error_low", "error_span")
 
@@ -91,7 +92,7 @@ def test_foreign_files_are_named(tmp_path, content, says):
         load_model(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_byte_anywhere_is_seen(saved, data):
     content = bytearray(saved.read_bytes())
@@ -103,7 +104,7 @@ def test_a_damaged_byte_anywhere_is_seen(saved, data):
         load_model(damaged)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_cut_file_is_seen(saved, data):
     content = saved.read_bytes()

@@ -19,6 +19,7 @@ from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.headers import GROUPS
 from lego_sdn.core.nf.granularity import split_plan
 from tests.bricks.feature_traffic import START, traffic
+from tests.examples import examples
 
 A, B, C = 0x0A000000, 0x0A000001, 0x0A000002  # with 2 replicas the first owns A and C, the second B
 
@@ -118,7 +119,7 @@ def test_keys_spread_evenly_and_ports_of_arp_are_one():
 
 
 @given(packets=traffic(60), cuts=st.lists(st.integers(0, 59), max_size=4, unique=True), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_by_source_with_shadows_no_bit_changes_whatever_happens(packets, cuts, seed):
     rng = np.random.default_rng(seed)
     events = tuple(OwnershipChange(cut, int(rng.integers(1, 7))) for cut in sorted(cuts) if cut < len(packets))

@@ -20,6 +20,7 @@ from bricks.transport import rings
 from bricks.transport.rings import RingWriter
 from lego_sdn.core.facts.errors import BrickError
 from tests.bricks.runtime.test_stage import ROWS, Collect
+from tests.examples import examples
 
 BUCKETS = 4
 _NUMBER = itertools.count()
@@ -101,7 +102,7 @@ ACTS = some.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(some.lists(ACTS, max_size=80))
 def test_every_row_once_in_order_and_seen_by_all_that_need_it(acts):
     world = World()

@@ -16,6 +16,7 @@ from bricks.records.sequence import SequenceRange
 from bricks.runtime.stage import Stage
 from bricks.transport import rings
 from lego_sdn.core.facts.errors import BrickError
+from tests.examples import examples
 
 ROWS = 8
 _NUMBER = itertools.count()
@@ -120,7 +121,7 @@ ACTS = some.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(some.booleans(), some.lists(ACTS, max_size=80))
 def test_every_row_once_and_in_order(chained, acts):
     world = World(chained)

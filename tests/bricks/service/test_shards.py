@@ -16,6 +16,7 @@ from bricks.streams.partitioner import EVERY, KeyTable, LoadSketch, partition
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 from tests.bricks.service.test_handover import BUCKETS, check, split, talk
+from tests.examples import examples
 from tests.fakes.moving import World
 
 
@@ -66,7 +67,7 @@ def scores(part: Batch) -> Batch:
     return Batch(part.head[own], part.head["seq"][own][:, None] * 1.0)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(some.lists(ENDS, min_size=1, max_size=8), some.randoms(), some.booleans())
 def test_parts_are_joined_in_stamp_order_however_they_come(batches, random, twice):
     arriving, first, every = [], 0, []

@@ -23,6 +23,7 @@ from bricks.transport.rings import RingReader, RingWriter
 from lego_sdn.core.facts.errors import BrickError
 from tests.bricks import ring_peer
 from tests.bricks.ring_peer import ROWS, batch
+from tests.examples import examples
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def peer(*arguments: object, stdout: int | None = None) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-m", "tests.bricks.ring_peer", *map(str, arguments)], stdout=stdout)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(some.lists(some.tuples(some.booleans(), some.integers(0, ROWS), some.sampled_from([0, 1, 5])), max_size=60))
 def test_takes_come_out_as_they_went_in(steps):
     """Any sequence of puts and takes is that of a bounded queue; slots are used round and round."""

@@ -23,6 +23,7 @@ from lego_sdn.core.control.events import (
 )
 from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown, Separate, SetQuota, StartReplica, StopReplica
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
+from tests.examples import examples
 from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH, apart
 from tests.fakes.world import DPID, QUOTA, World
@@ -101,7 +102,7 @@ class Chaos:
         self.world.happen(AgentUp(self.world.host.running()))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps, max_size=25), st.integers(1, 3))
 def test_any_order_of_events_keeps_the_promises_and_it_recovers(chosen, least):
     scaling = ScalingSettings(min_instances=least, max_instances=4, period_s=1.0)
@@ -122,7 +123,7 @@ def test_any_order_of_events_keeps_the_promises_and_it_recovers(chosen, least):
     assert all(member.phase == "running" for member in state.members.values())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(brick_steps, max_size=15), st.sampled_from(["chained", "separate"]))
 def test_bricks_keep_the_promises_too(chosen, placement):
     """What the core believes of an instance's bricks is in the end what the agent has, and no change stays in flight."""

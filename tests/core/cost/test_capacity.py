@@ -12,6 +12,7 @@ from lego_sdn.core.cost.capacity import ProcessShare, capacity, chained, further
 from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import BrickCost, Carriage, Costs
 from tests.core.cost.costs import MB, kitsune
+from tests.examples import examples
 
 KINDS = kitsune().kinds
 
@@ -92,7 +93,7 @@ def test_a_brick_that_is_nowhere_is_an_error():
     st.lists(st.floats(1, 1000), min_size=3, max_size=3),
     st.lists(st.tuples(st.sets(st.sampled_from("abc"), min_size=1), st.floats(0.1, 1.0)), max_size=2),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_no_division_among_replicas_does_better_and_one_comes_close(us, more):
     """Against brute force: each kind's work divided among its processes in eighths."""
     costs = Costs("x", "y", tuple(BrickCost(kind, 0.0, cost) for kind, cost in zip("abc", us, strict=True)))

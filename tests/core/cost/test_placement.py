@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lego_sdn.core.cost.model import Carriage
 from lego_sdn.core.cost.placement import HostCapacity, Need, PlacementError, initial, joined, needs_of, room
 from tests.core.cost.costs import MB, kitsune
+from tests.examples import examples
 
 GB = 1024 * MB
 EIGHT_CORES = 16_000.0  # packets/s of 500 us each
@@ -124,7 +125,7 @@ def test_room_for_one_more_is_a_reason_or_none():
     st.floats(1, 20_000),
     st.lists(st.tuples(st.floats(0, 8), st.floats(0, 4)), min_size=1, max_size=3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_placement_places_everything_and_overloads_nobody(packets, free):
     hosts = [host(str(at), cpu, gb * GB) for at, (cpu, gb) in enumerate(free)]
     needs = needs_of(kitsune(), packets)

@@ -15,6 +15,7 @@ from lego_sdn.core.cost.second_host import Demand, Option, grow, overloaded, ove
 from lego_sdn.core.facts.graph import Graph
 from lego_sdn.core.traffic.split_prediction import TrafficMatrix
 from tests.core.cost.costs import MB, kitsune
+from tests.examples import examples
 
 GB = 1024 * MB
 COSTS = kitsune(wire=Carriage(20.0, 0.001), process_bytes=40 * MB)
@@ -153,7 +154,7 @@ def test_the_overloaded_brick_is_the_costliest_that_may_be_replicated_apart():
 
 
 @given(st.floats(100, 40_000), st.floats(0, 8), st.floats(0, 8), st.floats(0.2, 8), st.integers(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_either_way_everything_is_placed_and_no_host_is_overloaded(packets, used_a, used_b, gigabytes, shadows):
     hosts = HostCapacity("a", 8.0, gigabytes * GB, used_a), HostCapacity("b", 8.0, gigabytes * GB, used_b)
     wanted = demand(packets, TrafficMatrix(16, {(a, (a * 7 + 3) % 16): 1 + a for a in range(16)}), shadows=shadows)

@@ -12,6 +12,7 @@ from lego_sdn.core.facts.flow_rules import COOKIE_MASK, Act, Flow, Match, Port, 
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 from ryu_apps.openflow import messages
+from tests.examples import examples
 from tests.ryu_apps.datapath import FakeDatapath, bundle_reply, error, flow_stats, multipart, ofp, parsed
 
 KEYS = [
@@ -30,7 +31,7 @@ def reported(rules: list[Rule]) -> list[Flow]:
     return messages.flows_of([parsed(datapath, multipart(1, ofp.OFPMP_FLOW, flow_stats(mods)))])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     bits=st.integers(0, 7),
     owners=st.lists(st.integers(1, 5), min_size=1, max_size=8),
