@@ -1,4 +1,4 @@
-"""What a capture says of buckets, for predictions: packets, and the streams that it leaves, by the buckets whose owners see them."""
+"""Traffic matrix of a capture, for predictions: packets and remaining streams by the buckets whose owners see them."""
 
 from __future__ import annotations
 

@@ -5,10 +5,9 @@ For a brick in plain Python. An NF that must be fast keeps its state in the arra
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
-
-import msgpack
 
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.split_key import SplitKey, bits_of
@@ -41,8 +40,7 @@ class KeyedRows:
 
     def export(self, buckets: frozenset[int], of: int, but: frozenset[int] = frozenset()) -> bytes:
         leaving = [(key, row) for key, row in self.rows.items() if self._ends(key, of) & buckets and not self._ends(key, of) & but]
-        packed: bytes = msgpack.packb(leaving)
-        return packed
+        return json.dumps(leaving).encode()  # floats come back with the same bits
 
     def adopt(self, data: bytes, buckets: frozenset[int] | None = None, of: int = 1) -> int:
         came = [(key, row) for key, row in _unpacked(data) if buckets is None or self._ends(key, of) & buckets]
@@ -74,7 +72,7 @@ class KeyedRows:
 def _unpacked(data: bytes) -> list[tuple[Key, Row]]:
     """BrickError if the bytes are not what `export` gives."""
     try:
-        found: Any = msgpack.unpackb(data)
+        found: Any = json.loads(data)
         return [(tuple(map(int, key)), tuple(row)) for key, row in found]
-    except Exception as error:  # msgpack raises many kinds
+    except Exception as error:  # whatever is wrong with the bytes
         raise BrickError(f"these {len(data)} bytes are no export of keyed rows ({type(error).__name__}: {error})") from error

@@ -1,4 +1,4 @@
-"""Pulls scores of sampled sources from the instances and from their unsplit twin, and raises an alarm where two of a packet differ."""
+"""Pulls scores of sampled buckets from the instances and from the reference instance, and raises an alarm where two of a packet differ."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Carries buckets from instance to instance around every change of the rules, so that scores stay exact: the steps are the core's.
+"""Executor of handovers: carries out the steps of `core.traffic.handover` around every change of the rules, so that scores stay exact.
 
-Nothing of the streams and packets goes through here: instances give them to each other.
+Streams and packets do not pass through here: instances give them to each other.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Mover:
         return self.twinning.after(steer, done)
 
     def _first(self, steer: Steer) -> Steered:
-        """The first rules of this controller: what the one before it began is finished as it was meant, before anything else is done.
+        """Install the first rules of this controller. A move that the previous controller journaled and did not end is completed first.
 
-        Packets of the time between wait at the owner that was meant, streams are where they were; only that move brings them together.
+        Packets that arrived since then wait at the new owner, while the state is still at the old one: only that move unites them.
         """
         left, owners = self._left()
         if not left:
@@ -226,7 +226,7 @@ class Mover:
 
 
 class _LeaseRenewer:
-    """Until it is `over`, tells those who hold again and again that the mover lives."""
+    """Renews the hold leases of all instances in a move until it is `over`."""
 
     def __init__(self, asking: Asking, move: BucketMove) -> None:
         self.over = False

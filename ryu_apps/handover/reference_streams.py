@@ -1,4 +1,4 @@
-"""Gives the auditor's twin every stream: when it is new, and when some instance went on without streams of another one."""
+"""Copies every stream to the auditor's reference instance: when it is new, and when an instance lost streams of another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes in a round of load reports: loads and bottlenecks of instances, what bricks cost now, and whether the promise is kept."""
+"""Ingest of a round of load reports: loads and bottlenecks of instances, current costs of bricks, and whether the promise is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORGOTTEN_S = 5.0  # after which a report says nothing about now
 
 
 def take_in(turn: Turn, event: Loads) -> None:
-    """A process that did not answer in this round is seen as it was when it last did, for a while: who is busy answers late."""
+    """Take in one round. For a process that did not answer, the last known report is used for a while: a busy process answers late."""
     came = _remember(turn, event)
     state = turn.state
     loads: dict[int, InstanceLoad] = {}

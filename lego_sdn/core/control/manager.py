@@ -79,8 +79,9 @@ def _decide(turn: Turn, suggestion: Suggestion) -> None:
 
 
 def _comes_to(state: SystemState, suggestion: Suggestion, now: float) -> tuple[Suggestion | None, str | None]:
-    """What is to be done about a suggestion: this or, where no further instance can be had, dividing the load better among those that there
-    are; None: nothing now. And why it is refused, or None.
+    """Resolve a suggestion to (what to do now or None, the reason for a refusal or None).
+
+    A replicate that is impossible falls back to a rebalance among the running instances.
     """
     if suggestion.kind in ("merge", "shrink") and now < state.regret.until:
         return None, None

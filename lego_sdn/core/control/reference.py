@@ -1,4 +1,4 @@
-"""How the auditor's twin comes and goes. It is no member: it owns nothing, counts for no limit, and no change waits for it."""
+"""Start and stop of the auditor's reference instance. It owns no bucket, counts for no limit, and no change waits for it."""
 
 from __future__ import annotations
 

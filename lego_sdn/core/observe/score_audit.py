@@ -1,7 +1,7 @@
-"""The sampling auditor: the scores of some buckets' sources, held against those of an unsplit twin, bit for bit.
+"""The sampling auditor: compares the scores of some buckets with those of an unsplit reference instance, bit for bit.
 
-The twin is one more instance that gets every packet and owns nothing. Which buckets are sampled, which scores belong together and what
-a difference means is decided here; who asks whom is `ryu_apps.apps.auditor`'s.
+The reference instance gets every packet and owns no bucket. This module decides which buckets are sampled, which scores belong together and
+what a difference means; `ryu_apps.apps.auditor` makes the calls.
 """
 
 from __future__ import annotations

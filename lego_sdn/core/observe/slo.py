@@ -1,4 +1,4 @@
-"""The promise (`sla`) while the system runs: deadlines follow the costs of the bricks, and whether it is kept is watched.
+"""The service-level objective (`sla`) while the system runs: divides it into deadlines as costs change, and watches whether it is kept.
 
 Paper, Section III-C: an end-to-end promise becomes a deadline of every brick, in proportion to its cost.
 """
@@ -54,8 +54,8 @@ class PromiseBasis:
 class Promised:
     """How the promise is kept.
 
-    deadlines  by kind; basis: what they were divided by; told: what each instance was told, again_at: and not before may
-               it be told again what it did not take; problem: why it can hardly be kept
+    deadlines  by kind; basis: the costs that they were divided by; problem: why the promise can hardly be kept
+    told       by instance, the deadlines that it was last sent; again_at: earliest time to resend what it rejected
     window     by instance, since `since`; last: the same of the window before
     broken     by instance, what was not kept in the last window; violations: windows in which it was not kept so far, by what was not
     """
