@@ -8,7 +8,30 @@ from typing import Any
 
 SHOWN = 20
 # Seconds of a file in two workers on two cores, as a run shows them at its end; only files that take long must be here.
-SECONDS: dict[str, float] = {}
+SECONDS: dict[str, float] = {
+    "tests/live/test_moves.py": 200,
+    "tests/commands/test_bench.py": 86,
+    "tests/live/test_bricks.py": 70,
+    "tests/bricks/service/test_handover.py": 68,
+    "tests/live/test_kills.py": 65,
+    "tests/live/test_supervised.py": 65,
+    "tests/live/test_replicas.py": 65,
+    "tests/live/test_silent.py": 60,
+    "tests/simulation/test_policies.py": 50,
+    "tests/ryu_apps/doors/test_openflow_door.py": 48,
+    "tests/live/test_supervised_host.py": 45,
+    "tests/bricks/kernels/test_features115.py": 43,
+    "tests/ryu_apps/doors/test_rest_door.py": 40,
+    "tests/core/policy/test_bricks.py": 37,
+    "tests/commands/test_profile.py": 35,
+    "tests/bricks/service/test_deaths.py": 34,
+    "tests/live/test_red_team.py": 30,
+    "tests/bricks/kernels/test_parse_captures.py": 30,
+    "tests/core/control/test_step.py": 30,
+    "tests/core/control/test_step_fuzz.py": 29,
+    "tests/live/test_app.py": 28,
+    "tests/live/test_hostile_places.py": 25,
+}
 
 
 def seconds_of(path: str) -> float:

@@ -64,6 +64,7 @@ def test_watching_twice_is_watching_once():
     assert python(f"import sys; from lego_sdn import ryu_compat as c; c.watch(); c.watch(); {counts}").stdout == "1\n"
 
 
+@pytest.mark.slow
 def test_only_ryu_manager_patches_the_standard_library():
     asks = "import eventlet.patcher as p; print(p.is_monkey_patched('thread'))"
     assert python(f"import ryu.app.wsgi; {asks}").stdout == "False\n"

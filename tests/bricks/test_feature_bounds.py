@@ -39,6 +39,7 @@ def test_an_evicted_stream_begins_again():
     assert features[151, 0] > 1.0
 
 
+@pytest.mark.slow
 def test_memory_of_a_flood_of_new_sources():
     """At most 1 kB for each new pair of source and destination, all tables together."""
     found = in_a_process("""

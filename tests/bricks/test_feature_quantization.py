@@ -145,6 +145,7 @@ def test_any_kind_of_array_is_taken_without_compiling_again():
     assert len(features115.advance.signatures) == compiled == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_after_the_warm_up_nothing_is_compiled(layout):
     """In a process of its own: what moves, evicts and forgets has been compiled by the warm-up."""

@@ -78,6 +78,7 @@ def names_of(*wanted: str) -> list[str]:
     return [row.name for row in groups.all_rows() if row.name in groups.choose(wanted)]
 
 
+@pytest.mark.slow
 def test_every_row_without_root_on_synthetic_traffic(no_data):
     rows = [name for name in names_of() if name not in names_of(*ROOT_GROUPS)]
     told = measured(*rows)
@@ -110,6 +111,7 @@ def test_every_row_with_root_and_nothing_is_left(no_data):
     assert rings.names(f"lego-bench-{os.getpid()}") == []
 
 
+@pytest.mark.slow
 def test_without_root_such_rows_are_skipped_with_a_reason(monkeypatch, no_data):
     monkeypatch.setattr(machine, "is_root", lambda: False)
     told = measured("elastic", "live.p99")

@@ -240,6 +240,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(capture, model, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["damaged.model", "empty.pcap", "junk"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["features", "plan"])
 def test_packets_whose_addresses_the_switch_does_not_see_are_told_with_their_number(command, tmp_path):
     inner, pppoe = odd.FRAMES["tcp"][14:], b"\x11\0\0\1\0\x2a\0\x21"

@@ -38,6 +38,7 @@ def test_the_default_policy_decides_the_exit_code(monkeypatch, bad, code):
     assert len(row["runs"]) == (1 if "policy" in bad else 2)
 
 
+@pytest.mark.slow
 def test_the_table_shows_means_and_the_worst_and_the_picture_is_one(monkeypatch, tmp_path):
     picture = tmp_path / "policies.png"
     result = run(monkeypatch, [GOOD, replace(GOOD, seed=2, misses=0.01), replace(GOOD, policy="predictive")], "--plot", picture)

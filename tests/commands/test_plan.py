@@ -38,6 +38,7 @@ def run(*words: Any) -> Any:
     return CliRunner().invoke(plan, [str(word) for word in words], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_a_shadow_is_priced_by_the_models_costs_unless_told(given):
     capture, model = given
     shown = json.loads(run(capture, "--model", model, "--json").stdout)

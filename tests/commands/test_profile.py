@@ -27,6 +27,7 @@ def invoke(*words):
     return CliRunner().invoke(lego, [str(word) for word in words], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_costs_are_measured_stored_with_the_model_and_read_again(capture, tmp_path):
     model = tmp_path / "home.model"
     assert invoke("train", capture, "--out", model).exit_code == 0
@@ -52,6 +53,7 @@ def test_costs_are_measured_stored_with_the_model_and_read_again(capture, tmp_pa
     assert {row["layout"] for row in said["predicted"]} == {"chained", "separate", "one replica more"}
 
 
+@pytest.mark.slow
 def test_a_table_for_people_names_every_brick(capture):
     result = invoke("profile", capture, "--packets", "300", "--runs", "1", "--batches", "16")
     assert result.exit_code == 0

@@ -68,6 +68,7 @@ def test_what_a_split_cannot_have_is_said(attack, words, says):
     assert any(says in note for note in notes)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_table_2_without_a_model_learns_from_the_capture(attack):
     capture, _ = attack

@@ -119,6 +119,7 @@ MINE = replace(NF, extractors={"everything": EVERYTHING, "both": Extractor("both
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -182,6 +183,7 @@ def test_the_command_line_goes_before_the_configuration(tmp_path):
         assert made.get("status")["config"].endswith("lego.yaml")
 
 
+@pytest.mark.slow
 def test_there_is_one_app_in_the_module():
     """Ryu loads one RyuApp of a module, by the alphabet, and ignores the others without a word."""
     code = (

@@ -16,6 +16,7 @@ from lego_sdn.simulation.oracle import brick_seconds, settings
 from lego_sdn.simulation.recorded import like_the_papers, recorded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("placement", "seed"), [("chained", 12), ("separate", 11)])
 @pytest.mark.parametrize("load", LOADS)
 def test_the_default_keeps_the_promise_with_little_more_than_the_oracle(load, placement, seed):
@@ -30,6 +31,7 @@ def test_the_default_keeps_the_promise_with_little_more_than_the_oracle(load, pl
     assert outcome.actions >= 1, "a load that asks for nothing shows nothing"
 
 
+@pytest.mark.slow
 def test_the_least_that_could_be_lets_packets_wait_where_the_oracle_does_not():
     """One second in which a fifth more comes than a brick takes: who may be late by a second needs no other brick for it."""
     costs = like_the_papers()
@@ -46,6 +48,7 @@ def test_without_scaling_the_promise_is_broken():
     assert sum(world.misses(TOLERANCE)) > 60
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_one_another():
     runs = [simulate(config_of(None), "mirai", seed) for seed in (12, 12, 13)]
     assert runs[0].notes == runs[1].notes

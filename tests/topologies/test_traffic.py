@@ -90,6 +90,7 @@ def test_the_attack_is_what_the_infected_device_sends_too_much(made, capture):
     assert len(np.unique(others["src_lo"])) > 12  # the others go on
 
 
+@pytest.mark.slow
 @tshark.needs_tshark
 def test_tshark_finds_nothing_wrong_with_lengths_and_checksums(capture):
     checks = [f"{name}.check_checksum:TRUE" for name in ("ip", "tcp", "udp")]
@@ -136,6 +137,7 @@ def test_what_is_not_possible(wrong):
         traffic(**wrong)
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written(tmp_path):
     with pytest.raises(CaptureError, match=r"none/x\.pcap cannot be written: No such file"):
         write_capture(tmp_path / "none" / "x.pcap", 1, 0)

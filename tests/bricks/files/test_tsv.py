@@ -122,6 +122,7 @@ def test_dotted_and_mac():
         assert not read_mac(*as_bytes(text))[1]
 
 
+@pytest.mark.slow
 def test_columns_count_by_name_and_others_are_passed_over(tmp_path):
     names = ["ip.ttl", *reversed(FIELDS), "_ws.col.info"]
     values = {"frame.time_epoch": "2", "frame.len": "99", "ip.src": "1.2.3.4", "ip.dst": "5.6.7.8", "udp.srcport": "7", "udp.dstport": "8"}

@@ -44,6 +44,7 @@ def test_as_the_definition_on_real_traffic(data, oracle, name):
     assert_as_defined(extract(packets), defined(oracle, packets))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["mirai-benign-20000.pcap", "mirai-attack-5000.pcap", "iot23-8-1.pcap", "mixed-4631.pcap"])
 def test_the_bits_of_the_definition_but_for_libms_powers(data, oracle, name):

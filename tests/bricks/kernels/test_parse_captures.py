@@ -21,6 +21,7 @@ CAPTURES = {
 }
 
 
+@pytest.mark.slow
 @tshark.needs_tshark
 @pytest.mark.parametrize("name", CAPTURES)
 def test_every_field_is_what_tshark_shows(name, data, tmp_path):

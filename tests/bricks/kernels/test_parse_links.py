@@ -35,6 +35,7 @@ LINKS = {
 }
 
 
+@pytest.mark.slow
 @tshark.needs_tshark
 @pytest.mark.parametrize("link", LINKS)
 def test_addresses_and_ports_are_what_tshark_shows(link, tmp_path):

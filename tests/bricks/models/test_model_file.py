@@ -172,6 +172,7 @@ def archive_of(trained, pack=np.savez, **changed) -> bytes:
     return FORMAT + b"1\n" + hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
+@pytest.mark.slow
 def test_memory_is_in_proportion_to_the_file(trained, tmp_path):
     """Packed zeros, and a header that promises gigabytes: neither is made before it is known to be there."""
     import hashlib

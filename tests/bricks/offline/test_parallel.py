@@ -44,6 +44,7 @@ def test_any_number_of_workers_gives_the_same_bits(scored, tmp_path, monkeypatch
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(("chunks", "exactly"), [(0, True), (1, True), (60, True), (1, False), (60, False)])
 def test_who_scores_what_does_not_change_the_bits(scored, tmp_path, monkeypatch, chunks, exactly):

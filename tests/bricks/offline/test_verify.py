@@ -118,6 +118,7 @@ def test_keys_spread_evenly_and_ports_of_arp_are_one():
     assert len(np.unique(key_buckets(packets, ("src_ip", "src_port")))) == 1
 
 
+@pytest.mark.slow
 @given(packets=traffic(60), cuts=st.lists(st.integers(0, 59), max_size=4, unique=True), seed=st.integers(0, 99))
 @settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_by_source_with_shadows_no_bit_changes_whatever_happens(packets, cuts, seed):
@@ -197,6 +198,7 @@ def test_an_assumption_that_the_traffic_breaks_is_named(infected):
     assert shown["promise_rests_on"] == "the traffic does not keep to one-mac-per-address"
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_table_2_has_the_shape_of_the_papers(infected):
     captures, model = infected

@@ -21,6 +21,7 @@ def owned(instance: int) -> set[int]:
     return {bucket for owners in (BEFORE, AFTER) for bucket, owner in owners.items() if owner == instance}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("victim", [OLD, NEW], ids=["old owner", "new owner"])
 @pytest.mark.parametrize("method", CALLS)
@@ -47,6 +48,7 @@ def test_an_instance_that_dies_at_any_call(method, victim, seed, monkeypatch):
     assert [seq for seq in others.tolist() if found[seq].tobytes() != unsplit[seq].tobytes()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [OLD, NEW], ids=["old owner", "new owner"])
 @pytest.mark.parametrize("method", CALLS)
 def test_an_owner_dies_and_the_controller_with_it(method, victim, monkeypatch):

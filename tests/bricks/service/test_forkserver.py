@@ -30,6 +30,7 @@ def gone(handle: int, seconds: float = 20) -> bool:
     return bool(select.select([handle], [], [], seconds)[0])
 
 
+@pytest.mark.slow
 def test_the_warm_process_dies_with_its_parent_and_the_bricks_go_on(tmp_path, packets, model, offline):
     address = tmp_path / "warm.sock"
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(address)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -62,6 +63,7 @@ def test_the_warm_process_dies_with_its_parent_and_the_bricks_go_on(tmp_path, pa
         instance.warm.close()
 
 
+@pytest.mark.slow
 def test_a_killed_child_is_reported_with_its_signal(tmp_path, model, warm, packets):
     feed = Feed(tmp_path, packets)
     instance = Instance(tmp_path, model, feed, warm)

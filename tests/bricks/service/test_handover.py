@@ -52,6 +52,7 @@ def moving(world: World, random, moves: int = 5) -> None:
         world.move(now)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(16))
 def test_random_moves_change_no_bit(seed, monkeypatch):
     random, packets = np.random.default_rng(seed), talk(seed)
@@ -62,6 +63,7 @@ def test_random_moves_change_no_bit(seed, monkeypatch):
     check(world, packets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_markers_that_are_lost_are_sent_again(seed, monkeypatch):
     random, packets = np.random.default_rng(seed), talk(seed, 4000)
@@ -72,6 +74,7 @@ def test_markers_that_are_lost_are_sent_again(seed, monkeypatch):
     check(world, packets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_a_mover_that_dies_at_any_step(seed, monkeypatch):
     """Everyone goes on by itself; every packet is scored once; until rules change, and from the hand-over of all on, not a bit differs."""
@@ -89,6 +92,7 @@ def test_a_mover_that_dies_at_any_step(seed, monkeypatch):
     assert (expired == 0) == (seed % 16 <= 1 or bool(world.moved))  # before anyone holds, rules are got ready
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed, monkeypatch):
     """It asks who took what over, and moves the rest anew, while everyone still holds."""

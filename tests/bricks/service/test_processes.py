@@ -105,6 +105,7 @@ def test_keyed_replicas_share_the_stream_and_the_chain_is_left_and_entered(insta
     assert instance.call("k", "hold", 1) == {"passed": None, "state": False}, "the process at the interface speaks for it"
 
 
+@pytest.mark.slow
 def test_a_killed_keyed_replica_costs_what_waited_before_it(instance):
     """Every row of it is counted, also of batches of which nobody else had a part; and soon everything goes on."""
     keyed, mapping = "feature-quantization", "feature-mapping-0"

@@ -18,6 +18,7 @@ from tests.fakes.moving import World
 SCORED = (1, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_the_twin_has_the_bits_of_the_unsplit_run_and_nobody_else_notices(seed, monkeypatch):
     """It comes while packets are under way, buckets move afterwards, and it is given everything anew."""

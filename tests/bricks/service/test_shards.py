@@ -140,6 +140,7 @@ def test_keyed_bricks_come_and_go_in_one_instance(seed, monkeypatch):
     check(world, packets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(24))
 def test_buckets_move_between_instances_with_several_keyed_bricks(seed, monkeypatch):
     """And these come and go in between."""

@@ -74,6 +74,7 @@ def test_takes_come_out_as_they_went_in(steps):
         reader.end()
 
 
+@pytest.mark.slow
 def test_two_processes_pass_every_batch_unharmed(name):
     writer = peer("write", name, 5, 30_000)
     sleeps = ring_peer.read(name, 5, 30_000)
@@ -81,6 +82,7 @@ def test_two_processes_pass_every_batch_unharmed(name):
     assert sleeps > 0  # the reader, being ahead at least at the start, was woken by its doorbell
 
 
+@pytest.mark.slow
 def test_a_slow_reader_makes_the_writer_wait_at_its_doorbell(name):
     reader = peer("read", name, 6, 5_000)
     ring_peer.write(name, 6, 5_000)

@@ -118,6 +118,7 @@ def test_flapping_load_does_not_flap(period):
     assert len(world.actions(Drain)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", [7.0, 12.0, 25.0])
 def test_slow_swings_drive_it_less_and_less(period):
     """Each merge that was soon regretted doubles the wait before the next one."""

@@ -67,6 +67,7 @@ def test_replicas_merge_when_load_falls_and_nothing_flaps():
     assert "without it the instance would be 30% full: 60 of 200 packets/s" in made.notes("merge")[0].evidence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", [4.0, 17.0])
 def test_load_that_swings_does_not_drive_replicas(period):
     made = world(offered=lambda time: 300.0 if int(time / period) % 2 else 60.0).run(240)
@@ -134,6 +135,7 @@ def test_a_host_without_free_cpu_gets_nothing_more():
     assert made.actions(StartInstance) == [StartInstance(1)]
 
 
+@pytest.mark.slow
 def test_leftovers_of_a_host_are_used_up_to_the_last_process():
     """The paper's example: something needs more than is free; a replica with what is left takes its part."""
     made = world(dict.fromkeys(GRAPH, 100.0) | {LEARNING: 1000.0}, offered=900.0, cores=1.45).run(40)
@@ -183,6 +185,7 @@ def test_failures_in_a_row_are_given_up_for_a_while():
     assert len(made.state.members[1].arrangement.processes) == 6
 
 
+@pytest.mark.slow
 def test_an_answer_that_never_comes_is_not_waited_for_for_ever():
     made = world(offered=300.0)
     made.mute = {StartReplica}
@@ -303,6 +306,7 @@ def test_no_instance_drains_for_a_brick():
     assert made.actions(StartInstance) == [StartInstance(1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "offered", "scaling", "refused"),
     [

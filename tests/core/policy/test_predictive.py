@@ -36,6 +36,7 @@ def test_it_grows_before_the_load_is_there():
     assert grown[Predictive.name] < grown["bricks"]
 
 
+@pytest.mark.slow
 def test_evidence_names_what_is_expected():
     world = simulate(config_of("predictive"), "saw", 1)
     assert any("times the present load is expected" in note.evidence for _, note in world.notes if isinstance(note, BrickChange))

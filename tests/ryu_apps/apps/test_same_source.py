@@ -165,6 +165,7 @@ def captures() -> list[Path]:
     return sorted(path for folder in (DATA, DATA / "nf" / "pcaps") for path in folder.glob("*.pcap*"))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(shutil.which("ovs-ofctl") is None, reason="Open vSwitch is not installed")
 def test_they_do_on_every_capture(tmp_path):

@@ -75,6 +75,7 @@ def ends(connection: socket.socket, seconds: float = 5.0) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_message_keeps_ryu_s_own_parsers_busy(seed):
     command = [sys.executable, "-m", "tests.ryu_apps.openflow_fuzz", str(seed), "6"]
@@ -146,6 +147,7 @@ def test_a_flood_of_large_messages_leaves_rest_its_turns(alone: Lab):
     until(lambda: not alone.get("switches")["switches"], "it is gone")
 
 
+@pytest.mark.slow
 def test_few_connections_wait_and_not_for_long(alone: Lab):
     with contextlib.ExitStack() as stack:
         idle = [stack.enter_context(socket.create_connection(("127.0.0.1", alone.openflow))) for _ in range(40)]
@@ -158,6 +160,7 @@ def test_few_connections_wait_and_not_for_long(alone: Lab):
     until(lambda: not alone.get("switches")["switches"], "it is gone")
 
 
+@pytest.mark.slow
 def test_a_handshake_byte_by_byte_has_its_deadline(alone: Lab):
     with socket.create_connection(("127.0.0.1", alone.openflow)) as connection:
         began = time.monotonic()
@@ -188,6 +191,7 @@ def test_a_second_switch_does_not_displace_the_first(alone: Lab, dpid, same_name
     until(lambda: not alone.get("status")["bridge"]["connected"], "it is gone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dpid", [OURS, OTHER])
 def test_a_switch_that_comes_back_replaces_its_dead_connection(alone: Lab, dpid):
     with Claimant(alone.openflow, OURS, alone.bridge) as first:
@@ -235,6 +239,7 @@ def test_a_user_that_is_not_there_is_one_sentence(tmp_path):
     assert done.stderr.splitlines()[-1] == "lego: switch.users: wanted a user of this machine, found 'no-such-user'"
 
 
+@pytest.mark.slow
 def test_without_descriptors_it_lives_on(tmp_path):
     with lab(tmp_path) as made:
         limited = ["prlimit", "--nofile=48:48", str(MANAGER), "lego_sdn.app", "--lego-config", str(made.write_config())]

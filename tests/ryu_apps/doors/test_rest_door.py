@@ -126,6 +126,7 @@ def test_a_body_has_a_possible_length(alone: Lab, length):
     assert not alone.get("status")["paused"]
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_come_is_not_waited_for(alone: Lab):
     began = time.monotonic()
     assert raw(alone, HEAD + b"Content-Length: 20\r\n\r\n{}")[0] in (0, 400, 408)
@@ -146,6 +147,7 @@ def slow_ones(made: Lab, count: int) -> Iterator[list[socket.socket]]:
         yield held
 
 
+@pytest.mark.slow
 def test_slow_connections_are_ended_and_keep_nobody_waiting(alone: Lab, descriptors):
     with slow_ones(alone, SLOW) as held:
         for _ in range(5):
@@ -168,6 +170,7 @@ def test_a_request_that_breaks_off_is_not_carried_out(alone: Lab, cut):
     assert not alone.get("status")["paused"]
 
 
+@pytest.mark.slow
 def test_who_drips_is_ended_too(alone: Lab):
     with socket.create_connection(("127.0.0.1", alone.rest)) as connection:
         began = time.monotonic()
@@ -178,6 +181,7 @@ def test_who_drips_is_ended_too(alone: Lab):
         assert time.monotonic() - began < 12
 
 
+@pytest.mark.slow
 def test_who_does_not_read_the_answers_is_ended(alone: Lab):
     with socket.create_connection(("127.0.0.1", alone.rest)) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
