@@ -11,9 +11,11 @@ import time
 from ryu.base import app_manager
 
 from lego_sdn.core.control.commands import refusal
-from lego_sdn.core.control.events import Command, Note, Steer, Tick
+from lego_sdn.core.control.events import Command, Steer, Tick
 from lego_sdn.core.control.step import step
-from ryu_apps.context.exactness import warning
+from lego_sdn.core.facts.change_notes import Inexact, ScalingPaused
+from lego_sdn.core.facts.notes import Note
+from ryu_apps.context.exactness import changed_features, warning
 from ryu_apps.context.greenthreads import every, spawn
 from ryu_apps.context.shared import Item, Shared
 from ryu_apps.openflow import messages
@@ -46,10 +48,10 @@ class Lego(app_manager.RyuApp):
         super().start()
         for sentence in self.shared.missing():
             LOG.info("missing: %s", sentence)
-        if changed := warning(self.shared.config):
-            self.shared.note(Note("inexact", changed))
+        if said := warning(self.shared.config):
+            self.shared.note(Inexact("approximate", said, len(changed_features(self.shared.config))))
         if self.shared.state.paused:
-            self.shared.note(Note("pause", "scaling is paused, as it was before this controller started; lego resume lets it go on"))
+            self.shared.note(ScalingPaused(True, earlier=True))
         spawn(self._step_for_ever)
         every(KEEP_S, self.shared.keep_store)
         every(min(self.shared.config.scaling.period_s, 0.5), lambda: self.shared.put(Tick()))

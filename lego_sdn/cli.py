@@ -55,7 +55,13 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except LegoError as error:
+        for note in getattr(error, "__notes__", ()):
+            click.echo(f"lego: warning: {note}", err=True)
         click.echo(f"lego: {error}", err=True)
+        sys.exit(2)
+    except MemoryError as error:
+        why = f" ({error})" if str(error) else ""
+        click.echo(f"lego: there is not enough memory for this{why}: ask for less, or free some", err=True)
         sys.exit(2)
     if code:
         sys.exit(code)

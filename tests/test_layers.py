@@ -24,12 +24,13 @@ BRICKS = {
     "lego_sdn.adapters.linux.logs",
     "bricks",
     "numpy",
+    "msgpack",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "lego_sdn/core": {"lego_sdn.core"},
     "lego_sdn/adapters": {"lego_sdn.core", "lego_sdn.adapters", ANY},
     "bricks": BRICKS,
-    "bricks/kernels": BRICKS | {"numba", "llvmlite", "msgpack"},
+    "bricks/kernels": BRICKS | {"numba", "llvmlite"},
     "bricks/offline": BRICKS | {"numba"},
     "bricks/learning": BRICKS | {"scipy"},
     "ryu_apps": CONTROLLER,

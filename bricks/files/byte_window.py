@@ -56,7 +56,7 @@ class ByteWindow:
             try:
                 count = self._reader.read_into(self.buffer[self.stop :])
             except _Damaged as damage:
-                self.trouble, count = str(damage), 0
+                self.trouble, count = self.trouble or str(damage), 0
             if not count:
                 return False
             self.stop += count
@@ -125,14 +125,36 @@ class _Gzip:
                 self._unpacker = zlib.decompressobj(wbits=31)
             elif not self._packed and not self._more():
                 raise _Damaged("its gzip data stop in the middle")
-            try:
-                data = self._unpacker.decompress(self._packed, len(room))
-            except zlib.error as error:
-                raise _Damaged("its gzip data are damaged") from error
-            self._packed = self._unpacker.unconsumed_tail
+            data = self._unpack(len(room))
             if data:
                 room[: len(data)] = np.frombuffer(data, np.uint8)
                 return len(data)
+
+    def _unpack(self, most: int) -> bytes:
+        """Up to `most` bytes. What a failing call unpacked is lost: the call is made again for half as much, down to one byte."""
+        while True:
+            before = self._unpacker.copy()
+            try:
+                data = self._unpacker.decompress(self._packed, most)
+            except zlib.error:
+                self._unpacker, most = before, most // 2
+                if not most:
+                    return self._unpack_byte()
+                continue
+            self._packed = self._unpacker.unconsumed_tail
+            return data
+
+    def _unpack_byte(self) -> bytes:
+        """The next byte, though what comes after it is damaged: what is packed is given piece by piece."""
+        packed, self._packed = self._packed, b""
+        try:
+            for at in range(len(packed)):
+                if data := self._unpacker.decompress(packed[at : at + 1], 1):
+                    self._packed = self._unpacker.unconsumed_tail + packed[at + 1 :]
+                    return data
+        except zlib.error as error:
+            raise _Damaged(_fault_of(error)) from error
+        return b""
 
     def _more(self) -> bool:
         try:
@@ -140,3 +162,8 @@ class _Gzip:
         except OSError as error:
             raise _Damaged(f"the file cannot be read on ({error.strerror})") from error
         return bool(self._packed)
+
+
+def _fault_of(error: zlib.error) -> str:
+    whole = "incorrect data check" in str(error) or "incorrect length check" in str(error)
+    return "its gzip data do not match their checksum" if whole else "its gzip data are damaged"

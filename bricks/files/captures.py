@@ -29,6 +29,11 @@ _KNOWN = {  # what people hand over by mistake, by its first bytes
     b"\x34\xcd\xb2\xa1": "a pcap of the modified kind of 1999",
     b"\xa1\xb2\xcd\x34": "a pcap of the modified kind of 1999",
     b"\x93NUMPY": "a numpy array",
+    b"\xff\xfe": "text in UTF-16; write it in UTF-8",
+    b"\xfe\xff": "text in UTF-16; write it in UTF-8",
+    b"f\0r\0": "text in UTF-16; write it in UTF-8",
+    b"\0f\0r": "text in UTF-16; write it in UTF-8",
+    b"\0\0\xfe\xff": "text in UTF-32; write it in UTF-8",
 }
 
 
@@ -36,6 +41,7 @@ class Capture:
     """Iterate for blocks of records: PACKET arrays of up to `block` rows, in file order, `seq` from 0.
 
     truncated  None, or after iteration a sentence: at which byte and packet a cut or damaged file ended
+    warnings   that, and what else was left out or is told by the file; a `LossWarning` where packets are not in the records
     packets    records delivered so far
 
     The file is read once, through a window of bounded size; use as a context manager, or `close`. Where a block goes is asked of `room`,
@@ -49,6 +55,10 @@ class Capture:
     @property
     def truncated(self) -> str | None:
         return self._reader.truncated
+
+    @property
+    def warnings(self) -> list[str]:
+        return self._reader.warnings
 
     @property
     def packets(self) -> int:
@@ -100,7 +110,7 @@ def open_reader(path: str | Path) -> Reader:
 
 
 def read_packets(paths: Iterable[str | Path], joined: bool = True) -> tuple[np.ndarray, list[str]]:
-    """All records of several captures, PACKET [packets], and a warning for each one that is cut.
+    """All records of several captures, PACKET [packets], and warnings, see `Capture`.
 
     With `joined`, each next capture is shifted in time to begin where the one before ended, so that they are one time line; `seq` runs on.
     """
@@ -116,8 +126,7 @@ def read_packets(paths: Iterable[str | Path], joined: bool = True) -> tuple[np.n
                     block["seq"] += np.uint64(seq)
                 blocks.append(block)
             seq += capture.packets
-            if capture.truncated:
-                warnings.append(capture.truncated)
+            warnings += capture.warnings
     return np.concatenate(blocks) if blocks else np.zeros(0, PACKET), warnings
 
 

@@ -22,7 +22,7 @@ class Frames(NamedTuple):
     captured  uint32 [frames], bytes present
     lengths   uint32 [frames], bytes on the wire
     times_ns  int64 [frames], since the epoch
-    warnings  a sentence for each capture that is cut
+    warnings  see `Capture`
     """
 
     buffer: np.ndarray
@@ -46,7 +46,8 @@ def read_frames(paths: Iterable[str | Path]) -> Frames:
 
     `CaptureError` for a tsv, which holds no frames, and for frames that are not Ethernet.
     """
-    pieces, line, warnings = _Pieces(), TimeLine(), []
+    pieces, line = _Pieces(), TimeLine()
+    warnings: list[str] = []
     for path in paths:
         reader = open_reader(path)
         try:
@@ -55,8 +56,7 @@ def read_frames(paths: Iterable[str | Path]) -> Frames:
             _collect(reader, line, pieces)
         finally:
             reader.source.close()
-        if reader.truncated:
-            warnings.append(reader.truncated)
+        warnings += reader.warnings
     return Frames(*pieces.joined(), tuple(warnings))
 
 

@@ -6,7 +6,7 @@ import struct
 
 from bricks.files.byte_window import ByteWindow
 from bricks.files.reader import FrameReader, check_link
-from bricks.kernels.parse.capture_walk import walk_pcap
+from bricks.kernels.parse.capture_walk import AS_WRITTEN, HEADER, SORTED, SWAPPED, walk_pcap
 from lego_sdn.core.facts.errors import CaptureError
 
 _HEAD_BYTES = 24
@@ -20,10 +20,28 @@ MAGICS = {
 
 
 class PcapReader(FrameReader):
-    """Reads the 24-byte header, then records."""
+    """Reads the 24-byte header, then records. A second header, where files were joined by `cat`, begins a second capture."""
 
     def __init__(self, source: ByteWindow) -> None:
         super().__init__(source)
+        self._begin()
+
+    def walk(self, limit: int) -> tuple[int, int, int]:
+        source = self.source
+        return walk_pcap(source.buffer, source.start, source.stop, self._form, self.index, limit)
+
+    def proceed(self, why: int) -> bool:
+        if why != HEADER:
+            return super().proceed(why)
+        try:
+            self._begin()
+        except CaptureError as refusal:
+            self.stop(f"a second capture begins there, and it cannot be read: {refusal}")
+        return True
+
+    def _begin(self) -> None:
+        """Take in the header at the start of the window."""
+        source = self.source
         source.fill(_HEAD_BYTES)
         head = source.peek(_HEAD_BYTES)
         if len(head) < _HEAD_BYTES:
@@ -33,9 +51,6 @@ class PcapReader(FrameReader):
         if major != 2:
             raise CaptureError(f"capture {source.path} is of pcap version {major}.{minor}, and only version 2 exists: the file is damaged")
         check_link(source.path, link & 0xFFFF)  # the upper bits tell of frame check sequences
-        self._form = (big, unit, link & 0xFFFF)
+        lengths = SWAPPED if minor < 3 else SORTED if minor == 3 else AS_WRITTEN
+        self._form = (big, unit, link & 0xFFFF, lengths)
         source.skip(_HEAD_BYTES)
-
-    def walk(self, limit: int) -> tuple[int, int, int]:
-        source = self.source
-        return walk_pcap(source.buffer, source.start, source.stop, self._form, self.index, limit)

@@ -18,6 +18,8 @@ REFERENCE, ROBUST = "reference", "robust"
 _FLOOR = {REFERENCE: 0.0, ROBUST: 0.01}  # smallest range of a feature, as a share of its largest magnitude (or of 1)
 _CHUNK = 4096  # vectors between two reports of progress
 
+MOST = 10_000_000  # packets of a training; their features are held
+
 Progress = Callable[[int], None]
 
 
@@ -38,10 +40,13 @@ class Training:
     numerics: str = ROBUST
 
     def __post_init__(self) -> None:
-        least = {"fm_grace": 1, "ad_grace": 1, "max_size": 1, "seed": 0}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ModelError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least {bound}")
+        bounds = {"fm_grace": (1, MOST), "ad_grace": (1, MOST), "max_size": (1, MOST), "seed": (0, 2**32 - 1)}
+        for name, (least, most) in bounds.items():
+            found, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if found < least:
+                raise ModelError(f"{option} is {found}; it must be at least {least}")
+            if found > most:
+                raise ModelError(f"{option} is {found}; it must be at most {most}")
         if self.numerics not in _FLOOR:
             raise ModelError(f"numerics {self.numerics!r} are unknown; there are {', '.join(_FLOOR)}")
 

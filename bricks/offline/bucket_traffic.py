@@ -1,4 +1,4 @@
-"""What a capture says of buckets, for predictions: packets, and the streams that it leaves, by the buckets whose owners see them."""
+"""Traffic matrix of a capture, for predictions: packets and remaining streams by the buckets whose owners see them."""
 
 from __future__ import annotations
 
@@ -72,10 +72,11 @@ def take_census(paths: Iterable[str | Path], scope: Scope, progress: Progress = 
     summary, brick = CaptureSummary(), FeatureQuantization(0, scope.layout, scope.streams, scope.key)
     packets: Counter[Sides] = Counter()
     size = 0
-    for rows in read_blocks(paths, summary):
-        packets += count_packets(rows, scope.buckets, scope.key)
-        size += int(rows["length"].sum())
-        brick.process(Batch(rows))
-        progress(len(rows))
+    with summary.told():
+        for rows in read_blocks(paths, summary):
+            packets += count_packets(rows, scope.buckets, scope.key)
+            size += int(rows["length"].sum())
+            brick.process(Batch(rows))
+            progress(len(rows))
     note_evictions(brick.counters, summary)
     return TrafficMatrix(scope.buckets, packets, count_streams(brick.state, scope.buckets), size / summary.packets), summary.warnings

@@ -15,7 +15,7 @@ def score_captures(paths: list[str | Path], out: str | Path, scoring: Scoring, p
     """Write the score of every packet: float64 [packets]; raise alerts as the live system would."""
     summary, result = CaptureSummary(), SampleResult(0, scoring.model, scoring.threshold)
     scored = score_here if scoring.workers == 1 else score_in_parallel
-    with NpyWriter(out) as writer:
+    with summary.told(), NpyWriter(out) as writer:
         for head, scores in scored(paths, scoring, summary):
             writer.append(scores)
             result.process(Batch(head, scores.reshape(-1, 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from bricks.feature_mapping import FeatureMapping
 from bricks.feature_quantization import LAYOUTS, FeatureQuantization
-from bricks.files.captures import BLOCK, Room, TimeLine, open_capture
+from bricks.files.captures import BLOCK, Capture, Room, TimeLine, open_capture
 from bricks.files.npy import NpyWriter
 from bricks.kernels.transport.worker_pick import BATCH
 from bricks.learning.training import Training, fitted, train_model
@@ -20,7 +21,8 @@ from bricks.records.brick import Batch
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import HIDDEN, PACKET, SHADOW
 from bricks.unsupervised_network import UnsupervisedNetwork
-from lego_sdn.core.facts.errors import CaptureError
+from lego_sdn.core.facts.errors import CaptureError, LegoError
+from lego_sdn.core.facts.loss import is_partial
 
 STREAMS = 1_000_000  # of each kind; memory is taken as they come
 
@@ -40,7 +42,17 @@ class CaptureSummary:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"packets": self.packets, **self.facts, "warnings": self.warnings}
+        return {"packets": self.packets, **self.facts, "partial": is_partial(self.warnings), "warnings": self.warnings}
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """If the body fails, its error carries the warnings: what was lost may be why."""
+        try:
+            yield
+        except LegoError as error:
+            for warning in self.warnings:
+                error.add_note(warning)
+            raise
 
 
 def read_blocks(paths: Iterable[str | Path], summary: CaptureSummary, block: int = BLOCK, room: Room | None = None) -> Iterator[np.ndarray]:
@@ -50,19 +62,31 @@ def read_blocks(paths: Iterable[str | Path], summary: CaptureSummary, block: int
     try:
         for path in paths:
             before = summary.packets
-            with open_capture(path, block, room) as capture:
+            with open_capture(path, block, room) as capture, _warnings_of(capture, summary):
                 for number, rows in enumerate(capture):
                     line.place(rows["time_ns"], begins=number == 0)
                     rows["seq"] += np.uint64(before)
                     summary.packets += len(rows)
                     hidden += count_hidden(rows)
                     yield rows
-                if capture.truncated:
-                    summary.warnings.append(capture.truncated)
     finally:  # also if the reader of the blocks has enough of them
         summary.warnings += hidden_warnings(hidden)
     if not summary.packets:
-        raise CaptureError(f"{' '.join(map(str, paths))}: there is no packet in it")
+        raise no_packet(paths, summary.warnings)
+
+
+@contextmanager
+def _warnings_of(capture: Capture, summary: CaptureSummary) -> Iterator[None]:
+    """Take them over at the end, also if the reader of the blocks has enough of them."""
+    try:
+        yield
+    finally:
+        summary.warnings += capture.warnings
+
+
+def no_packet(paths: Iterable[str | Path], warnings: Iterable[str]) -> CaptureError:
+    """The error of captures without a packet that can be read: with what is known of why."""
+    return CaptureError("; ".join([f"{' '.join(map(str, paths))}: there is no packet in it that can be read", *warnings]))
 
 
 def note_evictions(counters: dict[str, int], summary: CaptureSummary) -> None:
@@ -80,7 +104,7 @@ def write_features(
 ) -> CaptureSummary:
     """Write the features of every packet: float64 [packets, width of the layout]."""
     summary, brick = CaptureSummary(), FeatureQuantization(0, layout, streams)
-    with NpyWriter(out, LAYOUTS[layout]) as writer:
+    with summary.told(), NpyWriter(out, LAYOUTS[layout]) as writer:
         for rows in read_blocks(paths, summary):
             for first in range(0, len(rows), BATCH):
                 writer.append(_values(brick.process(Batch(rows[first : first + BATCH]))))
@@ -96,19 +120,11 @@ def train_on(paths: list[str | Path], training: Training, fit: bool = False, pro
     With `fit`, a shorter capture is used whole, see `fitted`; else it is an error. `progress` hears of a packet twice: read, learned.
     """
     summary, brick = CaptureSummary(), FeatureQuantization(0, training.layout, STREAMS)
-    features = np.empty((training.vectors, brick.width))
-    taken = 0
-    for rows in read_blocks(paths, summary):
-        for first in range(0, len(rows), BATCH):
-            found = _values(brick.process(Batch(rows[first : first + BATCH])))[: training.vectors - taken]
-            features[taken : taken + len(found)] = found
-            taken += len(found)
-            progress(len(found))
-        if taken == training.vectors:
-            break
-    training = fitted(training, taken) if fit else training
-    model = train_model(features[:taken], training, progress)
-    summary.packets = taken
+    with summary.told():
+        features = _first_features(read_blocks(paths, summary), brick, training.vectors, progress)
+        taken = summary.packets = len(features)
+        training = fitted(training, taken) if fit else training
+        model = train_model(features, training, progress)
     summary.facts = {
         "layout": training.layout,
         "fm_grace": training.fm_grace,
@@ -119,6 +135,20 @@ def train_on(paths: list[str | Path], training: Training, fit: bool = False, pro
     }
     note_evictions(brick.counters, summary)
     return model, summary
+
+
+def _first_features(blocks: Iterable[np.ndarray], brick: FeatureQuantization, most: int, progress: Progress) -> np.ndarray:
+    """Features of the first packets, up to `most`: float64 [packets, width]."""
+    features, taken = np.empty((most, brick.width)), 0
+    for rows in blocks:
+        for first in range(0, len(rows), BATCH):
+            found = _values(brick.process(Batch(rows[first : first + BATCH])))[: most - taken]
+            features[taken : taken + len(found)] = found
+            taken += len(found)
+            progress(len(found))
+        if taken == most:
+            break
+    return features[:taken]
 
 
 def _values(batch: Batch) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Memory that the processes of a parallel scoring run share; see `bricks.offline.parallel`. It has no name and goes when they go."""
+"""Memory that the processes of a parallel scoring run share (`bricks.offline.parallel`). It has no name, so it ends with the processes."""
 
 from __future__ import annotations
 

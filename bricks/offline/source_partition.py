@@ -1,8 +1,8 @@
-"""Who extracts what when one capture is split over several workers (offline; the live system splits by rules of the switch).
+"""Partition of one capture over several workers (offline; the live system splits by rules of the switch).
 
-Values of the split key's fields fall into CLASSES classes; a class belongs to one worker from the moment one of its values is first seen,
-in a packet's own field or in that of its copy. So every worker sees, from the first packet on, all packets of its values, and as shadows
-all that are copied to them: the features have the bits of one unsplit run.
+The values of the split key's fields fall into CLASSES classes. A class is assigned to a worker when one of its values is first seen, in a
+packet's own field or in that of its copy. So every worker sees all packets of its values from the first one on and, as shadows, all that
+are copied to them: the features have the bits of one unsplit run.
 """
 
 from __future__ import annotations

@@ -125,16 +125,17 @@ def verify(paths: list[str | Path], model: Model, splits: list[Split], progress:
     summary, extractor = CaptureSummary(), FeatureQuantization(0, model.layout, STREAMS)
     unsplit = Comparison(len(NAMES[model.layout]), model.threshold)
     runs = [Verified(split, SimulatedSplit(split, model.layout, STREAMS), replace(unsplit)) for split in splits]
-    for rows in read_blocks(paths, summary, BLOCK):
-        batch = extractor.process(Batch(rows))
-        assert batch.values is not None
-        scores = score_features(model, batch.values)
-        unsplit.add(batch.head["seq"], (batch.values, batch.values), (scores, scores))
-        for run in runs:
-            values = run.fleet.features(rows)
-            run.found.add(batch.head["seq"], (batch.values, values), (scores, score_features(model, values)))
-        progress(len(rows))
-    _check_events(runs, summary)
+    with summary.told():
+        for rows in read_blocks(paths, summary, BLOCK):
+            batch = extractor.process(Batch(rows))
+            assert batch.values is not None
+            scores = score_features(model, batch.values)
+            unsplit.add(batch.head["seq"], (batch.values, batch.values), (scores, scores))
+            for run in runs:
+                values = run.fleet.features(rows)
+                run.found.add(batch.head["seq"], (batch.values, values), (scores, score_features(model, values)))
+            progress(len(rows))
+        _check_events(runs, summary)
     note_evictions(extractor.counters | {f"evicted_{n}": run.fleet.evicted for n, run in enumerate(runs)}, summary)
     return VerifyOutcome(unsplit, runs, summary)
 

@@ -1,4 +1,4 @@
-"""Where a batch stands in the stream of its instance: what it keeps to the end of the graph, whatever becomes of its rows."""
+"""The range of sequence numbers of a batch: it stays with the batch to the end of the graph, even if rows are dropped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class SequenceRange(NamedTuple):
     """Where a batch stands in the stream that entered the instance: rows `first` to `first + span`, dropped ones included.
 
     born, since   when it entered the instance, and when it came to wait before the next brick: monotonic nanoseconds, 0 where not known
-    part, parts   a batch that was cut over keyed replicas: which of its `parts` parts this is; UNCOUNTED: one of which nothing is left
-                  after the replica
+    part, parts   index and number of the parts of a batch that was partitioned by key; NO_PART: a part without rows to score, which the
+                  join does not wait for
     scored        rows of the whole batch, all parts together, that are to be scored
     """
 

@@ -1,4 +1,4 @@
-"""What a brick does, what it costs, and how it keeps its deadline: totals since start, and averages over the latest rows."""
+"""Meter of a brick: rows, CPU, waiting and deadlines, as totals since start and as averages over the latest rows."""
 
 from __future__ import annotations
 

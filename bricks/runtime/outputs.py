@@ -55,8 +55,8 @@ class Outputs:
         return None
 
     def _hop(self, here_now: bool) -> RingWriter | None:
-        """The next hop with the least to do: a ring where no more waits than the batch at hand and the next one, so that its reader never
-        waits for this process; else (None) this process's next brick, else the emptiest ring."""
+        """Choose the next hop: a ring with fewer than AHEAD queued batches, so that its reader stays busy; else the next brick of this
+        process (None); else the least filled ring."""
         if not self.rings:
             return None
         ring = min(self.rings, key=_waiting)

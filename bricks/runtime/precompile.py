@@ -1,4 +1,4 @@
-"""Every kernel of the packet path, run once on next to nothing, so that none is compiled or loaded while packets wait."""
+"""Precompilation: runs every kernel of the packet path once on tiny input, so that no packet waits for a kernel to compile or load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting batches back in order that came over several ways, and putting together those that were cut over keyed replicas."""
+"""Reorder and join buffer: puts batches that took several ways back in order, and joins parts of batches partitioned by key."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class ReorderBuffer:
     replicas gives each its part of every batch.
 
     `wanted` is the row number of the next batch. Once any batch is held for `patience_s`, what does not come before it is given up, a batch
-    or a part: its rows count as `lost`. What comes a second time, or after it was given up, counts as `repeated`. `behind`: somebody may
-    still bring what is wanted, and is waited for `LONG_S`.
+    or a part: its rows count as `lost`. What comes a second time, or after it was given up, counts as `repeated`. `behind`: a
+    live writer has not yet passed the wanted number; wait up to `LONG_S` instead.
     """
 
     def __init__(self, wanted: int = 0, most: int = MOST, patience_s: float = PATIENCE_S, joins: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What one brick process is told: the spec of docs/contract.md, checked at the door."""
+"""What one brick process is told: the spec of docs/reference/contract.md, checked at the door."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The warm process: kernels compiled and models loaded once; brick processes are forked from it and start at once.
+"""The fork server: it compiles the kernels and loads the models once; brick processes are forked from it and start at once.
 
-It ends with the agent that started it. Its children do not: an agent that was killed must not stop the watching of traffic, so they
-go on, take packets and write scores, until the next agent ends them (it finds them in its journal and by the mark in their environment).
+It ends with the agent that started it. Its children do not: they go on to take packets and write scores until the next agent ends them,
+since a killed agent must not stop the watching of traffic. That agent finds them in its journal and by a mark in their environment.
 """
 
 from __future__ import annotations

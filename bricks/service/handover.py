@@ -1,7 +1,7 @@
-"""A brick process's part in moving buckets, to another instance or within this one: what the mover and the agent ask of it.
+"""A brick process's part in moving buckets, between instances or within one: the calls of the handover executor and of the agent.
 
-The packets wait in the process at the interface, which also answers for the streams, in whatever process of the instance they are. Between
-instances, streams and packets go from the old owner to the new one directly, never through the controller.
+The packets wait in the process at the interface, which answers for all keyed state of the instance. Between instances, streams and packets
+go from the old owner to the new one directly, never through the controller.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The process in which bricks run. Light on purpose: what is heavy is imported once the process is what it is to be.
+"""Entry points of the processes in which bricks run. Heavy modules are imported only once the process knows its task.
 
-python -m bricks.service.main --warm SOCKET    the process that brick processes are forked from
-python -m bricks.service.main SPEC.json        one brick process, for looking at it alone
+python -m bricks.service.main --warm SOCKET    the fork server, from which brick processes are forked
+python -m bricks.service.main SPEC.json        one brick process, to look at it alone
 """
 
 from __future__ import annotations

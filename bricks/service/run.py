@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def run(spec: Mapping[str, Any], models: Models | None = None) -> int:
-    """Be the brick process of this spec (docs/contract.md) until it is stopped; returns the exit status.
+    """Be the brick process of this spec (docs/reference/contract.md) until it is stopped; returns the exit status.
 
     Status 1, with one sentence on standard error, if it cannot start or go on; anything unforeseen is raised.
     """

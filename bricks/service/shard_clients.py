@@ -1,6 +1,6 @@
-"""The keyed bricks of an instance, wherever they run: those of this process, and those of others, called over their sockets.
+"""Clients of an instance's keyed bricks: those of this process, and those of other processes, called over their sockets.
 
-Every one has the streams with an end in its buckets. Streams go from one to another through the process at the interface.
+Each keyed brick has the streams with an end in its buckets. Streams pass from one to another through the process at the interface.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The process at the interface sees to the keyed bricks behind it: who owns which bucket, and that streams are where their packets go.
+"""Shard table of an instance: which keyed replica owns which bucket.
 
-To whoever moves buckets between instances, this process is the one with the streams, wherever in the instance they are.
+The process at the interface has the table. It answers for all keyed state of the instance, local or remote.
 """
 
 from __future__ import annotations

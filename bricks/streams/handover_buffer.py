@@ -1,8 +1,8 @@
-"""Holding an instance's packets while buckets move between instances, so that not a bit of any score depends on the move.
+"""Buffer of an instance's packets while buckets move between instances, so that no bit of any score depends on the move.
 
-All instances that give or take buckets hold from one cut on: what is stamped up to the cut goes on as before, the rest waits. So their
-states are those of one moment. After the switch's rules have changed and a marker has shown that nothing is under way any more, the old
-owner hands over streams and waiting packets of the moved buckets, and everyone goes on, in the order of the stamps.
+All instances that give or take buckets hold from one stamp on, the cut: earlier packets are processed as before, later ones wait. So all
+states are those of one moment. The switch's rules change; a marker shows that no packet is under way by the old rules; the old owner hands
+over streams and waiting packets of the moved buckets; then all instances go on, in the order of stamps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One move of buckets as an instance sees it: the packets that wait, and who scores which of them afterwards."""
+"""The packets that wait in an instance during one move of buckets, and who scores which of them afterwards."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class HeldPackets:
     def needed(self, chosen: np.ndarray, highest: int) -> np.ndarray:
         """Waiting rows that the new owner of the `chosen` buckets needs and may not have: PACKET [n].
 
-        Rows that would not come here under the new rules, or not in this role, are of the time of the old ones, so that the new owner lacks
-        them. The others may be of either time; with stamps, the new owner sees which it has, if they are not above `highest`, the highest
-        before the marker.
+        A row that would not come here in this role under the new rules arrived under the old rules, so the new owner lacks it. Other rows
+        may have been delivered to both owners. With stamps, they are sent if their stamp is not above `highest` (the highest before the
+        marker), and the new owner drops duplicates by stamp.
         """
         rows = joined(self.rows).copy()
         own, scored = rows["flags"] & SHADOW == 0, is_owned(rows, chosen, self.split)

@@ -1,4 +1,4 @@
-"""Cutting a batch over replicas of a keyed brick: each gets the packets of its buckets, and as shadows what the split key copies to it.
+"""Partition of a batch over the replicas of a keyed brick: each gets the packets of its buckets and, as shadows, the split key's copies.
 
 So the streams of a replica's buckets are exactly those that one unsplit brick would have of them.
 """

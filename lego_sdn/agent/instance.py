@@ -149,8 +149,8 @@ class Instance:
         return self.as_dict() | {"undone": change.undone}
 
     def end_change(self, to: InstanceLayout) -> None:
-        """A change that an agent began which was killed: what it added goes again, what was to go goes. However far it had come: every
-        process is told all of its new routes and inputs."""
+        """Finish a change that a killed agent left half done: roll back what it added, complete what it was removing. Every process is
+        sent its complete routes and inputs, so it does not matter how far the change had come."""
         gone = set(self.wiring.processes) - set(to.processes)
         dead = frozenset(name for name in gone if not self.processes.is_alive(name))
         LOG.warning("instance %d: ending what was begun: without %s", self.spec.instance, ", ".join(sorted(gone)))
@@ -200,7 +200,7 @@ class Instance:
         return self.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
-        """The instance as docs/contract.md shows it."""
+        """The instance as docs/reference/contract.md shows it."""
         return {
             "instance": self.spec.instance,
             "namespace": self.name,

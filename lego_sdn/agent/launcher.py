@@ -1,8 +1,7 @@
-"""Brick processes: forked from a warm process that holds the compiled kernels and the model, and reaped by it.
+"""Launcher of brick processes: has the fork server fork them and report their exits.
 
-The warm process is `python -I -m bricks.service.main --warm SOCKET`, in the root folder: no module comes from a folder that somebody works
-in,
-or that an environment names. It answers `preload(model)`, `fork(spec) -> {"pid"}` and
+The fork server is `python -I -m bricks.service.main --warm SOCKET`, in the root folder: it imports no module from a working folder or from
+one that an environment variable names. It answers `preload(model)`, `fork(spec) -> {"pid"}` and
 `exits() -> [{"pid", "status", "signal"}]`.
 """
 

@@ -212,7 +212,7 @@ class BrickProcesses:
         return self.host.run_dir / f"i{name}.log"
 
     def _told(self, name: str, wiring: InstanceLayout) -> dict[str, Any]:
-        """The spec of one process, as docs/contract.md has it."""
+        """The spec of one process, as docs/reference/contract.md has it."""
         spec, bricks, run_dir = self.spec, wiring.processes[name], self.host.run_dir
         scores = spec.scores or self.host.scores
         first, has_end = wiring.source, wiring.has_end(name)

@@ -1,4 +1,4 @@
-"""How an instance is made up, as the journal keeps it for an agent that comes after a killed one."""
+"""The record of an instance in the journal, for an agent that comes after a killed one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Instances that outlive their agent: what the journal keeps of them, and how the agent after it takes them over.
+"""Crash recovery: how an agent takes over the instances of a killed one, by the records in the journal.
 
-Brick processes go on without an agent. One that comes after a crash ends only what is not whole: no packet of the others waits for it.
+Brick processes go on without an agent. The next agent ends only instances that are not whole: packets of the others do not wait.
 """
 
 from __future__ import annotations

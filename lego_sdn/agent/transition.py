@@ -1,6 +1,7 @@
-"""From one wiring of a running instance to another while packets flow: nothing is lost, repeated or put out of order.
+"""Transition of a running instance from one layout to another while packets flow: no row is lost, repeated or put out of order.
 
-Downstream listens before upstream sends; who leaves gets nothing more, finishes what it has, and is listened to until that is through.
+A process downstream listens before the one upstream sends. A process that leaves gets no more rows and finishes those that it has; its
+rings are read until then.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether the bridge is still the one that it was."""
+"""Watches whether the bridge has been removed or made anew."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lego_sdn.commands.ending import ends_in_order
+from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from lego_sdn.experiments.bench.inputs import Bench
@@ -30,8 +31,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--packets", type=click.IntRange(2000), help=f"Packets of large traffic, addresses of an attack.  [default: {FULL['packets']}]"
 )
-@click.option("--seconds", type=click.FloatRange(0.05, 3600), help=f"Of live traffic for every figure.  [default: {FULL['seconds']:g}]")
-@click.option("--rate", type=click.FloatRange(100), default=150_000, show_default=True, help="Packets/s that an instance is to hold.")
+@click.option("--seconds", type=FiniteRange(0.05, 3600), help=f"Of live traffic for every figure.  [default: {FULL['seconds']:g}]")
+@click.option("--rate", type=FiniteRange(100), default=150_000, show_default=True, help="Packets/s that an instance is to hold.")
 @click.option("--data", type=_FOLDER, help="Folder of real captures.  [default: LEGO_DATA, ../shared/data, else synthetic traffic]")
 @click.option("--oracle", type=_FILE, help="File that defines the statistics.  [default: beside the data]")
 @click.option("--quick", is_flag=True, help="Fewer runs of less: figures to look at, not to quote.")
@@ -88,7 +89,7 @@ def _run(bench: Bench, wanted: frozenset[str], as_json: bool) -> bool:
             show.result(result)
     if as_json:
         sizes = vars(bench.sizes)
-        click.echo(json.dumps({"machine": about, "traffic": bench.traffic, "sizes": sizes, "rows": [one.as_dict() for one in results]}))
+        click.echo(json_text({"machine": about, "traffic": bench.traffic, "sizes": sizes, "rows": [one.as_dict() for one in results]}))
     else:
         show.cost(results)
     return any(result.failed for result in results)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from lego_sdn.core.facts.errors import HostError
+from lego_sdn.core.facts.json_text import json_text
 
 
 def asks(command: Callable) -> Callable:
@@ -130,7 +130,7 @@ def _do(name: str, body: dict[str, Any], address: tuple[str, int], as_json: bool
 
 
 def print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2))
+    click.echo(json_text(data, indent=2))
 
 
 def _show_flows(found: dict[str, Any], everything: bool) -> None:

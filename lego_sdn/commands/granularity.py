@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
+
+from lego_sdn.core.facts.json_text import json_text
 
 
 @click.command("granularity", short_help="Show by which header group an NF's traffic may be split.")
@@ -25,7 +26,7 @@ def granularity(nf: str, layout: str | None, by: str | None, assume: tuple[str, 
         _pick({a.name: a for extractor in extractors.values() for a in extractor.assumptions}, name, "assumption")
     found = [_describe(extractor, by, assume) for extractor in extractors.values()]
     if as_json:
-        click.echo(json.dumps({"nf": nf, "layouts": found}, indent=2))
+        click.echo(json_text({"nf": nf, "layouts": found}, indent=2))
         return
     for layout_found in found:
         _show(nf, layout_found)

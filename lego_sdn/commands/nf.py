@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
+
+from lego_sdn.core.facts.json_text import json_text
 
 
 @click.group("nf")
@@ -27,7 +28,7 @@ def list_nfs(as_json: bool) -> None:
         except LegoError as error:
             rows.append({"nf": name, "graph": None, "error": str(error)})
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json_text(rows, indent=2))
         return
     for row in rows:
         click.echo(f"{row['nf']}: {row['graph'] or row['error']}")
@@ -44,7 +45,7 @@ def show(name: str, as_json: bool) -> None:
     layouts = [_layout(extractor) for extractor in function.extractors.values()]
     told = {"nf": function.name, "graph": function.graph.to_dict(), "models": sorted(function.models), "learns": function.learn is not None}
     if as_json:
-        click.echo(json.dumps(told | {"layouts": layouts}, indent=2))
+        click.echo(json_text(told | {"layouts": layouts}, indent=2))
         return
     click.echo(f"{function.name}: {function.graph}")
     for node in function.graph.nodes:

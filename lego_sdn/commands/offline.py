@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.errors import ModelError
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from bricks.offline.scoring import CaptureSummary
@@ -43,14 +45,18 @@ _layout = click.option("--layout", default=_DEFAULT, show_default=True, callback
 @_out
 @_layout
 @_streams
+@PARTIAL
 @_json
-def features(captures: tuple[str, ...], out: str, layout: str, streams: int, as_json: bool) -> None:
+def features(captures: tuple[str, ...], out: str, layout: str, streams: int, **how: bool) -> None:
     """Write the features of every packet of the captures (one time line): a .npy file, float64 [packets, features]."""
     from bricks.offline.scoring import write_features
+    from lego_sdn.adapters.files.outputs import output_path
 
+    target = output_path(out, captures)
     with progress_bar("features") as progress:
-        summary = write_features(list(captures), out, layout, streams, progress)
-    _show(summary, as_json, f"{summary.packets:,} packets, {summary.facts['features']} features each: {out}")
+        summary = write_features(list(captures), target, layout, streams, progress)
+    summary.facts["out"] = out
+    _show(summary, how, f"{summary.packets:,} packets, {summary.facts['features']} features each: {out}")
 
 
 @click.command("train", short_help="Learn a model from a capture.")
@@ -62,8 +68,9 @@ def features(captures: tuple[str, ...], out: str, layout: str, streams: int, as_
 @click.option("--max-size", type=int, default=10, show_default=True, help="Most features of one autoencoder.")
 @click.option("--seed", type=int, default=1234, show_default=True, help="Of the weights before training.")
 @click.option("--reference-numerics", is_flag=True, help="Ranges as in the public implementation, for comparison with it.")
+@PARTIAL
 @_json
-def train(captures: tuple[str, ...], out: str, as_json: bool, reference_numerics: bool, **given: Any) -> None:
+def train(captures: tuple[str, ...], out: str, reference_numerics: bool, **given: Any) -> None:
     """Learn a model from ordinary traffic: from the first packets of the captures (one time line).
 
     If neither --fm-grace nor --ad-grace is given and there are fewer packets than they ask for by default, all there are are used.
@@ -71,16 +78,19 @@ def train(captures: tuple[str, ...], out: str, as_json: bool, reference_numerics
     from bricks.learning.training import Training
     from bricks.models.model_file import save_model
     from bricks.offline.scoring import train_on
+    from lego_sdn.adapters.files.outputs import output_path
 
+    target = output_path(out, captures)
+    how = {name: given.pop(name) for name in ("as_json", "partial")}
     fit = given["fm_grace"] is None and given["ad_grace"] is None
     chosen = {name: value for name, value in given.items() if value is not None}
     training = Training(**chosen, numerics="reference" if reference_numerics else "robust")
     with progress_bar("train", 2 * training.vectors) as progress:
         model, summary = train_on(list(captures), training, fit, progress)
-        save_model(model, out)
+        save_model(model, target)
     summary.facts["out"] = out
     graces = f"{summary.facts['fm_grace']} + 1 for the map, {summary.facts['ad_grace']} for {len(model.sizes)} autoencoders"
-    _show(summary, as_json, f"{out}: learned from {summary.packets:,} packets ({graces}); threshold {model.threshold:.6g}")
+    _show(summary, how, f"{out}: learned from {summary.packets:,} packets ({graces}); threshold {model.threshold:.6g}")
 
 
 @click.command("score", short_help="Score every packet of a capture with a model.")
@@ -92,28 +102,34 @@ def train(captures: tuple[str, ...], out: str, as_json: bool, reference_numerics
 @click.option("--precision", type=click.Choice(["float64", "float32"]), default="float64", show_default=True, help="Of the network.")
 @click.option("--threshold", type=float, help="Alert above this score, instead of the model's.")
 @_streams
+@PARTIAL
 @_json
-def score(captures: tuple[str, ...], model_file: str, out: str, as_json: bool, **how: Any) -> None:
+def score(captures: tuple[str, ...], model_file: str, out: str, **given: Any) -> None:
     """Score every packet of the captures (one time line), weights frozen: a .npy file, float64 [packets]; count alerts by source."""
     from bricks.models.model_file import load_model
     from bricks.offline.commands import score_captures
     from bricks.offline.scoring import Scoring
+    from lego_sdn.adapters.files.outputs import output_path
 
-    if how["threshold"] is not None and not how["threshold"] > 0:
-        raise ModelError(f"--threshold is {how['threshold']}; it must be above 0")
-    scoring = Scoring(load_model(model_file), **how)
+    target = output_path(out, (*captures, model_file))
+    if given["threshold"] is not None and not 0 < given["threshold"] < math.inf:
+        raise ModelError(f"--threshold is {given['threshold']}; it must be above 0, and finite")
+    how = {name: given.pop(name) for name in ("as_json", "partial")}
+    scoring = Scoring(load_model(model_file), **given)
     with progress_bar("score") as progress:
-        summary = score_captures(list(captures), out, scoring, progress)
+        summary = score_captures(list(captures), target, scoring, progress)
     facts = summary.facts
+    facts["out"] = out
     line = f"{out}: {facts['scored']:,} of {summary.packets:,} packets scored, {facts['alerts']:,} above {facts['threshold']:.6g}"
     sources = [f"{source:>40}  {count:,}" for source, count in list(facts["by_source"].items())[:10]]
-    _show(summary, as_json, "\n".join([line, *(["alerts by source:"] if sources else []), *sources]))
+    _show(summary, how, "\n".join([line, *(["alerts by source:"] if sources else []), *sources]))
 
 
-def _show(summary: CaptureSummary, as_json: bool, text: str) -> None:
-    for warning in summary.warnings:
-        click.echo(f"lego: warning: {warning}", err=True)
-    click.echo(json.dumps(summary.as_dict()) if as_json else text)
+def _show(summary: CaptureSummary, how: dict[str, bool], text: str) -> None:
+    """Print what was done, and end: `how` has `as_json` and `partial`."""
+    warn(summary.warnings)
+    click.echo(json_text(summary.as_dict()) if how["as_json"] else text)
+    end(summary.warnings, how["partial"])
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands import paper_run
+from lego_sdn.commands.numbers import FiniteRange
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,17 @@ class AutoscaleOptions:
 @click.command("autoscale", short_help="The same load scaled brick by brick, and by whole instances only.")
 @paper_run.captures
 @paper_run.model
-@click.option("--low", type=click.FloatRange(min=1), default=100.0, show_default=True, help="Packets per second before and after.")
-@click.option("--high", type=click.FloatRange(min=1), default=500.0, show_default=True, help="Packets per second in between.")
-@click.option("--seconds", type=(float, float, float), default=(5.0, 30.0, 15.0), show_default=True, help="Of low, high and low load.")
-@click.option("--quota", type=click.FloatRange(0.01, 1), default=0.2, show_default=True, help="Of one core, for every process.")
-@click.option("--sla", "sla_ms", type=click.FloatRange(min=1), default=500.0, show_default=True, help="Milliseconds to the score.")
+@click.option("--low", type=FiniteRange(min=1), default=100.0, show_default=True, help="Packets per second before and after.")
+@click.option("--high", type=FiniteRange(min=1), default=500.0, show_default=True, help="Packets per second in between.")
+@click.option(
+    "--seconds",
+    type=(FiniteRange(min=0), FiniteRange(min=0), FiniteRange(min=0)),
+    default=(5.0, 30.0, 15.0),
+    show_default=True,
+    help="Of low, high and low load.",
+)
+@click.option("--quota", type=FiniteRange(0.01, 1), default=0.2, show_default=True, help="Of one core, for every process.")
+@click.option("--sla", "sla_ms", type=FiniteRange(min=1), default=500.0, show_default=True, help="Milliseconds to the score.")
 @paper_run.out
 @paper_run.as_json
 def autoscale(**given: Any) -> None:

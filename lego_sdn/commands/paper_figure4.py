@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands import paper_run
+from lego_sdn.commands.numbers import FiniteRange
 
 PROFILED = 9  # runs of the pre-execution: other load on the machine must not last for most of them
 
@@ -31,9 +32,9 @@ class Figure4Options:
 @paper_run.model
 @click.option("--costs", type=click.Choice(("native", "paper", "both")), default="both", show_default=True, help="Of the bricks.")
 @click.option(
-    "--quota", type=click.FloatRange(0.01, 1), help="Of one core, for every process: an emulated core.  [default: paper 0.2, native 0.02]"
+    "--quota", type=FiniteRange(0.01, 1), help="Of one core, for every process: an emulated core.  [default: paper 0.2, native 0.02]"
 )
-@click.option("--seconds", type=click.FloatRange(min=2), default=10.0, show_default=True, help="Of each phase; a quarter is not counted.")
+@click.option("--seconds", type=FiniteRange(min=2), default=10.0, show_default=True, help="Of each phase; a quarter is not counted.")
 @paper_run.out
 @paper_run.as_json
 def figure4(**given: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from lego_sdn.simulation.evaluation import PolicyOutcome
@@ -36,7 +37,7 @@ def policies(named: tuple[str, ...], seeds: str, placement: str, plot: Path | No
     if plot is not None:
         _plot(rows, plot)
     if as_json:
-        click.echo(json.dumps({"placement": placement, "seeds": chosen, "rows": rows}))
+        click.echo(json_text({"placement": placement, "seeds": chosen, "rows": rows}))
     else:
         _show(rows, placement)
     raise click.exceptions.Exit(0 if all(row["kept"] for row in rows if row["default"]) else 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lego_sdn.commands.ending import ends_in_order
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +53,7 @@ class Output:
     def give(self, name: str, data: dict[str, Any], draw: Callable[[Path], None], show: Callable[[Console], None]) -> None:
         """Draw NAME.png, write NAME.json, and print the data or show the tables."""
         assert self.folder is not None
-        plot, text = self.folder / f"{name}.png", json.dumps(data)
+        plot, text = self.folder / f"{name}.png", json_text(data)
         draw(plot)
         plot.with_suffix(".json").write_text(text + "\n")
         if self._as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import click
 
 from lego_sdn.commands import paper_run
+from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.core.facts.json_text import json_text
 
 WIDTH = 140  # of a table that does not go to a terminal
 
@@ -30,7 +31,7 @@ class Table2Options:
 @click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=paper_run.FILE)
 @paper_run.model
 @click.option("--replicas", type=click.IntRange(2, 16), default=3, show_default=True, help="Instances behind the switch.")
-@click.option("--pps", type=click.FloatRange(min=1), default=4000.0, show_default=True, help="Packets per second.")
+@click.option("--pps", type=FiniteRange(min=1), default=4000.0, show_default=True, help="Packets per second.")
 @paper_run.as_json
 def table2(**given: Any) -> None:
     """Replay CAPTURES to instances behind Open vSwitch, split by one header group after the other, and compare scores with an unsplit run.
@@ -41,7 +42,7 @@ def table2(**given: Any) -> None:
     wanted = Table2Options(**given)
     with paper_run.experiment() as folder:
         shown = _table2(wanted, folder)
-    click.echo(json.dumps(shown)) if wanted.as_json else _show(shown)
+    click.echo(json_text(shown)) if wanted.as_json else _show(shown)
     raise click.exceptions.Exit(0 if all(map(_holds, shown["rows"])) and shown["rows"][-1]["scores_different"] == 0 else 1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.commands.plan_hosts import HostType, OnHosts, on_hosts
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from lego_sdn.core.cost.model import Costs
@@ -41,6 +43,7 @@ class PlanOptions:
     out: Path | None
     hosts: tuple[HostCapacity, ...]
     pps: float | None
+    partial: bool = False
 
     def __post_init__(self) -> None:
         if self.buckets & (self.buckets - 1):
@@ -103,7 +106,7 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
 @click.option("--layout", type=click.Choice(["kitsune115", "kitsunepy100"]), help="Features.  [default: the model's, else kitsune115]")
 @click.option("--streams", type=click.IntRange(1024), default=200_000, show_default=True, help="Bound of an instance's state.")
 @click.option("--buckets", type=click.IntRange(1, 4096), default=64, show_default=True, help="Classes of sources that ownership is about.")
-@click.option("--shadow-cost", type=click.FloatRange(0, 1), help="Cost of a shadow by that of a packet.  [default: the model's, else 0.25]")
+@click.option("--shadow-cost", type=FiniteRange(0, 1), help="Cost of a shadow by that of a packet.  [default: the model's, else 0.25]")
 @click.option("--no-shadow", is_flag=True, help="Send no shadows (approximate).")
 @click.option("--method", type=click.Choice(METHODS), help="Only this one.  [default: both]")
 @click.option(
@@ -112,7 +115,8 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
     help="Write the assignment with the higher gain, for 'lego move --assignment'.",
 )
 @click.option("--host", "hosts", type=HostType(), multiple=True, help="Where bricks may run; the first is where packets come. Repeatable.")
-@click.option("--pps", type=click.FloatRange(0, min_open=True), help="Packets/s that are to be taken on these hosts.")
+@click.option("--pps", type=FiniteRange(0, min_open=True), help="Packets/s that are to be taken on these hosts.")
+@PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(as_json: bool, **given: Any) -> None:
     """Predict, from CAPTURE (several: one time line), what going from one instance to more would do: load of each, shadows for each packet,
@@ -126,8 +130,12 @@ def plan(as_json: bool, **given: Any) -> None:
     cost, and which is taken.
     """
     wanted = PlanOptions(**given)
+    if wanted.out is not None:
+        from lego_sdn.adapters.files.outputs import output_path
+
+        output_path(wanted.out, (*wanted.captures, *([wanted.model] if wanted.model else [])))
     basis = _basis(wanted)
-    talk, prices, warnings = _talk(wanted, basis), _prices(wanted, basis), []
+    (talk, warnings), prices, written = _talk(wanted, basis), _prices(wanted, basis), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
     found = PlanFindings(talk, rows, _on_hosts(wanted, basis, talk))
     if wanted.out is not None:
@@ -135,13 +143,14 @@ def plan(as_json: bool, **given: Any) -> None:
 
         best = max(rows, key=lambda row: row.outcome.gain)
         write_assignment(wanted.out, [owner for owner in best.outcome.owners if owner is not None])
-        warnings.append(f"{wanted.out} has the assignment by {best.method}")
+        written.append(f"{wanted.out} has the assignment by {best.method}")
     if as_json:
-        click.echo(json.dumps(_facts(wanted, basis, found)))
+        click.echo(json_text(_facts(wanted, basis, found)))
     else:
         _show(wanted, basis, found)
-        for line in warnings:
+        for line in written:
             click.echo(line)
+    end(warnings, wanted.partial)
 
 
 def _basis(wanted: PlanOptions) -> PlanBasis:
@@ -185,16 +194,15 @@ def _on_hosts(wanted: PlanOptions, basis: PlanBasis, talk: TrafficMatrix) -> OnH
     return on_hosts(replace(basis.costs, shadows=0) if wanted.no_shadow else basis.costs, wanted.pps, talk, wanted.hosts)
 
 
-def _talk(wanted: PlanOptions, basis: PlanBasis) -> TrafficMatrix:
-    """What the captures say of buckets."""
+def _talk(wanted: PlanOptions, basis: PlanBasis) -> tuple[TrafficMatrix, list[str]]:
+    """What the captures say of buckets, and warnings, which are said."""
     from bricks.offline.bucket_traffic import Scope, take_census
     from lego_sdn.commands.offline import progress_bar
 
     with progress_bar("plan") as progress:
         talk, warnings = take_census(wanted.captures, Scope(basis.layout, basis.key, wanted.streams, wanted.buckets), progress)
-    for warning in warnings:
-        click.echo(f"lego: warning: {warning}", err=True)
-    return talk
+    warn(warnings)
+    return talk, warnings
 
 
 def _prices(wanted: PlanOptions, basis: PlanBasis) -> Prices:

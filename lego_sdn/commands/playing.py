@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.partial import PARTIAL
+
 if TYPE_CHECKING:
     from lego_sdn.core.facts.config import Config
 
@@ -21,11 +24,12 @@ def plays(pps: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
     def declare(command: Callable[..., None]) -> Callable[..., None]:
         for option in (
+            PARTIAL,
             click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
             click.option(
                 "--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep model, traffic, scores and logs in this folder."
             ),
-            click.option("--pps", type=click.FloatRange(min=1), default=pps, show_default=True, help="Packets per second."),
+            click.option("--pps", type=FiniteRange(min=1), default=pps, show_default=True, help="Packets per second."),
             click.option("--model", type=_FILE, help="Model; default: learned from the benign part."),
             click.argument("captures", nargs=-1, type=_FILE),
         ):
@@ -45,7 +49,7 @@ def in_folder(keep: Path | None) -> Iterator[Path]:
 
     require_root()
     with ends_in_order(), ExitStack() as stack:
-        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lego-")))
+        folder = keep.resolve() if keep else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lego-")))
         owned.make_folder(folder, 0o750)
         owned.require_folder(folder)
         yield folder

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from bricks.models.model_file import Model
@@ -60,7 +61,7 @@ def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, a
         costs = measure(capture, _model(capture, model_file, Path(folder)), ProfileOptions(nf, **given), _say)
     stored = costfile.write(model_file, costs) if model_file is not None else None
     if as_json:
-        click.echo(json.dumps({"stored": None if stored is None else str(stored), "costs": costs.to_dict(), "predicted": predicted(costs)}))
+        click.echo(json_text({"stored": None if stored is None else str(stored), "costs": costs.to_dict(), "predicted": predicted(costs)}))
     else:
         _show(costs, stored)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.partial import end, warn
 from lego_sdn.commands.playing import plays
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from lego_sdn.commands.run_view import View
@@ -28,6 +29,7 @@ class ProveOptions:
     placement: str
     keep: Path | None
     as_json: bool
+    partial: bool = False
 
 
 @click.command("prove", short_help="Prove on a live switch that moves change no score.")
@@ -52,11 +54,12 @@ def prove(**given: Any) -> None:
 
     wanted = ProveOptions(**given)
     with in_folder(wanted.keep) as folder:
-        proof = _prove(wanted, folder)
-    raise click.exceptions.Exit(0 if proof.holds else 1)
+        proof, warnings = _prove(wanted, folder)
+    end(warnings, wanted.partial, 0 if proof.holds else 1)
 
 
-def _prove(wanted: ProveOptions, folder: Path) -> Proof:
+def _prove(wanted: ProveOptions, folder: Path) -> tuple[Proof, tuple[str, ...]]:
+    """The proof, and warnings about the captures, which are said."""
     from dataclasses import replace
 
     from lego_sdn.commands.playing import synthetic
@@ -71,19 +74,18 @@ def _prove(wanted: ProveOptions, folder: Path) -> Proof:
     view.say(f"learning and scoring without a split: {', '.join(path.name for path in captures)}")
     load = OfferedTraffic(captures, wanted.pps)
     prepared = prepare(load, wanted.model, folder)
-    for warning in prepared.warnings:
-        view.say(warning)
+    warn(prepared.warnings)
     config = replace(_config(wanted, folder), model=str(prepared.model.resolve()), layout=prepared.layout)
     with Experiment(config, folder, view.say) as experiment:
         view.say(f"sending {len(prepared.unsplit):,} packets at {wanted.pps:,.0f} packets/s")
         with view.live():
             proof = carry_out(Drive(experiment, load), prepared, script(), view.show)
     if wanted.as_json:
-        click.echo(json.dumps(proof.as_dict()))
+        click.echo(json_text(proof.as_dict()))
     else:
         view.summary(proof.summary)
         _show(proof, view)
-    return proof
+    return proof, prepared.warnings
 
 
 def _config(wanted: ProveOptions, folder: Path) -> Config:

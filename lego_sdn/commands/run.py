@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.partial import end, warn
 from lego_sdn.commands.playing import plays
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from lego_sdn.core.facts.config import Config
+    from lego_sdn.experiments.accounting import RunSummary
 
 QUOTA, INSTANCES, POLICY = 0.04, 4, "water-marks"  # without a configuration file: what shows steering within a minute
 
@@ -33,6 +36,7 @@ class RunOptions:
     settle_s: float
     keep: Path | None
     as_json: bool
+    partial: bool = False
 
 
 @click.command("run", short_help="Do the main job on a capture or on synthetic traffic, and show it.")
@@ -43,14 +47,14 @@ class RunOptions:
 )
 @click.option(
     "--quota",
-    type=click.FloatRange(0.01, 64),
+    type=FiniteRange(0.01, 64),
     help=f"CPU of each process of an instance, in cores.  [default: as configured; without a file {QUOTA}]",
 )
 @click.option(
     "--instances", type=click.IntRange(1, 64), help=f"Instances at the most.  [default: as configured; without a file {INSTANCES}]"
 )
 @click.option("--policy", help=f"How to scale; bricks: brick by brick.  [default: as configured; without a file {POLICY}: whole instances]")
-@click.option("--settle", "settle_s", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for the merge.")
+@click.option("--settle", "settle_s", type=FiniteRange(min=0), default=60.0, show_default=True, help="Seconds to wait for the merge.")
 def run(**given: Any) -> None:
     """Play CAPTURES (default: synthetic traffic) through an Open vSwitch that LEGO steers, scaling as the load asks.
 
@@ -62,11 +66,12 @@ def run(**given: Any) -> None:
 
     wanted = RunOptions(**given)
     with in_folder(wanted.keep) as folder:
-        summary = _run(wanted, folder)
-    raise click.exceptions.Exit(0 if summary.accounted and summary.same else 1)
+        summary, warnings = _run(wanted, folder)
+    end(warnings, wanted.partial, 0 if summary.accounted and summary.same else 1)
 
 
-def _run(wanted: RunOptions, folder: Path) -> Any:
+def _run(wanted: RunOptions, folder: Path) -> tuple[RunSummary, tuple[str, ...]]:
+    """What became of the packets, and warnings about the captures, which are said."""
     from dataclasses import replace
 
     from lego_sdn.commands.playing import synthetic
@@ -82,9 +87,8 @@ def _run(wanted: RunOptions, folder: Path) -> Any:
     captures = wanted.captures or synthetic(folder, view)
     view.say(f"learning and scoring without a split: {', '.join(path.name for path in captures)}")
     load = OfferedTraffic(captures, wanted.pps, wanted.rounds)
-    prepared = prepare(load, Path(config.model) if config.model else None, folder)
-    for warning in prepared.warnings:
-        view.say(warning)
+    prepared = prepare(load, Path(config.model) if config.model else None, folder, config)
+    warn(prepared.warnings)
     with Experiment(replace(config, model=str(prepared.model.resolve()), layout=prepared.layout), folder, view.say) as experiment:
         view.say(f"sending {len(prepared.unsplit):,} packets at {wanted.pps:,.0f} packets/s")
         with view.live():
@@ -92,10 +96,10 @@ def _run(wanted: RunOptions, folder: Path) -> Any:
                 view.show(seen)
         summary = experiment.finish(prepared.unsplit, prepared.packets)
     if wanted.as_json:
-        click.echo(json.dumps(summary.as_dict()))
+        click.echo(json_text(summary.as_dict()))
     else:
         view.summary(summary)
-    return summary
+    return summary, prepared.warnings
 
 
 def _base(path: str | None) -> Config:

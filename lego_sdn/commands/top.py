@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 import click
 
 from lego_sdn.commands.control import asks, print_json, request, where
+from lego_sdn.commands.numbers import FiniteRange
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.json_text import json_text
 
 SHOWN_EVENTS = 12
 
@@ -37,7 +38,7 @@ def looks(address: tuple[str, int], interval_s: float) -> Iterator[dict[str, Any
 
 
 @click.command("top")
-@click.option("--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="Seconds between looks.")
+@click.option("--interval", "interval_s", type=FiniteRange(0.1, 3600), default=1.0, show_default=True, help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="Look once.")
 @asks
 def top(interval_s: float, once: bool, lego_config: str | None, rest: str | None, as_json: bool) -> None:
@@ -52,7 +53,7 @@ def top(interval_s: float, once: bool, lego_config: str | None, rest: str | None
             print_json(look(address))
         elif as_json:
             for seen in looks(address, interval_s):
-                click.echo(json.dumps(seen))
+                click.echo(json_text(seen))
         else:
             _draw(iter([look(address)]) if once else looks(address, interval_s), once)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,7 +10,11 @@ from typing import Any
 
 import click
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
+from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.partial import PARTIAL, end, warn
+from lego_sdn.core.facts.json_text import json_text
+
+_POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,9 @@ class ReplayOptions:
 @click.option("--stamp", is_flag=True, help="Give every frame a trailer: magic, sequence number, nanoseconds.")
 @click.option("--stamp-clock", is_flag=True, help="Stamp the time of sending, not the capture's own; implies --stamp.")
 @click.option("--loop", "rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Send it this often; stamps run on.")
+@PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def replay(captures: tuple[str, ...], as_json: bool, fastest: bool, stamp: bool, stamp_clock: bool, **given: Any) -> None:
+def replay(captures: tuple[str, ...], as_json: bool, partial: bool, fastest: bool, stamp: bool, stamp_clock: bool, **given: Any) -> None:
     """Send captures, as one time line, into an interface: padded to their length on the wire, otherwise as they are."""
     given["shape"] = parse_shape(given["shape"] or "")
     chosen = sum((fastest, given["pps"] is not None, given["speed"] is not None, bool(given["shape"])))
@@ -51,15 +56,20 @@ def replay(captures: tuple[str, ...], as_json: bool, fastest: bool, stamp: bool,
     if not chosen:
         given["speed"] = 1.0
     stamps = "clock" if stamp_clock else "capture" if stamp else None
-    result = _replay(captures, ReplayOptions(stamps=stamps, **given))
+    result, warnings = _replay(captures, ReplayOptions(stamps=stamps, **given))
     if as_json:
-        click.echo(json.dumps(result))
-        return
+        click.echo(json_text(result))
+    else:
+        _show(result, given["interface"])
+    end(warnings, partial)
+
+
+def _show(result: dict[str, Any], interface: str) -> None:
     click.echo(f"sent {result['sent']:,} packets in {result['seconds']:.2f} s: {result['rate']:,.0f} packets/s")
     for key, what in (
-        ("too_long", f"longer than {given['interface']} takes, not sent; raise its MTU"),
+        ("too_long", f"longer than {interface} takes, not sent; raise its MTU"),
         ("too_short", "shorter than an Ethernet header, not sent"),
-        ("interface_drops", f"dropped by {given['interface']} or on the way to its peer"),
+        ("interface_drops", f"dropped by {interface} or on the way to its peer"),
     ):
         if result[key]:
             click.echo(f"{result[key]:,} packets {what}")
@@ -71,13 +81,17 @@ def parse_shape(text: str) -> tuple[tuple[float, float], ...]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         seconds, _, pps = part.partition(":")
         try:
-            parts.append((float(seconds), float(pps)))
+            numbers = float(seconds), float(pps)
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError(part)
+            parts.append(numbers)
         except ValueError:
             raise click.UsageError(f"--shape: {part!r} is no part of one; wanted SECONDS:PPS, for example 5:100") from None
     return tuple(parts)
 
 
-def _replay(captures: tuple[str, ...], how: ReplayOptions) -> dict[str, Any]:
+def _replay(captures: tuple[str, ...], how: ReplayOptions) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What was sent, and warnings about the captures, which are said."""
     from bricks.files.frames import read_frames
     from lego_sdn.adapters.linux.pace import Pace
     from lego_sdn.adapters.linux.replay_sender import Sender, Sent, Stamps
@@ -85,8 +99,7 @@ def _replay(captures: tuple[str, ...], how: ReplayOptions) -> dict[str, Any]:
     pace = Pace(pps=how.pps, speed=how.speed, shape=how.shape)
     with Sender(how.interface, how.namespace) as sender:  # before reading: what cannot be sent to is said at once
         frames = read_frames(captures)
-        for warning in frames.warnings:
-            click.echo(f"lego: {warning}", err=True)
+        warn(frames.warnings)
         frames = frames.tiled(pace.packets) if how.shape else frames
         count = len(frames.times_ns)
         span_ns = int(frames.times_ns.max() - frames.times_ns.min()) if count else 0
@@ -95,7 +108,7 @@ def _replay(captures: tuple[str, ...], how: ReplayOptions) -> dict[str, Any]:
             for done in range(how.rounds):
                 stamps = Stamps(done * count, how.stamps == "clock", done * span_ns) if how.stamps else None
                 total += sender.send(frames, pace, stamps, lambda n, before=done * count: show(before + n))
-    return asdict(total) | {"rate": total.rate}
+    return asdict(total) | {"rate": total.rate}, frames.warnings
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
     from bricks.models.model_file import Model
@@ -56,8 +57,9 @@ class VerifyOptions:
     "--assignment", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Replicas own what 'lego plan --out' chose."
 )
 @click.option("--table2", is_flag=True, help="Compare all granularities, as Table II of the paper does.")
+@PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, **given: Any) -> None:
+def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, partial: bool, **given: Any) -> None:
     """Play CAPTURES (one time line) through simulated replicas and compare features and scores bit for bit with the unsplit run.
 
     Exit code 1 if any score differs (with --table2: in the row with shadows), 0 if none. Without a model, one is learned from the
@@ -72,8 +74,7 @@ def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, *
     splits = table_splits(model, wanted.replicas) if wanted.table2 else [_split(model, wanted, events)]
     with progress_bar("verify") as progress:
         outcome = play(list(captures), model, splits, progress)
-    for warning in outcome.summary.warnings:
-        click.echo(f"lego: warning: {warning}", err=True)
+    warn(outcome.summary.warnings)
     shown = _table_facts(outcome, wanted.replicas) if wanted.table2 else _facts(outcome)
     shown |= {
         "layout": model.layout,
@@ -82,10 +83,10 @@ def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, *
         "warnings": outcome.summary.warnings,
     }
     if as_json:
-        click.echo(json.dumps(shown))
+        click.echo(json_text(shown))
     else:
         (_show_table if wanted.table2 else _show)(shown)
-    raise click.exceptions.Exit(0 if outcome.runs[-1].same else 1)
+    end(outcome.summary.warnings, partial, 0 if outcome.runs[-1].same else 1)
 
 
 def parse_events(text: str) -> tuple[OwnershipChange, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from lego_sdn.core.facts.instance_notes import InstanceDied
+
 
 @dataclass(frozen=True)
 class ScoreComparison:
@@ -58,8 +60,7 @@ class Deaths:
     @property
     def instances(self) -> list[int]:
         """Those that failed while they ran."""
-        failed = [one for one in self.events if one["kind"] == "failed" and one["instance"] is not None]
-        return sorted({one["instance"] for one in failed if f"instance {one['instance']} failed:" in one["text"]})
+        return sorted({one["instance"] for one in self.events if one["type"] == InstanceDied.__name__ and one["instance"] is not None})
 
     def buckets(self, instance: int) -> set[int]:
         """Every bucket that it owned, or was to own when it died."""

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bricks.feature_quantization import extract
 from bricks.files.captures import read_packets
 from bricks.files.scores import SCORE, read_scores
-from bricks.learning.threshold import score_features
-from bricks.models.model_file import Model, load_model
 from bricks.nfs.registry import load
+from bricks.records.brick import Batch
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import bucket_of
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config, ForwardSettings
-from lego_sdn.core.facts.errors import CaptureError, HostError
+from lego_sdn.core.facts.errors import CaptureError, HostError, ModelError
+from lego_sdn.core.facts.graph import require_runnable
+from lego_sdn.core.nf.network_function import NetworkFunction
+from lego_sdn.core.nf.split_key import configured_key
 from lego_sdn.experiments.accounting import Deaths, RunSummary, compare, died_with, dropped_in, note_owned, out_of_order_in
 from lego_sdn.experiments.endpoints import OfferedTraffic, ReplayProcess, Testbed
 from lego_sdn.system import machine as host
@@ -29,6 +30,8 @@ from lego_sdn.system.session import Live
 
 LOOK_S = 0.25
 COUNT_S, STILL_S = 0.1, 3.0  # between two looks at counters; the switch brings those of its cached flows up to date twice a second
+SCORED_AT_ONCE = 4096  # packets
+KITSUNE = Config()
 ENTRANCE = ((0, "base"), (0, "stamps"))  # table and role of the rules of which every packet from outside meets one first
 
 
@@ -67,25 +70,52 @@ class Prepared:
     packets: np.ndarray
 
 
-def learn(captures: tuple[Path, ...], to: Path) -> Model:
-    """A model of the benign part: the first of several captures, the first half of a single one. Written to `to`."""
+def learn(captures: tuple[Path, ...], to: Path, config: Config = KITSUNE) -> Any:
+    """A model of the benign part, by the configured NF: the first of several captures, the first half of a single one. Written to `to`.
+
+    CaptureError if there is too little to learn from, ModelError if the NF learns no model.
+    """
+    function = load(config.nf)
+    if function.learn is None:
+        raise ModelError(f"NF {config.nf} learns no model by itself: give one")
     packets, _ = read_packets(captures[:1])
     benign = packets if len(captures) > 1 else packets[: len(packets) // 2]
     if len(benign) < 100:
         raise CaptureError(
             f"capture {captures[0]} has {len(benign)} packets to learn from, wanted 100 or more: give a model or a longer capture"
         )
-    return load("kitsune").learn(benign, to, "kitsune115")
+    return function.learn(benign, to, config.layout)
 
 
-def prepare(load: OfferedTraffic, model_file: Path | None, folder: Path) -> Prepared:
-    """Learn a model if none is given, and score the load without any split."""
-    where = model_file or folder / "learned.model"
-    model = load_model(where) if model_file else learn(load.captures, where)
-    packets, warnings = read_packets(load.captures)
+def prepare(offered: OfferedTraffic, model_file: Path | None, folder: Path, config: Config = KITSUNE) -> Prepared:
+    """Learn a model of the configured NF if none is given and it has one, and score the traffic without any split."""
+    function, where = load(config.nf), model_file or folder / "learned.model"
+    if not function.models:
+        where.touch()  # instances are told a path; nobody reads it
+    elif model_file is None:
+        learn(offered.captures, where, config)
+    models = {node: read(str(where), None) for node, read in function.models.items()}
+    layouts = [model.layout for model in models.values() if hasattr(model, "layout")]
+    config = replace(config, layout=layouts[0] if layouts else config.layout)
+    packets, warnings = read_packets(offered.captures)
     warnings += hidden_warnings(count_hidden(packets))
-    packets = _rounds(packets, load.rounds)
-    return Prepared(where, model.layout, score_features(model, extract(packets, model.layout)), tuple(warnings), packets)
+    packets = _rounds(packets, offered.rounds)
+    return Prepared(where, config.layout, score_unsplit(function, models, packets, config), tuple(warnings), packets)
+
+
+def score_unsplit(function: NetworkFunction, models: Mapping[str, Any], packets: np.ndarray, config: Config) -> np.ndarray:
+    """Scores of PACKET rows by one brick of each node between the graph's source and its end: float64 [packets]."""
+    require_runnable(function.graph)
+    settings = {"limits": {}, "key": configured_key(function.extractor(config.layout), config)}
+    chain = [function.build(function.graph.node(id), 0, models, settings) for id in function.graph.order[1:-1]]
+    scores = np.empty(len(packets))
+    for begin in range(0, len(packets), SCORED_AT_ONCE):
+        batch = Batch(packets[begin : begin + SCORED_AT_ONCE])
+        for brick in chain:
+            batch = brick.process(batch)
+        assert batch.values is not None
+        scores[begin : begin + len(batch)] = batch.values[:, 0]
+    return scores
 
 
 def _rounds(packets: np.ndarray, rounds: int) -> np.ndarray:

@@ -12,10 +12,10 @@ from bricks.files.frames import Frames, read_frames
 from bricks.kernels.parse.ethernet import parse_frames
 from bricks.models.model_file import Model
 from bricks.nfs.registry import load
+from bricks.offline.scoring import no_packet
 from bricks.packet_batching import PacketBatching
 from bricks.records.brick import Batch, Brick
 from bricks.records.packets import PACKET
-from lego_sdn.core.facts.errors import CaptureError
 
 WHOLE = 256  # rows of a batch, where its size does not matter
 
@@ -67,7 +67,7 @@ def prepare(capture: Path, nf: str, model: Model, most: int) -> ProfileInputs:
     frames = read_frames([capture])
     count = min(most, len(frames))
     if not count:
-        raise CaptureError(f"{capture}: there is no packet in it")
+        raise no_packet([capture], frames.warnings)
     function = load(nf)
     graph, models = function.graph, dict.fromkeys(function.models, model)
 

@@ -1,7 +1,7 @@
-"""The least that could be: an oracle that also lets packets wait up to the promise, to the packet, wherever that saves a brick.
+"""The lower bound of bricks: an oracle that may also let packets wait up to the promise wherever that saves a brick.
 
-It holds for every policy that the manager lets act, since it is bound by the same rest before anything is taken away, and by nothing else.
-That is more than can be had: to be late by nearly what is promised, for minutes, wants a future that is known to the packet.
+It holds for every policy that the manager lets act: it is bound by the same pause before a removal, and by nothing else. No policy reaches
+it, since that takes a future that is known to the packet.
 """
 
 from __future__ import annotations

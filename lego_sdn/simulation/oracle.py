@@ -1,7 +1,7 @@
-"""An oracle that knows the future: for every second the fewest bricks that take what comes in it, started so early that they are in time.
+"""An oracle that knows the future: for every second the fewest bricks that carry its load, started early enough to be ready.
 
-It keeps pace: it leaves nothing for the next second, and has no reserve. Buckets divide at will for it, and what is not wanted any more is
-gone at once. A policy that lets packets wait may need a little less; `least` has the bound that holds for every one.
+It leaves no packets for the next second and has no reserve. It divides buckets at will and removes bricks at once. A policy that lets
+packets wait may need a little less; `least` has the bound that holds for every policy.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from lego_sdn.core.control.events import (
     InstanceStarted,
     InstanceStopped,
     Loads,
-    Note,
     StartInstance,
     Steer,
     Steered,
@@ -42,6 +41,7 @@ from lego_sdn.core.facts.arrangement import (
 )
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.graph import BrickId, node_of
+from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import usable
 from lego_sdn.simulation.fluid import Fluid
 from lego_sdn.simulation.loads import SimulatedLoad
@@ -87,7 +87,7 @@ class World:
     owners: dict[int, int] = field(default_factory=dict)  # as the switch has it
     intervals: list[Interval] = field(default_factory=list)
     actions: int = 0
-    notes: list[tuple[float, str]] = field(default_factory=list)
+    notes: list[tuple[float, Note]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.costs = self.costs.configured(self.config)
@@ -123,7 +123,7 @@ class World:
         self.state, actions = step(self.state, event, self.now)
         for action in actions:
             if isinstance(action, Note):
-                self.notes.append((self.now, f"{action.kind}: {action.text}"))
+                self.notes.append((self.now, action))
             else:
                 self._carry_out(action)
 

@@ -1,6 +1,6 @@
-"""Starts anew what ended and what does not answer, for ever; what forwards traffic is never removed for that.
+"""Supervisor: starts a process again when it ended or does not answer, without end; it never removes what forwards traffic.
 
-Whoever dies again and again is started after growing waits, and that is told once for each change.
+A process that dies again and again is started after growing waits. Each change is logged once.
 """
 
 from __future__ import annotations

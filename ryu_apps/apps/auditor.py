@@ -1,4 +1,4 @@
-"""Pulls scores of sampled sources from the instances and from their unsplit twin, and raises an alarm where two of a packet differ."""
+"""Pulls scores of sampled buckets from the instances and from the reference instance, and raises an alarm where two of a packet differ."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ryu.base import app_manager
 from ryu.lib import hub
 
 from lego_sdn.adapters.rpc.calls import Client
-from lego_sdn.core.control.events import Note
+from lego_sdn.core.facts.change_notes import AuditAlarm
 from lego_sdn.core.facts.errors import RpcError
+from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.observe.score_audit import Losses, Score, parse
 from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.greenthreads import every, spawn
@@ -101,7 +102,8 @@ class Auditor(app_manager.RyuApp):
         lossy = self.losses.grew(answer.reports)
         if lossy and self.ledger.since is not None and self.ledger.excused is None:
             self.ledger.excused = "an instance had lost packets or forgotten streams"
-            self.shared.note(Note("audit", f"instance {instance} lost packets or forgot streams: differences are no alarm", instance))
+            text = f"instance {instance} lost packets or forgot streams: differences are no alarm"
+            self.shared.note(Notice("audit", text, instance=instance))
         if self.ledger.excused is not None and time.monotonic() - self.anew_at > ANEW_S:
             self.anew_at = time.monotonic()
             self.shared.audit_anew()
@@ -109,6 +111,6 @@ class Auditor(app_manager.RyuApp):
     def _tell(self) -> None:
         now = time.monotonic()
         if self.ledger.alarm is not None and now - self.told_at > TELL_S:
-            counts = f"{self.ledger.different} of {self.ledger.compared} scores differ so far"
-            self.shared.note(Note("audit", f"ALARM: {self.ledger.alarm}; {counts}", self.ledger.alarm.instance))
+            alarm, ledger = self.ledger.alarm, self.ledger
+            self.shared.note(AuditAlarm(str(alarm), ledger.different, ledger.compared, instance=alarm.instance))
             self.ledger.alarm, self.told_at = None, now

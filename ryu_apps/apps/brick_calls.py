@@ -1,4 +1,4 @@
-"""The agent's calls for what the core wants of single bricks (docs/contract.md, Agent)."""
+"""The agent's calls for what the core wants of single bricks (docs/reference/contract.md, Agent)."""
 
 from __future__ import annotations
 

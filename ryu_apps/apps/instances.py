@@ -19,7 +19,6 @@ from lego_sdn.core.control.events import (
     InstanceFailed,
     InstanceStarted,
     InstanceStopped,
-    Note,
     Running,
     StartInstance,
     StopInstance,
@@ -28,6 +27,8 @@ from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFail
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import LegoError, RpcError
+from lego_sdn.core.facts.instance_notes import HostProblem
+from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.facts.reports import Report
 from lego_sdn.core.observe.score_audit import sampled_buckets
 from ryu_apps.apps.brick_calls import METHODS, call_of
@@ -142,9 +143,9 @@ class Instances(app_manager.RyuApp):
         """Of the host, each when it comes and when it goes."""
         now = {str(problem) for problem in problems}
         for problem in sorted(now - self.problems):
-            self.shared.note(Note("host", problem))
+            self.shared.note(HostProblem(problem))
         for problem in sorted(self.problems - now):
-            self.shared.note(Note("host", f"that is over: {problem}"))
+            self.shared.note(HostProblem(problem, over=True))
         self.problems = now
 
     def _still(self, generation: int) -> bool:
@@ -237,7 +238,7 @@ class Instances(app_manager.RyuApp):
             self.shared.observed.alerts.finish(one["report"])
             self.shared.observed.finished.append(one["report"])
         for words in one.get("undone", ()):
-            self.shared.note(Note("unfinished", f"{action}: packets go the new way, but {words}", action.instance))
+            self.shared.note(Notice("unfinished", f"{action}: packets go the new way, but {words}", instance=action.instance))
         self._knows_of(action.instance, running(one))
         self.shared.put(Regrown(action.instance, Arrangement.of(one), action, one.get("brick")))
 

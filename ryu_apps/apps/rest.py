@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import socket
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from ryu.app.wsgi import ControllerBase, Response, WSGIApplication
 from ryu.base import app_manager
 from ryu.cfg import CONF
 
+from lego_sdn.core.facts.json_text import json_text
 from lego_sdn.core.facts.text import printable
 from ryu_apps.context.shared import Shared, Withdrawn
 from ryu_apps.doors.rest_bounds import COMMANDS, LONGEST_TEXT, RestRefused, body_of, command, query_of, whole_of
@@ -145,7 +145,7 @@ def _only(request, method: str) -> None:
 
 
 def _json(status: int, data: Any) -> Response:
-    return Response(status=status, body=json.dumps(data).encode(), content_type="application/json")
+    return Response(status=status, body=json_text(data).encode(), content_type="application/json")
 
 
 def _repeated(text: str) -> str:

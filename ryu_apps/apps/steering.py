@@ -18,9 +18,12 @@ from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISP
 from ryu.lib import hub
 
 from lego_sdn.adapters.rpc.complaints import Complaints
-from lego_sdn.core.control.events import Disturbed, Note, PortsSeen, Steer, SwitchDown, SwitchUp
+from lego_sdn.core.control.events import Disturbed, PortsSeen, Steer, SwitchDown, SwitchUp
+from lego_sdn.core.facts.change_notes import Inexact
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.facts.flow_rules import Flow, Rule
+from lego_sdn.core.facts.instance_notes import ConnectionClosed, RulesRefused, RulesRepaired
+from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.observe.score_audit import sampled_buckets
 from lego_sdn.core.traffic.rule_compiler import OWN, RuleChange, RuleOptions, compile_rules, diff
 from ryu_apps.context.facts import BucketRates, ObservedBridge, PortLosses
@@ -63,7 +66,7 @@ class Steering(app_manager.RyuApp):
         self.ahead: StagedChange | None = None
         self.mover = Mover(lego, RuleAccess(self._prepare, self._carry_out, self._send_frames, lambda: self.switch is not None))
         self.losses = PortLosses()
-        self.complaints = Complaints(lambda text: lego.note(Note("refused", text)))
+        self.complaints = Complaints(lambda text: lego.note(ConnectionClosed(text)))
         lego.performers[Steer] = self.work.put
         lego.read_flows, lego.audit_anew = self.flows, self._audit_anew
 
@@ -191,7 +194,7 @@ class Steering(app_manager.RyuApp):
                     self.shared.put(answer)
                 elif answer.error != self.told_error:
                     self.told_error = answer.error
-                    self.shared.note(Note("failed", f"the rules could not be put right: {answer.error}"))
+                    self.shared.note(RulesRefused(None, answer.error))
 
     def _send_frames(self, frames: list[tuple[int, bytes]]) -> None:
         if self.switch is not None:
@@ -321,7 +324,7 @@ class Steering(app_manager.RyuApp):
             LOG.warning("the agent is waited for, to tell whether cached flows are revalidated: %s", reason)
             hub.sleep(AGENT_LOOK_S)
         text = f"nobody could tell whether cached flows are revalidated; {AGENT_S:g} s were waited instead, and it takes 0.5 s: {reason}"
-        self.shared.note(Note("inexact", text))
+        self.shared.note(Inexact("revalidation-not-seen", text))
 
     def _options(self, switch: Switch) -> RuleOptions:
         config = self.shared.config
@@ -395,7 +398,7 @@ class Steering(app_manager.RyuApp):
         news = self.content.take(flows, time.monotonic())
         self.shared.observed.bridges[switch.dpid].foreign = self.content.words
         if news:
-            self.shared.note(Note("foreign", f"bridge {switch.name}: {news}"))
+            self.shared.note(Notice("foreign", f"bridge {switch.name}: {news}"))
         if self.content.before:
             self._disturbed("rules-of-others", self.content.words)
         self._look_whether_the_way_is_free(flows)
@@ -405,7 +408,7 @@ class Steering(app_manager.RyuApp):
             return
         self.in_force = None  # once
         text = f"bridge {switch.name}: of LEGO's rules, {difference}: they are put right"
-        self.shared.note(Note("repair", text))
+        self.shared.note(RulesRepaired(difference.missing, difference.changed, difference.added, text))
         self._disturbed("rules-repaired", text)
 
     def _disturbed(self, reason: Literal["rules-repaired", "rules-of-others", "rules-refused"], text: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether a brick process that does not answer is gone for good: a replica may have been merged since the agent was asked last."""
+"""Liveness check: whether a brick process that does not answer is gone. A replica may have been merged since the agent was last asked."""
 
 from __future__ import annotations
 

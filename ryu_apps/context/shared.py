@@ -27,14 +27,15 @@ from lego_sdn.adapters.linux.logs import make_printable
 from lego_sdn.adapters.linux.peers import Peers
 from lego_sdn.adapters.rpc.complaints import Complaints
 from lego_sdn.adapters.rpc.hosts import AgentHost, Host
-from lego_sdn.core.control.events import Action, Command, Event, Note, Steer
+from lego_sdn.core.control.events import Action, Command, Event, Steer
 from lego_sdn.core.control.state import SystemState, fresh
 from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import HostError, LegoError
 from lego_sdn.core.facts.flow_rules import Flow
-from lego_sdn.core.facts.text import printable
+from lego_sdn.core.facts.instance_notes import ConnectionClosed
+from lego_sdn.core.facts.notes import Note, Notice
 from lego_sdn.core.nf.split_key import SplitKey
 from lego_sdn.core.observe.score_audit import Ledger
 from ryu_apps.context.exactness import key_of
@@ -113,7 +114,7 @@ class Shared:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     def _tell_of_the_door(self, text: str) -> None:
-        self.note(Note("refused", text))
+        self.note(ConnectionClosed(text))
 
     # ---- to the core ----
     def put(self, event: Event, still: Callable[[], bool] | None = None) -> None:
@@ -140,12 +141,11 @@ class Shared:
 
     def note(self, note: Note) -> None:
         """Keep an event for the log and for `GET events`."""
-        note = replace(note, text=printable(note.text))  # it may quote what somebody asked for
-        LOG.info("%s: %s", note.kind, note.text)
+        LOG.info("%s: %s", note.kind, note)
         if note.kind in ("failed", "started"):
             self.last_failure = note.text if note.kind == "failed" else None
         try:
-            self.store.note(Entry(time.time(), note.kind, note.text, note.instance))
+            self.store.note(Entry(time.time(), note.kind, note.text, note.instance, note.type, note.fields()))
         except StoreError as error:
             LOG.error("an event is not kept: %s", error)
 
@@ -199,9 +199,9 @@ class Shared:
         self.store.keep()
         self.unkept = self.store.problem is not None
         if self.unkept and not was:
-            self.note(Note("store", f"decisions and events are in memory alone, and end with the controller: {self.store.problem}"))
+            self.note(Notice("store", f"decisions and events are in memory alone, and end with the controller: {self.store.problem}"))
         elif was and not self.unkept:
-            self.note(Note("store", f"decisions and events are kept in {self.store.path} again"))
+            self.note(Notice("store", f"decisions and events are kept in {self.store.path} again"))
 
     def __repr__(self) -> str:
         return f"<Shared {self.config_path or 'defaults'} version={self.state.version} waiting={self.inbox.qsize()}>"

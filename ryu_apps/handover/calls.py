@@ -1,4 +1,4 @@
-"""Asks instances for what a move wants of them: whichever of their processes takes the packets, or has the streams."""
+"""Calls to instances during a move: each goes to the process that takes the packets, or to the one that answers for the streams."""
 
 from __future__ import annotations
 

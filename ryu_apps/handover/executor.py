@@ -1,6 +1,6 @@
-"""Carries buckets from instance to instance around every change of the rules, so that scores stay exact: the steps are the core's.
+"""Executor of handovers: carries out the steps of `core.traffic.handover` around every change of the rules, so that scores stay exact.
 
-Nothing of the streams and packets goes through here: instances give them to each other.
+Streams and packets do not pass through here: instances give them to each other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from ryu.lib import hub
 
 from lego_sdn.adapters.files.store import Intent, StoreError
-from lego_sdn.core.control.events import Note, Steer, Steered
+from lego_sdn.core.control.events import Steer, Steered
+from lego_sdn.core.facts.change_notes import MoveResumed
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.traffic.handover import BucketMove, Moved, StateCopy, carry_out
 from lego_sdn.core.traffic.handover_steps import PAUSE_S, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, marker_frame
@@ -69,15 +70,15 @@ class Mover:
         return self.twinning.after(steer, done)
 
     def _first(self, steer: Steer) -> Steered:
-        """The first rules of this controller: what the one before it began is finished as it was meant, before anything else is done.
+        """Install the first rules of this controller. A move that the previous controller journaled and did not end is completed first.
 
-        Packets of the time between wait at the owner that was meant, streams are where they were; only that move brings them together.
+        Packets that arrived since then wait at the new owner, while the state is still at the old one: only that move unites them.
         """
         left, owners = self._left()
         if not left:
             self._end_left(steer)
             return self._steer(steer, owners)
-        self.shared.note(Note("move", "a move of buckets was begun and not ended before this controller started: it is finished now"))
+        self.shared.note(MoveResumed())
         meant = left[-1].after
         there = {bucket: meant[bucket] if meant.get(bucket) in steer.ports else owner for bucket, owner in steer.assignment.items()}
         first = self._steer(replace(steer, assignment=there), owners)
@@ -225,7 +226,7 @@ class Mover:
 
 
 class _LeaseRenewer:
-    """Until it is `over`, tells those who hold again and again that the mover lives."""
+    """Renews the hold leases of all instances in a move until it is `over`."""
 
     def __init__(self, asking: Asking, move: BucketMove) -> None:
         self.over = False

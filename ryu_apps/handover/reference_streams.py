@@ -1,4 +1,4 @@
-"""Gives the auditor's twin every stream: when it is new, and when some instance went on without streams of another one."""
+"""Copies every stream to the auditor's reference instance: when it is new, and when an instance lost streams of another one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from lego_sdn.core.control.events import Note, Steer, Steered
+from lego_sdn.core.control.events import Steer, Steered
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.change_notes import AuditBegun
+from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.observe.score_audit import sampled_buckets
 from lego_sdn.core.traffic.handover import Moved, StateCopy
 from ryu_apps.context.shared import Shared
@@ -56,12 +58,11 @@ class Twinning:
         failed = error or next((one.error for one in copied if one.error is not None), None)
         if failed is not None:
             ledger.stop("the audit did not begin")
-            self.shared.note(Note("audit", f"nothing is audited: the twin could not be given the streams: {failed}", REFERENCE))
+            self.shared.note(Notice("audit", f"nothing is audited: the twin could not be given the streams: {failed}", instance=REFERENCE))
             return replace(done, error=error)
         self._given = twin
         after = -1 if move.cut is None else move.cut
         ledger.begin(after)
         streams, size = sum(one.records for one in copied), sum(one.bytes for one in copied)
-        text = f"the twin has {streams} streams in {size} bytes; of {len(scored)} buckets, packets after stamp {after} are compared"
-        self.shared.note(Note("audit", text, REFERENCE))
+        self.shared.note(AuditBegun(streams, size, len(scored), after, instance=REFERENCE))
         return replace(done, held=done.held + move.held)

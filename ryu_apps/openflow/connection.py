@@ -108,8 +108,8 @@ class Switch:
 
     def send_frames(self, frames: Iterable[tuple[int, bytes]]) -> None:
         """Send frames out of ports, in this order: (port, frame)."""
-        sent = [messages.frame_out(self.datapath, port, frame) for port, frame in frames]
-        self._send(messages.wire(self.datapath, sent)[0])
+        outgoing = [messages.frame_out(self.datapath, port, frame) for port, frame in frames]
+        self._send(messages.wire(self.datapath, outgoing)[0])
 
     def answer(self, message: Any) -> bool:
         """Bring a message of the switch to who waits for it; False if nobody does."""

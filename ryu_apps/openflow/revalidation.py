@@ -1,4 +1,4 @@
-"""Makes Open vSwitch look through its cached flows now, not within half a second."""
+"""Forces Open vSwitch to revalidate its cached flows now instead of within half a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change of rules that the switch was given before it is wanted in force, so that nobody waits while it is built and sent."""
+"""A change of rules that is sent to the switch before it is put into force, so that nobody waits while it is built and sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of `GET /metrics` that is about single bricks and about the promise."""
+"""The part of `GET /metrics` about single bricks and the promise."""
 
 from __future__ import annotations
 

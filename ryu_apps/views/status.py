@@ -145,7 +145,8 @@ def bricks(shared: Shared) -> dict[str, Any]:
 def events(shared: Shared, after: int, limit: int) -> dict[str, Any]:
     """What was decided and what happened, oldest first."""
     entries = shared.store.events(after, limit)
-    rows = [{"number": e.number, "time": e.time, "kind": e.kind, "text": e.text, "instance": e.instance} for e in entries]
+    told = ("number", "time", "kind", "text", "instance", "type", "fields")
+    rows = [{name: getattr(entry, name) for name in told} for entry in entries]
     return {"events": rows, "next": rows[-1]["number"] if rows else after}
 
 

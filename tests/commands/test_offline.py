@@ -99,6 +99,7 @@ def test_features_are_written_for_every_packet(capture, tmp_path):
         "features": 115,
         "out": str(tmp_path / "f.npy"),
         "evicted": 0,
+        "partial": False,
         "warnings": [],
     }
     assert os.listdir(tmp_path) == ["f.npy"]
@@ -173,12 +174,40 @@ def test_a_truncated_capture_is_scored_up_to_the_cut_and_it_is_said(capture, mod
     cut = tmp_path / "cut.pcap"
     cut.write_bytes(capture.read_bytes()[:50_000])
     lego("score", capture, "--model", model, "--out", tmp_path / "whole.npy")
-    done = lego("score", cut, "--model", model, "--out", tmp_path / "s.npy", "--workers", workers, "--json")
+    done = lego("score", cut, "--model", model, "--out", tmp_path / "s.npy", "--workers", workers, "--json", code=1)
     scores = np.load(tmp_path / "s.npy")
     assert 100 < len(scores) < 600
     assert np.array_equal(scores, np.load(tmp_path / "whole.npy")[: len(scores)])
     assert f"lego: warning: capture {cut} ends early, before packet {len(scores) + 1}" in done.stderr
     assert json.loads(done.stdout)["packets"] == len(scores)
+    assert json.loads(done.stdout)["partial"]
+    lego("score", cut, "--model", model, "--out", tmp_path / "asked.npy", "--workers", workers, "--partial")
+    assert np.array_equal(np.load(tmp_path / "asked.npy"), scores)
+
+
+@pytest.mark.parametrize("command", ["features", "train", "score", "verify", "plan"])
+def test_a_partial_result_is_no_success_unless_it_is_asked_for(command, capture, model, tmp_path):
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(capture.read_bytes()[:-1])
+    words = {"features": ["--out", tmp_path / "o"], "train": ["--out", tmp_path / "o"], "plan": ["--instances", "2"]}
+    words |= {"verify": ["--model", model], "score": ["--model", model, "--out", tmp_path / "o"]}
+    for code, more in ((1, []), (0, ["--partial"])):
+        done = lego(command, cut, *words[command], *more, code=code)
+        assert f"lego: warning: capture {cut} ends early, before packet 600" in done.stderr
+        assert done.stdout
+
+
+def test_what_was_lost_is_said_though_the_command_fails(capture, tmp_path):
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(capture.read_bytes()[:3000])
+    done = lego("train", cut, "--out", tmp_path / "m", code=2)
+    assert f"capture {cut} ends early" in done.stderr
+    assert "give a longer capture" in done.stderr
+    cut.write_bytes(capture.read_bytes()[:30])
+    for command in ("features", "train", "plan"):
+        done = lego(command, cut, *(["--out", tmp_path / "m"] if command != "plan" else []), code=2)
+        assert "there is no packet in it" in done.stderr
+        assert "ends early, before packet 1, at byte 24" in done.stderr
 
 
 def test_bad_input_is_one_sentence_and_exit_code_2(capture, model, tmp_path):
@@ -201,7 +230,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(capture, model, tmp_path):
         (("score", capture, "--model", damaged, "--out", out), "is damaged"),
         (("score", capture, "--model", junk, "--out", out), "is no LEGO model"),
         (("score", capture, "--model", tmp_path / "nix", "--out", out), "lego train CAPTURE --out"),
-        (("score", capture, "--model", model, "--out", out, "--threshold", "-1"), "--threshold is -1.0; it must be above 0"),
+        (("score", capture, "--model", model, "--out", out, "--threshold", "-1"), "--threshold is -1.0; it must be above 0, and finite"),
         (("score", capture, "--model", model, "--out", out, "--workers", "0"), "--workers"),
         (("score", junk, "--model", model, "--out", out, "--workers", "2"), "is no capture"),
     ]:
@@ -222,3 +251,41 @@ def test_packets_whose_addresses_the_switch_does_not_see_are_told_with_their_num
     done = subprocess.run([sys.executable, "-m", "lego_sdn", *words], capture_output=True, text=True, timeout=300, check=True)
     assert "5 packets are taken by MAC only: PPPoE 3, MPLS 2" in done.stderr
     assert "1 packets are taken without an address" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["features", "train", "score"])
+def test_an_output_is_never_an_input_nor_anything_but_a_regular_file(command, capture, model, tmp_path):
+    own, other = tmp_path / "own.pcap", tmp_path / "other.pcap"
+    own.write_bytes(capture.read_bytes())
+    other.write_bytes(capture.read_bytes())
+    os.link(own, tmp_path / "hard")
+    os.symlink(own, tmp_path / "soft")
+    os.mkfifo(tmp_path / "pipe")
+    more = {"score": ["--model", model], "train": ["--fm-grace", 100, "--ad-grace", 300]}.get(command, [])
+    before = {path: (path.lstat().st_mode, path.lstat().st_ino) for path in tmp_path.iterdir()}
+    for out in ("own.pcap", "hard", "soft", "pipe", f"../{tmp_path.name}/own.pcap"):
+        lego(command, other, own, *more, "--out", tmp_path / out, code=2)
+    if command == "score":
+        lego(command, own, *more, "--out", model, code=2)
+    assert {path: (path.lstat().st_mode, path.lstat().st_ino) for path in tmp_path.iterdir()} == before
+    assert own.read_bytes() == capture.read_bytes()
+    os.symlink(tmp_path / "target", tmp_path / "link")
+    lego(command, own, *more, "--out", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["train", "--fm-grace", n, "--ad-grace", n] for n in (0, -1, 2_000_000_000, 10**30)),
+        *(["train", "--seed", n] for n in (-1, 2**32, 10**30)),
+        *(["train", "--max-size", n] for n in (0, 10**30)),
+        *(["score", "--threshold", n] for n in ("nan", "inf", "-inf", "1e999", 0)),
+    ],
+)
+def test_a_number_of_any_size_is_one_sentence(words, capture, model, tmp_path):
+    more = ["--model", model] if words[0] == "score" else []
+    done = lego(words[0], capture, *more, "--out", tmp_path / "o", *words[1:], code=2)
+    assert done.stderr.startswith("lego: --")
+    assert os.listdir(tmp_path) == []

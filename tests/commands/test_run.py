@@ -97,7 +97,7 @@ def test_load_rises_a_second_instance_starts_load_falls_and_they_merge(captures,
     summary = run_to_the_end(files, config, tmp_path, "--pps", "1500", "--quota", "0.03", "--instances", "2", "--policy", "water-marks")
     kinds = [action["kind"] for action in summary["actions"]]
     assert kinds.index("replicate") < kinds.index("merge") < kinds.index("stopped")
-    assert sum("runs behind port" in action["text"] for action in summary["actions"]) == 2
+    assert sum(action["type"] == "InstanceRuns" for action in summary["actions"]) == 2
     assert summary["sent"] == summary["forwarded"] == summary["comparison"]["scored"] == summary["comparison"]["equal"] == 7500
     assert summary["comparison"]["twice"] == summary["missing"] == 0
     assert summary["dropped"] == {}

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lego_sdn.core.facts.instance_notes import InstanceDied, StartFailed
 from lego_sdn.experiments.accounting import Deaths, RunSummary, ScoreComparison, compare, died_with, dropped_in, note_owned, out_of_order_in
 
 RECORD = np.dtype([("seq", "<u8"), ("score", "<f8")])
@@ -61,7 +62,14 @@ def test_final_reports_tell_what_was_dropped_and_what_came_too_late():
     assert (dropped_in([]), out_of_order_in([])) == ({}, 0)
 
 
-FAILED = {"kind": "failed", "instance": 2, "text": "instance 2 failed: process ended by signal 9"}
+FAILED = {
+    "kind": "failed",
+    "type": InstanceDied.__name__,
+    "instance": 2,
+    "text": "of no use to a program",
+    "fields": {"reason": "signal 9"},
+}
+NOT_STARTED = FAILED | {"type": StartFailed.__name__, "text": "instance 2 failed: process ended by signal 9"}
 MOVE = {"cut": 10, "errors": {"2": "it is gone"}, "handovers": [{"old": 1, "new": 2, "buckets": [7]}]}
 
 
@@ -79,4 +87,4 @@ def test_no_more_is_put_down_to_a_death_than_is_missing():
     deaths = Deaths({2: {5}}, [], [FAILED])
     assert died_with(dict.fromkeys(range(9), 5), deaths, most=4) == {"with instance 2, which died": 4}
     assert died_with({1: 5}, Deaths({2: {5}}, [MOVE], []), most=4) == {}
-    assert died_with({1: 5}, Deaths({2: {5}}, [], [FAILED | {"text": "instance 2 did not start: x"}]), most=4) == {}
+    assert died_with({1: 5}, Deaths({2: {5}}, [], [NOT_STARTED]), most=4) == {}

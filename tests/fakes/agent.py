@@ -1,4 +1,4 @@
-"""An agent and brick processes that do no work: one process that answers what the controller asks, as docs/contract.md says.
+"""An agent and brick processes that do no work: one process that answers what the controller asks, as docs/reference/contract.md says.
 
 python -m tests.fakes.agent ADDRESS [BRIDGE PREFIX]. With tcp:HOST:PORT it is a remote host: its processes answer on TCP too. With a
 bridge, every instance is a real port of it, in a namespace of its own; without, a port number. Beyond the contract, `pretend` sets what

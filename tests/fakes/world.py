@@ -19,7 +19,6 @@ from lego_sdn.core.control.events import (
     InstanceStarted,
     InstanceStopped,
     Loads,
-    Note,
     Running,
     StartInstance,
     Steer,
@@ -42,6 +41,7 @@ from lego_sdn.core.facts.arrangement import (
     TakeOut,
 )
 from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import BrickLoad, CaptureLoad, Report
 from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 from tests.fakes.switch import FakeSwitch

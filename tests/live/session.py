@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ def configuration(folder: Path, model: Path, **more: Any) -> Config:
     return Config.parse(base | more)
 
 
+def fields_of(events: Iterable[Mapping[str, Any]], type: str) -> list[dict[str, Any]]:
+    """Of the rows of `GET events`, those of this type: their fields and instance."""
+    return [{**event["fields"], "instance": event["instance"]} for event in events if event["type"] == type]
+
+
 @dataclass
 class Live:
     """An experiment, what is sent through it, and why commands were refused."""
@@ -62,8 +68,12 @@ class Live:
             return False
         return True
 
-    def notes(self, kind: str) -> list[str]:
-        return [event["text"] for event in self.experiment.actions if event["kind"] == kind]
+    def notes(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.experiment.actions if event["kind"] == kind]
+
+    def fields(self, type: str) -> list[dict[str, Any]]:
+        """Of every event of this type, with its instance."""
+        return fields_of(self.experiment.actions, type)
 
     def kill(self, role: str) -> None:
         """kill -9 of the agent or the controller."""

@@ -15,6 +15,7 @@ from lego_sdn.core.facts.config import Config
 from lego_sdn.experiments.accounting import RunSummary
 from lego_sdn.experiments.endpoints import OfferedTraffic
 from lego_sdn.experiments.run import Experiment, RunObservation, prepare
+from tests.live.session import fields_of
 from topologies.traffic import traffic, write_pcap
 
 pytestmark = pytest.mark.root
@@ -54,10 +55,10 @@ def configuration(folder: Path, model: Path, placement: str) -> Config:
 
 @dataclass
 class Run:
-    """What was seen of a run: looks while packets were sent, events in words, and the account at the end."""
+    """What was seen of a run: looks while packets were sent, events, and the account at the end."""
 
     looks: list[RunObservation]
-    events: list[str]
+    events: list[dict[str, Any]]
     summary: RunSummary
 
     def assert_exact(self) -> None:
@@ -65,24 +66,28 @@ class Run:
         assert summary.sent == summary.forwarded == summary.comparison.scored == summary.comparison.equal == PACKETS
         assert (summary.missing, summary.comparison.twice, summary.out_of_order, summary.dropped) == (0, 0, 0, {})
 
-    def at(self, begin: str) -> int:
-        """The number of the first event that begins with these words."""
-        found = [at for at, text in enumerate(self.events) if text.startswith(begin)]
-        assert found, f"{begin}: {self.events}"
+    def at(self, kind: str, type: str, **fields: Any) -> int:
+        """The number of the first event of this kind and type with these fields."""
+        found = [at for at, event in enumerate(self.events) if is_it(event, kind, type, **fields)]
+        assert found, f"{kind}, {type}, {fields}: {self.events}"
         return found[0]
 
 
-def run(captures: tuple[Path, ...], folder: Path, placement: str, last: str) -> Run:
+def is_it(event: dict[str, Any], kind: str, type: str, **fields: Any) -> bool:
+    return (event["kind"], event["type"]) == (kind, type) and fields.items() <= event["fields"].items()
+
+
+def run(captures: tuple[Path, ...], folder: Path, placement: str, last: dict[str, str]) -> Run:
     """Send everything, faster than one learning network can take it, and wait for an event and the end of its change."""
     load = OfferedTraffic(captures, 240.0)
     prepared = prepare(load, None, folder)
     with Experiment(configuration(folder, prepared.model, placement), folder, print) as experiment:
         looks = list(experiment.watch(load, 0.0))
         deadline = time.monotonic() + PATIENCE_S
-        while not (experiment.look().quiet and any(f"{one['kind']}: {one['text']}".startswith(last) for one in experiment.actions)):
+        while not (experiment.look().quiet and any(is_it(one, **last) for one in experiment.actions)):
             assert time.monotonic() < deadline, f"not yet: {last}; {experiment.actions[-5:]}"
         summary = experiment.finish(prepared.unsplit)
-    return Run(looks, [f"{one['kind']}: {one['text']}" for one in experiment.actions], summary)
+    return Run(looks, experiment.actions, summary)
 
 
 def of_kind(seen: RunObservation, kind: str) -> list[dict[str, Any]]:
@@ -101,12 +106,11 @@ def rate(looks: list[RunObservation]) -> float:
 
 
 def test_the_learning_network_is_replicated_and_merged_by_itself(captures, tmp_path):
-    done = run(captures, tmp_path, "separate", "merge: unsupervised-network-1 of instance 1 goes")
-    replicated = done.at("replicate: one more replica of unsupervised-network in instance 1: unsupervised-network-0: its process 1-d uses")
-    assert (
-        replicated < done.at("started: unsupervised-network-1 runs in instance 1") < done.at("merge: unsupervised-network-1 of instance 1")
-    )
-    done.at("deadlines: deadlines in instance 1: packet-batching")
+    merge = {"kind": "merge", "type": "BrickChange", "node": LEARNING}
+    done = run(captures, tmp_path, "separate", merge)
+    replicated = done.at("replicate", "BrickChange", node=LEARNING)
+    assert replicated < done.at("started", "BrickRuns", brick=f"{LEARNING}-1") < done.at(**merge)
+    done.at("deadlines", "Notice")
     alone, joint = ([seen for seen in done.looks if len(of_kind(seen, LEARNING)) == count] for count in (1, 2))
     found = [(verdicts(seen), seen.status["instances"][0].get("bottleneck") or {}) for seen in alone]
     found = [(of, told["evidence"]) for of, told in found if told.get("brick") == f"{LEARNING}-0"]
@@ -120,13 +124,13 @@ def test_the_learning_network_is_replicated_and_merged_by_itself(captures, tmp_p
     parts = [row["deadline"] for row in shown if row.get("deadline")]
     assert parts
     assert all(0 < part["may_lose"] < 0.01 and part["lost"] == 0 for part in parts)
-    assert done.at("sla: instance 1 breaks the promise of latency: ") < done.at("sla: instance 1 keeps the promise again")
-    assert not any("the promise of loss" in text or "latency and loss" in text for text in done.events)
+    assert done.at("sla", "PromiseBroken", promises=["latency"]) < done.at("sla", "PromiseKept")
+    assert not any("loss" in one["promises"] for one in fields_of(done.events, "PromiseBroken"))
     done.assert_exact()
 
 
 def test_a_chained_brick_is_separated_and_chained_again_by_itself(captures, tmp_path):
-    done = run(captures, tmp_path, "chained", "chain: chain done")
-    separated = done.at(f"separate: a process of its own for {KEYED} of instance 1: {KEYED}-0: its process 1-a uses")
-    assert separated < done.at("separate: separate done") < done.at(f"chain: {KEYED} of instance 1 back into the chain")
+    done = run(captures, tmp_path, "chained", {"kind": "chain", "type": "ChangeEnded", "outcome": "done"})
+    separated = done.at("separate", "BrickChange", node=KEYED)
+    assert separated < done.at("separate", "ChangeEnded", outcome="done") < done.at("chain", "BrickChange", node=KEYED)
     done.assert_exact()

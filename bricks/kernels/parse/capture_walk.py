@@ -10,8 +10,12 @@ from numba import njit
 
 from bricks.kernels.parse.ethernet import parse_link
 
-MORE, DAMAGED, OTHER = 0, 1, 2  # more bytes (or rows) are needed; lengths that cannot be; a block without a packet
+# more bytes (or rows) are needed; lengths that cannot be; a block without a packet; a packet block whose content cannot be; a second header
+MORE, DAMAGED, OTHER, UNREADABLE, HEADER = 0, 1, 2, 3, 4
 PACKET_BYTES_MAX = 1 << 18  # the longest packet that capture programs write; a longer one is a damaged length
+BLOCK_BYTES_MAX = 1 << 24  # of a block that is held whole: a packet with its comments; libpcap has the same bound
+AS_WRITTEN, SWAPPED, SORTED = 0, 1, 2  # lengths of a pcap record: captured first; before version 2.3 last; in 2.3 either
+_DROP_COUNT = 4  # option of an enhanced packet block
 
 INTERFACE = np.dtype(
     [
@@ -21,6 +25,9 @@ INTERFACE = np.dtype(
         ("parts", "<u8"),
         ("shift", "<u8"),
         ("offset_ns", "<i8"),
+        ("readable", "<i8"),  # 0: its link type is none that can be parsed
+        ("left_out", "<i8"),  # packets that were passed over for that, counted by the walk
+        ("dropped", "<i8"),  # packets that the capture program lost, as its packet blocks tell
     ]
 )
 
@@ -64,19 +71,24 @@ def _u32(buffer, at, big):
 def walk_pcap(buffer, at, stop, form, index, limit):
     """Walk pcap records from buffer[at], at most `limit`.
 
-    form: (big-endian, nanoseconds in a unit of the fraction, link type). Returns (where it stopped, frames, MORE or DAMAGED).
+    form: (big-endian, nanoseconds in a unit of the fraction, link type, AS_WRITTEN, SWAPPED or SORTED).
+    Returns (where it stopped, frames, MORE, DAMAGED or HEADER).
     """
-    big, unit, link = form
+    big, unit, link, lengths = form
     rows = 0
     while rows < limit and stop - at >= 16:
-        captured = _u32(buffer, at + 8, big)
-        if captured > PACKET_BYTES_MAX:
+        if buffer[at] in (0xA1, 0xD4, 0x4D) and _is_header(buffer, at):
+            return at, rows, HEADER
+        captured, length = _u32(buffer, at + 8, big), _u32(buffer, at + 12, big)
+        if lengths == SWAPPED or (lengths == SORTED and captured > length):
+            captured, length = length, captured
+        if captured > PACKET_BYTES_MAX or (captured == 0 and not buffer[at : at + 16].any()):  # zeros: never written
             return at, rows, DAMAGED
         if stop - at < 16 + captured:
             break
         index.offsets[rows] = at + 16
         index.captured[rows] = captured
-        index.lengths[rows] = _u32(buffer, at + 12, big)
+        index.lengths[rows] = length
         index.times[rows] = _u32(buffer, at, big) * 1_000_000_000 + _u32(buffer, at + 4, big) * unit
         index.links[rows] = link
         rows += 1
@@ -85,11 +97,23 @@ def walk_pcap(buffer, at, stop, form, index, limit):
 
 
 @njit(cache=True)
+def _is_header(buffer, at):
+    """Whether a pcap header begins here: its magic number, of either byte order and either unit of time, and version 2.0 to 2.4."""
+    first, last = buffer[at], buffer[at + 3]
+    if first == 0xA1:
+        known = buffer[at + 1] == 0xB2 and ((buffer[at + 2] == 0xC3 and last == 0xD4) or (buffer[at + 2] == 0x3C and last == 0x4D))
+    else:
+        known = last == 0xA1 and buffer[at + 2] == 0xB2 and buffer[at + 1] == (0xC3 if first == 0xD4 else 0x3C)
+    big = first == 0xA1
+    return known and _u16(buffer, at + 4, big) == 2 and _u16(buffer, at + 6, big) <= 4
+
+
+@njit(cache=True)
 def walk_pcapng(buffer, at, stop, form, index, limit):
     """Walk pcapng packet blocks from buffer[at], at most `limit`.
 
     form: (big-endian, INTERFACE [interfaces], the time before: a simple packet block has none of its own).
-    Returns (where it stopped, frames, MORE, DAMAGED or OTHER).
+    Returns (where it stopped, frames, MORE, DAMAGED, OTHER or UNREADABLE). Packets of an interface that is not readable are counted there.
     """
     big, interfaces, time = form
     rows = 0
@@ -98,24 +122,48 @@ def walk_pcapng(buffer, at, stop, form, index, limit):
         if kind not in (2, 3, 6):
             return at, rows, OTHER
         head = 12 if kind == 3 else 28
-        if size < head + 4 or size % 4 or size > 2 * PACKET_BYTES_MAX:
+        if size < head + 4 or size % 4 or size > BLOCK_BYTES_MAX:
             return at, rows, DAMAGED
         if stop - at < size:
             break
-        number, captured, length = _packet_block(buffer, at, kind, big)
-        if number >= len(interfaces) or _u32(buffer, at + size - 4, big) != size:
+        if _u32(buffer, at + size - 4, big) != size:
             return at, rows, DAMAGED
+        number, captured, length = _packet_block(buffer, at, kind, big)
+        if number >= len(interfaces):
+            return at, rows, UNREADABLE
         if kind == 3:
             captured = min(length, interfaces[number].snap, size - 16)
-        else:
+        if captured > min(size - head - 4, PACKET_BYTES_MAX):
+            return at, rows, UNREADABLE
+        if kind != 3:
             time = _nanoseconds(_u32(buffer, at + 12, big), _u32(buffer, at + 16, big), interfaces[number])
-        if captured > size - head - 4:
-            return at, rows, DAMAGED
-        index.offsets[rows], index.captured[rows], index.lengths[rows] = at + head, captured, length
-        index.times[rows], index.links[rows] = time, interfaces[number].link
-        rows += 1
+            interfaces[number].dropped += _dropped(buffer, at, at + head + (captured + 3) // 4 * 4, at + size - 4, big)
+        if interfaces[number].readable:
+            index.offsets[rows], index.captured[rows], index.lengths[rows] = at + head, captured, length
+            index.times[rows], index.links[rows] = time, interfaces[number].link
+            rows += 1
+        else:
+            interfaces[number].left_out += 1
         at += size
     return at, rows, MORE
+
+
+@njit(cache=True)
+def _dropped(buffer, at, options, end, big):
+    """Packets that were lost between the one before and this one, as its block tells; 0 if it tells nothing."""
+    if _u32(buffer, at, big) == 2:
+        count = _u16(buffer, at + 10, big)
+        return count if count != 0xFFFF else np.int64(0)
+    while options + 4 <= end:
+        code, size = _u16(buffer, options, big), _u16(buffer, options + 2, big)
+        if code == 0:
+            break
+        if code == _DROP_COUNT and size == 8 and options + 12 <= end:
+            first, second = _u32(buffer, options + 4, big), _u32(buffer, options + 8, big)
+            count = first << 32 | second if big else second << 32 | first
+            return min(max(count, 0), 1 << 48)
+        options += 4 + (size + 3) // 4 * 4
+    return np.int64(0)
 
 
 @njit(cache=True)

@@ -9,6 +9,7 @@ from bricks.records.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, ARP,
 # what a column holds; the pairs source and target are neighbours
 TIME, LENGTH, MAC, IPV4, TCP, UDP, ARP_ADDRESS, IPV6, ICMP_TYPE, ARP_OPCODE, FIELDS = 0, 1, 2, 4, 6, 8, 10, 12, 14, 15, 16
 _TAB, _LINE, _RETURN, _COMMA = 9, 10, 13, 44
+SHORT, LONG = FIELDS, FIELDS + 1  # in place of a column that cannot be read: the line has too few values, or too many
 _PORT_MAX = 65_535
 _LENGTH_MAX = (1 << 32) - 1
 _BAD = -1
@@ -16,13 +17,14 @@ _FORWARD, _REVERSE = 1, 2  # ARP whose protocol addresses count; reverse ARP, wh
 
 
 @njit(cache=True)
-def parse_lines(buffer, at, stop, columns, out, row):
+def parse_lines(buffer, at, stop, form, out, row):
     """Parse whole lines of buffer[at:stop] into out[row:].
 
-    columns  int64 [columns of the file]: what each holds, or -1
-    Returns (where it stopped, records, the column that cannot be read or -1).
+    form: (int64 [columns of the file]: what each holds, or -1; the character that values may stand in, or 0).
+    Returns (where it stopped, records, lines, the column that cannot be read or -1). What cannot be read is the line where it stopped.
     """
-    first = row
+    columns, quote = form
+    first, lines = row, 0
     spans = np.zeros((FIELDS, 2), np.int64)
     while row < len(out):
         end = at
@@ -31,13 +33,15 @@ def parse_lines(buffer, at, stop, columns, out, row):
         if end == stop:
             break
         if not _blank(buffer, at, end):
-            _split(buffer, at, end, columns, spans)
-            bad = _record(buffer, spans, out[row])
+            bad = _split(buffer, at, end, columns, quote, spans)
+            if bad == _BAD:
+                bad = _record(buffer, spans, out[row])
             if bad != _BAD:
-                return at, row - first, bad
+                return at, row - first, lines, bad
             row += 1
         at = end + 1
-    return at, row - first, _BAD
+        lines += 1
+    return at, row - first, lines, _BAD
 
 
 @njit(cache=True)
@@ -46,8 +50,11 @@ def _blank(buffer, at, end):
 
 
 @njit(cache=True)
-def _split(buffer, at, end, columns, spans):
-    """Where the values of a line are; of several values in one column the first counts."""
+def _split(buffer, at, end, columns, quote, spans):
+    """Where the values of a line are. Returns SHORT, LONG or -1.
+
+    Of several values in one column the first counts; a time and a length are one value, so that a comma in them is an error.
+    """
     spans[:] = 0
     if buffer[end - 1] == _RETURN:
         end -= 1
@@ -56,10 +63,34 @@ def _split(buffer, at, end, columns, spans):
         if i < end and buffer[i] == _COMMA and comma < 0:
             comma = i
         if i == end or buffer[i] == _TAB:
-            if column < len(columns) and columns[column] >= 0:
-                spans[columns[column], 0] = begin
-                spans[columns[column], 1] = comma if comma >= 0 else i
+            if column >= len(columns):
+                return LONG
+            if columns[column] >= 0:
+                _put(buffer, begin, i, comma if columns[column] >= MAC else -1, quote, spans[columns[column]])
             column, begin, comma = column + 1, i + 1, -1
+    return SHORT if column < len(columns) and (buffer[end - 1] == _TAB or _half(spans)) else _BAD
+
+
+@njit(cache=True)
+def _put(buffer, begin, end, comma, quote, span):
+    """The place of a value, without the quotes around it, up to its first comma (-1: none that counts)."""
+    if quote and end - begin >= 2 and buffer[begin] == quote and buffer[end - 1] == quote:
+        begin, end = begin + 1, end - 1
+    span[0] = begin
+    span[1] = comma if comma >= 0 else end
+
+
+@njit(cache=True)
+def _half(spans):
+    """Whether a packet has a source without a target, or the reverse.
+
+    A line may lack the empty values at its end, which some editors cut off. One that lacks a value in between has its values in other
+    columns, and is told by this: the pairs are torn apart.
+    """
+    for field in (MAC, IPV4, TCP, UDP, ARP_ADDRESS, IPV6):
+        if (spans[field, 1] > spans[field, 0]) != (spans[field + 1, 1] > spans[field + 1, 0]):
+            return True
+    return False
 
 
 @njit(cache=True)
@@ -72,6 +103,9 @@ def _record(buffer, spans, record):
     if length < 0:
         return LENGTH
     record.length = np.uint32(length)
+    for field in (ICMP_TYPE, ARP_OPCODE):
+        if spans[field, 1] > spans[field, 0] and read_number(buffer, spans[field, 0], spans[field, 1], _PORT_MAX) < 0:
+            return field
     arp = _arp(buffer, spans)
     icmp = _icmp(buffer, spans)
     source_mac, source_kind, high, low, port, bad = _side(buffer, spans, 0, arp)

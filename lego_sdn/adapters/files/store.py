@@ -7,7 +7,8 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from lego_sdn.core.facts.errors import LegoError
 
@@ -23,12 +24,13 @@ CREATE TABLE IF NOT EXISTS moves (number INTEGER PRIMARY KEY AUTOINCREMENT, toke
                                   after TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS streams (bucket INTEGER PRIMARY KEY, instance INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
-                                   instance INTEGER);
+                                   instance INTEGER, type TEXT NOT NULL DEFAULT 'Notice', fields TEXT NOT NULL DEFAULT '{}');
 """
+ADDED = {"type": "TEXT NOT NULL DEFAULT 'Notice'", "fields": "TEXT NOT NULL DEFAULT '{}'"}  # to events, after files had been made
 
 
 # What SQLite and its Python say of files and of values: numbers beyond 64 bits, text that is none, rows that are not as they were written.
-NOT_KEPT = (sqlite3.Error, OSError, OverflowError, ValueError, TypeError, LookupError)
+NOT_KEPT = (sqlite3.Error, OSError, OverflowError, RecursionError, ValueError, TypeError, LookupError)
 
 
 class StoreError(LegoError):
@@ -55,12 +57,14 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that was decided or happened; `time` in epoch seconds."""
+    """Something that was decided or happened; `time` in epoch seconds; `type` and `fields` as its note has them."""
 
     time: float
     kind: str
     text: str
     instance: int | None = None
+    type: str = "Notice"
+    fields: Mapping[str, Any] = field(default_factory=dict)
     number: int = 0
 
 
@@ -93,6 +97,10 @@ class Store:
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = NORMAL")  # whole after a crash of the controller; a power cut ends what it tells of, too
         self._base.executescript(SCHEMA)
+        there = {row[1] for row in self._base.execute("PRAGMA table_info(events)")}
+        for name, what in ADDED.items():
+            if name not in there:
+                self._base.execute(f"ALTER TABLE events ADD COLUMN {name} {what}")
         self._base.execute(f"PRAGMA user_version = {FORMAT}")
 
     def save(self, stored: Stored) -> None:
@@ -151,16 +159,19 @@ class Store:
     def note(self, entry: Entry) -> int:
         """Add an event; returns its number. The oldest beyond `KEPT_EVENTS` go."""
         with self._transaction():
-            values = (entry.time, entry.kind, entry.text, entry.instance)
-            number = self._base.execute("INSERT INTO events (time, kind, text, instance) VALUES (?, ?, ?, ?)", values).lastrowid or 0
+            fields = json.dumps(dict(entry.fields), allow_nan=False)
+            values = (entry.time, entry.kind, entry.text, entry.instance, entry.type, fields)
+            query = "INSERT INTO events (time, kind, text, instance, type, fields) VALUES (?, ?, ?, ?, ?, ?)"
+            number = self._base.execute(query, values).lastrowid or 0
             self._base.execute("DELETE FROM events WHERE number <= ?", (number - KEPT_EVENTS,))
         return number
 
     def events(self, after: int = 0, limit: int = 1000) -> list[Entry]:
         """Events numbered above `after`, in order; of more than `limit` the latest."""
-        query = "SELECT time, kind, text, instance, number FROM events WHERE number > ? ORDER BY number DESC LIMIT ?"
+        query = "SELECT time, kind, text, instance, type, fields, number FROM events WHERE number > ? ORDER BY number DESC LIMIT ?"
         with self._explained():
-            return [Entry(*row) for row in self._base.execute(query, (after, limit))][::-1]
+            rows = self._base.execute(query, (after, limit)).fetchall()
+            return [Entry(*row, fields=_object(fields), number=number) for *row, fields, number in reversed(rows)]
 
     def copy_to(self, other: Store) -> None:
         """Everything, instead of all that the other one has: at once, or, if that fails, nothing."""
@@ -202,6 +213,14 @@ class Store:
             yield
         except NOT_KEPT as error:
             raise StoreError(f"cannot use {self.path}: {error}; make it writable, move it away, or choose another run_dir") from error
+
+
+def _object(text: str) -> dict[str, Any]:
+    """ValueError if the text is no JSON object."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("the fields of an event are no object")
+    return found
 
 
 def _make(path: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
-"""Eight bytes of memory that two processes have: one says until when it may be busy, the other one asks.
+"""Eight bytes of memory that two processes share: one writes until when it may be busy, the other one reads it.
 
-So a process that answers nobody for long, because it works, is told from one that hangs; a full disk hinders neither.
+So a process that is silent because it works is told from one that hangs. A full disk hinders neither.
 """
 
 from __future__ import annotations

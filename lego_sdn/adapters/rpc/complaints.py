@@ -1,4 +1,4 @@
-"""What is told of others' wrongs: so much and no more, for a log must not grow as fast as somebody else likes."""
+"""Rate limit for log entries about other parties' faults: a log must not grow as fast as somebody else likes."""
 
 from __future__ import annotations
 

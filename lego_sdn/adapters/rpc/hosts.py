@@ -1,7 +1,7 @@
 """A host as the controller sees it: what its agent can be asked, wherever it runs.
 
-The address is the agent's, a Unix socket's path or tcp:HOST:PORT (docs/contract.md has the calls and answers). Whatever implements `Host`
-can carry instances; `lego_sdn.core.cost.placement.Host` is the same host as the planner sees it.
+The address is the agent's: a Unix socket's path or tcp:HOST:PORT. docs/reference/contract.md has the calls and answers. Whatever
+implements `Host` can carry instances; `lego_sdn.core.cost.placement.Host` is the same host as the planner sees it.
 """
 
 from __future__ import annotations

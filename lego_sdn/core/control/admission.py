@@ -1,4 +1,4 @@
-"""Whether an instance has room for the streams of more buckets: a move that would make it forget some is refused before it begins."""
+"""Admission of moves: a move is refused before it begins if the receiving instance has no room for the streams."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from lego_sdn.core.control.manager import cannot_replicate
 from lego_sdn.core.control.state import Backoff, SystemState, Turn
 from lego_sdn.core.facts.arrangement import BrickAction, StartReplica, StopReplica
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.change_notes import Refused, ScalingPaused
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.messages import NAME_CHARACTERS
 from lego_sdn.core.facts.text import printable, shown
@@ -25,11 +26,11 @@ def command(turn: Turn, event: Command) -> None:
         if event.name == "resume":
             healed = {i: replace(member, dying={}) for i, member in turn.state.members.items()}
             turn.set(backoff=Backoff(), regrowing=Backoff(), members=healed)
-        turn.note("pause", "scaling is paused" if turn.state.paused else "scaling goes on")
+        turn.do(ScalingPaused(turn.state.paused))
         return
     reason = refusal(turn.state, event, turn.now)
     if reason is not None:
-        turn.note("refused", f"{event.name} refused: {reason}", event.instance)
+        turn.do(Refused(event.name, reason, instance=event.instance))
     elif event.brick is not None:
         replicas.begin(turn, within(turn.state, event), BY_OPERATOR)
     elif event.name == "replicate":

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFailed, Regrown
+from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import Report
-from lego_sdn.core.facts.text import printable
 from lego_sdn.core.traffic.handover import Moved
 
 
@@ -245,21 +245,5 @@ class Steer:
     keep: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """For the log and `GET events`: what was decided or happened, and on what evidence. No answer."""
-
-    # replicate, merge, separate, chain, quota, deadlines, rebalance, move, moved, inexact, audit, start, started, stop, stopped, failed,
-    # adopted, refused, advice, sla, pause, switch, agent, host, store, memory, unfinished, repair, foreign, port
-    kind: str
-    text: str
-    instance: int | None = None
-
-    def __post_init__(self) -> None:
-        """Whatever it tells of, it can be kept and shown: text of others on one line and bounded, no number that is no instance's."""
-        object.__setattr__(self, "text", printable(self.text))
-        if self.instance is not None and not 0 <= self.instance < 2**31:
-            object.__setattr__(self, "instance", None)
-
-
+# A note is for the log and for `GET events`: it has no answer.
 Action = StartInstance | StopInstance | Drain | Steer | Note | BrickAction

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from lego_sdn.core.control.state import Turn
+from lego_sdn.core.facts.change_notes import Inexact
 from lego_sdn.core.facts.exact_since import ExactSince
 from lego_sdn.core.facts.reports import Report
 
@@ -73,7 +74,7 @@ def lose(turn: Turn, instance: int, reason: str, text: str, good: float | None =
     after = known.after_loss(reason, count, turn.now if good is None else good, turn.now)
     turn.set(exact={**turn.state.exact, instance: after})
     if last is None or turn.now - last > ONSET_S:
-        turn.note("inexact", text, instance)
+        turn.do(Inexact(reason, text, count, instance=instance))
 
 
 def lose_streams(turn: Turn, owners_before: Iterable[int | None], owners_after: Iterable[int | None], why: str) -> None:

@@ -1,7 +1,7 @@
-"""What LEGO has of its host and what is left: cores by quota, memory by use (LEGO paper, section III-C).
+"""Resources of the host that LEGO uses, and what is left: cores by quota, memory by use (LEGO paper, section III-C).
 
-What is being started counts already, and so does the auditor's twin, which has no quota. Where the host does not say what it has,
-nothing is known and nothing is refused.
+Instances that are being started count already, and so does the auditor's reference instance, which has no quota. Where the host does not
+say what it has, nothing is known and nothing is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Takes in a round of load reports: loads and bottlenecks of instances, what bricks cost now, and whether the promise is kept."""
+"""Ingest of a round of load reports: loads and bottlenecks of instances, current costs of bricks, and whether the promise is kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lego_sdn.core.control.state import Member, SystemState, Turn
 from lego_sdn.core.cost.model import BrickCost, Costs, Work
 from lego_sdn.core.facts.arrangement import SetDeadlines
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.facts.reports import InstanceLoad, Report, instance_load
 from lego_sdn.core.observe import slo
 from lego_sdn.core.observe.diagnosis import Diagnosis, Outside, Rounds, diagnose
@@ -19,7 +20,7 @@ FORGOTTEN_S = 5.0  # after which a report says nothing about now
 
 
 def take_in(turn: Turn, event: Loads) -> None:
-    """A process that did not answer in this round is seen as it was when it last did, for a while: who is busy answers late."""
+    """Take in one round. For a process that did not answer, the last known report is used for a while: a busy process answers late."""
     came = _remember(turn, event)
     state = turn.state
     loads: dict[int, InstanceLoad] = {}
@@ -54,7 +55,7 @@ def _tell_memory(turn: Turn, found: Diagnosis) -> None:
     """Once, when an instance comes to its mark."""
     told = turn.state.full & frozenset(turn.state.members)
     if found.is_full and found.instance not in told:
-        turn.note("memory", found.evidence, found.instance)
+        turn.do(Notice("memory", found.evidence, instance=found.instance))
     turn.set(full=told | {found.instance} if found.is_full else told - {found.instance})
 
 
@@ -145,18 +146,18 @@ def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds], event: Loads) -> Non
     outside = {i: _outside(state, state.members[i], event).lost for i in rounds}
     tallies = {i: slo.tally(one.before, one.after, state.members[i].arrangement.graph.ends, outside[i]) for i, one in rounds.items()}
     kept, notes = slo.watch(state.sla, promise, tallies, turn.now)
-    for text, instance in notes:
-        turn.note("sla", text, instance)
+    for note in notes:
+        turn.do(note)
     if state.costs is not None:
         laid = [state.members[i].arrangement for i in state.running]
         divided = slo.divided(kept, state.config, slo.basis_of(state.config, state.costs, laid))
         if divided.problem and not kept.problem:
-            turn.note("sla", f"the promise of {promise.latency_ms:g} ms can hardly be kept under load: {divided.problem}")
+            turn.do(Notice("sla", f"the promise of {promise.latency_ms:g} ms can hardly be kept under load: {divided.problem}"))
         kept = divided
     actions: tuple[SetDeadlines, ...] = ()
     if state.agent and turn.now >= kept.again_at:
         kept, actions = slo.to_tell(kept, state.running)
     turn.set(sla=kept)
     for action in actions:
-        turn.note("deadlines", str(action), action.instance)
+        turn.do(Notice("deadlines", str(action), instance=action.instance))
         turn.do(action)

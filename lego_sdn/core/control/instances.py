@@ -7,6 +7,7 @@ others at once, whatever is in flight.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from lego_sdn.core.control import exact
 from lego_sdn.core.control.admission import leave
@@ -14,6 +15,9 @@ from lego_sdn.core.control.events import Drain, StartInstance, Steer, StopInstan
 from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, SystemState, Turn
 from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.assignment import Owners, balance, moves, place, weights
+from lego_sdn.core.facts.change_notes import BucketsReassigned, ChangeEnded, InstanceLeaving, InstanceStarting
+from lego_sdn.core.facts.instance_notes import GaveUp, InstanceDied, InstanceRuns, StartFailed
+from lego_sdn.core.facts.notes import Notice
 
 
 def load_of_buckets(state: SystemState) -> tuple[float, ...]:
@@ -25,7 +29,7 @@ def replicate(turn: Turn, evidence: str) -> None:
     number = next(i for i in range(1, len(turn.state.members) + 2) if i not in turn.state.members)
     turn.put(Member(number, "starting", turn.now))
     turn.set(change=Change("replicate", evidence, turn.now, number))
-    turn.note("replicate", f"starting instance {number}: {evidence}", number)
+    turn.do(InstanceStarting(evidence, instance=number))
     turn.do(StartInstance(number))
 
 
@@ -37,18 +41,14 @@ def merge(turn: Turn, leaving: int, evidence: str) -> None:
     turn.enter(leaving, "leaving")
     moved = moves(before, owners)
     heirs = sorted(set(moved.values())) or rest
-    turn.note("merge", f"instance {leaving} leaves, its {len(moved)} buckets go to {_list(heirs)}: {evidence}", leaving)
+    turn.do(InstanceLeaving(len(moved), tuple(heirs), evidence, instance=leaving))
 
 
-def reassign(turn: Turn, kind: str, owners: Owners, evidence: str) -> None:
-    """Move buckets between running instances; `kind` is rebalance or move."""
+def reassign(turn: Turn, kind: Literal["rebalance", "move"], owners: Owners, evidence: str) -> None:
+    """Move buckets between running instances."""
     moved = moves(turn.state.owners, owners)
-    turn.set(owners=owners, change=Change("move" if kind == "move" else "rebalance", evidence, turn.now))
-    turn.note(kind, f"{len(moved)} buckets move to {_list(sorted(set(moved.values())))}: {evidence}")
-
-
-def _list(instances: list[int]) -> str:
-    return ("instance " if len(instances) == 1 else "instances ") + ", ".join(map(str, instances))
+    turn.set(owners=owners, change=Change(kind, evidence, turn.now))
+    turn.do(BucketsReassigned(kind, len(moved), tuple(sorted(set(moved.values()))), evidence))
 
 
 # ---- what happens to an instance ----
@@ -62,7 +62,7 @@ def started(turn: Turn, instance: int, ofport: int, arrangement: Arrangement) ->
     turn.set(owners=balance(place(before, load, running), load, running, into=instance))
     exact.begin(turn, instance)
     count = len(moves(before, turn.state.owners))
-    turn.note("started", f"instance {instance} runs behind port {ofport} and gets {count} buckets", instance)
+    turn.do(InstanceRuns(ofport, count, instance=instance))
 
 
 def gone(turn: Turn, instance: int) -> None:
@@ -82,8 +82,8 @@ def died(turn: Turn, instance: int, error: str, silent: tuple[str, ...] = ()) ->
     member = turn.state.members[instance]
     lived_s = turn.now - member.since
     young = member.phase == "running" and lived_s < SETTLED_S
-    words = turn.state.backoff.after_failure(turn.now).words(lived_s, turn.now) if young else ""
-    turn.note("failed", f"instance {instance} failed: {error}{words}", instance)
+    early = turn.state.backoff.after_failure(turn.now).early(lived_s, turn.now) if young else None
+    turn.do(InstanceDied(error, lived_s, early, instance=instance))
     if member.phase == "running":
         _failure(turn, young)
         change = turn.state.change
@@ -94,7 +94,7 @@ def died(turn: Turn, instance: int, error: str, silent: tuple[str, ...] = ()) ->
 
 
 def start_failed(turn: Turn, instance: int, error: str) -> None:
-    turn.note("failed", f"instance {instance} did not start: {error}", instance)
+    turn.do(StartFailed(error, instance=instance))
     _failure(turn, young=True)
     turn.set(change=None)
     stop(turn, instance)
@@ -112,7 +112,7 @@ def _spread(turn: Turn, why: str) -> None:
         for instance in staying:
             turn.enter(instance, "running")
             turn.set(change=None)
-            turn.note("merge", f"merge given up: instance {instance} is the only one left, it stays", instance)
+            turn.do(Notice("merge", f"merge given up: instance {instance} is the only one left, it stays", instance=instance))
     before = turn.state.owners
     turn.set(owners=place(before, load_of_buckets(turn.state), turn.state.running))
     exact.lose_streams(turn, before, turn.state.owners, why)
@@ -123,8 +123,7 @@ def _failure(turn: Turn, young: bool) -> None:
     backoff = turn.state.backoff.after_failure(turn.now) if young else Backoff(0, turn.now)
     turn.set(backoff=backoff)
     if backoff.failures >= GIVE_UP_AFTER:
-        gave_up = f"gave up starting instances for {GIVE_UP_S:.0f} s after {backoff.failures} failures in a row"
-        turn.note("failed", f"{gave_up}; command resume tries again at once")
+        turn.do(GaveUp("starting instances", backoff.failures, GIVE_UP_S))
 
 
 # ---- carrying a change on ----
@@ -146,7 +145,7 @@ def finish(turn: Turn, word: str) -> None:
     change = turn.state.change
     assert change is not None
     turn.set(change=None, quiet_until=turn.now + turn.state.config.scaling.cooldown_s, refused="", advice="")
-    turn.note(change.kind, f"{change.kind} {word} after {turn.now - change.since:.2f} s", change.instance)
+    turn.do(ChangeEnded(change.kind, word, turn.now - change.since, instance=change.instance))
 
 
 def _steer(turn: Turn) -> None:

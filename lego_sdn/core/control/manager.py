@@ -11,6 +11,7 @@ from lego_sdn.core.control.replicas import at_limit, cannot_regrow, dying, unspl
 from lego_sdn.core.control.state import SystemState, Turn
 from lego_sdn.core.facts.arrangement import WORDS, StartReplica
 from lego_sdn.core.facts.assignment import Owners, balance, carried, moves
+from lego_sdn.core.facts.change_notes import Advice, Refused
 from lego_sdn.core.policy.base import Memory, Observation, Suggestion
 from lego_sdn.core.policy.registry import policy
 
@@ -78,8 +79,9 @@ def _decide(turn: Turn, suggestion: Suggestion) -> None:
 
 
 def _comes_to(state: SystemState, suggestion: Suggestion, now: float) -> tuple[Suggestion | None, str | None]:
-    """What is to be done about a suggestion: this or, where no further instance can be had, dividing the load better among those that there
-    are; None: nothing now. And why it is refused, or None.
+    """Resolve a suggestion to (what to do now or None, the reason for a refusal or None).
+
+    A replicate that is impossible falls back to a rebalance among the running instances.
     """
     if suggestion.kind in ("merge", "shrink") and now < state.regret.until:
         return None, None
@@ -107,7 +109,7 @@ def _advise(turn: Turn, wanted: Suggestion) -> None:
     what = str(wanted.action) if wanted.action else f"{wanted.kind} (instance {wanted.instance})"
     if what != turn.state.advice:
         turn.set(advice=what, quiet_until=turn.now + turn.state.config.scaling.cooldown_s)
-        turn.note("advice", f"{what}: {wanted.evidence}", wanted.instance)
+        turn.do(Advice(what, wanted.evidence, instance=wanted.instance))
 
 
 def _act(turn: Turn, wanted: Suggestion) -> None:
@@ -171,4 +173,4 @@ def refuse(turn: Turn, what: str, reason: str, evidence: str) -> None:
     """Say once, until something changes, why a suggestion is not followed."""
     if turn.state.refused != f"{what}: {reason}":
         turn.set(refused=f"{what}: {reason}")
-        turn.note("refused", f"{what} refused: {reason} ({evidence})")
+        turn.do(Refused(what, reason, evidence))

@@ -1,4 +1,4 @@
-"""Whether the ports of instances are there and up: who gets no packets has failed, whatever its processes say."""
+"""Ports of instances: an instance whose port is gone or down gets no packets and has failed, whatever its processes say."""
 
 from __future__ import annotations
 

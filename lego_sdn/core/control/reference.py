@@ -1,4 +1,4 @@
-"""How the auditor's twin comes and goes. It is no member: it owns nothing, counts for no limit, and no change waits for it."""
+"""Start and stop of the auditor's reference instance. It owns no bucket, counts for no limit, and no change waits for it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from lego_sdn.core.control.events import (
 )
 from lego_sdn.core.control.state import Turn
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.change_notes import TwinFailed
+from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.observe.score_audit import ReferenceInstance
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
@@ -55,15 +57,13 @@ def _start(turn: Turn) -> None:
     state, twin = turn.state, turn.state.twin
     lacking = host_resources.lacking_memory(state, host_resources.instance_bytes(state))
     if lacking is not None:
-        turn.note(
-            "refused", f"the twin, instance {REFERENCE}, is not started: {lacking}; tried again in {LONGEST_RETRY_S:.0f} s", REFERENCE
-        )
+        text = f"the twin, instance {REFERENCE}, is not started: {lacking}; tried again in {LONGEST_RETRY_S:.0f} s"
+        turn.do(Notice("refused", text, instance=REFERENCE))
         turn.set(twin=replace(twin, until=turn.now + LONGEST_RETRY_S))
         return
     turn.set(twin=replace(twin, phase="starting", since=turn.now))
-    turn.note(
-        "audit", f"starting the twin, instance {REFERENCE}: {state.config.audit.share:.0%} of the buckets are scored twice", REFERENCE
-    )
+    text = f"starting the twin, instance {REFERENCE}: {state.config.audit.share:.0%} of the buckets are scored twice"
+    turn.do(Notice("audit", text, instance=REFERENCE))
     turn.do(StartInstance(REFERENCE))
 
 
@@ -92,7 +92,7 @@ def failed(turn: Turn, error: str) -> None:
     young = twin.phase != "running" or turn.now - twin.since < SETTLED_S
     failures = twin.failures + 1 if young else 1
     wait_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (failures - 1))
-    turn.note("audit", f"the twin, instance {REFERENCE}, failed: {error}; it is tried again in {wait_s:.0f} s", REFERENCE)
+    turn.do(TwinFailed(error, wait_s, instance=REFERENCE))
     turn.set(twin=replace(twin, failures=failures, until=turn.now + wait_s))
     _stop(turn)
 

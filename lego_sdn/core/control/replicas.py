@@ -22,7 +22,9 @@ from lego_sdn.core.facts.arrangement import (
     StartReplica,
     StopReplica,
 )
+from lego_sdn.core.facts.change_notes import BrickChange
 from lego_sdn.core.facts.graph import node_of
+from lego_sdn.core.facts.instance_notes import BrickRuns, BricksDied, BricksGone, ChangeFailed, EarlyDeath, GaveUp
 from lego_sdn.core.observe import slo
 
 TIMEOUT_S = 95.0  # the edge gives up before, and says so
@@ -77,7 +79,7 @@ def unsplittable(state: SystemState) -> frozenset[tuple[int, str]]:
 def begin(turn: Turn, action: BrickAction, evidence: str) -> None:
     kind: Any = WORDS[type(action)]
     turn.set(change=Change(kind, evidence, turn.now, action.instance, action=action))
-    turn.note(kind, f"{action}: {evidence}", action.instance)
+    turn.do(BrickChange(kind, getattr(action, "kind", None), str(action), evidence, instance=action.instance))
     turn.do(action)
 
 
@@ -88,12 +90,12 @@ def regrown(turn: Turn, event: Regrown) -> None:
     if _in_flight(turn, event.action):
         turn.set(regrowing=Backoff())
         if event.brick is not None:
-            turn.note("started", f"{event.brick} runs in instance {event.instance}", event.instance)
+            turn.do(BrickRuns(event.brick, instance=event.instance))
         instances.finish(turn, "done")
 
 
 def failed(turn: Turn, event: RegrowFailed) -> None:
-    turn.note("failed", f"{event.action}: {event.error}; instance {event.instance} goes on as it was", event.instance)
+    turn.do(ChangeFailed(WORDS.get(type(event.action), "take-out"), str(event.action), event.error, instance=event.instance))
     if isinstance(event.action, SetDeadlines):
         turn.set(sla=slo.not_taken(turn.state.sla, event.instance, turn.now))
     if not _in_flight(turn, event.action):
@@ -101,10 +103,7 @@ def failed(turn: Turn, event: RegrowFailed) -> None:
     backoff = turn.state.regrowing.after_failure(turn.now)
     turn.set(change=None, regrowing=backoff)
     if backoff.failures >= GIVE_UP_AFTER:
-        text = (
-            f"gave up changes within instances for {GIVE_UP_S:.0f} s after {backoff.failures} failures in a row; command resume tries again"
-        )
-        turn.note("failed", text)
+        turn.do(GaveUp("changes within instances", backoff.failures, GIVE_UP_S))
 
 
 def take_in(turn: Turn, instance: int, now: Arrangement, done: BrickAction | None = None) -> None:
@@ -119,21 +118,19 @@ def take_in(turn: Turn, instance: int, now: Arrangement, done: BrickAction | Non
     lost = [brick for brick in member.arrangement.bricks if brick not in now.bricks and node_of(brick) != meant]
     turn.place(instance, now)
     if died:
-        words = [_died(turn, member, brick) for brick in lost]
-        turn.note(
-            "failed", f"instance {instance} goes on without {', '.join(lost) or 'a replica'}: {'; '.join(died)}{''.join(words)}", instance
-        )
+        early = [found for brick in lost if (found := _died(turn, member, brick)) is not None]
+        turn.do(BricksDied(tuple(lost), tuple(died), tuple(early), instance=instance))
     elif lost and not changing:
-        turn.note("stopped", f"instance {instance} goes on without {', '.join(lost)}: its agent was asked to take it out", instance)
+        turn.do(BricksGone(tuple(lost), instance=instance))
 
 
-def _died(turn: Turn, member: Member, brick: str) -> str:
-    """One that died young keeps the next of its kind waiting, longer each time; one that had lived well does not. What is said of it."""
+def _died(turn: Turn, member: Member, brick: str) -> EarlyDeath | None:
+    """One that died young keeps the next of its kind waiting, longer each time; one that had lived well (None) does not."""
     lived_s, kind, dying = turn.now - member.born.get(brick, turn.now), node_of(brick), turn.state.members[member.instance].dying
     young = lived_s < SETTLED_S
     backoff = dying.get(kind, Backoff()).after_failure(turn.now) if young else Backoff()
     turn.put(replace(turn.state.members[member.instance], dying={**dying, kind: backoff}))
-    return backoff.words(lived_s, turn.now) if young else ""
+    return backoff.early(lived_s, turn.now) if young else None
 
 
 def dying(state: SystemState, now: float) -> dict[tuple[int, str], str]:

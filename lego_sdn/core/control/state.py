@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from lego_sdn.core.control.events import Action, Note, Steer
+from lego_sdn.core.control.events import Action, Steer
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.arrangement import Arrangement, BrickAction
 from lego_sdn.core.facts.assignment import REFERENCE, Owners
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.exact_since import ExactSince
+from lego_sdn.core.facts.instance_notes import EarlyDeath
 from lego_sdn.core.facts.reports import InstanceLoad, Report
 from lego_sdn.core.observe.diagnosis import Diagnosis
 from lego_sdn.core.observe.score_audit import ReferenceInstance
@@ -75,9 +76,9 @@ class Backoff:
     failures: int = 0
     until: float = 0.0
 
-    def words(self, lived_s: float, now: float) -> str:
-        """What is said of a death that was too soon."""
-        return f"; it lived {lived_s:.0f} s, death {self.failures} in a row: the next one waits {self.until - now:.1f} s"
+    def early(self, lived_s: float, now: float) -> EarlyDeath:
+        """What is told of a death that was too soon."""
+        return EarlyDeath(lived_s, self.failures, self.until - now)
 
     def after_failure(self, now: float) -> Backoff:
         """Wait longer after each failure in a row, then give up for a while."""
@@ -202,9 +203,6 @@ class Turn:
 
     def do(self, action: Action) -> None:
         self.actions.append(action)
-
-    def note(self, kind: str, text: str, instance: int | None = None) -> None:
-        self.do(Note(kind, text, instance))
 
     def put(self, member: Member) -> None:
         self.set(members={**self.state.members, member.instance: member})

@@ -38,6 +38,17 @@ from lego_sdn.core.control.manager import observe
 from lego_sdn.core.control.state import SETTLED_S, Backoff, Member, SystemState, Turn
 from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown, TakeOut
 from lego_sdn.core.facts.assignment import balance, place
+from lego_sdn.core.facts.change_notes import BucketsMoved, MoveEnded
+from lego_sdn.core.facts.instance_notes import (
+    DrainFailed,
+    InstanceAdopted,
+    ModelMissing,
+    ProcessSilent,
+    RulesRefused,
+    StopFailed,
+    SwitchSeen,
+)
+from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.traffic.handover import buckets_in_words
 
 START_TIMEOUT_S = 60.0
@@ -67,23 +78,23 @@ def ready(state: SystemState) -> bool:
 # ---- the switch ----
 def _switch_up(turn: Turn, event: SwitchUp) -> None:
     if turn.state.switch not in (None, event.dpid):
-        turn.note("switch", f"switch {event.dpid:#x} is ignored: switch {turn.state.switch:#x} is connected")
+        turn.do(SwitchSeen(event.dpid, "ignored", turn.state.switch))
         return
     turn.set(switch=event.dpid, sent=None)  # whatever its tables hold, the wanted rules are sent again
-    turn.note("switch", f"switch {event.dpid:#x} connected")
+    turn.do(SwitchSeen(event.dpid, "connected"))
 
 
 def _switch_down(turn: Turn, event: SwitchDown) -> None:
     if turn.state.switch == event.dpid:
         turn.set(switch=None, sent=None)
         ports.forget(turn)
-        turn.note("switch", f"switch {event.dpid:#x} disconnected; as long as it runs it goes on with the rules it has")
+        turn.do(SwitchSeen(event.dpid, "disconnected"))
 
 
 def _steered(turn: Turn, event: Steered) -> None:
     _tell_moves(turn, event)
     if event.error is not None:
-        turn.note("failed", f"the switch refused rules (version {event.version}): {event.error}")
+        turn.do(RulesRefused(event.version, event.error))
     elif event.version <= turn.state.version:
         turn.set(confirmed=max(turn.state.confirmed, event.version))
 
@@ -93,8 +104,7 @@ def _tell_moves(turn: Turn, event: Steered) -> None:
     for one in event.moved:
         buckets, old, new = buckets_in_words(one.handover.buckets), one.handover.old, one.handover.new
         if one.error is None:
-            what = f"{one.records} streams in {one.bytes} bytes, {one.packets} packets"
-            turn.note("moved", f"{buckets} moved from instance {old} to {new}: {what}", new)
+            turn.do(BucketsMoved(old, len(one.handover.buckets), buckets, one.records, one.bytes, one.packets, instance=new))
             exact.take_over(turn, old, new)
             if one.evicted:
                 text = f"instance {new} was full: it forgot {one.evicted} streams to take in {buckets}"
@@ -103,7 +113,7 @@ def _tell_moves(turn: Turn, event: Steered) -> None:
             text = f"{buckets}: instance {new} goes on without the streams of instance {old}: {one.error}"
             exact.lose(turn, new, exact.STREAMS_LOST, text, turn.state.sent_at)
     if done:
-        turn.note("moved", f"{len(done)} handover{'s' * (len(done) > 1)} took {event.ms:.0f} ms; {event.held} packets waited meanwhile")
+        turn.do(MoveEnded(len(done), event.ms, event.held))
 
 
 def _disturbed(turn: Turn, event: Disturbed) -> None:
@@ -118,7 +128,7 @@ def _agent_up(turn: Turn, event: AgentUp) -> None:
     """What the agent says runs is the truth: adopt what is unknown, take up what was asked, give up what is not there."""
     first = turn.state.agent is None
     if turn.state.agent is not True:
-        turn.note("agent", f"agent answers, {len(event.instances)} instances run")
+        turn.do(Notice("agent", f"agent answers, {len(event.instances)} instances run"))
         turn.set(regrowing=Backoff(), backoff=Backoff())
     turn.set(agent=True, cores=event.cores, memory_bytes=event.memory_bytes)
     there = {running.instance: running for running in event.instances}
@@ -129,7 +139,7 @@ def _agent_up(turn: Turn, event: AgentUp) -> None:
             _present(turn, turn.state.members[running.instance], running)
     _adopt(turn, [there[i] for i in sorted(set(there) - set(turn.state.members))])
     if first and turn.state.config.model is None and not there:
-        turn.note("agent", "no model is configured: no instance is started")
+        turn.do(ModelMissing())
 
 
 def _missing(turn: Turn, member: Member) -> None:
@@ -166,20 +176,20 @@ def _adopt(turn: Turn, unknown: list[Running]) -> None:
         if running.instance not in turn.state.owners:
             turn.set(owners=balance(turn.state.owners, load, turn.state.running, into=running.instance))
         count = turn.state.owners.count(running.instance)
-        turn.note("adopted", f"instance {running.instance} was running already, with {count} buckets", running.instance)
+        turn.do(InstanceAdopted(count, instance=running.instance))
 
 
 def _agent_down(turn: Turn, event: AgentDown) -> None:
     if turn.state.agent:
         turn.set(agent=False)
-        turn.note("agent", f"agent does not answer: {event.reason}; instances go on as they are")
+        turn.do(Notice("agent", f"agent does not answer: {event.reason}; instances go on as they are"))
 
 
 # ---- instances ----
 def _instance_started(turn: Turn, event: InstanceStarted) -> None:
     member = turn.state.members.get(event.instance)
     if member is None:
-        turn.note("stop", f"instance {event.instance} came up after it was given up: it is stopped", event.instance)
+        turn.do(Notice("stop", f"instance {event.instance} came up after it was given up: it is stopped", instance=event.instance))
         turn.do(StopInstance(event.instance))
     elif member.phase == "starting":
         instances.started(turn, event.instance, event.ofport, event.arrangement)
@@ -192,7 +202,7 @@ def _instance_failed(turn: Turn, event: InstanceFailed, silent: tuple[str, ...] 
     if member.phase == "starting":
         instances.start_failed(turn, event.instance, event.error)
     elif member.phase == "stopping":
-        turn.note("failed", f"instance {event.instance} did not stop: {event.error}", event.instance)  # a tick tries again
+        turn.do(StopFailed(event.error, instance=event.instance))  # a tick tries again
     else:
         instances.died(turn, event.instance, event.error, silent)
 
@@ -203,13 +213,13 @@ def _silent(turn: Turn, event: Silent) -> None:
     if member is None or not member.arrangement.is_spare(event.process):
         _instance_failed(turn, InstanceFailed(event.instance, event.error), (event.process,))
         return
-    turn.note("failed", f"{event.error}; other replicas do its work", event.instance)
+    turn.do(ProcessSilent(event.process, event.error, instance=event.instance))
     turn.do(TakeOut(event.instance, event.process))
 
 
 def _instance_stopped(turn: Turn, event: InstanceStopped) -> None:
     if event.instance in turn.state.members:
-        turn.note("stopped", f"instance {event.instance} is gone", event.instance)
+        turn.do(Notice("stopped", f"instance {event.instance} is gone", instance=event.instance))
         instances.gone(turn, event.instance)
 
 
@@ -217,7 +227,7 @@ def _drained(turn: Turn, event: Drained) -> None:
     member = turn.state.members.get(event.instance)
     if member is not None and member.phase == "draining":
         if not event.clean:
-            turn.note("failed", f"instance {event.instance} still had packets queued at its deadline", event.instance)
+            turn.do(DrainFailed(answered=True, instance=event.instance))
         instances.stop(turn, event.instance)
 
 
@@ -241,16 +251,14 @@ def _overdue(turn: Turn, member: Member) -> None:
     if member.phase == "starting" and waited >= START_TIMEOUT_S:
         instances.start_failed(turn, member.instance, f"no answer in {START_TIMEOUT_S:.0f} s")
     elif member.phase == "draining" and waited >= turn.state.config.scaling.drain_s + DRAIN_GRACE_S:
-        turn.note("failed", f"instance {member.instance} did not say that it is drained", member.instance)
+        turn.do(DrainFailed(answered=False, instance=member.instance))
         instances.stop(turn, member.instance)
     elif member.phase == "stopping" and waited >= STOP_TIMEOUT_S * (member.tries + 1):
         if member.tries + 1 < STOP_TRIES:
             turn.put(replace(member, tries=member.tries + 1))
             turn.do(StopInstance(member.instance))
         else:
-            turn.note(
-                "failed", f"instance {member.instance} could not be stopped; it owns nothing and is left to the agent", member.instance
-            )
+            turn.do(StopFailed(f"no answer in {waited:.0f} s", given_up=True, instance=member.instance))
             instances.gone(turn, member.instance)
 
 

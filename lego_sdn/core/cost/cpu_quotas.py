@@ -1,7 +1,7 @@
-"""CPU quotas within an instance: however they were divided, they add up to what the instance was given with its processes.
+"""CPU quotas within an instance: they always add up to what the instance was given with its processes.
 
-A process brings a quota when it starts. Re-allocation moves CPU from one process to another; when a process goes, what it brought goes with
-it, no more and no less: what it had got from others is theirs again, what others had got from it they give back.
+A process brings a quota when it starts; re-allocation moves CPU from one process to another. Stopping a process removes exactly the quota
+it was started with: CPU that it had borrowed returns to the lenders, and CPU that it had lent is taken back.
 """
 
 from __future__ import annotations

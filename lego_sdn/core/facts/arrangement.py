@@ -43,7 +43,7 @@ class Arrangement:
 
     @classmethod
     def of(cls, instance: Mapping[str, Any]) -> Arrangement:
-        """From an instance as the agent tells it (docs/contract.md). GraphError if its graph is none."""
+        """From an instance as the agent tells it (docs/reference/contract.md). GraphError if its graph is none."""
         told = instance["processes"]
         processes = tuple(Placed(one["process"], tuple(one["bricks"]), one["cpu_quota"], one.get("cpu_given")) for one in told)
         graph = instance.get("graph") or Graph.line(*dict.fromkeys(node_of(brick) for one in processes for brick in one.bricks)).to_dict()

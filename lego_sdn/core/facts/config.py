@@ -131,7 +131,7 @@ class ScalingSettings(Section):
     """When to replicate and merge. Water marks are shares of the CPU quota; `up_after`, `down_after` count load reports in a row.
 
     mode          act, or advise: say what would be done, and do nothing but keep min_instances running
-    policy        bricks, water-marks, predictive, or a class of your own as package.module:Class (docs/policies.md)
+    policy        bricks, water-marks, predictive, or a class of your own as package.module:Class (docs/how-to/policies.md)
     policy_folder  where its module may lie besides where Python looks; null: the folder of the configuration file
     max_replicas  of one kind of brick within an instance, whoever asks
     reallocate    CPU quotas may go from bricks with little to do to the bottleneck, before anything is started

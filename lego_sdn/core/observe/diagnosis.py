@@ -1,9 +1,9 @@
-"""Which brick of an instance holds up the others, and on what evidence (paper, Section III-C): two rounds of reports in, a diagnosis out.
+"""Which brick of an instance is the bottleneck, and on what evidence (paper, Section III-C): two rounds of reports in, a diagnosis out.
 
-A brick is *slow* if it is not held up itself, and work waits before it or its process is at its quota; of several of which both is
-true, the one farthest downstream, for what waits before the others waits for it. What lies before it and has nowhere to put its rows is
-*back-pressured*, what lies behind it and has time is *starved*. In a process with several bricks it is the one that uses most of its CPU.
-A slow brick whose process uses little CPU and waits for the disk is held up by that (cause `io`): more CPU would not help it.
+A brick is *slow* if it is not blocked itself, and rows wait before it or its process is at its quota. Of several slow bricks the one
+farthest downstream counts, since rows before the others wait for it. A brick before it that has nowhere to put its rows is
+*back-pressured*; a brick behind it that has time is *starved*. In a process with several bricks, the one that uses most CPU counts.
+A slow brick whose process uses little CPU and waits for the disk has the cause `io`: more CPU would not help it.
 """
 
 from __future__ import annotations

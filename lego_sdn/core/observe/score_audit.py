@@ -1,7 +1,7 @@
-"""The sampling auditor: the scores of some buckets' sources, held against those of an unsplit twin, bit for bit.
+"""The sampling auditor: compares the scores of some buckets with those of an unsplit reference instance, bit for bit.
 
-The twin is one more instance that gets every packet and owns nothing. Which buckets are sampled, which scores belong together and what
-a difference means is decided here; who asks whom is `ryu_apps.apps.auditor`'s.
+The reference instance gets every packet and owns no bucket. This module decides which buckets are sampled, which scores belong together and
+what a difference means; `ryu_apps.apps.auditor` makes the calls.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Losses:
     seen: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def grew(self, reports: Iterable[Mapping[str, Any]]) -> bool:
-        """Whether a process has lost anything since it was seen last; `reports` as docs/contract.md has them."""
+        """Whether a process has lost anything since it was seen last; `reports` as docs/reference/contract.md has them."""
         now = {(report["process"], report["pid"]): _lost(report) for report in reports}
         more = any(count > self.seen.get(key, 0) for key, count in now.items())
         self.seen |= now

@@ -1,4 +1,4 @@
-"""The promise (`sla`) while the system runs: deadlines follow the costs of the bricks, and whether it is kept is watched.
+"""The service-level objective (`sla`) while the system runs: divides it into deadlines as costs change, and watches whether it is kept.
 
 Paper, Section III-C: an end-to-end promise becomes a deadline of every brick, in proportion to its cost.
 """
@@ -12,6 +12,7 @@ from typing import Any
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts import config as configuration
 from lego_sdn.core.facts.arrangement import Arrangement, SetDeadlines
+from lego_sdn.core.facts.change_notes import PromiseBroken, PromiseKept
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import Report, pairs_of, usable
 from lego_sdn.core.observe.deadlines import Deadline, Promise, divide
@@ -53,8 +54,8 @@ class PromiseBasis:
 class Promised:
     """How the promise is kept.
 
-    deadlines  by kind; basis: what they were divided by; told: what each instance was told, again_at: and not before may
-               it be told again what it did not take; problem: why it can hardly be kept
+    deadlines  by kind; basis: the costs that they were divided by; problem: why the promise can hardly be kept
+    told       by instance, the deadlines that it was last sent; again_at: earliest time to resend what it rejected
     window     by instance, since `since`; last: the same of the window before
     broken     by instance, what was not kept in the last window; violations: windows in which it was not kept so far, by what was not
     """
@@ -77,7 +78,7 @@ class Promised:
         return replace(self, **rest)
 
 
-Notes = list[tuple[str, int | None]]  # what is to be told, of which instance
+Notes = list[PromiseBroken | PromiseKept]
 
 
 def tally(before: Mapping[str, Report], after: Mapping[str, Report], ends: Collection[str], unsent: float = 0.0) -> Tally:
@@ -120,8 +121,8 @@ def watch(kept: Promised, promise: configuration.SlaSettings, tallies: Mapping[i
     violations = dict(kept.violations)
     for word in sorted({word for words in broken.values() for word in words}):
         violations[word] = violations.get(word, 0) + 1
-    notes: Notes = [(_in_words(promise, window[i], i, what), i) for i, what in broken.items() if kept.broken.get(i) != what]
-    notes += [(f"instance {i} keeps the promise again", i) for i in sorted(set(kept.broken) - set(broken)) if i in window]
+    notes: Notes = [_told(promise, window[i], i, what) for i, what in broken.items() if kept.broken.get(i) != what]
+    notes += [PromiseKept(instance=i) for i in sorted(set(kept.broken) - set(broken)) if i in window]
     return replace(kept, since=now, window={}, last=window, broken=broken, violations=violations), notes
 
 
@@ -131,13 +132,14 @@ def _broken(promise: configuration.SlaSettings, one: Tally) -> tuple[str, ...]:
     return ("latency",) * late + ("loss",) * lost
 
 
-def _in_words(promise: configuration.SlaSettings, one: Tally, instance: int, what: tuple[str, ...]) -> str:
+def _told(promise: configuration.SlaSettings, one: Tally, instance: int, what: tuple[str, ...]) -> PromiseBroken:
     parts = []
     if "latency" in what:
         parts.append(f"{one.late_share:.1%} of its packets took longer than {promise.latency_ms:g} ms ({promise.tolerance:.1%} may)")
     if "loss" in what:
         parts.append(f"{one.lost_share:.2%} were lost ({promise.loss:.2%} may be)")
-    return f"instance {instance} breaks the promise of {' and '.join(what)}: {', '.join(parts)} in {promise.window_s:g} s"
+    text = f"instance {instance} breaks the promise of {' and '.join(what)}: {', '.join(parts)} in {promise.window_s:g} s"
+    return PromiseBroken(what, one.late_share, one.lost_share, text, instance=instance)
 
 
 def basis_of(config: configuration.Config, costs: Costs, laid: Iterable[Arrangement]) -> PromiseBasis:

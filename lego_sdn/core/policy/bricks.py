@@ -24,9 +24,9 @@ class Bricks(WaterMarks):
     brings the load to what can be taken at the least CPU, be it a process of its own for a chained brick that is the bottleneck, a
     replica of it, or one more instance. With CPU to spare, replicas and separated bricks go first, then instances.
 
-    Overloaded is what `water-marks` calls so, and an instance that breaks the promise (`sla`) because of one of its bricks; but not one
-    that, by the costs, can take what comes, or catches up. What may go is judged by the costs, too: what is left must not be fuller than
-    `merge_target`.
+    An instance is overloaded if `water-marks` says so, or if it violates the promise (`sla`) because of a brick; unless the cost model
+    says that it can carry the offered load, or it is catching up. Removal is judged by the same model: utilisation afterwards must not
+    exceed `merge_target`.
     """
 
     name: ClassVar[str] = "bricks"

@@ -1,7 +1,7 @@
-"""Ways to relieve an overloaded instance: CPU from bricks that have too much, processes or replicas for its bricks, one more instance;
-and what could go where there is too much.
+"""Scaling options for an overloaded instance, each with its predicted gain and cost (paper, Section III-C).
 
-Each comes with what it is predicted to bring and to cost, so that they can be compared (paper, Section III-C).
+An option takes CPU from bricks that have too much, adds a process or a replica for a brick, or adds an instance. For an underloaded
+instance: what could be removed.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ def _part(brick: str, diagnosis: Diagnosis) -> float:
 
 # ---- growing within an instance ----
 def within(instance: int, now: capacity.Layout, costs: Costs, like: InstanceSettings, deliveries: float = 1.0) -> list[ScalingOption]:
-    """Processes and replicas for single bricks, step by step whatever then brings most; of several, what relieves the slowest kind.
+    """Extend the layout greedily by the step with the highest resulting capacity; on ties, by the step that relieves the slowest kind.
 
-    Two kinds that are equally slow want a replica each before anything is gained: so each way is the first step of several, with what
-    all of these bring and cost.
+    Two kinds that are equally slow need a replica each before anything is gained. So each option is the first of several steps, with
+    the gain and the cost of all of them.
     """
     before = capacity.capacity(costs, now, deliveries=deliveries)
     has, layout, done, found = before.packets, now, list[Separate | StartReplica](), list[ScalingOption]()

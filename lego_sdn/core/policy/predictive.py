@@ -1,7 +1,7 @@
-"""The predictive policy: what `bricks` does, by the load that is to be expected when a replica that is started now is there.
+"""The predictive policy: does what `bricks` does, for the load that is expected once a replica started now is ready.
 
-How much of its CPU an instance uses says little of how much it could take: a brick takes what is there, and pays the fixed cost of a batch
-for a few packets again and again. So loads are reckoned from the arrival rate, against what the cost model says of full batches.
+The share of CPU that an instance uses says little of how much it could take: a brick takes whatever is there, and pays the fixed cost of a
+batch for few packets. So load is the arrival rate, against what the cost model says of full batches.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Moving buckets between running instances without touching a bit of any score (DESIGN section 6): what is asked of whom, in which order.
+"""Handover: moves buckets between running instances without changing a bit of any score; which steps, in which order.
 
-`carry_out` is a generator: it yields what is to be done and is sent what came of it, so that the same steps are tested on instances in
-memory and taken by the controller. It reads no clock: waiting is counted in questions asked.
+`carry_out` is a generator: it yields a step and is sent its result. So tests run the same steps on instances in memory that the controller
+runs on real ones. It reads no clock: it counts the questions that it asks.
 """
 
 from __future__ import annotations

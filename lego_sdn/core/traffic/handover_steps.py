@@ -1,4 +1,4 @@
-"""What is asked of whom in a move of buckets: the steps that `moves.carry_out` yields, and the marker frames."""
+"""The steps of a handover that `handover.carry_out` yields, and the marker frames."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Steering: an assignment of buckets to instances, compiled to rules, and the difference between two rule sets.
 
-The pipeline (docs/contract.md): 0 guard, 1 own (bucket of the split key -> owner), 2 and, one for each further copy, up to 5 shadow
-(bucket of the copy's fields -> its owner), 9 forward. A bucket is the low bits of the key's fields in whatever form the packet has them.
-The number of rules depends on the number of buckets only, never on the number of keys or instances' pairs: a spoofed flood does not grow
-the tables.
-The guard puts the switch's own tag on every packet and forwarding takes it off; on the way it says what a copy is to the instance.
+The pipeline (docs/reference/contract.md) has table 0 guard, 1 own (bucket of the split key -> owner), 2 shadow (bucket of the copy's
+fields -> its owner; one more table, up to 5, for each further copy), and 9 forward. A bucket is the low bits of the key's fields, in
+whatever form the packet has them. The number of rules depends on the number of buckets only, never on the number of keys or of pairs of
+instances: a flood of spoofed sources does not grow the tables. The guard puts the switch's own tag on every packet, and forwarding takes
+it off; in between, the tag tells an instance whether a packet is its own or a copy.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from lego_sdn.core.traffic.handover import BucketMove
 from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 
 WORTH = 0.5  # a split pays if it brings at least this share of what it would bring if load could be divided at will and copies cost nothing
-SHADOW_SHARE = 0.25  # cost of a shadow by that of a packet: it is parsed and followed, but not scored (docs/moves.md has the measurement)
+SHADOW_SHARE = (
+    0.25  # cost of a shadow by that of a packet: it is parsed and followed, but not scored (docs/explanation/moves.md has the measurement)
+)
 EXTRACTION_SHARE = 0.6  # the same within feature quantization alone, all that a shadow meets: where only that brick's work is shared out
 
 Sides = tuple[int, ...]  # the own bucket, then those of the copies that the split key asks for

@@ -98,7 +98,7 @@ def _latest(running: RunningSystem) -> int:
 def _stages(running: RunningSystem, seen: int, began: float) -> dict[str, float]:
     """Milliseconds until the controller noted what it did."""
     events = running.get(f"events?after={seen}")["events"]
-    return {one["kind"]: (one["time"] - began) * 1e3 for one in reversed(events) if one["kind"] in ("replicate", "started", "steer")}
+    return {one["kind"]: (one["time"] - began) * 1e3 for one in reversed(events) if one["kind"] in ("replicate", "started")}
 
 
 def _first_score(pipe: int) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from bricks.nfs.registry import load
 from lego_sdn.core.cost.capacity import ProcessShare, kind_us, separate
 from lego_sdn.core.cost.model import Costs
+from lego_sdn.core.facts.change_notes import BrickChange
 from lego_sdn.core.facts.config import CaptureSettings, Config, InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.errors import HostError
 from lego_sdn.experiments.paper.in_place import RESTS_ON, as_in_place, in_place, predicted
@@ -246,7 +247,8 @@ def _let_it_grow(lab: Lab, meter: SystemMeter) -> tuple[str, str, float]:
         if twice:
             lab.ask("pause")
             events = lab.get(f"events?after={told}&limit=1000")["events"]
-            said = next((event["text"] for event in events if twice[0] in event["text"]), "")
+            changes = [event for event in events if (event["type"], event["kind"]) == (BrickChange.__name__, "replicate")]
+            said = next((event["text"] for event in changes if event["fields"]["node"] == twice[0]), "")
             return twice[0], said, sample.at
         if sample.at > deadline:
             raise HostError(f"LEGO replicated no brick within {GROW_S:g} s of overload; see the logs in {lab.system.run_dir}")

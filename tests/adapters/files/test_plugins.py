@@ -15,7 +15,7 @@ from lego_sdn.core.facts.errors import ConfigError
 from lego_sdn.core.policy.registry import POLICIES
 from tests.fakes.world import World
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "policies.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "policies.md"
 
 
 @pytest.fixture(autouse=True)

@@ -70,7 +70,7 @@ def test_events_are_numbered_bounded_and_read_from_a_number_on(path, monkeypatch
     assert numbers == list(range(1, 9))
     assert [entry.number for entry in kept.events()] == [4, 5, 6, 7, 8]
     assert [entry.number for entry in kept.events(after=6)] == [7, 8]
-    assert kept.events(limit=1) == [Entry(7.0, "steer", "event 7", 7, 8)]
+    assert kept.events(limit=1) == [Entry(7.0, "steer", "event 7", 7, number=8)]
     kept.close()
 
 
@@ -137,3 +137,40 @@ def test_who_has_the_streams_is_found_again(tmp_path):
     second = Store(path)
     assert second.owners() == {0: 3}
     second.close()
+
+
+def test_a_file_from_before_events_had_fields_is_read_and_goes_on(tmp_path):
+    path = str(tmp_path / "controller.db")
+    base = sqlite3.connect(path)
+    base.executescript(
+        "CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,"
+        " instance INTEGER); INSERT INTO events (time, kind, text, instance) VALUES (1.0, 'failed', 'instance 2 failed: x', 2);"
+        " PRAGMA user_version = 1"
+    )
+    base.close()
+    new = Entry(2.0, "started", "y", 3, "InstanceRuns", {"port": 7, "buckets": 12, "more": [1, {"a": None}]}, number=2)
+    for _ in range(2):  # the second time the columns are there
+        kept = Store(path)
+        if len(kept.events()) == 1:
+            kept.note(new)
+        assert kept.events() == [Entry(1.0, "failed", "instance 2 failed: x", 2, "Notice", {}, number=1), new]
+        kept.close()
+    old = sqlite3.connect(path)  # the version of before goes on with it, too
+    old.execute("INSERT INTO events (time, kind, text, instance) VALUES (3.0, 'move', 'z', NULL)")
+    old.commit()
+    old.close()
+    assert Store(path).events(after=2) == [Entry(3.0, "move", "z", None, "Notice", {}, number=3)]
+
+
+@pytest.mark.parametrize("fields", ["", "[]", "1", "{", "null", "[" * 10**5])
+def test_fields_that_are_none_are_a_damaged_file(tmp_path, fields):
+    path = str(tmp_path / "controller.db")
+    kept = Store(path)
+    kept.note(Entry(1.0, "move", "x"))
+    kept.close()
+    base = sqlite3.connect(path)
+    base.execute("UPDATE events SET fields = ?", (fields,))
+    base.commit()
+    base.close()
+    with pytest.raises(StoreError, match=r"controller\.db"):
+        Store(path).events()

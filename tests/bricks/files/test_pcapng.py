@@ -1,5 +1,6 @@
 """pcapng: interfaces, resolutions of time, every kind of packet block, blocks to pass over, sections."""
 
+import struct
 import time
 from fractions import Fraction
 
@@ -8,6 +9,7 @@ import pytest
 
 from bricks.files.captures import open_capture, read_packets
 from lego_sdn.core.facts.errors import CaptureError
+from lego_sdn.core.facts.loss import is_partial
 from tests.bricks import tshark
 from tests.bricks.files import written
 from tests.bricks.files.written import Packet, block, enhanced, interface, obsolete, section, simple
@@ -86,15 +88,76 @@ def test_a_new_section_forgets_the_interfaces_and_may_turn_the_byte_order(tmp_pa
     assert packets["time_ns"].tolist() == [5, 5000, 5]
     _, warnings = read(tmp_path, *one, section(">"), enhanced(5, Packet(0, TCP), ">"))
     assert len(warnings) == 1
-    assert "before packet 2" in warnings[0]
+    assert "the first" not in warnings[0]
+    assert "packet 2" in warnings[0]
 
 
-def test_a_link_type_matters_once_a_packet_has_it(tmp_path):
-    blocks = [section(), interface(), interface(link=189), enhanced(1, Packet(0, TCP))]
-    packets, _ = read(tmp_path, *blocks)
+def test_packets_of_other_link_types_are_left_out_and_counted(tmp_path):
+    blocks = [section(), interface(), interface(link=189), interface(link=220), enhanced(1, Packet(0, TCP))]
+    packets, warnings = read(tmp_path, *blocks)
+    assert (len(packets), warnings) == (1, [])
+    others = [enhanced(1, Packet(0, TCP), number=number) for number in (1, 2, 1)]
+    for sections in (1, 2):
+        packets, warnings = read(tmp_path, *sections * [*blocks, *others, enhanced(2, Packet(0, UDP))])
+        assert packets["src_port"].tolist() == sections * [40_000, 50_000]
+        assert packets["seq"].tolist() == list(range(2 * sections))
+        assert is_partial(warnings[:1])
+        assert is_partial(warnings[1:])
+        assert f"{2 * sections} packets are left out, of link type 189" in warnings[0]
+        assert f"{sections} packet{'s are' if sections > 1 else ' is'} left out, of link type 220" in warnings[1]
+
+
+def statistics(number, options, order="<"):
+    body = struct.pack(order + "III", number, 0, 0)
+    for code, value in options:
+        body += struct.pack(order + "HHQ", code, 8, value)
+    return block(5, body + bytes(4), order)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_packets_that_were_lost_while_capturing_are_told(tmp_path, order):
+    head = [section(order), interface(order), interface(order), enhanced(1, Packet(0, TCP), order)]
+    counted = [statistics(0, [(4, 9), (5, 100), (7, 20)], order), statistics(0, [(4, 9), (5, 123_000), (7, 400)], order)]
+    packets, warnings = read(tmp_path, *head, *counted, statistics(1, [(7, 56)], order))
     assert len(packets) == 1
-    with pytest.raises(CaptureError, match="has link type 189"):
-        read(tmp_path, *blocks, enhanced(1, Packet(0, TCP), number=1))
+    assert len(warnings) == 1
+    assert "lost 123,456 packets" in warnings[0]
+    assert not is_partial(warnings)  # all that is in the file was read
+    _, warnings = read(tmp_path, *head, statistics(0, [(4, 9), (5, 0), (7, 0)], order))
+    assert warnings == []
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_packets_tell_how_many_were_lost_before_them(tmp_path, order):
+    def told(count):
+        option = struct.pack(order + "HHQHH", 4, 8, count, 0, 0)
+        return block(
+            6, struct.pack(order + "IIIII", 0, 0, 7, len(TCP), len(TCP)) + TCP.ljust((len(TCP) + 3) // 4 * 4, b"\0") + option, order
+        )
+
+    old = bytearray(obsolete(5, Packet(0, UDP), order))
+    old[10:12] = struct.pack(order + "H", 40)
+    packets, warnings = read(tmp_path, section(order), interface(order), told(2), told(1 << 40), bytes(old))
+    assert len(packets) == 3
+    assert f"lost {(1 << 40) + 42:,} packets" in warnings[0]
+
+
+@pytest.mark.parametrize("size", [70_000, 600_000, 5_000_000])
+def test_comments_may_be_of_any_length(tmp_path, size):
+    comments = [(1, b"x" * 65_000)] * (size // 65_000)
+    text = b"".join(struct.pack("<HH", code, len(value)) + value for code, value in comments) + bytes(4)
+    body = struct.pack("<IIIII", 0, 0, 7, len(TCP), len(TCP)) + TCP.ljust((len(TCP) + 3) // 4 * 4, b"\0")
+    blocks = [section(options=text), interface(options=[*comments, (9, b"\x09")]), block(6, body + text), enhanced(8, Packet(0, UDP))]
+    packets, warnings = read(tmp_path, *blocks)
+    assert warnings == []
+    assert packets["time_ns"].tolist() == [7, 8]
+
+
+def test_packets_without_an_interface_are_told_with_their_block(tmp_path):
+    packets, warnings = read(tmp_path, section(), *(enhanced(1, Packet(0, TCP)) for _ in range(3)))
+    assert len(packets) == 0
+    assert "3 packets cannot be read and are left out" in warnings[0]
+    assert f"at byte {len(section())}: it is of interface 0" in warnings[0]
 
 
 def test_a_resolution_that_cannot_be(tmp_path):

@@ -10,6 +10,7 @@ from bricks.files.captures import open_capture, read_packets
 from bricks.kernels.parse.literals import read_dotted, read_ipv6, read_mac, read_time
 from bricks.records.packets import ARP, ICMP, NO_PORT
 from lego_sdn.core.facts.errors import CaptureError
+from lego_sdn.core.facts.loss import is_partial
 from tests.bricks import odd, tshark
 from tests.bricks.files import written
 from tests.bricks.tshark import FIELDS
@@ -221,12 +222,86 @@ def test_a_cut_last_line_is_not_a_packet(tmp_path):
         ("ipv6.src", "fe80:::1"),
     ],
 )
-def test_a_line_that_cannot_be_read_ends_the_capture_and_is_shown(tmp_path, field, text):
+def test_a_line_that_cannot_be_read_is_left_out_and_shown(tmp_path, field, text):
     ip = {} if field.startswith("ipv6") else {"ip.src": "10.0.0.1", "ip.dst": "10.0.0.2"}
-    path = write(tmp_path, row({}), row(ip | {field: text}), row({}))
-    with open_capture(path) as capture:
-        assert [len(block) for block in capture] == [1]
-    assert f"before packet 2, at byte {len(HEAD) + len(row({})) + 2}: its {field} cannot be read in the line" in capture.truncated
+    path = write(tmp_path, row({"frame.len": "61"}), "", row(ip | {field: text}), row({"frame.len": "62"}), row(ip | {field: text}))
+    packets, warnings = read_packets([path])
+    assert packets["length"].tolist() == [61, 62]
+    assert packets["seq"].tolist() == [0, 1]
+    assert is_partial(warnings)
+    at = len(HEAD) + len(row({"frame.len": "61"})) + 3
+    assert f"2 lines cannot be read and are left out, the first: line 4 (packet 2), at byte {at}: its {field} cannot be read" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"frame.time_epoch": "1540446382,933"}, "its frame.time_epoch cannot be read: it has a decimal comma"),
+        ({"frame.time_epoch": "1.540446e+09"}, "its frame.time_epoch cannot be read: it is written with an exponent"),
+        ({"frame.time_epoch": "2018-10-25T05:46:22.9Z"}, "its frame.time_epoch cannot be read: it is a date"),
+        ({"frame.time_epoch": "Oct 25, 2018 05:46:22.9 UTC"}, "its frame.time_epoch cannot be read: it is a date"),
+        ({"frame.time_epoch": "1540446382933"}, "its frame.time_epoch cannot be read"),
+        ({"frame.len": "60.0"}, "its frame.len cannot be read: it is written as a fraction"),
+        ({"frame.len": "1,514"}, "its frame.len cannot be read: it has a decimal comma"),
+        ({"frame.len": "6e1"}, "its frame.len cannot be read: it is written with an exponent"),
+        ({"frame.len": "-60"}, "its frame.len cannot be read: '-60'"),
+        ({"frame.len": '"60"'}, "its frame.len cannot be read: it is in quotes"),
+        ({"udp.srcport": "53.0", "udp.dstport": "99.0"}, "its udp.srcport cannot be read: it is written as a fraction"),
+        ({"icmp.type": "8.0"}, "its icmp.type cannot be read: it is written as a fraction"),
+        ({"arp.opcode": "1.0"}, "its arp.opcode cannot be read: it is written as a fraction"),
+        ({"arp.opcode": "nan"}, "its arp.opcode cannot be read: 'nan'"),
+    ],
+)
+def test_numbers_of_other_dialects_are_never_read_as_something_else(tmp_path, fields, said):
+    packets, warnings = read_packets([write(tmp_path, row(fields), row({}))])
+    assert len(packets) == 1
+    assert f"line 2 (packet 1), at byte {len(HEAD) + 1}: {said}" in warnings[0]
+
+
+def test_a_line_with_too_few_or_too_many_values_is_left_out(tmp_path):
+    udp = row({"ip.src": "10.0.0.1", "ip.dst": "10.0.0.2", "udp.srcport": "53", "udp.dstport": "99"}).split("\t")
+    ipv6 = row({"ipv6.src": "fe80::1", "ipv6.dst": "fe80::2", "udp.srcport": "53", "udp.dstport": "99"}).split("\t")
+    for values in (udp, ipv6):
+        for at in range(len(FIELDS)):
+            for extra in ([], [*("", values[at])], [*("7", values[at])]):
+                changed = "\t".join([*values[:at], *extra, *values[at + 1 :]])
+                packets, warnings = read_packets([write(tmp_path, changed, row({"frame.len": "99"}))])
+                assert packets["length"].tolist() == [99], (FIELDS[at], extra)
+                assert "line 2 (packet 1)" in warnings[0]
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_quotes_and_a_byte_order_mark(tmp_path, quote):
+    lines = [row({"ip.src": "10.0.0.1", "ip.dst": "10.0.0.2", "udp.srcport": "53,7", "udp.dstport": "99,8"}), row({"frame.len": "77"})]
+    plain, _ = read_packets([write(tmp_path, *lines)])
+    quoted = ["\t".join(f"{quote}{value}{quote}" for value in text.split("\t")) for text in (HEAD, *lines)]
+    filled = ["\t".join(f"{quote}{value}{quote}" if value else "" for value in text.split("\t")) for text in (HEAD, *lines)]
+    for mark in ("", "\ufeff"):
+        for end in ("\n", "\r\n"):
+            for text in (quoted, filled, [HEAD, *lines]):
+                packets, warnings = read_packets([written.save(tmp_path / "q.tsv", (mark + end.join(text) + end).encode())])
+                assert warnings == []
+                np.testing.assert_array_equal(packets, plain)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace("\t", ",").encode(), "no tabs between its columns"),
+        (lambda text: text.replace("\t", ";").encode(), "no tabs between its columns"),
+        (lambda text: text.replace("\t", " ").encode(), "no tabs between its columns"),
+        (lambda text: text.encode("utf-16"), "text in UTF-16"),
+        (lambda text: text.encode("utf-16-be"), "text in UTF-16"),
+        (lambda text: text.encode("utf-16-le"), "text in UTF-16"),
+        (lambda text: text.replace("\n", "\r").encode(), "carriage return alone"),
+        (lambda text: text.replace("ip.dst", "ip.src", 1).encode(), "lacks the columns ip.dst"),
+        (lambda text: text.replace("icmp.code", "ip.src", 1).encode(), "has the columns ip.src more than once"),
+    ],
+)
+def test_a_file_of_another_dialect_is_refused_by_its_name(tmp_path, change, said):
+    path = written.save(tmp_path / "other.tsv", change(f"{HEAD}\n{row({})}\n"))
+    with pytest.raises(CaptureError, match=said):
+        read_packets([path])
 
 
 def test_a_table_of_something_else(tmp_path):

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from lego_sdn.core.control.commands import refusal
-from lego_sdn.core.control.events import Command, Loads, Note, Steer
+from lego_sdn.core.control.events import Command, Loads, Steer
 from lego_sdn.core.control.step import step
+from lego_sdn.core.facts.change_notes import Inexact, Refused
 from lego_sdn.core.facts.config import Config, InstanceSettings
 from lego_sdn.core.facts.reports import CaptureLoad
 from tests.fakes.world import World
@@ -54,7 +55,7 @@ def test_a_bucket_that_does_not_exist_is_refused_and_nothing_moves(world, bucket
     before = world.owned
     assert move(world, instance=2, buckets=buckets).startswith("wanted buckets from 0 to 63, found ")
     actions = world.happen(Command("move", 2, buckets))
-    assert [type(action) for action in actions] == [Note]
+    assert [type(action) for action in actions] == [Refused]
     assert world.owned == before
 
 
@@ -81,14 +82,14 @@ def test_holds_that_end_without_their_mover_and_rows_without_room_are_told(world
     later = [replace(report, time=report.time + 1, capture=waited(report.instance)) for report in before]
     world.happen(Loads(before))
     _, actions = step(world.state, Loads(tuple(later)), world.now)
-    assert [(note.instance, note.text) for note in actions if isinstance(note, Note) and note.kind == "inexact"] == [
-        (1, "instance 1 waited too long for a move to go on: 34 packets that it held were taken in as they were"),
-        (2, "instance 2 had no room for 5 packets that had to wait: they are lost"),
-        (2, "instance 2 had no room for 6 shadows that had to wait: later scores may differ"),
+    assert [(note.instance, note.reason, note.text) for note in actions if isinstance(note, Inexact)] == [
+        (1, "hold-expired", "instance 1 waited too long for a move to go on: 34 packets that it held were taken in as they were"),
+        (2, "held-dropped", "instance 2 had no room for 5 packets that had to wait: they are lost"),
+        (2, "held-shadows-dropped", "instance 2 had no room for 6 shadows that had to wait: later scores may differ"),
     ]
     world.happen(Loads(tuple(later)))
     _, actions = step(world.state, Loads(tuple(later)), world.now)
-    assert not [note for note in actions if isinstance(note, Note) and note.kind == "inexact"], "once"
+    assert not [note for note in actions if isinstance(note, Inexact)], "once"
 
 
 def waited(instance: int) -> CaptureLoad:

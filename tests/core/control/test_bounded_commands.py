@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lego_sdn.adapters.files.store import MEMORY, Entry, Store
 from lego_sdn.core.control.commands import refusal
-from lego_sdn.core.control.events import AgentUp, Command, Note, SwitchUp
+from lego_sdn.core.control.events import AgentUp, Command, SwitchUp
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
+from lego_sdn.core.facts.change_notes import InstanceLeaving, Refused
 from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.instance_notes import BricksDied, EarlyDeath, InstanceDied
+from lego_sdn.core.facts.notes import Note, Notice
 
 HUGE = [2**31, 2**63, 2**70, -(2**70), 10**4000, 10**6000, -1, 0, 10**9]
 TEXTS = ["\ud800", "a\nb", "\x1b[31mred", "x" * 10**6, "\u202ereversed", "\0", "\r\n", "a\u2028b", "\udfff" * 500, "\x7f", "🙂"]
@@ -17,6 +22,30 @@ NUMBERED = [Command("merge", n) for n in HUGE] + [Command("move", n, (1,)) for n
 NUMBERED += [Command("move", assignment=((n, 1), (1, n))) for n in HUGE] + [Command("move", 1, tuple(range(100, 60_000)))]
 NUMBERED += [Command("replicate", n, brick="packet-batching") for n in HUGE]
 WRITTEN = [Command(name, None, brick=text) for name in ("replicate", "merge") for text in TEXTS]
+
+
+def notice(text, instance):
+    return Notice("failed", f"somebody said {text}", instance=instance)
+
+
+def died(text, instance):
+    return InstanceDied(text, 1.0, EarlyDeath(1.0, 1, 0.5), instance=instance)
+
+
+def bricks(text, instance):
+    return BricksDied((text, text), (text,), instance=instance)
+
+
+def changed(text, instance):
+    return InstanceLeaving(instance or 0, (instance or 0, 2), text, instance=instance)
+
+
+def texts_in(value):
+    """Every text in a plain value."""
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for part in parts for text in texts_in(part)]
 
 
 def running():
@@ -36,22 +65,26 @@ def test_whatever_is_asked_can_be_answered_kept_and_shown(command, free):
     assert reason.isprintable()
     _, actions = step(state, command, 1.0)
     notes = [action for action in actions if isinstance(action, Note)]
-    assert [note.kind for note in notes] == ["refused"]
+    assert notes == [Refused(command.name, reason, instance=command.instance)]
     store = Store(MEMORY)
     for note in notes:
         assert note.text.isprintable()
-        store.note(Entry(1.0, note.kind, note.text, note.instance))
+        store.note(Entry(1.0, note.kind, note.text, note.instance, note.type, note.fields()))
     assert len(store.events()) == len(notes)
     store.close()
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=map(str, range(len(TEXTS))))
 @pytest.mark.parametrize("instance", [None, 1, *HUGE], ids=map(str, range(2 + len(HUGE))))
-def test_any_note_can_be_kept(text, instance):
-    note = Note("failed", f"somebody said {text}", instance)
+@pytest.mark.parametrize("note_of", [notice, died, bricks, changed], ids=["notice", "died", "bricks", "changed"])
+def test_any_note_can_be_kept(text, instance, note_of):
+    note = note_of(text, instance)
     store = Store(MEMORY)
-    store.note(Entry(1.0, note.kind, note.text, note.instance))
-    assert store.events()[0].text == note.text
+    store.note(Entry(1.0, note.kind, note.text, note.instance, note.type, note.fields()))
+    (kept,) = store.events()
+    assert (kept.text, kept.type) == (note.text, note.type)
+    assert kept.fields == json.loads(json.dumps(note.fields())), "fields come back as they were"
+    assert all(part.isprintable() and len(part) <= 20_000 for part in texts_in(kept.fields))
     assert note.text.isprintable()
     assert len(note.text) <= 20_000
     store.close()
@@ -59,4 +92,4 @@ def test_any_note_can_be_kept(text, instance):
 
 def test_ordinary_words_are_left_alone():
     text = 'instance 1 failed: "x" – 3 µs, é, a\\b'
-    assert Note("failed", text, 1).text == text
+    assert Notice("failed", text, instance=1).text == text

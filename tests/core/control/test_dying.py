@@ -9,7 +9,9 @@ import pytest
 from lego_sdn.core.control.events import AgentUp, Command, InstanceFailed, Silent, StartInstance
 from lego_sdn.core.control.state import GIVE_UP_S, SETTLED_S
 from lego_sdn.core.facts.arrangement import StartReplica, TakeOut
+from lego_sdn.core.facts.change_notes import TwinFailed
 from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.instance_notes import BricksDied, ChangeFailed, InstanceDied, ProcessSilent
 from tests.core.policy.test_bricks import LEARNING, world
 from tests.fakes.world import World
 
@@ -25,7 +27,7 @@ def starts(made: World) -> list[float]:
     return [time for time, _, actions in made.log for action in actions if isinstance(action, StartReplica)]
 
 
-def die(made: World, lived_s: float) -> str:
+def die(made: World, lived_s: float) -> BricksDied:
     """The replica dies after it has lived so long; what is said of it."""
     for _ in range(4000):
         if replicas(made):
@@ -34,14 +36,23 @@ def die(made: World, lived_s: float) -> str:
     made.run(lived_s)
     made.host.lose(1, replicas(made)[0], "its process was killed")
     made.happen(AgentUp(made.host.running(), 2.0))
-    return made.notes("failed")[-1].text
+    told = made.notes("failed")[-1]
+    assert isinstance(told, BricksDied)
+    return told
+
+
+def waits(told: BricksDied) -> list[float]:
+    """Of deaths that came too soon: how long each keeps the next one waiting."""
+    return [early.wait_s for early in told.early]
 
 
 def test_each_replica_that_dies_young_keeps_the_next_one_waiting_longer():
     made = world(offered=OVERLOAD)
     said = [die(made, 1.0) for _ in range(5)]
-    assert said[0].startswith(f"instance 1 goes on without {LEARNING}-1: its process was killed; it lived 1 s, death 1 in a row")
-    assert [text.partition("waits ")[2] for text in said] == ["0.5 s", "1.0 s", "2.0 s", "4.0 s", f"{GIVE_UP_S:.1f} s"]
+    assert (said[0].instance, said[0].bricks, said[0].reasons) == (1, (f"{LEARNING}-1",), ("its process was killed",))
+    assert said[0].early[0].lived_s == pytest.approx(1.0, abs=0.5)
+    assert [early.failures for told in said for early in told.early] == [1, 2, 3, 4, 5]
+    assert [waits(told) for told in said] == [pytest.approx([wait_s]) for wait_s in (0.5, 1.0, 2.0, 4.0, GIVE_UP_S)]
     before = len(starts(made))
     made.run(20)
     assert len(starts(made)) == before, "it is given up for a while"
@@ -53,9 +64,10 @@ def test_each_replica_that_dies_young_keeps_the_next_one_waiting_longer():
 
 def test_one_that_lived_well_begins_anew():
     made = world(offered=OVERLOAD)
-    assert [die(made, 1.0)[-5:] for _ in range(2)] == ["0.5 s", "1.0 s"]
-    assert die(made, SETTLED_S + 1).endswith("its process was killed")
-    assert die(made, 1.0).endswith("death 1 in a row: the next one waits 0.5 s")
+    assert [waits(die(made, 1.0)) for _ in range(2)] == [pytest.approx([0.5]), pytest.approx([1.0])]
+    assert die(made, SETTLED_S + 1).early == ()
+    (early,) = die(made, 1.0).early
+    assert (early.failures, early.wait_s) == (1, pytest.approx(0.5))
 
 
 def test_an_operator_may_have_a_replica_all_the_same():
@@ -78,7 +90,8 @@ def test_a_death_beside_a_change_is_told_too():
     made.host.lose(1, replicas(made)[0], "its process was killed")
     made.happen(made.host.regrow(change))
     assert made.state.change is None
-    assert made.notes("failed")[-1].text.startswith(f"instance 1 goes on without {LEARNING}-1: its process was killed")
+    assert made.actions(BricksDied)[-1].reasons == ("its process was killed",)
+    assert made.actions(BricksDied)[-1].bricks == (f"{LEARNING}-1",)
 
 
 def test_instances_that_die_young_wait_however_often_the_agent_tells_what_runs():
@@ -93,7 +106,8 @@ def test_instances_that_die_young_wait_however_often_the_agent_tells_what_runs()
         made.happen(AgentUp((), 2.0))
         assert made.state.backoff.until > made.now
     assert waits == [0.5, 1.0, 2.0, 4.0]
-    assert made.notes("failed")[-1].text.endswith("death 4 in a row: the next one waits 4.0 s")
+    early = made.actions(InstanceDied)[-1].early
+    assert (early.failures, early.wait_s) == (4, pytest.approx(4.0))
     after = itertools.dropwhile(lambda entry: entry[0] < made.now, made.log)
     assert not [action for _, _, actions in after for action in actions if isinstance(action, StartInstance)]
 
@@ -107,9 +121,9 @@ def test_a_silent_replica_is_taken_out_and_replaced():
     made.run(1)
     assert made.state.running == (1,)
     assert replicas(made) != [silent]
-    texts = [note.text for note in made.notes("failed")]
-    assert texts[0].endswith("timed out; other replicas do its work")
-    assert texts[1].startswith(f"instance 1 goes on without {LEARNING}-1: it did not answer and was ended; it lived ")
+    told, died = made.notes("failed")[:2]
+    assert (type(told), told.process) == (ProcessSilent, silent)
+    assert (died.bricks, died.reasons, len(died.early)) == ((f"{LEARNING}-1",), ("it did not answer and was ended",), 1)
     made.run(20)
     assert len(replicas(made)) == 1
     assert made.actions(StartInstance) == [StartInstance(1)]
@@ -120,7 +134,8 @@ def test_an_instance_is_given_up_where_nobody_else_does_the_work(placement):
     made = world(placement=placement).run(2)
     made.happen(Silent(1, "1-a", "process 1-a of instance 1 has not answered for 10 s"))
     assert made.actions(TakeOut) == []
-    assert "instance 1 failed: process 1-a of instance 1 has not answered for 10 s" in made.notes("failed")[0].text
+    died = made.actions(InstanceDied)[0]
+    assert (died.instance, died.reason) == (1, "process 1-a of instance 1 has not answered for 10 s")
     made.happen(Silent(7, "7-a", "nobody knows it"))
 
 
@@ -130,7 +145,8 @@ def test_a_replica_that_is_not_taken_out_is_told_and_asked_for_again():
     made.host.refuse = 1
     made.happen(Silent(1, silent, "it has not answered"))
     made.run(1)
-    assert made.notes("failed")[-1].text == f"process {silent} of instance 1 is taken out: it does not fit; instance 1 goes on as it was"
+    failed = made.notes("failed")[-1]
+    assert (type(failed), failed.change, failed.reason) == (ChangeFailed, "take-out", "it does not fit")
     made.happen(Silent(1, silent, "it has not answered"))
     made.run(1)
     assert silent not in replicas(made)
@@ -143,7 +159,7 @@ def test_the_twin_that_is_silent_fails_as_a_whole():
     before = made.state.running
     made.happen(Silent(REFERENCE, f"{REFERENCE}-a", "process has not answered for 10 s"))
     assert made.state.running == before
-    assert any("the twin, instance 999, failed: process has not answered" in note.text for note in made.notes("audit"))
+    assert [(one.instance, one.reason) for one in made.actions(TwinFailed)] == [(REFERENCE, "process has not answered for 10 s")]
 
 
 def test_a_failure_of_its_start_is_counted_with_the_deaths():
@@ -154,4 +170,5 @@ def test_a_failure_of_its_start_is_counted_with_the_deaths():
     made.run(3)
     assert made.state.running == (1,)
     made.happen(InstanceFailed(1, "it is dead"))
-    assert made.notes("failed")[-1].text.endswith("death 3 in a row: the next one waits 2.0 s")
+    early = made.actions(InstanceDied)[-1].early
+    assert (early.failures, early.wait_s) == (3, pytest.approx(2.0))

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from lego_sdn.core.control.events import AgentUp, Disturbed, Loads, Note, Running, Steered, SwitchUp
+from lego_sdn.core.control.events import AgentUp, Disturbed, Loads, Running, Steered, SwitchUp
 from lego_sdn.core.control.exact import LOSSES, ONSET_S
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
+from lego_sdn.core.facts.change_notes import Inexact
 from lego_sdn.core.facts.config import Config, ScalingSettings
 from lego_sdn.core.facts.exact_since import ExactSince
 from lego_sdn.core.facts.reports import BrickLoad, Report
@@ -174,7 +175,7 @@ def test_of_an_instance_that_ran_before_the_controller_nothing_is_known_before()
     state, _ = step(fresh(CONFIG, {bucket: 1 + bucket % 2 for bucket in range(64)}), SwitchUp(DPID), 5.0)
     state, actions = step(state, AgentUp((Running(1, 101), Running(2, 102))), 7.0)
     assert [(one.reason, one.since, one.sure_until) for one in state.exact.values()] == [("adopted", 7.0, None)] * 2
-    assert not [note for note in actions if isinstance(note, Note) and note.kind == "inexact"]
+    assert not [note for note in actions if isinstance(note, Inexact)]
 
 
 def test_losses_of_a_number_never_go_down(world):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lego_sdn.core.control.events import Loads, Note
+from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
+from lego_sdn.core.facts.notes import Note
 from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH
 from tests.fakes.world import QUOTA, World

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from lego_sdn.core.control.events import Loads, Note
+from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.step import step
+from lego_sdn.core.facts.change_notes import Inexact
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.reports import CaptureLoad
 from tests.fakes.world import World
@@ -32,8 +33,8 @@ def test_a_flood_is_told_once():
     assert len(told(at_counts("implausible", range(0, 100_000, 100)))) == 1
 
 
-def told(actions) -> list[Note]:
-    return [one for one in actions if isinstance(one, Note) and one.kind == "inexact"]
+def told(actions) -> list[Inexact]:
+    return [one for one in actions if isinstance(one, Inexact)]
 
 
 def at_counts(kind: str, counts) -> list:

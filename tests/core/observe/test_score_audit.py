@@ -13,7 +13,6 @@ from lego_sdn.core.control.events import (
     InstanceFailed,
     InstanceStarted,
     InstanceStopped,
-    Note,
     Running,
     StartInstance,
     Steer,
@@ -26,6 +25,7 @@ from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config, KeyProblem
+from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.observe.score_audit import NUMBER, RECORD, Ledger, Losses, ReferenceInstance, Score, parse, sampled_buckets
 from lego_sdn.core.traffic.handover import BucketMove, Handover, StateCopy
 from lego_sdn.core.traffic.handover_steps import Ask

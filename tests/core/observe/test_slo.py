@@ -9,8 +9,10 @@ import pytest
 
 from lego_sdn.core.cost.model import BrickCost, Costs
 from lego_sdn.core.facts.arrangement import Arrangement, Placed, SetDeadlines, SetQuota
+from lego_sdn.core.facts.change_notes import PromiseBroken, PromiseKept
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
 from lego_sdn.core.facts.graph import Graph, Node
+from lego_sdn.core.facts.instance_notes import ChangeFailed
 from lego_sdn.core.facts.reports import Report
 from lego_sdn.core.observe.slo import Promised, Tally, basis_of, tally, to_tell, watch
 from lego_sdn.core.observe.slo import divided as by_basis
@@ -45,7 +47,7 @@ def broken(rounds: list[Tally]) -> tuple[Promised, list[str]]:
     kept, said = Promised(), []
     for at, one in enumerate(rounds):
         kept, notes = watch(kept, PROMISE, {1: one}, float(at))
-        said += [text for text, _ in notes]
+        said += [note.text for note in notes]
     return kept, said
 
 
@@ -193,22 +195,23 @@ def test_a_broken_promise_is_an_event_and_so_is_its_end():
     made = world().run(6)
     made.host.late_share = 0.5
     made.run(8)
-    assert "breaks the promise of latency" in made.notes("sla")[0].text
+    assert made.actions(PromiseBroken)[0].promises == ("latency",)
     assert made.state.sla.violations["latency"] >= 2
     made.host.late_share = 0.0
     made.run(8)
-    assert [note.text for note in made.notes("sla")][1:] == ["instance 1 keeps the promise again"]
+    assert made.notes("sla")[1:] == [PromiseKept(instance=1)]
 
 
 def test_packets_that_are_lost_break_it_too():
     made = world(offered=900.0).run(90)
-    assert "breaks the promise of loss" in made.notes("sla")[0].text
+    assert "loss" in made.actions(PromiseBroken)[0].promises
 
 
 def test_deadlines_that_cannot_be_set_are_told_and_hold_nothing_up():
     made = world()
     made.host.refuse = 1
     made.run(10)
-    assert "deadlines in instance 1" in made.notes("failed")[0].text
+    failed = made.actions(ChangeFailed)[0]
+    assert (failed.change, failed.instance) == ("deadlines", 1)
     assert made.state.change is None
     assert made.state.regrowing.failures == 0

@@ -10,7 +10,9 @@ from lego_sdn.core.control.events import AgentUp, Command, Drain, StartInstance
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.arrangement import BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.change_notes import BrickChange, InstanceStarting
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
+from lego_sdn.core.facts.instance_notes import BricksDied, BricksGone, ChangeFailed, GaveUp
 from tests.fakes.brick_host import BrickHost
 from tests.fakes.pipeline import GRAPH
 from tests.fakes.world import QUOTA, World
@@ -49,8 +51,10 @@ def test_the_learning_network_is_replicated_then_the_next_slowest():
     assert {action.kind for action in done(made)[1:]} == {LEARNING, "feature-quantization"}
     assert scored(made, 10.0) > 660
     assert made.state.running == (1,)
-    evidence = next(note.text for note in made.notes("replicate") if "replica of" in note.text)
-    assert f"one more replica of {LEARNING} in instance 1: {LEARNING}-0: its process 1-d uses 100% of its CPU quota" in evidence
+    begun = made.actions(BrickChange)[0]
+    assert (begun.kind, begun.instance, begun.node) == ("replicate", 1, LEARNING)
+    evidence = begun.evidence
+    assert f"{LEARNING}-0: its process 1-d uses 100% of its CPU quota" in evidence
     assert "predicted: one more replica of unsupervised-network in instance 1: " in evidence
 
 
@@ -60,7 +64,7 @@ def test_replicas_merge_when_load_falls_and_nothing_flaps():
     started, merged = (next(t for t, _, acts in made.log if action in acts) for action in done(made))
     assert started < 1005
     assert merged >= 1030 + 9 * 0.5  # ten reports in a row
-    assert "goes: without it the instance would be 30% full: 60 of 200 packets/s" in made.notes("merge")[0].text
+    assert "without it the instance would be 30% full: 60 of 200 packets/s" in made.notes("merge")[0].evidence
 
 
 @pytest.mark.slow
@@ -103,7 +107,8 @@ def test_where_an_end_of_the_graph_is_slow_there_is_a_further_instance():
     made = world(dict.fromkeys(GRAPH, 100.0) | {"packet-batching": 1000.0}, offered=300.0, max_instances=2, cores=4.0).run(30)
     assert done(made) == []
     assert made.state.running == (1, 2)
-    assert any("starting instance 2: packet-batching-0: its process 1-a uses" in note.text for note in made.notes("replicate"))
+    begun = next(note for note in made.actions(InstanceStarting) if note.instance == 2)
+    assert begun.evidence.startswith("packet-batching-0: its process 1-a uses")
 
 
 def test_cpu_is_reallocated_first_if_that_is_enough():
@@ -161,7 +166,8 @@ def test_a_replica_that_fails_is_told_and_tried_again_later():
     before = made.state.members[1].arrangement
     made.run(2.0)
     assert made.state.members[1].arrangement == before
-    assert made.notes("failed")[0].text == f"one more replica of {LEARNING} in instance 1: it does not fit; instance 1 goes on as it was"
+    failed = made.notes("failed")[0]
+    assert (type(failed), failed.instance, failed.change, failed.reason) == (ChangeFailed, 1, "replicate", "it does not fit")
     made.run(20.0)
     assert len(made.notes("failed")) == 2
     assert len(made.state.members[1].arrangement.processes) == 6
@@ -172,7 +178,7 @@ def test_failures_in_a_row_are_given_up_for_a_while():
     made.host.refuse = 1000
     made.run(120)
     assert len(done(made)) == 5
-    assert "gave up changes within instances" in made.notes("failed")[-1].text
+    assert made.actions(GaveUp)[-1].what == "changes within instances"
     made.host.refuse = 0
     made.happen(Command("resume"))
     made.run(5)
@@ -184,7 +190,7 @@ def test_an_answer_that_never_comes_is_not_waited_for_for_ever():
     made = world(offered=300.0)
     made.mute = {StartReplica}
     made.run(110)
-    assert "no answer in 95 s" in made.notes("failed")[0].text
+    assert made.actions(ChangeFailed)[0].reason == "no answer in 95 s"
     made.mute = set()
     made.run(110)
     assert len(made.state.members[1].arrangement.processes) == 6
@@ -203,16 +209,16 @@ def test_an_instance_that_dies_while_its_brick_is_replicated():
 
 
 @pytest.mark.parametrize(
-    ("died", "kind", "why"),
-    [(("its process was killed",), "failed", "its process was killed"), ((), "stopped", "its agent was asked to take it out")],
+    ("died", "told"),
+    [(("its process was killed",), BricksDied), ((), BricksGone)],
 )
-def test_a_replica_that_the_agent_took_out_is_told_and_replaced(died, kind, why):
+def test_a_replica_that_the_agent_took_out_is_told_and_replaced(died, told):
     made = world(offered=300.0).run(20)
     assert done(made) == [StartReplica(1, LEARNING)]
     made.host.regrow(StopReplica(1, f"{LEARNING}-1"))
     (running,) = made.host.running()
     made.happen(AgentUp((replace(running, arrangement=replace(running.arrangement, died=died)),), 2.0))
-    assert made.notes(kind)[-1].text.startswith(f"instance 1 goes on without {LEARNING}-1: {why}")
+    assert [(one.instance, one.bricks) for one in made.actions(told)] == [(1, (f"{LEARNING}-1",))]
     made.run(20)
     assert done(made) == [StartReplica(1, LEARNING)] * 2
 
@@ -222,7 +228,8 @@ def test_to_advise_is_to_say_and_not_to_do():
     made = world(offered=300.0, mode="advise").run(30)
     assert done(made) == []
     (advice,) = made.notes("advice")
-    assert advice.text.startswith(f"one more replica of {LEARNING} in instance 1: {LEARNING}-0: its process 1-d uses 100%")
+    assert advice.change == f"one more replica of {LEARNING} in instance 1"
+    assert advice.evidence.startswith(f"{LEARNING}-0: its process 1-d uses 100%")
     assert made.state.advice == f"one more replica of {LEARNING} in instance 1"
     made.happen(Command("replicate", 1, brick=LEARNING))
     made.run(2.0)
@@ -232,7 +239,7 @@ def test_to_advise_is_to_say_and_not_to_do():
 def test_what_would_be_refused_is_no_advice():
     full = world(offered=300.0, mode="advise", policy="water-marks", max_instances=1).run(30)
     assert (full.notes("advice"), full.state.advice) == ([], "")
-    assert full.notes("refused")[0].text.startswith("replicate refused: 1 instances are the maximum (")
+    assert (full.notes("refused")[0].change, full.notes("refused")[0].reason) == ("replicate", "1 instances are the maximum")
     least = world(offered=0.0, mode="advise", policy="water-marks", min_instances=2, max_instances=2, cores=4.0).run(60)
     assert len(least.state.running) == 2
     assert (least.notes("advice"), least.state.advice) == ([], "")
@@ -270,10 +277,10 @@ def test_commands_for_bricks_say_why_not():
         (Command("merge", 1, brick="x-1"), "instance 1 has no brick x-1; it has packet-batching-0, "),
     ):
         made.happen(asked)
-        assert says in made.notes("refused")[-1].text
+        assert says in made.notes("refused")[-1].reason
     made.happen(Command("replicate", None, brick=LEARNING))
     made.happen(Command("replicate", None, brick=LEARNING))
-    assert "a change is in flight (replicate)" in made.notes("refused")[-1].text
+    assert made.notes("refused")[-1].reason == "a change is in flight (replicate)"
     made.run(1)
     made.happen(Command("merge", None, brick=f"{LEARNING}-1"))
     made.run(1)
@@ -281,7 +288,7 @@ def test_commands_for_bricks_say_why_not():
     made.happen(Command("replicate"))
     made.run(2)
     made.happen(Command("replicate", None, brick=LEARNING))
-    assert "name the instance; instances 1, 2 have it" in made.notes("refused")[-1].text
+    assert "name the instance; instances 1, 2 have it" in made.notes("refused")[-1].reason
 
 
 def test_the_same_observations_give_the_same_actions():
@@ -303,7 +310,7 @@ def test_no_instance_drains_for_a_brick():
 @pytest.mark.parametrize(
     ("policy", "offered", "scaling", "refused"),
     [
-        ("water-marks", 900.0, {"max_instances": 1}, ["replicate refused: 1 instances are the maximum"]),
+        ("water-marks", 900.0, {"max_instances": 1}, [("replicate", "1 instances are the maximum")]),
         ("water-marks", 20.0, {"min_instances": 2, "max_instances": 2}, []),
         ("bricks", 300.0, {"max_replicas": 1, "max_instances": 1}, None),
     ],
@@ -315,7 +322,7 @@ def test_what_would_be_refused_is_not_advised(policy, offered, scaling, refused)
         assert (made.notes("advice"), made.state.advice, done(made)) == ([], "", [])
         assert len(made.actions(StartInstance)) == scaling.get("min_instances", 1)
         if refused is not None:
-            assert [note.text.partition(" (")[0] for note in made.notes("refused")] == refused
+            assert [(note.change, note.reason) for note in made.notes("refused")] == refused
 
 
 def test_advice_goes_when_nothing_is_wanted_and_with_a_pause():
@@ -335,6 +342,6 @@ def test_replicas_of_a_kind_have_a_limit_for_operators_too():
     assert done(made) == [StartReplica(1, LEARNING)]
     made.happen(Command("replicate", 1, brick=LEARNING))
     said = f"2 replicas of {LEARNING} in an instance are the maximum (scaling.max_replicas)"
-    assert made.notes("refused")[-1].text == f"replicate refused: {said}"
+    assert (made.notes("refused")[-1].change, made.notes("refused")[-1].reason) == ("replicate", said)
     made.run(5)
     assert done(made) == [StartReplica(1, LEARNING)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lego_sdn.core.facts.change_notes import BrickChange
 from lego_sdn.core.facts.config import ScalingSettings
 from lego_sdn.core.policy.base import Trend
 from lego_sdn.core.policy.bricks import TOLERATED_S
@@ -30,7 +31,7 @@ def test_it_grows_before_the_load_is_there():
     grown = {}
     for policy in ("bricks", Predictive.name):
         world = World(config_of(policy), like_the_papers(), climb, 1.0).run(45.0)
-        grown[policy] = next(time for time, note in world.notes if note.startswith("replicate: one more replica"))
+        grown[policy] = next(time for time, note in world.notes if isinstance(note, BrickChange) and note.kind == "replicate")
     assert grown[Predictive.name] < (1.0 + TOLERATED_S / ScalingSettings().horizon_s - 0.3) / 0.03 - 0.5
     assert grown[Predictive.name] < grown["bricks"]
 
@@ -38,6 +39,6 @@ def test_it_grows_before_the_load_is_there():
 @pytest.mark.slow
 def test_evidence_names_what_is_expected():
     world = simulate(config_of("predictive"), "saw", 1)
-    assert any("times the present load is expected" in note for _, note in world.notes)
+    assert any("times the present load is expected" in note.evidence for _, note in world.notes if isinstance(note, BrickChange))
     assert sum(world.misses(TOLERANCE)) == 0
     assert evaluate(config_of("predictive"), "saw", 1).times < 1.25

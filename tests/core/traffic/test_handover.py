@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lego_sdn.core.control.events import Note, Steered
+from lego_sdn.core.control.events import Steered
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.traffic.handover import ATTEMPTS, QUESTIONS, BucketMove, Handover, Moved, buckets_in_words, carry_out
 from lego_sdn.core.traffic.handover_steps import Answer, Ask, ChangeRules, Pause, RestoreRules, SendMarkers
 

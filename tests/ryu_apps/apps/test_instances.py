@@ -37,6 +37,10 @@ def kinds(lab: Lab, after: int = 0) -> list[str]:
     return [event["kind"] for event in lab.get(f"events?after={after}")["events"]]
 
 
+def told(lab: Lab, after: int, type: str) -> list[dict]:
+    return [event for event in lab.get(f"events?after={after}")["events"] if event["type"] == type]
+
+
 def last_event(lab: Lab) -> int:
     return lab.get("events")["next"]
 
@@ -169,9 +173,10 @@ def test_a_brick_is_replicated_and_merged_and_refusals_leave_it_as_it_was(runnin
     assert running.post("merge", {"brick": "unsupervised-network-1"}).status == 202
     until(lambda: running.settled() and processes(running, number) == [f"{number}-a"], "its process is not watched any more")
     assert len(running.get("status")["finished"]) == finished + 1
-    texts = [event["text"] for event in running.get(f"events?after={after}")["events"]]
-    assert f"unsupervised-network-1 runs in instance {number}" in texts
-    assert any(f"no memory is left; instance {number} goes on as it was" in text for text in texts)
+    assert [(one["instance"], one["fields"]["brick"]) for one in told(running, after, "BrickRuns")] == [(number, "unsupervised-network-1")]
+    (failed,) = told(running, after, "ChangeFailed")
+    assert (failed["instance"], failed["fields"]["change"]) == (number, "replicate")
+    assert "no memory is left" in failed["fields"]["reason"]
     assert running.running_instances() == [number]
 
 
@@ -216,8 +221,7 @@ def test_an_instance_that_dies_is_replaced_and_its_buckets_find_an_owner(running
         running.agent("fail", number, "brick packet-batching-0 was killed by signal 9")
     until(lambda: kinds(running, after).count("failed") >= 2, "both deaths are noticed")
     until(lambda: len(running.running_instances()) == 1 and running.settled(), "another one runs")
-    texts = [event["text"] for event in running.get(f"events?after={after}")["events"]]
-    assert any("was killed by signal 9" in text for text in texts)
+    assert any("was killed by signal 9" in one["fields"]["reason"] for one in told(running, after, "InstanceDied"))
     assert {row["owner"] for row in running.get("assignment")["buckets"]} == set(running.running_instances())
 
 
@@ -226,10 +230,12 @@ def test_a_start_that_fails_is_told_and_tried_again(running: Lab):
     running.agent("refuse", ["the model is of another layout"])
     (number,) = running.running_instances()
     running.agent("fail", number, "it is dead")
-    until(lambda: any("the model is of another layout" in e["text"] for e in running.get(f"events?after={after}")["events"]), "the reason")
+    until(
+        lambda: any("the model is of another layout" in one["fields"]["reason"] for one in told(running, after, "StartFailed")),
+        "the reason",
+    )
     until(lambda: len(running.running_instances()) == 1 and running.settled(), "the next start succeeds")
-    texts = [event["text"] for event in running.get(f"events?after={after}")["events"]]
-    assert not any("did not stop" in text for text in texts), "what never ran is not said to run on"
+    assert told(running, after, "StopFailed") == [], "what never ran is not said to run on"
 
 
 def test_an_agent_that_dies_is_told_and_what_runs_afterwards_is_the_truth(running: Lab):

@@ -215,7 +215,7 @@ def test_a_dead_controller_does_not_stop_traffic_and_a_new_one_takes_over(site: 
     assert (last["added"], last["deleted"]) == (0, 0)
     assert min(row["age_s"] for row in site.lab.get("flows")["flows"]) > oldest, "a rule was touched"
     assert site.lab.get("status")["paused"], "as the operator left it"
-    assert [event for event in site.lab.get("events")["events"] if "as it was before this controller started" in event["text"]]
+    assert {"paused": True, "earlier": True} in [event["fields"] for event in site.lab.get("events")["events"] if event["kind"] == "pause"]
     assert site.lab.post("resume").status == 202
 
 
