@@ -104,7 +104,7 @@ class Instance:
         """The keyed brick that was there first."""
         return self.process.stages[1].brick
 
-    def partition(self, serials: Iterable[int]) -> dict[str, Any]:
+    def deal(self, serials: Iterable[int]) -> dict[str, Any]:
         """From now on these keyed bricks share the stream."""
         there = [f"{self.brick.kind}-{serial}" for serial in serials]
         for brick in there:
@@ -112,7 +112,7 @@ class Instance:
                 assert self._keyed(int(brick.rpartition("-")[2])) == brick
         while not self.handlers["pause"](1.0):
             self.catch_up(1)
-        return self.handlers["partition"]({brick: {"ring": None} for brick in there})
+        return self.handlers["deal"]({brick: {"ring": None} for brick in there})
 
     def work(self, batches: int) -> None:
         for _ in range(batches):

@@ -198,7 +198,7 @@ def test_a_change_that_fails_leaves_everything_as_it_was(method, monkeypatch):
         raise BrickError("out of order")
 
     with monkeypatch.context() as broken:
-        broken.setattr(f"bricks.service.shard_clients.Here.{method}", refuse)
+        broken.setattr(f"bricks.service.shard_clients.LocalShard.{method}", refuse)
         with pytest.raises(BrickError, match="out of order"):
             one.deal([0, 1, 2])
     assert (one.moving.front.owners, one.moving.front.replicas) == (owners, there)
@@ -213,7 +213,7 @@ def test_the_stream_is_shared_out_only_while_nothing_is_under_way(monkeypatch):
     one = world.instances[1]
     for told in ({}, {"feature-quantization-0": {"ring": None}}):
         with pytest.raises(BrickError, match="can be shared out only at the interface"):
-            one.handlers["partition"](told)
+            one.handlers["deal"](told)
     one.deal([0])
     check(world, packets)
 
