@@ -6,10 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 import tomllib
-import venv
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ import pytest
 
 from bricks.files.scores import read_scores
 from lego_sdn.adapters.rpc.wire import free_port
+from tests.fakes.environment import new_environment, write_facts
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorials" / "your-first-nf.md"
@@ -40,19 +38,11 @@ def commands(kind: str) -> list[list[str]]:
 
 
 def install(folder: Path) -> Path:
-    """A virtual environment with LEGO in it, and what `pip install .` leaves there, without a network. Returns its Python."""
-    place = folder / "venv"
-    venv.create(place, symlinks=True, with_pip=False)
-    python, (site,) = place / "bin" / "python", place.glob("lib/python3*/site-packages")
-    (site / "lego.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    shutil.copy(Path(sys.executable).with_name("ryu-manager"), python.with_name("ryu-manager"))
+    """A virtual environment with LEGO in it, and what `pip install .` leaves there. Returns its Python."""
+    python, site = new_environment(folder)
     about = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     shutil.copytree(folder / about["name"], site / about["name"])
-    facts = site / f"{about['name']}-{about['version']}.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {about['version']}\n")
-    points = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in rows.items()) for group, rows in about["entry-points"].items()]
-    (facts / "entry_points.txt").write_text("".join(points))
+    write_facts(site, about["name"], about["version"], about["entry-points"])
     return python
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 
 from bricks.files.captures import read_packets
 from bricks.records.brick import Batch
+from lego_sdn.adapters.linux import processes
 from lego_sdn.core.nf.split_key import split_key
 from lego_sdn.experiments.endpoints import OfferedTraffic
 from lego_sdn.experiments.equivalence import Drive, merge, move, move_busiest, prove, replicate
 from lego_sdn.experiments.run import Experiment, Prepared
 from tests.destinations import NF
 from tests.destinations.destination_load import DestinationLoad
+from tests.fakes.environment import new_environment, write_facts
 from tests.live.session import configuration
 from topologies.traffic import traffic, write_pcap
 
@@ -27,12 +30,12 @@ STEPS = (replicate(), replicate(), move_busiest(1, 2), move(range(32), 2), move(
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """The NF, as an installer leaves it: the agent runs as root and loads no other."""
-    about = tmp_path / "site" / "destinations-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: destinations\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[lego.nfs]\ndestinations = tests.destinations:NF\n")
-    monkeypatch.syspath_prepend(str(about.parent))
-    monkeypatch.setenv("PYTHONPATH", f"{about.parent}:{ROOT}")
+    python, site = new_environment(tmp_path)
+    (site / "destinations.pth").write_text(f"{ROOT}\n")
+    write_facts(site, "destinations", "1.0", {"lego.nfs": {"destinations": "tests.destinations:NF"}})
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(processes, "PYTHON", (str(python), "-I"))
 
 
 @pytest.mark.parametrize("layout", ["received", "answered"])
@@ -46,7 +49,7 @@ def test_a_split_by_destination_is_carried_out_and_proved(installed, tmp_path, l
     unsplit = DestinationLoad(0, layout, 0, key).process(Batch(packets)).values
     prepared = Prepared(no_model, layout, np.ascontiguousarray(unsplit[:, 0]), (), packets)
     config = configuration(tmp_path, no_model, nf="destinations", layout=layout)
-    load = OfferedTraffic((capture,), 600.0)
+    load = OfferedTraffic((capture,), 300.0)
     with Experiment(config, tmp_path, print) as experiment:
         shown = experiment.get("granularity")["key"]
         assert (shown["own"], shown["shadows"]) == (["dst_ip"], [["src_ip"]] if layout == "answered" else [])
