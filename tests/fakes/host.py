@@ -22,14 +22,14 @@ PATIENCE_S = 300.0  # a deadline only: with cold caches every kernel is compiled
 MAIN = """
 import logging, sys
 from pathlib import Path
-from lego_sdn.adapters import launcher
+from lego_sdn.agent import launcher
 from lego_sdn.adapters.ovs.vsctl import Bridge
 from lego_sdn.agent.server import run
-from lego_sdn.agent.options import Options
+from lego_sdn.agent.options import AgentOptions
 logging.basicConfig(level=logging.INFO)
 folder, bridge, warm, owner = sys.argv[1:]
 command = launcher.COMMAND if warm == "real" else (sys.executable, str(Path("tests/fakes/warm.py").resolve()))
-options = Options(Path(folder), folder + "/agent.sock", Bridge(bridge, "tcp:127.0.0.1:9"), owner=int(owner), warm=command)
+options = AgentOptions(Path(folder), folder + "/agent.sock", Bridge(bridge, "tcp:127.0.0.1:9"), owner=int(owner), warm=command)
 run(options)
 """
 

@@ -242,9 +242,8 @@ def test_what_is_no_folder_of_ours_is_not_followed(name, what, tmp_path):
 @pytest.mark.root
 def test_a_user_whose_name_is_taken_is_told(name):
     """Who is not root cannot move another user's folder."""
-    code = (
-        f"import os; from bricks import rings, ring_place; os.mkdir(str(ring_place.place_of({name!r}).parent).replace('.0', '.{NOBODY}'))\n"
-    )
+    code = f"import os; from bricks.transport import rings, ring_place; place = str(ring_place.place_of({name!r}).parent)\n"
+    code += f"os.mkdir(place.replace('.0', '.{NOBODY}'))\n"
     code += f"os.setgid({NOBODY}); os.setuid({NOBODY})\ntry: rings.make({name!r}, 9)\nexcept rings.BrickError as error: print(error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     taken = str(place_of(name).parent).replace(".0", f".{NOBODY}")
