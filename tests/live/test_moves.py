@@ -28,7 +28,7 @@ from lego_sdn.system.shutdown import CONTROLLER
 from topologies.traffic import traffic, write_pcap
 
 pytestmark = pytest.mark.root
-PACKETS, PPS = 12_000, 1500.0
+PACKETS, PPS = 12_000, 600.0
 _NUMBER = itertools.count()
 
 
