@@ -102,8 +102,10 @@ def test_an_answer_after_the_end_of_a_round_is_one_more_of_the_next(monitor, mon
 def test_a_command_that_nobody_takes_up_in_time_is_withdrawn(monkeypatch):
     monkeypatch.setattr(controller, "ANSWER_S", 0.01)
     inbox: queue.Queue = queue.Queue()
-    lego = SimpleNamespace(inbox=inbox, config=Config(), command=lambda command: Shared.command(lego, command))
+    anybody = SimpleNamespace(refusal=lambda peer, here: None)
+    lego = SimpleNamespace(inbox=inbox, config=Config(), commanders=anybody, command=lambda command: Shared.command(lego, command))
     asked = Request.blank("/lego/v1/pause", method="POST", body=b"{}", content_type="application/json", base_url="http://127.0.0.1:8080")
+    asked.environ |= {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "1"}
     answer = Pages(asked, None, lego).answer(asked, "lego/v1/pause")
     assert (answer.status_int, answer.json["error"]) == (503, "no answer yet")
     assert answer.json["detail"].startswith("pause was asked, and the controller had no time for it within 0.01 s: it is withdrawn")

@@ -62,5 +62,5 @@ def test_the_cooked_header_gives_the_sender_and_the_tag(tmp_path):
 
 def test_an_unknown_link_type_is_named(tmp_path):
     path = written.save(tmp_path / "wifi.pcap", written.pcap([], link=127))
-    with pytest.raises(CaptureError, match=r"wifi\.pcap has link type 127, and only Ethernet"):
+    with pytest.raises(CaptureError, match=r"wifi\.pcap has link type 127, which cannot be read \(only Ethernet"):
         open_capture(path)
