@@ -135,7 +135,7 @@ def by_rules(bridge: str, frame: bytes) -> tuple[int, int]:
 
 def differing(bridge: str, frames: dict[str, bytes]) -> dict[str, tuple]:
     rows = records(list(frames.values()))
-    pairs = zip(bucket_of(rows, BUCKETS).tolist(), bucket_of(rows, BUCKETS, "dst").tolist(), strict=True)
+    pairs = zip(bucket_of(rows, BUCKETS).tolist(), bucket_of(rows, BUCKETS, ("dst_ip",)).tolist(), strict=True)
     both = {name: (by_rules(bridge, frame), pair) for (name, frame), pair in zip(frames.items(), pairs, strict=True)}
     return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
 
