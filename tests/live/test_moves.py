@@ -137,7 +137,7 @@ def test_the_live_proof(data, tmp_path):
     assert (told["holds"], done.returncode, told["most_instances"], told["out_of_order"]) == (True, 0, 4, 0)
     assert [one for one in told["actions"] if one["kind"] in ("failed", "inexact")] == []
     figures = told["figures"]
-    assert figures["moves"] == len(told["moves"]) >= 11
+    assert figures["moves"] == len(told["moves"]) >= 8  # at least one for each step; more where load was divided anew
     assert all(
         figures[name] > 0 for name in ("packets_per_s", "median_ms", "state_bytes", "streams", "packets_held", "packets_handed_over")
     )

@@ -136,7 +136,7 @@ def test_a_keyed_replica_that_is_killed_costs_what_was_in_it(run):
     grown = Grown()
     proof = run(grown.ask("start_replica", QUANTIZATION), grown.kill(f"{QUANTIZATION}-1"))
     summary = proof.summary
-    assert any("died with its streams" in text for text in notes(proof, "inexact"))
+    assert "replica-died" in [event["fields"]["reason"] for event in notes(proof, "inexact")]
     assert (grown.told[-1]["state"], summary.comparison.twice) == ("running", 0)
     assert summary.comparison.scored + summary.dropped.get("lost", 0) == PACKETS
     assert set(summary.dropped) <= {"lost"}

@@ -109,8 +109,11 @@ def test_an_instance_whose_port_is_taken_off_the_bridge_is_replaced(site: Lab):
     until(lambda: "InstanceDied" in [event["type"] for event in told(site, "failed", began)], "it is told")
     until(lambda: count(site, 2, "streams-lost") > before, "the other one has its buckets")
     until(lambda: site.running_instances() == [1, 2] and site.settled(), "another one runs", 120)
-    ports = {port["instance"] for switch in site.get("switches")["switches"] for port in switch["ports"]}
-    assert {1, 2} <= ports
+    until(lambda: {1, 2} <= behind_ports(site), "both have a port, in the next round of counters")
+
+
+def behind_ports(site: Lab) -> set[int | None]:
+    return {port["instance"] for switch in site.get("switches")["switches"] for port in switch["ports"]}
 
 
 def inside(site: Lab, instance: int, state: str) -> None:
