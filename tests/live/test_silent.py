@@ -17,7 +17,7 @@ from lego_sdn.experiments.run import Experiment, RunObservation
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-PPS, STOPPED_S = 250.0, 3.0
+PPS, STOPPED_S = 250.0, 5.0
 
 
 def until(live: Live, found: Callable[[RunObservation], object], what: str) -> RunObservation:
@@ -44,7 +44,7 @@ def pids(live: Live, instance: int) -> list[int]:
 
 def test_no_fault_is_silent(tmp_path):
     load, prepared = traffic_in(tmp_path, PPS)
-    config = configuration(tmp_path, prepared.model, capture={"stamps": "trailer", "blocks": 64, "block_bytes": 32768})
+    config = configuration(tmp_path, prepared.model, capture={"stamps": "trailer", "blocks": 32, "block_bytes": 32768})
     with Experiment(config, tmp_path, lambda line: None) as experiment:
         live = Live(experiment, load, prepared)
         until(live, lambda seen: seen.quiet and seen.instances == 1, "an instance")
