@@ -1,18 +1,9 @@
 """One frame -> one PACKET record: the parser that live capture and capture files share.
 
-<<<<<<< HEAD
 Addresses are those that the switch matches (docs/reference/contract.md, "Source and destination"), so the switch and the bricks find the
 same bucket; `tests/ryu_apps/apps/test_same_source.py` compares them. Every other field is what tshark shows for the frame (first
 occurrence, no reassembly); `tests/bricks/kernels/test_parse_*.py` compare these. The ports are those of the first transport header within
 reach: IP in IP, GRE, and the header that an ICMP error quotes.
-=======
-The addresses are those that the switch matches (docs/reference/contract.md, "Source and destination"), so that packets of one address are
-of one
-bucket; `tests/ryu_apps/apps/test_same_source.py` compares the two. Every other field is what tshark shows for the frame (first occurrence,
-no
-reassembly), and so are addresses that the switch sees; `tests/bricks/test_parse_*.py` compare these. The ports are those of the first
-transport header within reach: IP in IP, GRE, and the header that an ICMP error quotes.
->>>>>>> main
 
 No byte outside the captured bytes is read, whatever the headers say: each reader below stops at an `end` that only shrinks.
 """

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lego_sdn.core.facts.config import BUCKETS_MOST
 from lego_sdn.core.facts.section import number, whole
 from lego_sdn.core.facts.text import shown
 
 NAME_CHARACTERS = 100  # of a brick, a process, a ring
 PATH_CHARACTERS = 4096
-BUCKETS_MOST = 4096
 MARKERS_MOST = 4096
 RINGS_MOST = 64  # of one brick: one to each replica of the next
 BRICKS_MOST = 1024
