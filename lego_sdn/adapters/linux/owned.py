@@ -62,9 +62,10 @@ def make_folder(path: str | Path, mode: int) -> None:
 
 
 def append_to(path: str | Path, mode: int = 0o640) -> int:
-    """A descriptor that appends to a file: a new one, or one that is a plain file of ours, under no second name.
+    """A descriptor that appends to a file: a new one, or one that is a plain file of ours, under no second name. A pipe of ours that
+    somebody reads is written like a file, and its reader is waited for.
 
-    HostError if its folder is not ours, or what has the name is anything else (a link, a pipe, another user's file).
+    HostError if its folder is not ours, or what has the name is anything else (a link, a device, another user's file).
     """
     path = Path(path)
     folder = open_folder(path.parent)
@@ -107,10 +108,12 @@ def _append(folder: int, path: Path, mode: int) -> int:
     except FileExistsError:
         file = os.open(path.name, flags, dir_fd=folder)
     found = os.fstat(file)
-    if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1 and not found.st_mode & OTHERS_WRITE:
+    known = stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode)
+    if known and found.st_uid == os.geteuid() and found.st_nlink == 1 and not found.st_mode & OTHERS_WRITE:
+        os.set_blocking(file, True)
         return file
     os.close(file)
-    raise HostError(f"{printable(str(path))} cannot be written: it exists, and is no plain file of this user's alone: remove it")
+    raise HostError(f"{printable(str(path))} cannot be written: it exists, and is no plain file or pipe of this user's alone: remove it")
 
 
 def _require_ours(found: os.stat_result, path: str, last: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bricks.files.scores import ScoreFile, read_scores
+from bricks.files.scores import SCORE, ScoreFile, read_scores
 from bricks.records.brick import Batch
 from bricks.records.packets import PACKET
 from lego_sdn.adapters.linux import owned
@@ -27,7 +27,24 @@ def test_a_new_file_and_the_same_again(tmp_path):
     assert not stat.S_IMODE(os.stat(tmp_path / "1-a.scores").st_mode) & 0o137
 
 
-@pytest.mark.parametrize("kind", ["symbolic link", "dangling link", "second name", "pipe", "folder"])
+def test_a_pipe_that_somebody_reads_takes_scores(tmp_path):
+    path = tmp_path / "1-a.scores"
+    os.mkfifo(path, 0o600)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        path.chmod(0o666)
+        with pytest.raises(BrickError, match="no plain file or pipe of this user's alone"):
+            ScoreFile(path)
+        path.chmod(0o600)
+        scores = ScoreFile(path)
+        scores.append(Batch(np.zeros(3, PACKET), np.ones((3, 1))))
+        scores.close()
+        assert np.frombuffer(os.read(reader, 1 << 16), SCORE)["score"].tolist() == [1.0] * 3
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "dangling link", "second name", "pipe without a reader", "folder"])
 def test_what_is_no_file_of_its_own_is_not_written_to(tmp_path, kind):
     victim, path = tmp_path / "victim", tmp_path / "1-a.scores"
     victim.write_text("secret")
@@ -35,7 +52,7 @@ def test_what_is_no_file_of_its_own_is_not_written_to(tmp_path, kind):
         "symbolic link": lambda: path.symlink_to(victim),
         "dangling link": lambda: path.symlink_to(tmp_path / "new"),
         "second name": lambda: path.hardlink_to(victim),
-        "pipe": lambda: os.mkfifo(path),
+        "pipe without a reader": lambda: os.mkfifo(path),
         "folder": path.mkdir,
     }[kind]()
     with pytest.raises(BrickError, match="scores cannot be written to") as told:
@@ -57,7 +74,7 @@ def test_root_writes_nothing_where_another_user_could(tmp_path, what):
         os.chown({"folder": folder, "above": folder.parent, "file": path}[what], THEIRS, -1)
     else:
         os.chmod(folder if what == "open" else folder.parent, 0o777)
-    with pytest.raises(HostError, match=r"belongs to user 65534|is writable by others|no plain file of this user's alone"):
+    with pytest.raises(HostError, match=r"belongs to user 65534|is writable by others|no plain file or pipe of this user's alone"):
         owned.append_to(path)
     assert not path.exists() or path.read_text() == "theirs"
 
