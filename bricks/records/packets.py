@@ -52,6 +52,9 @@ HIDDEN = (
     "unsound headers",
 )  # by these numbers
 
+# four bits more: which result of its packet a row is, where keyed nodes divide packets by keys of their own (`SplitKey.results`)
+RESULT_SHIFT, RESULT_MASK = 14, 15
+
 STAMP_MAGIC = 0x4C45474F  # "LEGO", big-endian, first of the trailer
 STAMP_BYTES = 20  # magic u32, sequence number u64, nanoseconds u64, all big-endian
 
