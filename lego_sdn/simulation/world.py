@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -25,22 +25,11 @@ from lego_sdn.core.control.events import (
 )
 from lego_sdn.core.control.state import SystemState, fresh
 from lego_sdn.core.control.step import step
-from lego_sdn.core.cost.cpu_quotas import resettled
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.arrangement import (
-    Arrangement,
-    BrickAction,
-    ChainBrick,
-    Placed,
-    Regrown,
-    Separate,
-    SetDeadlines,
-    SetQuota,
-    StartReplica,
-    StopReplica,
-)
+from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
+from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
 from lego_sdn.core.facts.config import Config
-from lego_sdn.core.facts.graph import BrickId, node_of
+from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import usable
 from lego_sdn.simulation.fluid import Fluid
@@ -58,6 +47,7 @@ TAKES: dict[type[Any], float] = {
     ChainBrick: 0.4,
     SetQuota: 0.01,
     SetDeadlines: 0.01,
+    TakeOut: 0.1,
 }
 HOLD_S = 0.15  # for which instances that hand buckets over stand still
 DT = 0.05
@@ -93,7 +83,7 @@ class World:
         self.costs = self.costs.configured(self.config)
         self.state = fresh(self.config, costs=self.costs)
         self.quota = usable(self.config.instance.cpu_quota)
-        one = Fluid(0, self._laid_out(0), self.costs, 0.0)
+        one = Fluid(0, self._started(0), self.costs, 0.0)
         self.full, self.layout = one.limit(1.0)[0], one.layout()
         self._due: list[tuple[float, int, Event]] = []
         self._order = count()
@@ -135,7 +125,7 @@ class World:
     def _answer(self, action: Any) -> Event:
         """What will be answered; what takes effect at once does so here, the rest when it is answered."""
         if isinstance(action, StartInstance):
-            self.instances[action.instance] = Fluid(action.instance, self._laid_out(action.instance), self.costs, self.now)
+            self.instances[action.instance] = Fluid(action.instance, self._started(action.instance), self.costs, self.now)
             return InstanceStarted(action.instance, 100 + action.instance, self.instances[action.instance].arrangement)
         if isinstance(action, StopInstance):
             self.instances.pop(action.instance, None)
@@ -147,17 +137,19 @@ class World:
             return Steered(action.version)
         return self._regrow(action)
 
-    def _laid_out(self, instance: int) -> Arrangement:
-        kinds, quota = self.costs.kinds, self.config.instance.cpu_quota
-        apart = [(f"{kind}-0",) for kind in kinds] if self.config.instance.placement == "separate" else [tuple(f"{k}-0" for k in kinds)]
-        return Arrangement(tuple(Placed(f"{instance}-{chr(97 + at)}", bricks, quota) for at, bricks in enumerate(apart)), self.costs.graph)
+    def _started(self, instance: int) -> Arrangement:
+        like = self.config.instance
+        empty = Arrangement(graph=self.costs.graph, quota=like.cpu_quota, placement=like.placement)
+        return empty.apply(StartInstance(instance))
 
     def _regrow(self, action: BrickAction) -> Event:
         one = self.instances[action.instance]
         before = one.arrangement
-        after, brick = regrown(before, action, self.config.instance.cpu_quota)
-        one.arrangement = after
-        return Regrown(action.instance, after, action, brick)
+        try:
+            one.arrangement = before.apply(action)
+        except BrickError as error:
+            return RegrowFailed(action.instance, str(error), action)
+        return Regrown(action.instance, one.arrangement, action, one.arrangement.new_brick(before))
 
     def _steer(self, action: Steer) -> None:
         """Buckets go to their owners with what waits of them; whoever gives or takes stands still meanwhile."""
@@ -222,30 +214,3 @@ class World:
     def misses(self, tolerance: float) -> Iterator[bool]:
         """By second: whether packets were lost, or more than this share of them late."""
         return (one.lost > 0 or one.late > tolerance * one.scored for one in self.intervals)
-
-
-def regrown(before: Arrangement, action: BrickAction, quota: float | None) -> tuple[Arrangement, str | None]:
-    """An instance after a change within it, and the brick that was started."""
-    processes = list(before.processes)
-    fresh_name = f"{processes[0].process.split('-')[0]}-{chr(max(ord(one.process[-1]) for one in processes) + 1)}"
-    if isinstance(action, StartReplica):
-        serial = max(BrickId.parse(brick).serial for brick in before.of_kind(action.kind)) + 1
-        brick = f"{action.kind}-{serial}"
-        processes.append(Placed(fresh_name, (brick,), action.cores or quota))
-        return replace(before, processes=tuple(processes)), brick
-    if isinstance(action, StopReplica):
-        rest = [replace(one, bricks=tuple(b for b in one.bricks if b != action.brick)) for one in processes]
-        return resettled(replace(before, processes=tuple(one for one in rest if one.bricks))), None
-    if isinstance(action, Separate | ChainBrick):
-        brick = before.of_kind(action.kind)[0]
-        rest = [replace(one, bricks=tuple(b for b in one.bricks if b != brick)) for one in processes]
-        rest = [one for one in rest if one.bricks]
-        if isinstance(action, Separate):
-            return replace(before, processes=(*rest, Placed(fresh_name, (brick,), action.cores or quota))), None
-        home = max(rest, key=lambda one: len(one.bricks))
-        ordered = tuple(sorted((*home.bricks, brick), key=lambda b: before.graph.order.index(node_of(b))))
-        return resettled(replace(before, processes=tuple(replace(one, bricks=ordered) if one is home else one for one in rest))), None
-    if isinstance(action, SetQuota):
-        cores = dict(action.cores)
-        return replace(before, processes=tuple(replace(one, quota=cores.get(one.process, one.quota)) for one in processes)), None
-    return before, None

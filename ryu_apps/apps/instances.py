@@ -23,7 +23,8 @@ from lego_sdn.core.control.events import (
     StartInstance,
     StopInstance,
 )
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFailed, Regrown
+from lego_sdn.core.facts.actions import BrickAction
+from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import LegoError, RpcError

@@ -6,24 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lego_sdn.core.control.events import Event, InstanceStarted, Running
-from lego_sdn.core.cost.cpu_quotas import resettled
-from lego_sdn.core.facts.arrangement import (
-    Arrangement,
-    BrickAction,
-    ChainBrick,
-    Placed,
-    RegrowFailed,
-    Regrown,
-    Separate,
-    SetDeadlines,
-    SetQuota,
-    StartReplica,
-    StopReplica,
-    TakeOut,
-)
-from lego_sdn.core.facts.graph import node_of
+from lego_sdn.core.facts.actions import BrickAction, SetDeadlines, StartInstance
+from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
+from lego_sdn.core.facts.errors import BrickError
+from lego_sdn.core.facts.graph import Graph
 from lego_sdn.core.facts.reports import Report
-from tests.fakes.pipeline import Pipeline, apart, chained
+from tests.fakes.pipeline import GRAPH, Pipeline
 from tests.fakes.world import QUOTA, Host
 
 
@@ -39,12 +27,12 @@ class BrickHost(Host):
     pipelines: dict[int, Pipeline] = field(default_factory=dict)
     deadlines: dict[int, dict[str, float]] = field(default_factory=dict)
     late_share: float = 0.0
-    processes_made: int = 0
 
     def start(self, instance: int) -> Event:
         event = super().start(instance)
         if isinstance(event, InstanceStarted):
-            arrangement = (chained if self.placement == "chained" else apart)(self.quota)
+            empty = Arrangement(graph=Graph.line(*GRAPH), quota=self.quota, placement=self.placement)
+            arrangement = empty.apply(StartInstance(instance))
             self.pipelines[instance] = Pipeline(arrangement, self.cost_us, instance, self.memory_of)
             return replace(event, arrangement=arrangement)
         return event
@@ -61,45 +49,20 @@ class BrickHost(Host):
             self.refuse -= 1
             return RegrowFailed(action.instance, "it does not fit", action)
         pipeline = self.pipelines[action.instance]
+        before = pipeline.arrangement
+        try:
+            pipeline.rearrange(before.apply(action))
+        except BrickError as error:
+            return RegrowFailed(action.instance, str(error), action)
         if isinstance(action, SetDeadlines):
             self.deadlines[action.instance] = dict(action.ms)
-            return Regrown(action.instance, pipeline.arrangement, action)
-        if isinstance(action, TakeOut):
-            self.lose(action.instance, action.process, "it did not answer and was ended")
-            return Regrown(action.instance, pipeline.arrangement, action)
-        arrangement, brick = self._rearranged(pipeline.arrangement, action)
-        pipeline.rearrange(arrangement)
-        return Regrown(action.instance, arrangement, action, brick)
+        return Regrown(action.instance, pipeline.arrangement, action, pipeline.arrangement.new_brick(before))
 
     def lose(self, instance: int, process: str, words: str) -> None:
         """The process of a replica is gone; the agent has taken it out."""
         pipeline = self.pipelines[instance]
-        now = resettled(pipeline.arrangement, process)
+        now = pipeline.arrangement.without(process)
         pipeline.rearrange(replace(now, died=(*now.died, words)))
-
-    def _rearranged(self, now: Arrangement, action: BrickAction) -> tuple[Arrangement, str | None]:
-        if isinstance(action, StartReplica):
-            serials = [int(brick.rpartition("-")[2]) for brick in now.of_kind(action.kind)]
-            brick = f"{action.kind}-{max(serials) + 1}"
-            return self._with(now, brick, action.cores), brick
-        if isinstance(action, SetQuota):
-            given = dict(action.cores)
-            return replace(now, processes=tuple(replace(p, quota=given.get(p.process, p.quota)) for p in now.processes)), None
-        if isinstance(action, StopReplica):
-            return resettled(replace(now, processes=tuple(p for p in now.processes if p.bricks != (action.brick,)))), None
-        brick = now.of_kind(action.kind)[0]
-        if isinstance(action, Separate):
-            rest = tuple(replace(p, bricks=tuple(b for b in p.bricks if b != brick)) for p in now.processes)
-            return self._with(replace(now, processes=rest), brick), None
-        assert isinstance(action, ChainBrick)
-        rest = tuple(p for p in now.processes if p.bricks != (brick,))
-        order = sorted((*rest[0].bricks, brick), key=lambda b: now.graph.order.index(node_of(b)))
-        return resettled(replace(now, processes=(replace(rest[0], bricks=tuple(order)), *rest[1:]))), None
-
-    def _with(self, now: Arrangement, brick: str, cores: float | None = None) -> Arrangement:
-        """With a brick in a process of its own."""
-        self.processes_made += 1
-        return replace(now, processes=(*now.processes, Placed(f"p{self.processes_made}", (brick,), cores or self.quota)))
 
     def work(self, instance: int, offered: float, seconds: float) -> None:
         pipeline = self.pipelines[instance]

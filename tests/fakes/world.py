@@ -29,17 +29,8 @@ from lego_sdn.core.control.events import (
 )
 from lego_sdn.core.control.state import SystemState, fresh
 from lego_sdn.core.control.step import step
-from lego_sdn.core.facts.arrangement import (
-    BrickAction,
-    ChainBrick,
-    RegrowFailed,
-    Separate,
-    SetDeadlines,
-    SetQuota,
-    StartReplica,
-    StopReplica,
-    TakeOut,
-)
+from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
+from lego_sdn.core.facts.arrangement import RegrowFailed
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import BrickLoad, CaptureLoad, Report

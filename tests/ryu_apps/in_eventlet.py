@@ -10,7 +10,7 @@ import pytest
 from webob import Request
 
 from lego_sdn.core.control.events import Command
-from lego_sdn.core.facts.arrangement import StopReplica
+from lego_sdn.core.facts.actions import StopReplica
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import RpcError
 from lego_sdn.core.facts.graph import Graph

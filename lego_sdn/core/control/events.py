@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFailed, Regrown
+from lego_sdn.core.facts.actions import BrickAction
+from lego_sdn.core.facts.actions import StartInstance as StartInstance
+from lego_sdn.core.facts.actions import StopInstance as StopInstance
+from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
 from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import Report
 from lego_sdn.core.traffic.handover import Moved
@@ -198,25 +201,6 @@ Event = (
 
 
 # ---- actions: what to do, each answered by an event ----
-@dataclass(frozen=True, slots=True)
-class StartInstance:
-    """Start instance `instance` as the configuration says. Answer: `InstanceStarted` or `InstanceFailed`."""
-
-    instance: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopInstance:
-    """Stop it and take its port away. Answer: `InstanceStopped` (also if there was none) or `InstanceFailed`.
-
-    silent  its processes that do not answer: nobody waits for them
-    """
-
-    instance: int
-    drain_ms: int = 0
-    silent: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Drain:
     """Wait until the instance's processes have nothing queued (RPC `drain`, in graph order). Answer: `Drained`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from lego_sdn.core.control.state import Member, SystemState
 from lego_sdn.core.cost import capacity
 from lego_sdn.core.cost.placement import MB
-from lego_sdn.core.facts.arrangement import BrickAction, Separate, StartReplica
+from lego_sdn.core.facts.actions import BrickAction, Separate, StartReplica
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.reports import cores_used, usable
 

@@ -8,7 +8,7 @@ from lego_sdn.core.control import exact
 from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.state import Member, SystemState, Turn
 from lego_sdn.core.cost.model import BrickCost, Costs, Work
-from lego_sdn.core.facts.arrangement import SetDeadlines
+from lego_sdn.core.facts.actions import SetDeadlines
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.facts.reports import InstanceLoad, Report, instance_load

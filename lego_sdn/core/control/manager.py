@@ -9,7 +9,7 @@ from lego_sdn.core.control.admission import lacking_room, leave
 from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.replicas import at_limit, cannot_regrow, dying, unsplittable
 from lego_sdn.core.control.state import SystemState, Turn
-from lego_sdn.core.facts.arrangement import WORDS, StartReplica
+from lego_sdn.core.facts.actions import WORDS, StartReplica
 from lego_sdn.core.facts.assignment import Owners, balance, carried, moves
 from lego_sdn.core.facts.change_notes import Advice, Refused
 from lego_sdn.core.policy.base import Memory, Observation, Suggestion

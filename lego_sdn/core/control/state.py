@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from lego_sdn.core.control.events import Action, Steer
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction
+from lego_sdn.core.facts.actions import BrickAction
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.assignment import REFERENCE, Owners
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.exact_since import ExactSince

@@ -11,7 +11,8 @@ from typing import Any
 
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts import config as configuration
-from lego_sdn.core.facts.arrangement import Arrangement, SetDeadlines
+from lego_sdn.core.facts.actions import SetDeadlines
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.change_notes import PromiseBroken, PromiseKept
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import Report, pairs_of, usable

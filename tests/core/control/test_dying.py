@@ -123,7 +123,8 @@ def test_a_silent_replica_is_taken_out_and_replaced():
     assert replicas(made) != [silent]
     told, died = made.notes("failed")[:2]
     assert (type(told), told.process) == (ProcessSilent, silent)
-    assert (died.bricks, died.reasons, len(died.early)) == ((f"{LEARNING}-1",), ("it did not answer and was ended",), 1)
+    reason = f"brick process {silent} did not answer and was ended"
+    assert (died.bricks, died.reasons, len(died.early)) == ((f"{LEARNING}-1",), (reason,), 1)
     made.run(20)
     assert len(replicas(made)) == 1
     assert made.actions(StartInstance) == [StartInstance(1)]

@@ -9,7 +9,7 @@ import pytest
 from lego_sdn.core.control.events import Command, InstanceStarted, Loads, StartInstance, Tick
 from lego_sdn.core.control.host_resources import free_cores, free_memory, given_cores, instance_bytes, lacking_memory, used_memory
 from lego_sdn.core.control.state import fresh
-from lego_sdn.core.facts.arrangement import BrickAction, Separate, StartReplica
+from lego_sdn.core.facts.actions import BrickAction, Separate, StartReplica
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.observe.score_audit import ReferenceInstance

@@ -21,7 +21,8 @@ from lego_sdn.core.control.events import (
     SwitchDown,
     SwitchUp,
 )
-from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.actions import Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
 from tests.examples import examples
 from tests.fakes.brick_host import BrickHost

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lego_sdn.core.cost.model import BrickCost, Costs
-from lego_sdn.core.facts.arrangement import Arrangement, Placed, SetDeadlines, SetQuota
+from lego_sdn.core.facts.actions import SetDeadlines, SetQuota
+from lego_sdn.core.facts.arrangement import Arrangement, Placed
 from lego_sdn.core.facts.change_notes import PromiseBroken, PromiseKept
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
 from lego_sdn.core.facts.graph import Graph, Node

@@ -9,7 +9,7 @@ import pytest
 from lego_sdn.core.control.events import AgentUp, Command, Drain, StartInstance
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
-from lego_sdn.core.facts.arrangement import BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
 from lego_sdn.core.facts.change_notes import BrickChange, InstanceStarting
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.instance_notes import BricksDied, BricksGone, ChangeFailed, GaveUp
