@@ -11,6 +11,7 @@ from ryu.base import app_manager
 
 from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.control.events import Loads, Silent
+from lego_sdn.core.control.hosts import LOCAL
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import Report
@@ -53,7 +54,8 @@ class Monitor(app_manager.RyuApp):
                 spawn(self._pull, process)
         seen = self.shared.observed
         waiting = len(self.owed) + self.answers.qsize()  # with what came after the end of the round before
-        free = seen.agent.get("free_bytes") if seen.agent is not None else None
+        told = seen.agent.get("free_bytes") if seen.agent is not None else None
+        free = {} if told is None else {LOCAL: told}
         self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses), free))
 
     def _collect(self, waiting: int) -> tuple[Report, ...]:

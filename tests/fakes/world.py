@@ -27,6 +27,7 @@ from lego_sdn.core.control.events import (
     SwitchUp,
     Tick,
 )
+from lego_sdn.core.control.hosts import LOCAL
 from lego_sdn.core.control.state import SystemState, fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
@@ -221,5 +222,5 @@ class World:
         return Loads(
             tuple(report for instance in there for report in self.host.reports(instance, self.now)),
             buckets,
-            free_bytes=self.host.free_bytes,
+            free_bytes={} if self.host.free_bytes is None else {LOCAL: self.host.free_bytes},
         )

@@ -50,7 +50,7 @@ def refusal(state: SystemState, event: Command, now: float) -> str | None:
         return impossible
     if state.switch is None:
         return "no switch is connected"
-    if not state.agent:
+    if not state.answers():
         return "the agent does not answer"
     if state.change is not None:
         return f"a change is in flight ({state.change.kind})"

@@ -34,7 +34,9 @@ def take_in(turn: Turn, event: Loads) -> None:
         if found is not None:
             diagnoses[instance] = found
             _tell_memory(turn, found)
-    turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets), free_bytes=event.free_bytes)
+    turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets))
+    for host in state.hosts:
+        turn.learn(host, free_bytes=event.free_bytes.get(host))
     rounds = {i: _rounds(state, [key for key in came if key[0] == i]) for i in sorted({instance for instance, _ in came})}
     for instance, one in rounds.items():
         exact.take_in(turn, instance, one.before, one.after)
@@ -155,7 +157,7 @@ def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds], event: Loads) -> Non
             turn.do(Notice("sla", f"the promise of {promise.latency_ms:g} ms can hardly be kept under load: {divided.problem}"))
         kept = divided
     actions: tuple[SetDeadlines, ...] = ()
-    if state.agent and turn.now >= kept.again_at:
+    if state.answers() and turn.now >= kept.again_at:
         kept, actions = slo.to_tell(kept, state.running)
     turn.set(sla=kept)
     for action in actions:

@@ -153,7 +153,7 @@ def _steer(turn: Turn) -> None:
     state = turn.state
     if state.switch is None:
         return
-    known = state.agent is not None
+    known = state.agents_spoke
     assignment, ports = (state.assignment, state.ports) if known else ({}, {})
     sent = state.sent
     if sent is None or (sent.assignment, sent.ports, sent.keep) != (assignment, ports, not known):

@@ -31,7 +31,7 @@ def observe(turn: Turn, event: Loads) -> None:
     memory, suggestion = policy(state.config.scaling).suggest(state.memory, _seen(state, turn.now))
     if suggestion.kind == "none" or state.paused:
         turn.set(advice="")
-    if state.change is not None or state.paused or state.switch is None or not state.agent:
+    if state.change is not None or state.paused or state.switch is None or not state.answers():
         turn.set(memory=Memory(trend=memory.trend))
         return
     turn.set(memory=memory)

@@ -15,6 +15,7 @@ from lego_sdn.core.control.events import (
     StartInstance,
     StopInstance,
 )
+from lego_sdn.core.control.hosts import LOCAL
 from lego_sdn.core.control.state import Turn
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.change_notes import TwinFailed
@@ -45,7 +46,7 @@ def take(turn: Turn, event: Event) -> Event | None:
 def advance(turn: Turn) -> None:
     """Start it as soon as anything is to be audited; ask again for what was not answered."""
     state, twin = turn.state, turn.state.twin
-    if state.agent is not True or state.switch is None:
+    if not state.answers() or state.switch is None:
         return
     if twin.phase in ("starting", "stopping") and turn.now - twin.since > ANSWER_S:
         failed(turn, f"no answer in {ANSWER_S:.0f} s")
@@ -70,6 +71,8 @@ def _start(turn: Turn) -> None:
 def _agent_up(turn: Turn, event: AgentUp) -> None:
     there = next((running for running in event.instances if running.instance == REFERENCE), None)
     twin = turn.state.twin
+    if event.host != LOCAL:  # the twin runs on the controller's own host
+        return
     if there is None and twin.phase != "absent":
         turn.set(twin=ReferenceInstance(failures=twin.failures, until=twin.until))
     elif there is not None and turn.state.config.audit.share == 0:

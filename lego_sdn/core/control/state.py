@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lego_sdn.core.control.events import Action, Steer
+from lego_sdn.core.control.hosts import LOCAL, HostState
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.actions import BrickAction
 from lego_sdn.core.facts.arrangement import Arrangement
@@ -38,6 +39,7 @@ class Member:
     since     when it came into this phase; tries: how often the phase's request was sent again
     arrangement    its processes and bricks, as the agent last told
     born           when each brick was first told of; dying: by kind, replicas that died young, in a row
+    host           the name of the host on which it runs
     """
 
     instance: int
@@ -48,6 +50,7 @@ class Member:
     arrangement: Arrangement = field(default_factory=Arrangement)
     born: Mapping[str, float] = field(default_factory=dict)
     dying: Mapping[str, Backoff] = field(default_factory=dict)
+    host: str = LOCAL
 
     def arranged(self, arrangement: Arrangement, now: float) -> Member:
         """As the agent tells now that its bricks lie."""
@@ -110,13 +113,13 @@ class Regret:
 class SystemState:
     """Everything that `step` decides from.
 
-    switch    the connected switch; agent: whether it answers (None: it has not spoken yet)
+    switch    the connected switch, which decides who gets which packet
+    hosts     what is known of each, by name; there is one today
     owners    bucket -> owner, as wanted; sent: the last `Steer`; confirmed: the last version that the switch has
     reports      of the last round, before: of the round before it
     quiet_until  no policy's change before (cooldown)
     regret       what came of the last merge
     regrowing    failures of changes within instances, as `backoff` has those of starts
-    cores        of the host, where the agent says so; memory_bytes: of it; free_bytes: of these, as of the last round of reports
     diagnoses    by instance, of the last round of reports; full: instances whose memory is at the mark
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
@@ -129,7 +132,7 @@ class SystemState:
     config: Config
     owners: Owners
     switch: int | None = None
-    agent: bool | None = None
+    hosts: Mapping[str, HostState] = field(default_factory=lambda: {LOCAL: HostState()})
     members: Mapping[int, Member] = field(default_factory=dict)
     change: Change | None = None
     sent: Steer | None = None
@@ -147,9 +150,6 @@ class SystemState:
     rates: Mapping[int, float] = field(default_factory=dict)
     refused: str = ""
     regrowing: Backoff = field(default_factory=Backoff)
-    cores: float | None = None
-    memory_bytes: float | None = None
-    free_bytes: float | None = None
     diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
     full: frozenset[int] = frozenset()
     advice: str = ""
@@ -162,6 +162,15 @@ class SystemState:
     orphaned: str | None = None
     lacking: Mapping[int, Lacking] = field(default_factory=dict)
     ports_seen_at: float | None = None
+
+    @property
+    def agents_spoke(self) -> bool:
+        """Whether the agent of every host has said once what runs."""
+        return all(host.agent is not None for host in self.hosts.values())
+
+    def answers(self, host: str = LOCAL) -> bool:
+        """Whether the agent of a host answers."""
+        return host in self.hosts and self.hosts[host].agent is True
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -204,6 +213,11 @@ class Turn:
 
     def do(self, action: Action) -> None:
         self.actions.append(action)
+
+    def learn(self, host: str, **changes: Any) -> None:
+        """What is known of a host from now on."""
+        known = self.state.hosts.get(host, HostState())
+        self.set(hosts={**self.state.hosts, host: replace(known, **changes)})
 
     def put(self, member: Member) -> None:
         self.set(members={**self.state.members, member.instance: member})
