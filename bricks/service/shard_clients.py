@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from bricks.records.brick import State
 from bricks.runtime.stage import Stage
-from lego_sdn.adapters.rpc.calls import Client
+from lego_sdn.adapters.rpc.calls import Client, Connect
 
 ANSWER_S = 5.0
 
@@ -69,8 +69,8 @@ class LocalShard:
 class RemoteShard:
     """A keyed brick in another process, by its socket."""
 
-    def __init__(self, address: str) -> None:
-        self._client = Client(address, ANSWER_S)
+    def __init__(self, address: str, connect: Connect = Client) -> None:
+        self._client = connect(address, ANSWER_S)
 
     def consumed(self, row: int) -> bool:
         return bool(self._client.call("consumed", row))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import time
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -117,7 +116,9 @@ class Steering(app_manager.RyuApp):
     def _take_up(self, switch: Switch) -> None:
         ours = self._is_ours(switch)
         self.switches[switch.dpid] = switch
-        self.shared.observed.bridges[switch.dpid] = ObservedBridge(switch.dpid, switch.name, ours, time.monotonic(), switch.port_numbers())
+        self.shared.observed.bridges[switch.dpid] = ObservedBridge(
+            switch.dpid, switch.name, ours, self.shared.clock(), switch.port_numbers()
+        )
         if not ours:
             LOG.info(
                 "switch %s (%016x) connected; it is not %s and is left alone", switch.name, switch.dpid, self.shared.config.switch.bridge
@@ -223,14 +224,14 @@ class Steering(app_manager.RyuApp):
         return error
 
     def _apply(self, steer: Steer) -> None:
-        switch, began = self.switch, time.monotonic()
+        switch, began = self.switch, self.shared.clock()
         if switch is None:
             raise SwitchError(f"the bridge {self.shared.config.switch.bridge} is not connected")
         change = self._commit(steer, switch)
         replaced = {rule.key for rule in (*change.add, *change.delete)}
         self.installed = frozenset(rule for rule in self.installed or () if rule.key not in replaced) | frozenset(change.add)
         self.in_force = self.installed
-        committed = time.monotonic()
+        committed = self.shared.clock()
         if steer.settle:
             self._settle(switch)
         self._record(steer, len(change.add), len(change.delete), committed - began)
@@ -310,7 +311,7 @@ class Steering(app_manager.RyuApp):
 
     def _flush(self, switch: Switch) -> None:
         """Wait for a round. The rules are in force: an agent that was killed meanwhile is waited for, so that nothing is half done."""
-        deadline = time.monotonic() + AGENT_S
+        deadline = self.shared.clock() + AGENT_S
         while True:
             try:
                 self.shared.host.flush_cache()
@@ -319,7 +320,7 @@ class Steering(app_manager.RyuApp):
                 reason = str(error)
             if switch is not self.switch:
                 raise SwitchError(f"switch {switch.name} went away before its cached flows were revalidated")
-            if time.monotonic() > deadline:
+            if self.shared.clock() > deadline:
                 break
             LOG.warning("the agent is waited for, to tell whether cached flows are revalidated: %s", reason)
             hub.sleep(AGENT_LOOK_S)
@@ -347,7 +348,7 @@ class Steering(app_manager.RyuApp):
 
     def _record(self, steer: Steer, added: int, deleted: int, seconds: float) -> None:
         seen = self.shared.observed
-        facts = {"time": time.time(), "version": steer.version, "added": added, "deleted": deleted, "ms": round(seconds * 1e3, 3)}
+        facts = {"time": self.shared.wall(), "version": steer.version, "added": added, "deleted": deleted, "ms": round(seconds * 1e3, 3)}
         seen.steerings.append(facts)
         if self.switch is not None:
             seen.bridges[self.switch.dpid].rules = len(self.installed or ())
@@ -363,7 +364,7 @@ class Steering(app_manager.RyuApp):
             try:
                 ports = self.shared.observed.bridges[switch.dpid].counters = tuple(switch.ports())
                 if switch is self.switch:
-                    self.shared.observed.port_losses = self.losses.take(ports, time.monotonic())
+                    self.shared.observed.port_losses = self.losses.take(ports, self.shared.clock())
                     self.shared.put(PortsSeen(switch.links()))
                     self._look(switch)
             except SwitchError as error:
@@ -371,11 +372,11 @@ class Steering(app_manager.RyuApp):
 
     def _look(self, switch: Switch) -> None:
         """Rates of buckets, and whether the rules are those that were put there: table 1 and their number each time, all once a second."""
-        revision, began = self.revision, time.monotonic()
+        revision, began = self.revision, self.shared.clock()
         whole = self.content.is_due(began)
         flows = switch.flows(everyone=True) if whole else switch.flows(OWN)
         count = sum(flow.ours for flow in flows) if whole else switch.count()
-        self.shared.observed.bucket_rates = self.rates.take(flows, time.monotonic())
+        self.shared.observed.bucket_rates = self.rates.take(flows, self.shared.clock())
         if revision % 2 or revision != self.revision or switch is not self.switch:
             return  # they were changed meanwhile
         if whole:
@@ -395,7 +396,7 @@ class Steering(app_manager.RyuApp):
 
     def _look_at_others(self, switch: Switch, flows: list[Flow]) -> None:
         """Rules of others that take packets before LEGO's are told, not removed: they are somebody's."""
-        news = self.content.take(flows, time.monotonic())
+        news = self.content.take(flows, self.shared.clock())
         self.shared.observed.bridges[switch.dpid].foreign = self.content.words
         if news:
             self.shared.note(Notice("foreign", f"bridge {switch.name}: {news}"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -110,7 +109,7 @@ class Mover:
         return self._move(move, steer)
 
     def _move(self, move: BucketMove, steer: Steer) -> Steered:
-        laps = Laps()
+        laps = Laps(self.shared.clock, self.shared.wall)
         self._journal(lambda store: store.begin_move(Intent(move.token, move.before, move.after)))
         moved, error = self._go_through(move, replace(steer, settle=True), laps)
         self._has(move.after if error is None else move.before)
@@ -122,7 +121,7 @@ class Mover:
     def _copy(self, move: StateCopy, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
         """Steps as of a move, of which nothing needs to be journaled: one that is begun and not ended is done again."""
         self._ports, move.running = steer.ports, self._alive(steer)
-        return self._go_through(move, replace(steer, settle=True), Laps())
+        return self._go_through(move, replace(steer, settle=True), Laps(self.shared.clock, self.shared.wall))
 
     def _go_through(self, move: BucketMove, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         word = _LeaseRenewer(self.asking, move)
@@ -146,12 +145,12 @@ class Mover:
 
     def _change(self, steer: Steer) -> str | None:
         """Change the rules. If the switch went away meanwhile it may have them or not: everyone holds on until it is back and can tell."""
-        deadline = time.monotonic() + BACK_S
+        deadline = self.shared.clock() + BACK_S
         while True:
             error = self._rules.change(steer)
-            if error is None or self._rules.is_there() or time.monotonic() > deadline:
+            if error is None or self._rules.is_there() or self.shared.clock() > deadline:
                 return error
-            while not self._rules.is_there() and time.monotonic() < deadline:
+            while not self._rules.is_there() and self.shared.clock() < deadline:
                 hub.sleep(PAUSE_S)
 
     def _do(self, step: Any, steer: Steer) -> Any:

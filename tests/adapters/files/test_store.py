@@ -54,7 +54,8 @@ def test_an_assignment_outlives_a_killed_process(path):
     code = (
         "import os, signal, sys; from lego_sdn.adapters.files.store import *; s = Store(sys.argv[1])\n"
         "s.save(Stored({b: 1 for b in range(64)}, 1, 64)); s.note(Entry(1.0, 'a', 'b'))\n"
-        "s._base.execute('BEGIN IMMEDIATE'); s._base.execute('DELETE FROM assignment'); os.kill(os.getpid(), signal.SIGKILL)"
+        "import sqlite3; base = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "base.execute('BEGIN IMMEDIATE'); base.execute('DELETE FROM assignment'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -signal.SIGKILL
     again = Store(path)

@@ -25,9 +25,9 @@ def owned(instance: int) -> set[int]:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("victim", [OLD, NEW], ids=["old owner", "new owner"])
 @pytest.mark.parametrize("method", CALLS)
-def test_an_instance_that_dies_at_any_call(method, victim, seed, monkeypatch):
+def test_an_instance_that_dies_at_any_call(method, victim, seed):
     packets = talk(seed)
-    world = World(packets, BEFORE, seed).patch(monkeypatch)
+    world = World(packets, BEFORE, seed)
     world.send(700)
     world.fatal = (method, victim)
     moved = world.move(AFTER)
@@ -51,10 +51,10 @@ def test_an_instance_that_dies_at_any_call(method, victim, seed, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [OLD, NEW], ids=["old owner", "new owner"])
 @pytest.mark.parametrize("method", CALLS)
-def test_an_owner_dies_and_the_controller_with_it(method, victim, monkeypatch):
+def test_an_owner_dies_and_the_controller_with_it(method, victim):
     """The controller that comes finishes the move with those that are left, as it does when an instance is gone meanwhile."""
     packets = talk(40, 1500)
-    world = World(packets, BEFORE, 40).patch(monkeypatch)
+    world = World(packets, BEFORE, 40)
     world.send(500)
     world.fatal = (method, victim)
     world.move(AFTER, stop_after=AfterADeath(world))

@@ -20,10 +20,10 @@ SCORED = (1, 5)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
-def test_the_twin_has_the_bits_of_the_unsplit_run_and_nobody_else_notices(seed, monkeypatch):
+def test_the_twin_has_the_bits_of_the_unsplit_run_and_nobody_else_notices(seed):
     """It comes while packets are under way, buckets move afterwards, and it is given everything anew."""
     random, packets = np.random.default_rng(seed), talk(seed, 4000)
-    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world = World(packets, split(random, [1, 2, 3]), seed)
     world.send(int(random.integers(0, 900)))
     after = world.copy(SCORED)
     moving(world, random, 2)
