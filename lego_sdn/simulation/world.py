@@ -1,14 +1,13 @@
-"""A host, its switch and its clock for the real decision core: what `step` asks for is done after the time that it takes on a real host."""
+"""A host and its switch that follow the cost model, under long loads: what `step` asks for is done after the time that it takes."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from typing import Any
 
 from lego_sdn.core.control.events import (
+    Action,
     AgentUp,
     Drain,
     Drained,
@@ -23,8 +22,7 @@ from lego_sdn.core.control.events import (
     SwitchUp,
     Tick,
 )
-from lego_sdn.core.control.state import SystemState, fresh
-from lego_sdn.core.control.step import step
+from lego_sdn.core.control.state import fresh
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
 from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
@@ -32,6 +30,7 @@ from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import usable
+from lego_sdn.simulation.driver import CoreDriver
 from lego_sdn.simulation.fluid import Fluid
 from lego_sdn.simulation.loads import SimulatedLoad
 
@@ -63,64 +62,48 @@ class Interval:
     bricks: float = 0.0
 
 
-@dataclass
-class World:
+class World(CoreDriver):
     """`promise_s`: the latency that is promised. `full`: packets/s of one instance in `layout`, as it is started; loads are multiples."""
 
-    config: Config
-    costs: Costs
-    load: SimulatedLoad
-    promise_s: float
-    now: float = 0.0
-    state: SystemState = field(init=False)
-    instances: dict[int, Fluid] = field(default_factory=dict)
-    owners: dict[int, int] = field(default_factory=dict)  # as the switch has it
-    intervals: list[Interval] = field(default_factory=list)
-    actions: int = 0
-    notes: list[tuple[float, Note]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.costs = self.costs.configured(self.config)
-        self.state = fresh(self.config, costs=self.costs)
+    def __init__(self, config: Config, costs: Costs, load: SimulatedLoad, promise_s: float) -> None:
+        self.config, self.costs, self.load, self.promise_s = config, costs.configured(config), load, promise_s
+        super().__init__(fresh(config, costs=self.costs), 0.0, TAKES)
+        self.instances: dict[int, Fluid] = {}
+        self.owners: dict[int, int] = {}  # as the switch has it
+        self.intervals: list[Interval] = []
+        self.actions = 0
+        self.notes: list[tuple[float, Note]] = []
         self.quota = usable(self.config.instance.cpu_quota)
         one = Fluid(0, self._started(0), self.costs, 0.0)
         self.full, self.layout = one.limit(1.0)[0], one.layout()
-        self._due: list[tuple[float, int, Event]] = []
-        self._order = count()
         self._seen: tuple[Any, Any, dict[int, float]] = (None, None, {})
         self._next_round = self.config.scaling.period_s
 
     def run(self, seconds: float) -> World:
         """From the start, with the first instance there, to the end of so many seconds."""
-        self._happen(SwitchUp(1))
-        self._happen(AgentUp((), cores=64.0))
+        self.happen(SwitchUp(1))
+        self.happen(AgentUp((), cores=64.0))
         self.actions = 0
-        while self._due:  # the first instance is there before the load begins
-            self._happen(heapq.heappop(self._due)[2])
+        for answer in self.due(float("inf")):  # the first instance is there before the load begins
+            self.happen(answer)
         for at in range(round(seconds / DT)):
             self.now = at * DT
-            while self._due and self._due[0][0] <= self.now:
-                self._happen(heapq.heappop(self._due)[2])
+            for answer in self.due(self.now):
+                self.happen(answer)
             if self.now >= self._next_round:
                 self._next_round += self.config.scaling.period_s
-                self._happen(Tick())
-                self._happen(self._loads())
+                self.happen(Tick())
+                self.happen(self._loads())
             self._pass_time(at)
         return self
 
     # ---- the core's events and actions ----
-    def _happen(self, event: Event) -> None:
-        self.state, actions = step(self.state, event, self.now)
-        for action in actions:
-            if isinstance(action, Note):
-                self.notes.append((self.now, action))
-            else:
-                self._carry_out(action)
-
-    def _carry_out(self, action: Any) -> None:
+    def perform(self, action: Action) -> Event | None:
+        if isinstance(action, Note):
+            self.notes.append((self.now, action))
+            return None
         self.actions += not isinstance(action, Steer | Drain | SetDeadlines)
-        event = self._answer(action)
-        heapq.heappush(self._due, (self.now + TAKES[type(action)], next(self._order), event))
+        return self._answer(action)
 
     def _answer(self, action: Any) -> Event:
         """What will be answered; what takes effect at once does so here, the rest when it is answered."""

@@ -232,7 +232,8 @@ def _require_inner(old: Arrangement, action: StartReplica | Separate | ChainBric
     if not old.of_kind(action.kind) or action.kind not in old.graph:
         raise BrickError(f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {old.graph}")
     if action.kind not in old.graph.inner:
-        raise BrickError(f"{action.kind} is at an end of the graph and {otherwise}")
+        where = "is at an end of the graph" if len(old.graph.before(action.kind)) < 2 else "joins several inputs"
+        raise BrickError(f"{action.kind} {where} and {otherwise}")
 
 
 def _require_spare(old: Arrangement, brick: str, instance: int) -> str:

@@ -12,8 +12,8 @@ from bricks.records.packets import PACKET, bucket_of
 from bricks.runtime.score_sampler import Sampled
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.observe.score_audit import RECORD, parse
+from lego_sdn.simulation.moves import MovingInstances
 from tests.bricks.service.test_handover import BUCKETS, check, moving, split, talk
-from tests.fakes.moving import World
 
 SCORED = (1, 5)
 
@@ -23,7 +23,7 @@ SCORED = (1, 5)
 def test_the_twin_has_the_bits_of_the_unsplit_run_and_nobody_else_notices(seed):
     """It comes while packets are under way, buckets move afterwards, and it is given everything anew."""
     random, packets = np.random.default_rng(seed), talk(seed, 4000)
-    world = World(packets, split(random, [1, 2, 3]), seed)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed)
     world.send(int(random.integers(0, 900)))
     after = world.copy(SCORED)
     moving(world, random, 2)

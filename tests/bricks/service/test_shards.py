@@ -15,9 +15,9 @@ from bricks.runtime.reorder import ReorderBuffer
 from bricks.streams.partitioner import EVERY, KeyTable, LoadSketch, partition
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
+from lego_sdn.simulation.moves import MovingInstances
 from tests.bricks.service.test_handover import BUCKETS, check, split, talk
 from tests.examples import examples
-from tests.fakes.moving import World
 
 
 def rows(sources: list[int], targets: list[int], shadows: list[bool] | None = None) -> Batch:
@@ -122,14 +122,14 @@ def test_buckets_are_shared_out_by_what_they_have_to_do():
 
 
 # ---- the whole: real holds and real feature bricks ----
-def some_traffic(world: World, random: np.random.Generator) -> None:
+def some_traffic(world: MovingInstances, random: np.random.Generator) -> None:
     world.send(int(random.integers(0, 400)))
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_keyed_bricks_come_and_go_in_one_instance(seed):
     random, packets = np.random.default_rng(seed), talk(seed)
-    world = World(packets, dict.fromkeys(range(BUCKETS), 1), seed)
+    world = MovingInstances(packets, dict.fromkeys(range(BUCKETS), 1), seed)
     one = world.instances[1]
     for serials in ([0, 1], [0, 1, 2], [1, 2], [3], [3, 0], [0]):
         some_traffic(world, random)
@@ -145,7 +145,7 @@ def test_keyed_bricks_come_and_go_in_one_instance(seed):
 def test_buckets_move_between_instances_with_several_keyed_bricks(seed):
     """And these come and go in between."""
     random, packets = np.random.default_rng(seed), talk(seed, 3500)
-    world = World(packets, split(random, [1, 2, 3]), seed)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed)
     now = dict(world.rules)
     for _ in range(7):
         some_traffic(world, random)
@@ -163,7 +163,7 @@ def test_buckets_move_between_instances_with_several_keyed_bricks(seed):
 def test_keyed_bricks_change_in_the_middle_of_a_move(seed):
     """Between any two steps of the mover: what is held waits, and the streams are those of the cut wherever they are."""
     random, packets = np.random.default_rng(seed), talk(seed, 3000)
-    world = World(packets, split(random, [1, 2]), seed)
+    world = MovingInstances(packets, split(random, [1, 2]), seed)
     for instance in (1, 2):
         world.instances[instance].deal([0, 1])
     some_traffic(world, random)
@@ -223,7 +223,7 @@ class Brittle(FeatureQuantization):
 @pytest.mark.parametrize("method", ["export", "adopt", "keep", "begin"])
 def test_a_change_that_fails_leaves_everything_as_it_was(method):
     random, packets = np.random.default_rng(3), talk(3)
-    world = World(packets, dict.fromkeys(range(BUCKETS), 1), 3, new_brick=Brittle)
+    world = MovingInstances(packets, dict.fromkeys(range(BUCKETS), 1), 3, new_brick=Brittle)
     one = world.instances[1]
     one.deal([0, 1])
     world.send(700)
@@ -243,7 +243,7 @@ def test_a_change_that_fails_leaves_everything_as_it_was(method):
 
 def test_the_stream_is_shared_out_only_while_nothing_is_under_way():
     packets = talk(4, 800)
-    world = World(packets, dict.fromkeys(range(BUCKETS), 1), 4)
+    world = MovingInstances(packets, dict.fromkeys(range(BUCKETS), 1), 4)
     one = world.instances[1]
     for told in ({}, {"feature-quantization-0": {"ring": None}}):
         with pytest.raises(BrickError, match="can be shared out only at the interface"):
@@ -254,7 +254,7 @@ def test_the_stream_is_shared_out_only_while_nothing_is_under_way():
 
 def test_the_streams_of_the_dead_begin_anew_and_are_told():
     packets = talk(5)
-    world = World(packets, dict.fromkeys(range(BUCKETS), 1), 5)
+    world = MovingInstances(packets, dict.fromkeys(range(BUCKETS), 1), 5)
     one = world.instances[1]
     one.deal([0, 1])
     world.send(1000)
@@ -272,13 +272,13 @@ def test_the_streams_of_the_dead_begin_anew_and_are_told():
 def test_replicas_that_are_nearly_full_take_in_what_is_theirs_and_forget_nothing():
     """Each got every record that came to its instance, and forgot the faintest for what it was to drop a moment later."""
     packets = talk(6, hosts=40)
-    world = World(packets, {bucket: 1 if bucket < 6 else 2 for bucket in range(BUCKETS)}, 6)
+    world = MovingInstances(packets, {bucket: 1 if bucket < 6 else 2 for bucket in range(BUCKETS)}, 6)
     two = world.instances[2]
     two.deal([0, 1])
     world.send(1500)
     moved = world.move(dict.fromkeys(range(BUCKETS), 2))
     needed = [stage.brick.state.counters() for stage in two.process.stages[1:]]
-    world = World(packets, {bucket: 1 if bucket < 6 else 2 for bucket in range(BUCKETS)}, 6)
+    world = MovingInstances(packets, {bucket: 1 if bucket < 6 else 2 for bucket in range(BUCKETS)}, 6)
     two = world.instances[2]
     two.deal([0, 1])
     room = max(count for held in needed for name, count in held.items() if name.startswith("streams_"))

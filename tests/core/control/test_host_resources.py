@@ -16,17 +16,17 @@ from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.graph import Graph
 from lego_sdn.core.observe.score_audit import ReferenceInstance
+from lego_sdn.simulation.brick_queues import GRAPH
+from lego_sdn.simulation.hosts import QUOTA, BrickHost
+from lego_sdn.simulation.memory import InMemorySystem
 from tests.core.cost.costs import MB, kitsune
-from tests.fakes.brick_host import BrickHost
-from tests.fakes.pipeline import GRAPH
-from tests.fakes.world import QUOTA, World
 
 LEARNING = "unsupervised-network"
 COSTS = kitsune(process_bytes=40 * MB)
 REPLICA, INSTANCE = 60 * MB, 404 * MB  # a process with the network in it; five processes and their bricks
 
 
-def world(costs=None, free_bytes: float | None = None, offered: float = 0.0, **settings) -> World:
+def world(costs=None, free_bytes: float | None = None, offered: float = 0.0, **settings) -> InMemorySystem:
     """An instance of five processes of 0.2 cores each on a host with 2 cores; nothing is changed unless it is asked for."""
     given = {
         "model": "m",
@@ -36,11 +36,11 @@ def world(costs=None, free_bytes: float | None = None, offered: float = 0.0, **s
     config = Config.parse(given | settings)
     host = BrickHost(cost_us=dict.fromkeys(GRAPH, 250.0) | {LEARNING: 1000.0}, cores=2.0, free_bytes=free_bytes)
     host.memory_of = costs.memory_bytes if costs else host.memory_of  # they take what was profiled
-    made = World(config, lambda bucket, time: offered / 64, host=host, state=replace(fresh(config), costs=costs))
+    made = InMemorySystem(config, lambda bucket, time: offered / 64, host=host, state=replace(fresh(config), costs=costs))
     return made.up().run(3.5)
 
 
-def asked(made: World) -> list[BrickAction]:
+def asked(made: InMemorySystem) -> list[BrickAction]:
     return [action for _, _, actions in made.log for action in actions if isinstance(action, BrickAction | StartInstance)]
 
 

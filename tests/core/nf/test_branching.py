@@ -25,7 +25,7 @@ from lego_sdn.core.observe.deadlines import Promise, divide
 from lego_sdn.core.observe.diagnosis import Outside, Rounds, diagnose
 from lego_sdn.core.observe.slo import basis_of, tally
 from lego_sdn.core.policy.options import larger, smaller
-from tests.fakes.pipeline import Pipeline
+from lego_sdn.simulation.brick_queues import BrickQueues
 
 EDGES = (("in", "streams"), ("streams", "short"), ("streams", "long"), ("short", "out"), ("long", "out"))
 NODES = (Node("in", "packet-batching"), Node("streams", keyed=True), Node("short", "autoencoder"), Node("long", "autoencoder"), Node("out"))
@@ -136,7 +136,7 @@ def test_a_change_within_puts_a_brick_back_where_the_graph_has_it():
 
 # ---- diagnosis ----
 def watched(us, offered: float):
-    pipeline = Pipeline(laid(), us)
+    pipeline = BrickQueues(laid(), us)
     pipeline.run(offered, 6)
     before = pipeline.reports()
     pipeline.run(offered, 4)

@@ -1,4 +1,4 @@
-"""Instances and a switch in memory, for moves of buckets: real holds and real feature bricks, and a clock turned by hand.
+"""Instances and a switch in memory, for moves of buckets: real holds and real keyed bricks, and a clock turned by hand.
 
 The switch takes packets in batches, lets flows overtake each other inside them, and follows a change of its rules flow by flow. Queues
 before the instances have any length.
@@ -36,7 +36,7 @@ BATCH = 32
 COPIED = -1  # among rules: not a bucket but every packet, and to whom
 
 
-class Wire(PacketRing):
+class QueuedPackets(PacketRing):
     """A packet ring whose interface is a queue of rows and markers."""
 
     def __init__(self, now_ns: ClockNs) -> None:
@@ -67,15 +67,15 @@ class Wire(PacketRing):
         pass
 
 
-class Instance:
+class MovedInstance:
     """Packets in, features by stamp out: the part of an instance that a move is about. Its keyed bricks lag behind the interface, each
     by as much as it likes."""
 
-    def __init__(self, number: int, world: World) -> None:
+    def __init__(self, number: int, world: MovingInstances) -> None:
         more, buckets = world.more, world.buckets
         self.number, self.wire, self.clock, self.layout = (
             number,
-            Wire(world.monotonic_ns),
+            QueuedPackets(world.monotonic_ns),
             world.monotonic,
             more.get("layout", "kitsune115"),
         )
@@ -147,8 +147,14 @@ class Instance:
                 self.features += [(int(seq), row) for seq, row in zip(result.head["seq"], result.values, strict=True)]
 
 
-class World:
-    """`send` lets packets in; `move` changes the assignment as the controller does, with traffic in between."""
+class MovingInstances:
+    """`send` lets packets in; `move` changes the assignment as the controller does, with traffic in between; `finish` gives the features.
+
+    packets     PACKET [n], each with the stamp that is its number
+    assignment  bucket -> instance, of those numbered 1 to 5
+    seed        of everything that is left to chance: batches, overtaking, who works when
+    more        key: of the split; new_brick(serial, layout, streams, key): a keyed brick; layout, stamped: as of an instance
+    """
 
     def __init__(self, packets: np.ndarray, assignment: dict[int, int], seed: int, **more: Any) -> None:
         self.random = np.random.default_rng(seed)
@@ -160,7 +166,7 @@ class World:
         self.owners: dict[int, int] | None = None  # who has the streams, where that differs from the rules
         self.cached: dict[tuple[int, ...], dict[int, int]] = {}  # flow -> the assignment that its cached rule is of
         self.at, self.now_ns = 0, 10**9
-        self.instances = {i: Instance(i, self) for i in range(1, 6)}
+        self.instances = {i: MovedInstance(i, self) for i in range(1, 6)}
         self.tokens = iter(range(1, 10**6))
         self.moved: list[moves.Moved] = []
         self.lose_markers = 0.0
@@ -185,7 +191,7 @@ class World:
             self.now_ns += int(self.random.integers(0, 400_000))
             self.some_work()
 
-    def alive(self) -> list[Instance]:
+    def alive(self) -> list[MovedInstance]:
         return [instance for number, instance in self.instances.items() if number not in self.dead]
 
     def some_work(self) -> None:
@@ -224,7 +230,7 @@ class World:
         """Give the auditor's twin every stream, for the first time or again; the stamp after which it has them."""
         if self.twin is None:
             self.twin, self.scored = max(self.instances) + 1, scored
-            self.instances[self.twin] = Instance(self.twin, self)
+            self.instances[self.twin] = MovedInstance(self.twin, self)
         plan = moves.StateCopy(next(self.tokens), self._owners(), self._owners(), frozenset(self.instances), to=self.twin, scored=scored)
         assert all(one.error is None for one in self._carry_out(plan))
         assert plan.cut is not None
@@ -328,18 +334,18 @@ class World:
     def monotonic(self) -> float:
         return self.now_ns / 1e9
 
-    def connect(self, address: str, timeout: float) -> Peer:
-        return Peer(self, int(address[1:]))
+    def connect(self, address: str, timeout: float) -> _Peer:
+        return _Peer(self, int(address[1:]))
 
 
 @dataclass(frozen=True)
-class Peer:
+class _Peer:
     """What a process has in hand when it calls another one."""
 
-    world: World
+    world: MovingInstances
     number: int
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> _Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
