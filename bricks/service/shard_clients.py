@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from bricks.records.brick import State
 from bricks.runtime.stage import Stage
 from lego_sdn.adapters.rpc.calls import Client, Connect
+from lego_sdn.core.facts.counters import BrickCounters
 
 ANSWER_S = 5.0
 
@@ -90,4 +91,4 @@ class RemoteShard:
 
 def _evicted(state: Any) -> int:
     """Streams that the bound on them made it forget so far."""
-    return sum(count for name, count in state.counters().items() if name.startswith("evicted_"))
+    return BrickCounters.of(state.counters()).all_evicted

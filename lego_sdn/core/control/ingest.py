@@ -10,6 +10,7 @@ from lego_sdn.core.control.state import Member, SystemState, Turn
 from lego_sdn.core.cost.model import BrickCost, Costs, Work
 from lego_sdn.core.facts.actions import SetDeadlines
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.facts.reports import InstanceLoad, Report, instance_load
 from lego_sdn.core.observe import slo
@@ -112,7 +113,7 @@ def _learned(state: SystemState, instance: int, found: Diagnosis) -> Costs | Non
     The brick that counts shadows is the one that keeps streams.
     """
     reported = [brick for (one, _), report in state.reports.items() if one == instance for brick in report.bricks]
-    keyed = {brick.node for brick in reported if "shadows" in brick.counters}
+    keyed = {brick.node for brick in reported if BrickCounters.of(brick.counters).is_keyed}
     costs, graph = [], state.members[instance].arrangement.graph
     for kind in graph.order:
         seen = [one.service_us for one in found.of_kind(kind) if one.service_us > 0]

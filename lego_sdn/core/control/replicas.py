@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from lego_sdn.core.control import host_resources, instances
-from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, SystemState, Turn
+from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, STARTS, Change, Member, SystemState, Turn
 from lego_sdn.core.facts.actions import WORDS, BrickAction, ChainBrick, Separate, SetDeadlines, StartReplica, StopReplica
 from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
+from lego_sdn.core.facts.backoff import Backoff
 from lego_sdn.core.facts.change_notes import BrickChange
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.instance_notes import BrickRuns, BricksDied, BricksGone, ChangeFailed, EarlyDeath, GaveUp
 from lego_sdn.core.observe import slo
@@ -57,7 +59,7 @@ def unsplittable(state: SystemState) -> frozenset[tuple[int, str]]:
     if state.whole is None:
         return frozenset()
     keyed = {brick.kind for brick in state.costs.bricks if brick.keyed} if state.costs is not None else set()
-    keyed |= {brick.kind for report in state.reports.values() for brick in report.bricks if "shadows" in brick.counters}
+    keyed |= {brick.kind for report in state.reports.values() for brick in report.bricks if BrickCounters.of(brick.counters).is_keyed}
     return frozenset((i, kind) for i in state.running for kind in keyed)
 
 
@@ -85,7 +87,7 @@ def failed(turn: Turn, event: RegrowFailed) -> None:
         turn.set(sla=slo.not_taken(turn.state.sla, event.instance, turn.now))
     if not _in_flight(turn, event.action):
         return
-    backoff = turn.state.regrowing.after_failure(turn.now)
+    backoff = turn.state.regrowing.after_failure(turn.now, STARTS)
     turn.set(change=None, regrowing=backoff)
     if backoff.failures >= GIVE_UP_AFTER:
         turn.do(GaveUp("changes within instances", backoff.failures, GIVE_UP_S))
@@ -113,7 +115,7 @@ def _died(turn: Turn, member: Member, brick: str) -> EarlyDeath | None:
     """One that died young keeps the next of its kind waiting, longer each time; one that had lived well (None) does not."""
     lived_s, kind, dying = turn.now - member.born.get(brick, turn.now), node_of(brick), turn.state.members[member.instance].dying
     young = lived_s < SETTLED_S
-    backoff = dying.get(kind, Backoff()).after_failure(turn.now) if young else Backoff()
+    backoff = dying.get(kind, Backoff()).after_failure(turn.now, STARTS) if young else Backoff()
     turn.put(replace(turn.state.members[member.instance], dying={**dying, kind: backoff}))
     return backoff.early(lived_s, turn.now) if young else None
 

@@ -12,9 +12,9 @@ from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.actions import BrickAction
 from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.assignment import REFERENCE, Owners
+from lego_sdn.core.facts.backoff import Backoff, RetryWaits
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.exact_since import ExactSince
-from lego_sdn.core.facts.instance_notes import EarlyDeath
 from lego_sdn.core.facts.reports import InstanceLoad, Report
 from lego_sdn.core.observe.diagnosis import Diagnosis
 from lego_sdn.core.observe.score_audit import ReferenceInstance
@@ -23,7 +23,7 @@ from lego_sdn.core.policy.base import Memory
 
 GIVE_UP_AFTER = 5  # failures in a row
 GIVE_UP_S = 300.0
-FIRST_RETRY_S = 0.5
+STARTS = RetryWaits(0.5, GIVE_UP_S, GIVE_UP_AFTER)
 SETTLED_S = 60.0  # what lived this long did not die of its start
 
 Phase = Literal["starting", "running", "leaving", "draining", "stopping"]
@@ -74,24 +74,6 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
-    """Failures in a row, and when the next start may be tried."""
-
-    failures: int = 0
-    until: float = 0.0
-
-    def early(self, lived_s: float, now: float) -> EarlyDeath:
-        """What is told of a death that was too soon."""
-        return EarlyDeath(lived_s, self.failures, self.until - now)
-
-    def after_failure(self, now: float) -> Backoff:
-        """Wait longer after each failure in a row, then give up for a while."""
-        failures = self.failures + 1
-        wait = GIVE_UP_S if failures >= GIVE_UP_AFTER else FIRST_RETRY_S * 2.0 ** (failures - 1)
-        return Backoff(failures, now + wait)
-
-
-@dataclass(frozen=True, slots=True)
 class Lacking:
     """Why an instance gets no packets, and since when. gone: its port is not there; else the link is down."""
 
@@ -105,8 +87,7 @@ class Regret:
     """A merge that was soon followed by a replica was a mistake: the next one waits, each time twice as long."""
 
     merged_at: float = float("-inf")
-    wait_s: float = 0.0
-    until: float = float("-inf")
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +99,7 @@ class SystemState:
     owners    bucket -> owner, as wanted; sent: the last `Steer`; confirmed: the last version that the switch has
     reports      of the last round, before: of the round before it
     quiet_until  no policy's change before (cooldown)
-    regret       what came of the last merge
+    regret       what came of the last merges
     regrowing    failures of changes within instances, as `backoff` has those of starts
     diagnoses    by instance, of the last round of reports; full: instances whose memory is at the mark
     advice       what was last said to be done, in mode advise

@@ -36,10 +36,11 @@ from lego_sdn.core.control.events import (
 )
 from lego_sdn.core.control.hosts import HostState
 from lego_sdn.core.control.manager import observe
-from lego_sdn.core.control.state import SETTLED_S, Backoff, Member, SystemState, Turn
+from lego_sdn.core.control.state import SETTLED_S, Member, SystemState, Turn
 from lego_sdn.core.facts.actions import TakeOut
 from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown
 from lego_sdn.core.facts.assignment import balance, place
+from lego_sdn.core.facts.backoff import Backoff
 from lego_sdn.core.facts.change_notes import BucketsMoved, MoveEnded
 from lego_sdn.core.facts.instance_notes import (
     DrainFailed,
