@@ -1,4 +1,4 @@
-"""Tests go through what the product offers: they patch no clock, and read no private attribute of it."""
+"""Tests go through what the product offers: they patch no clock, read no private attribute of it, and replace fewer of its functions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ FOREIGN = {"_exit"}  # of `os`: how a forked child ends
 LEFT: dict[str, set[str]] = {
     "tests/system/test_local.py": {"_waitpid_lock"},  # of Python's subprocess: it is in the state that a signal's handler leaves
 }
+# Files that still replace a function or a constant of a module, and how often: what is new takes it as an argument.
+REPLACING = {
+    "tests/adapters/ovs/test_vsctl.py": 5,
+    "tests/agent/test_cleanup.py": 1,
+    "tests/agent/test_launcher.py": 1,
+    "tests/bricks/offline/test_parallel.py": 8,
+    "tests/commands/test_bench.py": 5,
+    "tests/commands/test_offline.py": 1,
+    "tests/commands/test_paper_policies.py": 1,
+    "tests/live/test_other_keys.py": 2,
+}
 
 
 def offences(source: str) -> set[str]:
@@ -30,6 +41,12 @@ def offences(source: str) -> set[str]:
             parts = [part for text in texts for part in text.split(".")]
             found |= {part for part in parts if part in CLOCKS or _is_private(part)}
     return found
+
+
+def replacements(source: str) -> int:
+    """Calls of pytest's or mock's that put something else into a module or a class for a while."""
+    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    return sum(ast.unparse(one).endswith(("monkeypatch.setattr", "mock.patch", "patch.object", "patch.multiple")) for one in calls)
 
 
 def _is_private(name: str) -> bool:
@@ -54,6 +71,11 @@ def test_no_test_patches_a_clock_or_reads_a_private_attribute():
     assert {path: names for path, names in found.items() if names} == LEFT
 
 
+def test_no_more_is_replaced_than_before():
+    found = {path: replacements((ROOT / path).read_text()) for path in written()}
+    assert {path: count for path, count in found.items() if count > REPLACING.get(path, 0)} == {}
+
+
 @pytest.mark.parametrize(
     ("source", "names"),
     [
@@ -72,3 +94,14 @@ def test_no_test_patches_a_clock_or_reads_a_private_attribute():
 )
 def test_the_walk_finds_what_is_not_wanted(source, names):
     assert offences(source) == names
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("monkeypatch.setattr(store, 'KEPT', 5)\nmonkeypatch.setenv('A', 'b')", 1),
+        ("with mock.patch.object(sys, 'argv', []), mock.patch('a.b'):\n    setattr(a, 'b', 1)", 2),
+    ],
+)
+def test_replacements_are_counted(source, count):
+    assert replacements(source) == count

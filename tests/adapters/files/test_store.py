@@ -11,7 +11,6 @@ import sys
 
 import pytest
 
-from lego_sdn.adapters.files import store
 from lego_sdn.adapters.files.store import MEMORY, Entry, Intent, Store, Stored, StoreError
 
 
@@ -64,9 +63,8 @@ def test_an_assignment_outlives_a_killed_process(path):
     again.close()
 
 
-def test_events_are_numbered_bounded_and_read_from_a_number_on(path, monkeypatch):
-    monkeypatch.setattr(store, "KEPT_EVENTS", 5)
-    kept = Store(path)
+def test_events_are_numbered_bounded_and_read_from_a_number_on(path):
+    kept = Store(path, kept_events=5)
     numbers = [kept.note(Entry(float(i), "steer", f"event {i}", i)) for i in range(8)]
     assert numbers == list(range(1, 9))
     assert [entry.number for entry in kept.events()] == [4, 5, 6, 7, 8]

@@ -63,9 +63,8 @@ def test_the_latest_scores_of_the_sampled_buckets_are_kept():
         Sampled([4], 4)
 
 
-def test_one_answer_is_bounded(monkeypatch):
-    monkeypatch.setattr("bricks.runtime.score_sampler.AT_ONCE", 3)
-    kept = Sampled([0], 1)
+def test_one_answer_is_bounded():
+    kept = Sampled([0], 1, at_once=3)
     kept.append(batch(0, 5))
     assert [(stamps(told), told["more"]) for told in (kept.since(0), kept.since(3))] == [([0, 1, 2], True), ([3, 4], False)]
 
