@@ -16,7 +16,7 @@ from lego_sdn.core.facts.instance_notes import ConnectionClosed, RulesRefused
 from ryu_apps.context.facts import ObservedBridge
 from ryu_apps.context.greenthreads import every, spawn
 from ryu_apps.context.shared import Shared
-from ryu_apps.handover.executor import Mover, RuleAccess
+from ryu_apps.handover.executor import Mover
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.connection import Switch
 from ryu_apps.openflow.rule_keeper import RuleKeeper
@@ -42,7 +42,7 @@ class Steering(app_manager.RyuApp):
         self.told_error: str | None = None  # why they could not be put right
         self.keeper = keeper = RuleKeeper(lego)
         self.watch = RuleWatch(keeper, self._repair)
-        self.mover = Mover(lego, RuleAccess(keeper.prepare, keeper.carry_out, keeper.send_frames, keeper.is_there))
+        self.mover = Mover(lego, keeper)
         self.complaints = Complaints(lambda text: lego.note(ConnectionClosed(text)))
         lego.performers[Steer] = self.work.put
         lego.read_flows, lego.audit_anew = keeper.flows, self._audit_anew

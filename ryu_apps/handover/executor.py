@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ryu.lib import hub
@@ -24,24 +24,12 @@ from ryu_apps.context.shared import Shared
 from ryu_apps.handover.calls import Asking
 from ryu_apps.handover.log import Laps, told
 from ryu_apps.handover.reference_streams import Twinning
+from ryu_apps.openflow.rule_keeper import RuleKeeper
 
 LOG = logging.getLogger("lego.mover")
 RENEW_S = 2.0  # between two words to those that hold
 TOKEN_BITS = 50
 BACK_S = 10.0  # for a switch to come back in the middle of a move
-
-Frames = list[tuple[int, bytes]]
-
-
-@dataclass(frozen=True)
-class RuleAccess:
-    """What the mover needs of the switch: get a change ready; put it into force (why that failed, or None); send frames out of ports;
-    whether it is connected."""
-
-    prepare: Callable[[Steer], None]
-    change: Callable[[Steer], str | None]
-    send: Callable[[Frames], None]
-    is_there: Callable[[], bool] = lambda: True
 
 
 class Mover:
@@ -50,7 +38,7 @@ class Mover:
     owners   bucket -> the instance that has its streams, as far as is known; None before the first rules
     """
 
-    def __init__(self, shared: Shared, rules: RuleAccess) -> None:
+    def __init__(self, shared: Shared, rules: RuleKeeper) -> None:
         self.shared, self._rules = shared, rules
         self.owners: Mapping[int, int] | None = None
         self.twinning = Twinning(shared, self._copy)

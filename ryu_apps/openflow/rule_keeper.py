@@ -52,7 +52,8 @@ class RuleKeeper:
         """LEGO's flows on the steered bridge, read now. Raises SwitchError."""
         return self._connected().flows()
 
-    def send_frames(self, frames: list[tuple[int, bytes]]) -> None:
+    def send(self, frames: list[tuple[int, bytes]]) -> None:
+        """Frames out of ports, in this order: (port, frame). Nothing while the switch is away."""
         if self.switch is not None:
             self.switch.send_frames(frames)
 
@@ -66,8 +67,8 @@ class RuleKeeper:
         return self.switch
 
     # ---- changes ----
-    def carry_out(self, steer: Steer) -> str | None:
-        """Why it failed, after a second try on what the switch says it holds; None if the rules are in force."""
+    def change(self, steer: Steer) -> str | None:
+        """Put the rules of an assignment into force. Why that failed, after a second try on what the switch says it holds, or None."""
         error = None
         self.revision += 1
         for _ in range(2):
