@@ -21,6 +21,7 @@ from bricks.records.brick import Batch
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import HIDDEN, PACKET, SHADOW
 from bricks.unsupervised_network import UnsupervisedNetwork
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.errors import CaptureError, LegoError
 from lego_sdn.core.facts.loss import is_partial
 
@@ -91,7 +92,7 @@ def no_packet(paths: Iterable[str | Path], warnings: Iterable[str]) -> CaptureEr
 
 def note_evictions(counters: dict[str, int], summary: CaptureSummary) -> None:
     """Say so if the bound on streams made the state forget some."""
-    evicted = sum(count for name, count in counters.items() if name.startswith("evicted_"))
+    evicted = BrickCounters.of(counters).all_evicted
     summary.facts["evicted"] = evicted
     if evicted:
         summary.warnings.append(

@@ -33,7 +33,7 @@ def policies(named: tuple[str, ...], seeds: str, placement: str, plot: Path | No
     chosen = [int(part) for part in seeds.split(",") if part.strip().isdecimal()]
     if not chosen or len(chosen) != len(seeds.split(",")):
         raise click.BadParameter(f"{seeds!r} is no list of whole numbers, as in 11,12.", param_hint="--seeds")
-    rows = summary(_evaluate(named, chosen, placement))
+    rows = summary(evaluate_all(named, chosen, placement))
     if plot is not None:
         _plot(rows, plot)
     if as_json:
@@ -43,7 +43,7 @@ def policies(named: tuple[str, ...], seeds: str, placement: str, plot: Path | No
     raise click.exceptions.Exit(0 if all(row["kept"] for row in rows if row["default"]) else 1)
 
 
-def _evaluate(named: tuple[str, ...], seeds: list[int], placement: str) -> list[PolicyOutcome]:
+def evaluate_all(named: tuple[str, ...], seeds: list[int], placement: str) -> list[PolicyOutcome]:
     from rich.progress import Progress
 
     from lego_sdn.adapters.files.plugins import make_known

@@ -210,7 +210,7 @@ class Ovs:
 
         HostError if the switch cannot open it.
         """
-        if self._is_stale(port):
+        if self.is_stale(port):
             self._vsctl("--if-exists", "del-port", bridge, port)
         self._vsctl("add-port", bridge, port, *([NO_FLOOD] if instance else []), f"external_ids:{MARK}={self.run}")
         number = int(self._wanted("Interface", port, "ofport"))
@@ -259,7 +259,7 @@ class Ovs:
     def _is_mine(self, table: str, name: str) -> bool:
         return name in self.marked(table)
 
-    def _is_stale(self, port: str) -> bool:
+    def is_stale(self, port: str) -> bool:
         """Whether a LEGO run that is gone (a reboot came between) left this port in the database, its interface missing."""
         found = json.loads(self._vsctl("--format=json", "--columns=external_ids", "find", "Port", f"name={port}"))
         marked = any(MARK in dict(row[0][1]) for row in found["data"])

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from lego_sdn.core.control.state import Turn
 from lego_sdn.core.facts.change_notes import Inexact
+from lego_sdn.core.facts.counters import EVICTED
 from lego_sdn.core.facts.exact_since import ExactSince
 from lego_sdn.core.facts.reports import Report
 
@@ -123,7 +124,7 @@ def counters(report: Report) -> dict[str, int]:
     for brick in report.bricks:
         total.update(brick.dropped)
         for name, count in brick.counters.items():
-            total["evicted" if name.startswith("evicted_") else name] += count
+            total["evicted" if name.startswith(EVICTED) else name] += count
     capture = report.capture
     return dict(total) | ({} if capture is None else {name: getattr(capture, name) for name in capture.__slots__ if name != "queue"})
 

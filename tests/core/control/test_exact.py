@@ -16,28 +16,28 @@ from lego_sdn.core.facts.config import Config, ScalingSettings
 from lego_sdn.core.facts.exact_since import ExactSince
 from lego_sdn.core.facts.reports import BrickLoad, Report
 from lego_sdn.core.traffic.handover import Handover, Moved
-from tests.fakes.world import DPID, World
+from lego_sdn.simulation.memory import DPID, InMemorySystem
 
 CONFIG = Config(model="m", scaling=ScalingSettings(policy="water-marks", min_instances=2, max_instances=2, cooldown_s=0.01))
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> InMemorySystem:
     """Two instances with traffic, whose reports have stamps."""
-    made = World(CONFIG, lambda bucket, time: 1.0).up().run(5)
+    made = InMemorySystem(CONFIG, lambda bucket, time: 1.0).up().run(5)
     assert made.state.running == (1, 2)
     return made
 
 
-def fact(made: World, instance: int) -> ExactSince:
+def fact(made: InMemorySystem, instance: int) -> ExactSince:
     return made.state.exact[instance]
 
 
-def told(made: World) -> list[tuple[int | None, str]]:
+def told(made: InMemorySystem) -> list[tuple[int | None, str]]:
     return [(note.instance, note.text) for note in made.notes("inexact")]
 
 
-def report(made: World, instance: int, change: Callable[[Report], Report]) -> None:
+def report(made: InMemorySystem, instance: int, change: Callable[[Report], Report]) -> None:
     """The next round, in which an instance reports what `change` makes of its report."""
     made.now += 0.5
     reports = (one if one.instance != instance else change(one) for one in made.loads().reports)
@@ -113,7 +113,7 @@ def test_what_the_switch_cannot_put_out_is_lost(world):
 
 def test_gaps_of_stamps_count_where_one_instance_gets_everything():
     config = replace(CONFIG, scaling=replace(CONFIG.scaling, min_instances=1, max_instances=1))
-    one = World(config, lambda bucket, time: 1.0).up().run(5)
+    one = InMemorySystem(config, lambda bucket, time: 1.0).up().run(5)
     for gaps in (0, 9, 0, 0):  # packets that were late fill theirs
         report(one, 1, with_counter("gaps", gaps))
     assert told(one) == []
