@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -47,6 +48,9 @@ def lego() -> None:
 
 def main() -> None:
     """Entry point: exit code 0, 1 (a check failed), 2 (bad use or input)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of characters that the terminal's encoding lacks
     try:
         code = lego(standalone_mode=False)  # click hands an `Exit` back as its code
     except click.Abort:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 QUICK = {"runs": 3, "packets": 100_000, "seconds": 1.0}
 FULL = {"runs": 5, "packets": 1_000_000, "seconds": 5.0}
-WIDTH = 160  # of a table that does not go to a terminal
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -44,13 +42,17 @@ def bench(rows: tuple[str, ...], as_list: bool, as_json: bool, **given: Any) -> 
     All of it takes some six minutes, with --quick one. What needs root (an interface, the switch) is skipped without it.
     Exit code 1 if a row could not be measured.
     """
+    from rich.text import Text
+
+    from lego_sdn.adapters.terminal.tables import open_console
     from lego_sdn.experiments.bench.groups import all_rows, choose
 
     wanted = choose(rows)
     if as_list:
+        console = open_console()
         for row in all_rows():
             if row.name in wanted:
-                click.echo(f"{row.name:<24} {row.what} [{row.unit}]")
+                console.print(Text(f"{row.name:<24} {row.what} [{row.unit}]"))
         return
     with ends_in_order(), tempfile.TemporaryDirectory(prefix="lego-bench-") as folder:
         failed = _run(_bench(Path(folder), given), wanted, as_json)
@@ -72,15 +74,13 @@ def _bench(folder: Path, given: dict[str, Any]) -> Bench:
 
 def _run(bench: Bench, wanted: frozenset[str], as_json: bool) -> bool:
     """Measure and print; returns whether a row failed."""
-    from rich.console import Console
-
+    from lego_sdn.adapters.terminal.tables import open_console
     from lego_sdn.experiments.bench.groups import measure
     from lego_sdn.experiments.bench.show import Show
     from lego_sdn.system.machine import machine
 
-    wide = None if sys.stdout.isatty() else WIDTH
-    show, about, results = Show(Console(highlight=False, width=wide)), machine(), []
-    progress = Console(stderr=True, highlight=False)
+    show, about, results = Show(open_console()), machine(), []
+    progress = open_console(stderr=True)
     if not as_json:
         show.machine(about, bench.traffic)
     for result in measure(bench, wanted, lambda group: _begins(progress, group)):

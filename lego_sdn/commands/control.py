@@ -134,12 +134,9 @@ def print_json(data: Any) -> None:
 
 
 def _show_flows(found: dict[str, Any], everything: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    table = Table()
-    for column in ("table", "role", "family", "bucket", "owner", "packets", "bytes"):
-        table.add_column(column, justify="left" if column in ("table", "role", "family") else "right")
+    table = Grid("table", "role", "family", "bucket", "owner", "packets", "bytes", left=("table", "role", "family"))
     shown = [flow for flow in found["flows"] if everything or flow["packets"]]
     for flow in shown:
         cells = (
@@ -152,7 +149,7 @@ def _show_flows(found: dict[str, Any], everything: bool) -> None:
             flow["bytes"],
         )
         table.add_row(*("" if cell is None else str(cell) for cell in cells))
-    console = Console(highlight=False)
+    console = open_console()
     if shown:
         console.print(table)
     counts = ", ".join(

@@ -14,7 +14,6 @@ from lego_sdn.core.facts.json_text import json_text
 if TYPE_CHECKING:
     from lego_sdn.simulation.evaluation import PolicyOutcome
 
-WIDTH = 140  # of a table that does not go to a terminal
 MOST_MISSES, MOST_TIMES = 0.01, 1.25  # that the default policy may have
 
 
@@ -82,13 +81,11 @@ def summary(outcomes: list[PolicyOutcome]) -> list[dict[str, Any]]:
 
 
 def _show(rows: list[dict[str, Any]], placement: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    table = Table(title=f"Policies in simulation, bricks {placement}, a core for each process", title_justify="left")
-    for column in ("policy", "load", "misses", "worst seed", "times the oracle", "worst seed", "of the least", "brick-seconds", "actions"):
-        table.add_column(column, justify="left" if column in ("policy", "load") else "right")
+    names = ("policy", "load", "misses", "worst seed", "times the oracle", "worst seed", "of the least", "brick-seconds", "actions")
+    title = f"Policies in simulation, bricks {placement}, a core for each process"
+    console, table = open_console(), Grid(*names, title=title, left=("policy", "load"), keys=2)
     for row in rows:
         name = f"{row['policy']} (default)" if row["default"] else row["policy"]
         shares = (

@@ -39,12 +39,11 @@ class Output:
     """Progress and tables on standard output, or on standard error if that is for JSON; plot and data in a folder (None: nowhere)."""
 
     def __init__(self, folder: Path | None, as_json: bool) -> None:
-        from rich.console import Console
-
+        from lego_sdn.adapters.terminal.tables import open_console
         from lego_sdn.experiments.paper.inputs import make_folder
 
         self.folder, self._as_json = make_folder(folder) if folder is not None else None, as_json
-        self.console: Console = Console(stderr=as_json, highlight=False)
+        self.console: Console = open_console(stderr=as_json)
 
     def say(self, line: str) -> None:
         """A line of progress."""

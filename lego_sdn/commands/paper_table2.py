@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import click
 from lego_sdn.commands import paper_run
 from lego_sdn.commands.numbers import FiniteRange
 from lego_sdn.core.facts.json_text import json_text
-
-WIDTH = 140  # of a table that does not go to a terminal
 
 
 @dataclass(frozen=True)
@@ -67,16 +64,13 @@ def _table2(wanted: Table2Options, folder: Path) -> dict[str, Any]:
 
 
 def _show(shown: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    table = Table(title=f"Table II, live: {shown['traffic']}, instances: {shown['replicas']}", title_justify="left")
-    table.add_column("split by", no_wrap=True)
-    for column in ("mean score", "of Original", "lego verify", "off by > 10 %", "alerts", "lost", "missing", "unlike simulated"):
-        table.add_column(column, justify="right")
+    names = ("split by", "mean score", "of Original", "lego verify", "off by > 10 %", "alerts", "lost", "missing", "unlike simulated")
+    table = Grid(*names, title=f"Table II, live: {shown['traffic']}, instances: {shown['replicas']}", left=("split by",))
     for row in shown["rows"]:
         cells = [f"{row['mean_score']:.6g}", f"{row['ratio']:.4f}", f"{row['ratio_verify']:.4f}", f"{row['share_off_coarse']:.2%}"]
         table.add_row(row["split"], *cells, *(f"{row[key]:,}" for key in ("alerts", "alerts_lost", "missing", "unlike_simulated")))
-    console, about = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH), shown["machine"]
+    console, about = open_console(), shown["machine"]
     console.print(table)
     console.print(f"{about['cpu']}, {about['cores']} cores; no CPU quotas; {shown['pps']:,.0f} packets/s", soft_wrap=True)

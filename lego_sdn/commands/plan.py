@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 BY_HASH, BY_TALK = "hashing", "talkers"
 METHODS = (BY_HASH, BY_TALK)
 MOST = 64
-WIDTH = 160  # of a table that does not go to a terminal
 
 
 @dataclass(frozen=True)
@@ -251,15 +249,13 @@ def _facts(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> dict[s
 
 
 def _show(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
     from lego_sdn.commands.plan_hosts import show
 
     talk, rows = found.talk, found.rows
-    table = Table(title=f"{talk.total:,} packets, from one instance to more", title_justify="left")
-    for column in ("instances", "by", "load of each, of one's", "shadows a packet", "buckets moved", "state to move", "rules", "gain", ""):
-        table.add_column(column, justify="left" if column in ("by", "load of each, of one's", "") else "right")
+    names = ("instances", "by", "load of each, of one's", "shadows a packet", "buckets moved", "state to move", "rules", "gain", "")
+    title = f"{talk.total:,} packets, from one instance to more"
+    table = Grid(*names, title=title, left=("by", "load of each, of one's", ""), keys=2)
     for row in rows:
         outcome = row.outcome
         loads = " ".join(f"{share.load:.0%}" for share in outcome.shares)
@@ -267,7 +263,7 @@ def _show(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> None:
         rules = f"+{outcome.rules_added} -{outcome.rules_deleted}"
         cells = (str(outcome.ideal), row.method, loads, f"{outcome.shadows:.3f}", str(outcome.moved), state, rules)
         table.add_row(*cells, f"{outcome.gain:.2f}", "pays" if outcome.pays else "does not pay")
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = open_console()
     console.print(table)
     for row in rows:
         if not row.outcome.pays:

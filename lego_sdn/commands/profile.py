@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from lego_sdn.core.cost.measurements import Measured
     from lego_sdn.core.cost.model import BrickCost, Costs
 
-WIDTH = 120  # of a table that does not go to a terminal
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -105,15 +103,13 @@ def predicted(costs: Costs) -> list[dict[str, Any]]:
 
 
 def _show(costs: Costs, stored: Path | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = open_console()
     about = costs.machine
     console.print(f"{about['cpu']}, {about['cores']} cores; {about['packets']:,} packets of {about['capture']}, {about['runs']} runs")
-    table = Table(title=f"{costs.nf}, {costs.layout}: CPU and memory of each brick", title_justify="left")
-    for column in ("brick", "batch", "us/packet", "us/batch", "memory MB", "rows out", "bytes/row"):
-        table.add_column(column, justify="left" if column == "brick" else "right")
+    names = ("brick", "batch", "us/packet", "us/batch", "memory MB", "rows out", "bytes/row")
+    table = Grid(*names, title=f"{costs.nf}, {costs.layout}: CPU and memory of each brick", left=("brick",), keys=2)
     for brick in costs.bricks:
         for at, one in enumerate(brick.measured):
             table.add_row(*_row(brick, one, at == 0))
