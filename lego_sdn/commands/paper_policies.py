@@ -32,6 +32,12 @@ def policies(named: tuple[str, ...], seeds: str, placement: str, plot: Path | No
     chosen = [int(part) for part in seeds.split(",") if part.strip().isdecimal()]
     if not chosen or len(chosen) != len(seeds.split(",")):
         raise click.BadParameter(f"{seeds!r} is no list of whole numbers, as in 11,12.", param_hint="--seeds")
+    if plot is not None:
+        from lego_sdn.adapters.files.outputs import output_path
+        from lego_sdn.experiments.paper.plots import require_picture
+
+        require_picture(plot)
+        output_path(plot)
     rows = summary(_evaluate(named, chosen, placement))
     if plot is not None:
         _plot(rows, plot)
@@ -103,10 +109,12 @@ def _show(rows: list[dict[str, Any]], placement: str) -> None:
 def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     from functools import partial
 
+    from lego_sdn.adapters.files.outputs import replacing
     from lego_sdn.experiments.paper.plots import panels
 
     titles = ("misses", "seconds missed, share", MOST_MISSES), ("times", "brick-seconds, times the oracle's", MOST_TIMES)
-    panels(path, [partial(_bars, rows, one) for one in titles], "In simulation; the dashed line is what the default may have.")
+    with replacing(path) as fresh:
+        panels(fresh, [partial(_bars, rows, one) for one in titles], "In simulation; the dashed line is what the default may have.")
 
 
 def _bars(rows: list[dict[str, Any]], title: tuple[str, str, float], axes: Any) -> None:

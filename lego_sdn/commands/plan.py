@@ -129,9 +129,11 @@ def plan(as_json: bool, **given: Any) -> None:
     """
     wanted = PlanOptions(**given)
     if wanted.out is not None:
+        from lego_sdn.adapters.files import costfile
         from lego_sdn.adapters.files.outputs import output_path
 
-        output_path(wanted.out, (*wanted.captures, *([wanted.model] if wanted.model else [])))
+        read = () if wanted.model is None else (wanted.model, costfile.path_of(wanted.model))
+        output_path(wanted.out, (*wanted.captures, *read))
     basis = _basis(wanted)
     (talk, warnings), prices, written = _talk(wanted, basis), _prices(wanted, basis), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]

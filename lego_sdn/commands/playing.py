@@ -57,13 +57,15 @@ def in_folder(keep: Path | None) -> Iterator[Path]:
 
 def synthetic(folder: Path, view: Any) -> tuple[Path, ...]:
     """Two captures of our own: benign, then with an infected device."""
+    from lego_sdn.adapters.files.outputs import replacing
     from topologies.traffic import traffic, write_pcap
 
     made = traffic()
     first = made.labels.first_attack
     paths = folder / "synthetic-benign.pcap", folder / "synthetic-attack.pcap"
     for path, rows in zip(paths, (slice(0, first), slice(first, None)), strict=True):
-        write_pcap(path, made.frames[rows], made.times_us[rows])
+        with replacing(path) as fresh:
+            write_pcap(fresh, made.frames[rows], made.times_us[rows])
     view.say(f"synthetic traffic: {len(made.frames):,} packets; {made.labels.infected} is infected after {first:,}")
     return paths
 

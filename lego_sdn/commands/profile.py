@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ class ProfileSizes(click.ParamType):
 @click.option("--batches", type=ProfileSizes(), default="1,16,64,256", show_default=True, help="Batch sizes to measure.")
 @click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs, of which the median counts.")
 @click.option("--packets", type=click.IntRange(1), default=20_000, show_default=True, help="Packets of the capture to use, at most.")
+@PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, as_json: bool, **given: Any) -> None:
+def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, as_json: bool, partial: bool, **given: Any) -> None:
     """Execute every brick of an NF on the packets of CAPTURE (pcap or pcapng), at several batch sizes.
 
     Shown are CPU, memory and what a brick passes on to the next, by batch size (the median ± the middle half of runs or batches), and what
@@ -49,19 +51,24 @@ def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, a
     --model or of the configuration, one is learned from the capture for this time, and nothing is stored.
     """
     from lego_sdn.adapters.files import costfile
+    from lego_sdn.adapters.files.outputs import output_path
     from lego_sdn.profile.costs import ProfileOptions
     from lego_sdn.profile.costs import profile as measure
 
     model_file = model_file or _configured(path)
-    if model_file is None:
+    if model_file is not None:
+        output_path(costfile.path_of(model_file), (capture, model_file))
+    else:
         click.echo("no --model and none configured: one is learned from the capture, and the costs will not be stored", err=True)
     with tempfile.TemporaryDirectory(prefix="lego-profile-") as folder:
-        costs = measure(capture, _model(capture, model_file, Path(folder)), ProfileOptions(nf, **given), _say)
+        costs, warnings = measure(capture, _model(capture, model_file, Path(folder)), ProfileOptions(nf, **given), _say)
+    warn(warnings)
     stored = costfile.write(model_file, costs) if model_file is not None else None
     if as_json:
         click.echo(json_text({"stored": None if stored is None else str(stored), "costs": costs.to_dict(), "predicted": predicted(costs)}))
     else:
         _show(costs, stored)
+    end(warnings, partial)
 
 
 def _configured(path: str | None) -> Path | None:

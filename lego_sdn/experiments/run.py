@@ -16,6 +16,7 @@ from bricks.nfs.registry import load
 from bricks.records.brick import Batch
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import bucket_of
+from lego_sdn.adapters.files.outputs import output_path
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config, ForwardSettings
 from lego_sdn.core.facts.errors import CaptureError, HostError, ModelError
@@ -84,7 +85,7 @@ def learn(captures: tuple[Path, ...], to: Path, config: Config = KITSUNE) -> Any
         raise CaptureError(
             f"capture {captures[0]} has {len(benign)} packets to learn from, wanted 100 or more: give a model or a longer capture"
         )
-    return function.learn(benign, to, config.layout)
+    return function.learn(benign, output_path(to, captures), config.layout)
 
 
 def prepare(offered: OfferedTraffic, model_file: Path | None, folder: Path, config: Config = KITSUNE) -> Prepared:

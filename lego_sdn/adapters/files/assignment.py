@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lego_sdn.adapters.files.outputs import replacing
 from lego_sdn.core.facts.errors import LegoError
 
 MOST = 4096  # buckets of any configuration
@@ -46,10 +47,8 @@ def write_assignment(path: str | Path, owners: Iterable[int]) -> None:
     listed = list(owners)
     for bucket, owner in enumerate(listed):
         by_owner.setdefault(str(owner), []).append(bucket)
-    try:
-        Path(path).write_text(json.dumps({"buckets": len(listed), "assignment": by_owner}) + "\n")
-    except OSError as error:
-        raise LegoError(f"the assignment cannot be written to {path}: {error.strerror}") from error
+    with replacing(path) as fresh:
+        fresh.write_text(json.dumps({"buckets": len(listed), "assignment": by_owner}) + "\n")
 
 
 def read_assignment(path: str | Path) -> Assignment:
