@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lego_sdn.commands.ending import ends_in_order
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import FASTEST, FiniteRange
 from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
@@ -27,10 +27,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("rows", metavar="[ROWS]...", nargs=-1)
 @click.option("--runs", type=click.IntRange(1, 1000), help=f"Runs of every row, of which the median counts.  [default: {FULL['runs']}]")
 @click.option(
-    "--packets", type=click.IntRange(2000), help=f"Packets of large traffic, addresses of an attack.  [default: {FULL['packets']}]"
+    "--packets",
+    type=click.IntRange(2000, 100_000_000),
+    help=f"Packets of large traffic, addresses of an attack.  [default: {FULL['packets']}]",
 )
 @click.option("--seconds", type=FiniteRange(0.05, 3600), help=f"Of live traffic for every figure.  [default: {FULL['seconds']:g}]")
-@click.option("--rate", type=FiniteRange(100), default=150_000, show_default=True, help="Packets/s that an instance is to hold.")
+@click.option("--rate", type=FiniteRange(100, FASTEST), default=150_000, show_default=True, help="Packets/s that an instance is to hold.")
 @click.option("--data", type=_FOLDER, help="Folder of real captures.  [default: LEGO_DATA, ../shared/data, else synthetic traffic]")
 @click.option("--oracle", type=_FILE, help="File that defines the statistics.  [default: beside the data]")
 @click.option("--quick", is_flag=True, help="Fewer runs of less: figures to look at, not to quote.")

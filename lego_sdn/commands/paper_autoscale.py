@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands import paper_run
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import FASTEST, LONGEST_S, FiniteRange
 from lego_sdn.commands.partial import PARTIAL, end, warn
 
 
@@ -32,17 +32,17 @@ class AutoscaleOptions:
 @click.command("autoscale", short_help="The same load scaled brick by brick, and by whole instances only.")
 @paper_run.captures
 @paper_run.model
-@click.option("--low", type=FiniteRange(min=1), default=100.0, show_default=True, help="Packets per second before and after.")
-@click.option("--high", type=FiniteRange(min=1), default=500.0, show_default=True, help="Packets per second in between.")
+@click.option("--low", type=FiniteRange(1, FASTEST), default=100.0, show_default=True, help="Packets per second before and after.")
+@click.option("--high", type=FiniteRange(1, FASTEST), default=500.0, show_default=True, help="Packets per second in between.")
 @click.option(
     "--seconds",
-    type=(FiniteRange(min=0), FiniteRange(min=0), FiniteRange(min=0)),
+    type=(FiniteRange(0, LONGEST_S), FiniteRange(0, LONGEST_S), FiniteRange(0, LONGEST_S)),
     default=(5.0, 30.0, 15.0),
     show_default=True,
     help="Of low, high and low load.",
 )
 @click.option("--quota", type=FiniteRange(0.01, 1), default=0.2, show_default=True, help="Of one core, for every process.")
-@click.option("--sla", "sla_ms", type=FiniteRange(min=1), default=500.0, show_default=True, help="Milliseconds to the score.")
+@click.option("--sla", "sla_ms", type=FiniteRange(1, 1e3 * LONGEST_S), default=500.0, show_default=True, help="Milliseconds to the score.")
 @paper_run.out
 @PARTIAL
 @paper_run.as_json

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands import paper_run
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import LONGEST_S, FiniteRange
 from lego_sdn.commands.partial import PARTIAL, end, warn
 
 PROFILED = 9  # runs of the pre-execution: other load on the machine must not last for most of them
@@ -36,7 +36,7 @@ class Figure4Options:
 @click.option(
     "--quota", type=FiniteRange(0.01, 1), help="Of one core, for every process: an emulated core.  [default: paper 0.2, native 0.02]"
 )
-@click.option("--seconds", type=FiniteRange(min=2), default=10.0, show_default=True, help="Of each phase; a quarter is not counted.")
+@click.option("--seconds", type=FiniteRange(2, LONGEST_S), default=10.0, show_default=True, help="Of each phase; a quarter is not counted.")
 @paper_run.out
 @PARTIAL
 @paper_run.as_json

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import whole_number
 
 if TYPE_CHECKING:
     from lego_sdn.simulation.evaluation import PolicyOutcome
@@ -29,7 +30,7 @@ def policies(named: tuple[str, ...], seeds: str, placement: str, plot: Path | No
 
     Exit code 1 if the default policy misses more than 1 % of a load's seconds, or takes more than 1.25 times the oracle's brick-seconds.
     """
-    chosen = [int(part) for part in seeds.split(",") if part.strip().isdecimal()]
+    chosen = [number for part in seeds.split(",") if (number := whole_number(part)) is not None]
     if not chosen or len(chosen) != len(seeds.split(",")):
         raise click.BadParameter(f"{seeds!r} is no list of whole numbers, as in 11,12.", param_hint="--seeds")
     if plot is not None:

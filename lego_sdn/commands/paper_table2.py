@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lego_sdn.commands import paper_run
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import FASTEST, FiniteRange
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.json_text import json_text
 
@@ -30,7 +30,7 @@ class Table2Options:
 @click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=paper_run.FILE)
 @paper_run.model
 @click.option("--replicas", type=click.IntRange(2, 16), default=3, show_default=True, help="Instances behind the switch.")
-@click.option("--pps", type=FiniteRange(min=1), default=4000.0, show_default=True, help="Packets per second.")
+@click.option("--pps", type=FiniteRange(1, FASTEST), default=4000.0, show_default=True, help="Packets per second.")
 @PARTIAL
 @paper_run.as_json
 def table2(**given: Any) -> None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import FASTEST, SLOWEST, FiniteRange
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.commands.plan_hosts import HostType, OnHosts, on_hosts
+from lego_sdn.core.facts.config import STREAMS_MOST
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import whole_number
 
 if TYPE_CHECKING:
     from lego_sdn.core.cost.model import Costs
@@ -91,10 +93,10 @@ class PlanFindings:
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    numbers = [number for part in text.split(",") if (number := whole_number(part)) is not None]
+    if len(numbers) != len(text.split(",")):
         raise click.BadParameter(f"wanted numbers with commas between, for example 2,4,8; found {text!r}")
-    return tuple(dict.fromkeys(int(part) for part in parts))
+    return tuple(dict.fromkeys(numbers))
 
 
 @click.command("plan", short_help="Predict what a split of a capture's traffic would do, and whether it pays.")
@@ -102,7 +104,9 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
 @click.option("--instances", default="2,4,8", show_default=True, callback=_numbers, help="Numbers of instances to look at.")
 @click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Whose costs, by 'lego profile', are used.")
 @click.option("--layout", type=click.Choice(["kitsune115", "kitsunepy100"]), help="Features.  [default: the model's, else kitsune115]")
-@click.option("--streams", type=click.IntRange(1024), default=200_000, show_default=True, help="Bound of an instance's state.")
+@click.option(
+    "--streams", type=click.IntRange(1024, STREAMS_MOST), default=200_000, show_default=True, help="Bound of an instance's state."
+)
 @click.option("--buckets", type=click.IntRange(1, 4096), default=64, show_default=True, help="Classes of sources that ownership is about.")
 @click.option("--shadow-cost", type=FiniteRange(0, 1), help="Cost of a shadow by that of a packet.  [default: the model's, else 0.25]")
 @click.option("--no-shadow", is_flag=True, help="Send no shadows (approximate).")
@@ -113,7 +117,7 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
     help="Write the assignment with the higher gain, for 'lego move --assignment'.",
 )
 @click.option("--host", "hosts", type=HostType(), multiple=True, help="Where bricks may run; the first is where packets come. Repeatable.")
-@click.option("--pps", type=FiniteRange(0, min_open=True), help="Packets/s that are to be taken on these hosts.")
+@click.option("--pps", type=FiniteRange(SLOWEST, FASTEST), help="Packets/s that are to be taken on these hosts.")
 @PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(as_json: bool, **given: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import FASTEST, FiniteRange
 from lego_sdn.commands.partial import PARTIAL
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def plays(pps: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
             click.option(
                 "--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep model, traffic, scores and logs in this folder."
             ),
-            click.option("--pps", type=FiniteRange(min=1), default=pps, show_default=True, help="Packets per second."),
+            click.option("--pps", type=FiniteRange(1, FASTEST), default=pps, show_default=True, help="Packets per second."),
             click.option("--model", type=_FILE, help="Model; default: learned from the benign part."),
             click.argument("captures", nargs=-1, type=_FILE),
         ):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.numbers import MOST_PACKETS
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import whole_number
 
 if TYPE_CHECKING:
     from bricks.models.model_file import Model
@@ -26,9 +28,10 @@ class ProfileSizes(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
-        if not all(part.strip().isdecimal() and 1 <= int(part) <= 65_536 for part in parts):
+        sizes = [number for part in parts if (number := whole_number(part)) is not None and 1 <= number <= 65_536]
+        if len(sizes) != len(parts):
             self.fail(f"{value!r} is no list of batch sizes from 1 to 65536, as in 1,16,64,256.", param, ctx)
-        return tuple(sorted({int(part) for part in parts}))
+        return tuple(sorted(set(sizes)))
 
 
 @click.command("profile", short_help="Measure what each brick costs on this machine.")
@@ -40,7 +43,9 @@ class ProfileSizes(click.ParamType):
 )
 @click.option("--batches", type=ProfileSizes(), default="1,16,64,256", show_default=True, help="Batch sizes to measure.")
 @click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs, of which the median counts.")
-@click.option("--packets", type=click.IntRange(1), default=20_000, show_default=True, help="Packets of the capture to use, at most.")
+@click.option(
+    "--packets", type=click.IntRange(1, MOST_PACKETS), default=20_000, show_default=True, help="Packets of the capture to use, at most."
+)
 @PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, as_json: bool, partial: bool, **given: Any) -> None:

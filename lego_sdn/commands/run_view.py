@@ -67,6 +67,8 @@ class View:
         for reason, count in summary.dropped.items():
             facts.add_row(f"dropped: {reason}", f"{count:,}")
         facts.add_row("missing", f"{summary.missing:,}")
+        if summary.extra:
+            facts.add_row("more than were sent", f"{summary.extra:,}")
         facts.add_row("equal to the unsplit run", f"{compared.equal:,} of {compared.scored:,} ({compared.equal_share:.3%}), bit for bit")
         if compared.first_difference is not None:
             facts.add_row("first difference", f"packet {compared.first_difference:,}")

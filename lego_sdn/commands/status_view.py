@@ -23,7 +23,7 @@ def show(found: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
         console.print(instances(found["instances"]))
     if rows:
         console.print(bricks(rows))
-    for line in (*exactness(found), *held_up(found)):
+    for line in (*exactness(found), *odd(found), *held_up(found)):
         console.print(line, soft_wrap=True, markup=False)
 
 
@@ -102,6 +102,15 @@ def exactness(found: dict[str, Any]) -> Iterator[str]:
             where = f"{_clock(exact['inexact']['time'])}" + (f" (packet {stamp})" if stamp else "")
             losses = ", ".join(f"{reason} {count:,}" for reason, count in exact["losses"].items())
             yield f"not exact: instance {number} from {where} on: {losses}; nothing was lost since {_clock(exact['since'])}"
+
+
+def odd(found: dict[str, Any]) -> Iterator[str]:
+    """Packets that cannot be split by their addresses, and frames that are none of the switch's."""
+    words = {"by_mac": "by MAC only", "no_address": "without an address", "foreign": "frames that are none of the switch's packets"}
+    for one in found["instances"]:
+        told = [f"{count:,} {words[name]}" for name, count in (one.get("odd") or {}).items() if count and name in words]
+        if told:
+            yield f"instance {one['instance']} took {', '.join(told)}"
 
 
 def _clock(time: float) -> str:

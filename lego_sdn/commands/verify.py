@@ -12,6 +12,7 @@ import click
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import whole_number
 
 if TYPE_CHECKING:
     from bricks.models.model_file import Model
@@ -96,9 +97,10 @@ def parse_events(text: str) -> tuple[OwnershipChange, ...]:
     events: list[OwnershipChange] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         packet, colon, replicas = part.partition(":")
-        if not (colon and packet.strip().isdecimal() and replicas.strip().isdecimal()):
+        numbers = whole_number(packet), whole_number(replicas)
+        if not colon or numbers[0] is None or numbers[1] is None:
             raise LegoError(f"--events: {part!r} is no event; wanted PACKET:REPLICAS, for example 5000:2")
-        event = OwnershipChange(int(packet), int(replicas))
+        event = OwnershipChange(numbers[0], numbers[1])
         if not 1 <= event.replicas <= MOST:
             raise LegoError(f"--events: {part!r} asks for {event.replicas} replicas; there may be 1 to {MOST}")
         if events and event.packet <= events[-1].packet:

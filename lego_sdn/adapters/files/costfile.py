@@ -22,9 +22,8 @@ def path_of(model: str | Path) -> Path:
 def write(model: str | Path, costs: Costs) -> Path:
     """Store the costs with their model, whole or not at all; returns the file. LegoError if that cannot be done."""
     path = path_of(model)
-    data = {"model": _digest(model)} | costs.to_dict()
     with replacing(path, (model,)) as fresh, open(fresh, "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1)
+        json.dump({"model": _digest(model)} | costs.to_dict(), file, indent=1)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
