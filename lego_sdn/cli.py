@@ -62,7 +62,8 @@ def main() -> None:
         sys.exit(2)
     except LegoError as error:
         for note in getattr(error, "__notes__", ()):
-            click.echo(f"lego: warning: {note}", err=True)
+            if note not in str(error):
+                click.echo(f"lego: warning: {note}", err=True)
         click.echo(f"lego: {error}", err=True)
         sys.exit(2)
     except BrokenPipeError:
