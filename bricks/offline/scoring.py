@@ -87,7 +87,8 @@ def _warnings_of(capture: Capture, summary: CaptureSummary) -> Iterator[None]:
 
 def no_packet(paths: Iterable[str | Path], warnings: Iterable[str]) -> CaptureError:
     """The error of captures without a packet that can be read: with what is known of why."""
-    return CaptureError("; ".join([f"{' '.join(map(str, paths))}: there is no packet in it that can be read", *warnings]))
+    told, none = "; ".join(warnings), "there is no packet in it that can be read"
+    return CaptureError(f"{none}: {told}" if told else f"{' '.join(map(str, paths))}: {none}")
 
 
 def note_evictions(counters: dict[str, int], summary: CaptureSummary) -> None:

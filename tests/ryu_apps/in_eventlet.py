@@ -21,6 +21,7 @@ from ryu_apps.apps.monitor import Monitor
 from ryu_apps.apps.rest import Pages
 from ryu_apps.context.facts import Observed, ObservedProcess
 from ryu_apps.context.shared import Shared
+from ryu_apps.views import metrics, status
 from tests.core.facts.test_reports import REPORT
 
 KEY = (1, "1-a", 42)
@@ -135,3 +136,26 @@ def test_a_change_that_was_not_wholly_done_is_an_event():
         ("unfinished", 1, f"{action}: packets go the new way, but 1-f did not answer drain")
     ]
     assert [type(event).__name__ for event in told] == ["Regrown"]
+
+
+ODD_BRICKS = [
+    {"id": "packet-batching-0", "counters": {"by_mac": 5, "no_address": 2, "foreign": 3}},
+    {"id": "other-0", "counters": {"rows": 9}},
+]
+ODD_CAPTURE = {"received": 10, "kernel_drops": 0, "foreign": 3}
+ODD_SILENT = SimpleNamespace(instance=1, process="1-b", report=None)
+
+
+def odd_process(**report: object) -> SimpleNamespace:
+    about = {"cpu_s": 1.0, "rss_bytes": 1, "bricks": ODD_BRICKS, "capture": ODD_CAPTURE}
+    return SimpleNamespace(instance=1, process="1-a", report=about | report)
+
+
+def test_odd_packets_of_all_processes_are_added_and_of_none_are_zero():
+    assert status.odd([odd_process(), odd_process(), ODD_SILENT]) == {"by_mac": 10, "no_address": 4, "foreign": 6}
+    assert status.odd([]) == {"by_mac": 0, "no_address": 0, "foreign": 0}
+
+
+def test_metrics_have_odd_packets_by_reason():
+    found = {family.name: family for family in metrics._processes([odd_process(), ODD_SILENT])}["lego_capture_odd_packets"]
+    assert {sample.labels["reason"]: sample.value for sample in found.samples} == {"by_mac": 5, "no_address": 2, "foreign": 3}

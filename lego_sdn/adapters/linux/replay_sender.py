@@ -108,6 +108,10 @@ class Sender:
             if opened is not None:
                 opened.close()
             raise HostError(f"cannot send into {self._where}: {_reason(error.errno or 0)}") from error
+        except ValueError as error:  # a name with NUL, or one that cannot be encoded
+            if opened is not None:
+                opened.close()
+            raise HostError(f"cannot send into {self._where!r}: such a name cannot be used") from error
         return opened
 
     def send(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lego_sdn.core.control.events import AgentUp, Disturbed, Loads, Running, Steered, SwitchUp
-from lego_sdn.core.control.exact import LOSSES, ONSET_S
+from lego_sdn.core.control.exact import LOSSES, ODD, ONSET_S
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.change_notes import Inexact
@@ -82,6 +82,17 @@ def test_every_counter_of_a_loss_sets_its_instance_back_from_before_it_grew(worl
     assert found.stamp == 700, "what was taken before is exact"
     assert fact(world, 1).sure_until is None
     assert [instance for instance, _ in told(world)] == [2], "once, though it is reported again"
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_packets_that_cannot_be_split_are_told_once_and_spoil_no_score(world, name):
+    for total in (0, 3, 7, 9):
+        report(world, 2, with_counter(name, total))
+    found = [note for kind in ("switch", "foreign") for note in world.notes(kind) if note.instance == 2]
+    assert [note.kind for note in found] == [ODD[name][0]]
+    assert "3 more" in found[0].text
+    assert fact(world, 2).losses == {}
+    assert fact(world, 2).sure_until is None
 
 
 def test_counters_of_a_process_that_is_new_count_from_zero(world):
