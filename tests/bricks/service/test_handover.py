@@ -8,6 +8,7 @@ import pytest
 from bricks.feature_quantization import LAYOUTS, extract, new_state
 from bricks.records.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET
 from tests.bricks.feature_traffic import START
+from tests.examples import few_in_quick
 from tests.fakes.moving import World
 
 BUCKETS = 8
@@ -112,7 +113,7 @@ def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed, monkeypatch):
     check(world, packets)
 
 
-@pytest.mark.parametrize("step", range(4, 16, 2))
+@pytest.mark.parametrize("step", few_in_quick(range(4, 16, 2), 3))
 def test_a_release_that_comes_late_changes_nothing_in_the_next_move(step, monkeypatch):
     """It names what the instance owned after its own move; streams that came since are not forgotten for it."""
     random, packets = np.random.default_rng(step), talk(step)
@@ -147,6 +148,7 @@ def steps_of(packets: np.ndarray, before: dict[int, int], after: dict[int, int],
     return count[0]
 
 
+@pytest.mark.slow
 def test_a_mover_that_dies_at_every_single_step_and_comes_back(monkeypatch):
     """Not a sample of steps: each of them, from the first to the last."""
     packets = talk(30, 700)
@@ -189,7 +191,7 @@ METHODS = ["hold", "cut", "settled", "consumed", "give_streams", "give_rows", "t
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", few_in_quick(range(3)))
 def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method, monkeypatch):
     random, packets = np.random.default_rng(seed), talk(seed)
     world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
@@ -207,7 +209,7 @@ def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method, monkey
     assert sorted(world.finish()) == list(range(len(packets)))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", few_in_quick(range(6), 2))
 def test_with_the_clock_of_the_kernel_every_packet_is_scored_once(seed, monkeypatch):
     random, packets = np.random.default_rng(seed), talk(seed)
     world = World(packets, split(random, [1, 2, 3]), seed, stamped=False).patch(monkeypatch)
