@@ -11,6 +11,7 @@ from tests.bricks.definition115 import definition_with
 from tests.bricks.feature_traffic import START, capture, defined, distance, traffic
 from tests.examples import examples, few_in_quick
 
+CAPTURES = ("vlan-4096", "mixed-4631", "iot23-8-1", "webddos-3104", "synack-reflection-8000", "synflood-37841")
 RARE = 1e-6  # share of values that may be further off than 1e-9: variances within rounding of their floor
 
 
