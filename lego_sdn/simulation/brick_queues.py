@@ -49,6 +49,8 @@ class BrickQueues:
     scored: float = 0.0
     now: float = 0.0
     cpu_s: dict[str, float] = field(default_factory=dict)
+    _next: dict[str, list[tuple[str, ...]]] = field(init=False, repr=False)  # brick -> for each edge, the bricks of which one gets a row
+    _limit: dict[tuple[str, str], float] = field(init=False, repr=False)  # (brick, target) -> rows that may wait between them
 
     def __post_init__(self) -> None:
         self.rearrange(self.arrangement)
@@ -63,6 +65,9 @@ class BrickQueues:
             self.bricks[arrangement.of_kind(node_of(brick))[0]].queue += gone.queue
         for one in arrangement.processes:
             self.cpu_s.setdefault(one.process, 0.0)
+        self._next = {b: [arrangement.of_kind(node) for node in arrangement.graph.after(node_of(b))] for b in arrangement.bricks}
+        homes = {brick: one.process for one in arrangement.processes for brick in one.bricks}
+        self._limit = {(b, t): CHAIN if homes[b] == homes[t] else RING for b, edges in self._next.items() for edge in edges for t in edge}
 
     def run(self, offered: float, seconds: float) -> BrickQueues:
         for _ in range(round(seconds / STEP_S)):
@@ -103,20 +108,12 @@ class BrickQueues:
         self._give(brick, rows)
         return rows * cost
 
-    def _next(self, brick: str) -> list[tuple[str, ...]]:
-        """For each edge the bricks of which one gets a row."""
-        return [self.arrangement.of_kind(node) for node in self.arrangement.graph.after(node_of(brick))]
-
-    def _limit(self, brick: str, target: str) -> float:
-        same = self.arrangement.process_of(brick) == self.arrangement.process_of(target)
-        return CHAIN if same else RING
-
     def _room(self, brick: str, one: Placed) -> float:
-        rooms = (sum(max(0.0, self._limit(brick, t) - self.bricks[t].queue) for t in targets) for targets in self._next(brick))
+        rooms = (sum(max(0.0, self._limit[brick, t] - self.bricks[t].queue) for t in targets) for targets in self._next[brick])
         return min(rooms, default=float("inf"))
 
     def _give(self, brick: str, rows: float) -> None:
-        edges = self._next(brick)
+        edges = self._next[brick]
         if not edges:
             self.scored += rows
         for targets in edges:
@@ -124,8 +121,8 @@ class BrickQueues:
 
     def _share(self, brick: str, rows: float, targets: tuple[str, ...]) -> None:
         while rows > 1e-12:
-            target = min(targets, key=lambda t: self.bricks[t].queue / self._limit(brick, t))
-            part = min(rows, max(1e-6, min(rows / len(targets), self._limit(brick, target) - self.bricks[target].queue)))
+            target = targets[0] if len(targets) == 1 else min(targets, key=lambda t: self.bricks[t].queue / self._limit[brick, t])
+            part = min(rows, max(1e-6, min(rows / len(targets), self._limit[brick, target] - self.bricks[target].queue)))
             self.bricks[target].queue += part
             rows -= part
 
@@ -147,7 +144,7 @@ class BrickQueues:
         chained = one.bricks.index(brick) > 0 and kind not in self.arrangement.graph.sources
         at_interface = kind in self.arrangement.graph.sources
         queue = 0 if chained or at_interface else round(here.queue)
-        ahead = sum(round(self.bricks[t].queue) for targets in self._next(brick) for t in targets if self.arrangement.process_of(t) != one)
+        ahead = sum(round(self.bricks[t].queue) for targets in self._next[brick] for t in targets if self.arrangement.process_of(t) != one)
         counters = {"late_total": round(self.late)} if kind in self.arrangement.graph.ends else {}
         counters |= {"shadows": 0} if kind == KEYED or kind in self.arrangement.graph.keyed else {}
         serial = BrickId.parse(brick).serial

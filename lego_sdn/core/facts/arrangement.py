@@ -103,7 +103,10 @@ class Arrangement:
         return len(bricks) == 1 and len(self.of_kind(node_of(bricks[0]))) > 1
 
     def process_of(self, brick: str) -> Placed | None:
-        return next((one for one in self.processes if brick in one.bricks), None)
+        for one in self.processes:  # without a generator: it is asked often
+            if brick in one.bricks:
+                return one
+        return None
 
     def apply(self, action: StartInstance | StopInstance | BrickAction) -> Arrangement:
         """How the bricks lie once an action is done. BrickError, one sentence, if it cannot be done with these."""

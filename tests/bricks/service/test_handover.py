@@ -9,6 +9,7 @@ from bricks.feature_quantization import LAYOUTS, extract, new_state
 from bricks.records.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET
 from lego_sdn.simulation.moves import MovingInstances
 from tests.bricks.feature_traffic import START
+from tests.examples import few_in_quick
 
 BUCKETS = 8
 
@@ -112,7 +113,7 @@ def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed):
     check(world, packets)
 
 
-@pytest.mark.parametrize("step", range(4, 16, 2))
+@pytest.mark.parametrize("step", few_in_quick(range(4, 16, 2), 3))
 def test_a_release_that_comes_late_changes_nothing_in_the_next_move(step):
     """It names what the instance owned after its own move; streams that came since are not forgotten for it."""
     random, packets = np.random.default_rng(step), talk(step)
@@ -145,6 +146,7 @@ def steps_of(packets: np.ndarray, before: dict[int, int], after: dict[int, int])
     return world.steps
 
 
+@pytest.mark.slow
 def test_a_mover_that_dies_at_every_single_step_and_comes_back():
     """Not a sample of steps: each of them, from the first to the last."""
     packets = talk(30, 700)
@@ -187,7 +189,7 @@ METHODS = ["hold", "cut", "settled", "consumed", "give_streams", "give_rows", "t
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", few_in_quick(range(3)))
 def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method):
     random, packets = np.random.default_rng(seed), talk(seed)
     world = MovingInstances(packets, split(random, [1, 2, 3]), seed)
@@ -205,7 +207,7 @@ def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method):
     assert sorted(world.finish()) == list(range(len(packets)))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", few_in_quick(range(6), 2))
 def test_with_the_clock_of_the_kernel_every_packet_is_scored_once(seed):
     random, packets = np.random.default_rng(seed), talk(seed)
     world = MovingInstances(packets, split(random, [1, 2, 3]), seed, stamped=False)

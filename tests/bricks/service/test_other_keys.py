@@ -18,6 +18,7 @@ from lego_sdn.simulation.moves import MovingInstances
 from tests.bricks.service.test_handover import split, talk
 from tests.destinations import NF
 from tests.destinations.destination_load import DestinationLoad
+from tests.examples import few_in_quick
 
 LAYOUTS = ("received", "answered")
 
@@ -63,7 +64,7 @@ def test_a_split_by_source_would_change_them():
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", few_in_quick(range(6), 2))
 def test_moves_between_instances_and_their_replicas_change_no_bit(layout, seed):
     random, packets = np.random.default_rng(seed), talk(seed, 3000)
     more = {"layout": layout, "key": key_of(layout), "new_brick": DestinationLoad}
@@ -128,7 +129,7 @@ class Ends(DestinationLoad, kind="made-up-ends"):
         return float(self.state.counts[int(row["src_lo"]) & 0xFF])
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", few_in_quick(range(12), 3))
 def test_moves_with_several_copies_of_a_packet_change_no_bit(seed):
     random, packets = np.random.default_rng(seed), talk(seed, 2500)
     packets["src_mac"], packets["dst_mac"] = random.integers(0, 256, (2, len(packets)))

@@ -62,6 +62,7 @@ def test_each_replica_that_dies_young_keeps_the_next_one_waiting_longer():
     assert len(replicas(made)) == 1, "who resumes tries again at once"
 
 
+@pytest.mark.slow
 def test_one_that_lived_well_begins_anew():
     made = world(offered=OVERLOAD)
     assert [waits(die(made, 1.0)) for _ in range(2)] == [pytest.approx([0.5]), pytest.approx([1.0])]

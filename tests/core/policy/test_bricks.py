@@ -87,6 +87,7 @@ def test_a_chained_brick_is_separated_and_chained_again():
     assert len(made.state.members[1].arrangement.processes) == 1
 
 
+@pytest.mark.slow
 def test_a_chained_brick_without_streams_gets_a_replica_and_goes_on_beside_it():
     made = world(placement="chained", offered=lambda time: 120.0 if time < 1040 else 20.0).run(30)
     assert done(made) == [StartReplica(1, LEARNING)]
@@ -129,6 +130,7 @@ def test_what_is_not_enough_is_not_reallocated():
     assert done(made)[0] == StartReplica(1, LEARNING)
 
 
+@pytest.mark.slow
 def test_a_host_without_free_cpu_gets_nothing_more():
     made = world(offered=300.0, cores=1.0).run(30)
     assert done(made) == []
@@ -146,6 +148,7 @@ def test_leftovers_of_a_host_are_used_up_to_the_last_process():
     assert scored(made, 10.0) == pytest.approx(1e6 / 1000 * (0.6 + 0.05), rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_leftover_that_helps_little_stays():
     made = world(dict.fromkeys(GRAPH, 100.0) | {LEARNING: 1000.0}, offered=900.0, cores=1.0 + 0.005).run(30)
     assert done(made) == []
@@ -173,6 +176,7 @@ def test_a_replica_that_fails_is_told_and_tried_again_later():
     assert len(made.state.members[1].arrangement.processes) == 6
 
 
+@pytest.mark.slow
 def test_failures_in_a_row_are_given_up_for_a_while():
     made = world(offered=300.0)
     made.host.refuse = 1000
@@ -236,6 +240,7 @@ def test_to_advise_is_to_say_and_not_to_do():
     assert done(made) == [StartReplica(1, LEARNING)]
 
 
+@pytest.mark.slow
 def test_what_would_be_refused_is_no_advice():
     full = world(offered=300.0, mode="advise", policy="water-marks", max_instances=1).run(30)
     assert (full.notes("advice"), full.state.advice) == ([], "")
@@ -300,6 +305,7 @@ def test_the_same_observations_give_the_same_actions():
     assert state == made.state
 
 
+@pytest.mark.slow
 def test_no_instance_drains_for_a_brick():
     made = world(offered=lambda time: 300.0 if time < 1030 else 60.0).run(80)
     assert made.actions(Drain) == []
