@@ -28,7 +28,6 @@ from lego_sdn.simulation.hosts import QUOTA
 from lego_sdn.simulation.memory import DPID, InMemorySystem
 from lego_sdn.simulation.switch import NORMAL, Frame
 from tests.examples import few_in_quick
-from tests.fakes.switch import NORMAL, Frame
 
 FRAME = Frame({"eth_type": 0x800, "ipv4_src": 5, "ipv4_dst": 9, "eth_src": 1, "eth_dst": 2})
 
