@@ -194,6 +194,16 @@ def test_the_verdict_is_that_of_the_wall_clock_unless_other_load_is_to_blame(few
     assert Result(row, runs=(wall, 0.0, 100.0), by_cpu=(cpu,) if cpu else ()).verdict == verdict
 
 
+def test_one_run_that_loses_a_packet_is_below_whatever_the_others_did():
+    losses = [row for row in groups.all_rows() if row.name.endswith(("drops", "moves.lost", "moves.different"))]
+    assert {row.name for row in losses} == {"live.drops", "live.switch.drops", "moves.lost", "moves.different"}
+    for row in losses:
+        assert Result(row, runs=(0.0, 0.0, 0.0, 0.0, 1.0)).verdict == "below"
+        assert Result(row, runs=(0.0,) * 5).verdict == "at least"
+        assert Result(row, runs=(0.0, 0.0, 1.0)).as_dict()["judged_by"] == "worst run"
+    assert Result(Row("x", "", "", 10.0, fewer=True), runs=(1.0, 1.0, 99.0)).verdict == "at least", "another row is judged by its median"
+
+
 def test_figures_are_medians_and_ratios_are_of_one_run():
     laps = [Lap(2.0, 1.0), Lap(4.0, 2.0)]
     child = lap(lambda: subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True))

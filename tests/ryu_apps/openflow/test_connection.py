@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 
 import pytest
@@ -96,6 +97,30 @@ def test_a_staged_change_can_be_thrown_away():
     asked.discard(asked.stage(diff((), RULES)))
     assert asked.datapath.messages[-1][0] == ofp.OFPT_BUNDLE_CONTROL
     assert asked.waiting == 0
+
+
+def test_frames_go_out_of_their_ports_in_their_order():
+    asked = switch()
+    frames = [(7, b"first" * 12), (3, b"second" * 10), (7, b"third" * 13)]
+    asked.send_frames(iter(frames))
+    assert [kind for kind, _, _ in asked.datapath.messages] == [ofp.OFPT_PACKET_OUT] * 3
+    assert len({xid for _, xid, _ in asked.datapath.messages}) == 3
+    assert [_packet_out(data) for _, _, data in asked.datapath.messages] == frames
+
+
+def test_frames_for_a_switch_that_is_gone():
+    asked = switch()
+    asked.datapath.alive = False
+    with pytest.raises(SwitchError, match="went away"):
+        asked.send_frames([(1, bytes(60))])
+
+
+def _packet_out(data: bytes) -> tuple[int, bytes]:
+    """(port, frame) of a packet-out with one action, by the OpenFlow 1.4 layout: header 8, buffer 4, port 4, length 2, padding 6."""
+    (length,) = struct.unpack_from("!H", data, 16)
+    kind, size, port = struct.unpack_from("!HHI", data, 24)
+    assert (kind, size) == (ofp.OFPAT_OUTPUT, length), "an output to one port, and nothing else"
+    return port, data[24 + length :]
 
 
 def test_no_change_sends_nothing():
