@@ -32,8 +32,9 @@ class SampleResult(Brick, kind="sample-result"):
 
     in_order = True
 
-    def __init__(self, serial: int, model: Model, threshold: float | None = None) -> None:
+    def __init__(self, serial: int, model: Model, threshold: float | None = None, kept: int = KEPT, sources: int = SOURCES) -> None:
         super().__init__(serial)
+        self._kept, self._sources = kept, sources  # of alerts, and of sources with counts of their own
         self.threshold = float(model.threshold if threshold is None else threshold)
         if not self.threshold > 0:
             raise BrickError(f"{self.id}: the threshold is {threshold}; it must be a number above 0")
@@ -41,7 +42,7 @@ class SampleResult(Brick, kind="sample-result"):
             ("packets", "alerts", "alerts_forgotten", "sources_forgotten", "out_of_order", "not_a_number"),
             0,
         )
-        self._log = _Log(KEPT)
+        self._log = _Log(kept)
         self._by_source: dict[tuple[int, int, int], int] = {}
         self._latest = -1
 
@@ -87,17 +88,17 @@ class SampleResult(Brick, kind="sample-result"):
         rows["source"] = addresses(head)
         self._log.add(rows)
         self.counters["alerts"] += len(rows)
-        self.counters["alerts_forgotten"] = max(0, self._log.count - KEPT)
+        self.counters["alerts_forgotten"] = max(0, self._log.count - self._kept)
         for source, count in Counter(rows["source"].tolist()).items():
             self._by_source[source] = self._by_source.get(source, 0) + count
-        if len(self._by_source) > SOURCES:
+        if len(self._by_source) > self._sources:
             self._forget_sources()
 
     def _forget_sources(self) -> None:
         """Keep the half with most alerts: a flood of spoofed sources must not fill the memory, nor hide who raises many."""
         ranked = sorted(self._by_source.items(), key=lambda item: (-item[1], item[0]))
-        self.counters["sources_forgotten"] += len(ranked) - SOURCES // 2
-        self._by_source = dict(ranked[: SOURCES // 2])
+        self.counters["sources_forgotten"] += len(ranked) - self._sources // 2
+        self._by_source = dict(ranked[: self._sources // 2])
 
 
 class _Texts(dict[tuple[int, int, int], str]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 import click
@@ -47,8 +49,12 @@ def lego() -> None:
 
 def main() -> None:
     """Entry point: exit code 0, 1 (a check failed), 2 (bad use or input)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of characters that the terminal's encoding lacks
     try:
         code = lego(standalone_mode=False)  # click hands an `Exit` back as its code
+        sys.stdout.flush()
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -56,8 +62,17 @@ def main() -> None:
         sys.exit(2)
     except LegoError as error:
         for note in getattr(error, "__notes__", ()):
-            click.echo(f"lego: warning: {note}", err=True)
+            if note not in str(error):
+                click.echo(f"lego: warning: {note}", err=True)
         click.echo(f"lego: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read has gone: nothing more is to be written
+        sys.exit(1)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(f"lego: {error.strerror or error}{where}: see to that, and try again", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be written is not tried once more
         sys.exit(2)
     except MemoryError as error:
         why = f" ({error})" if str(error) else ""

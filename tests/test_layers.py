@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Folders from the ground up: a file imports from its own folder and from folders that stand before it.
 FLOORS = (
     *(f"lego_sdn/core/{name}" for name in ("facts", "nf", "traffic", "cost", "observe", "policy", "control")),
-    *(f"lego_sdn/adapters/{name}" for name in ("linux", "ovs", "rpc", "files")),
+    *(f"lego_sdn/adapters/{name}" for name in ("linux", "ovs", "rpc", "files", "terminal")),
     "topologies",
     "bricks/records",
     "bricks/models",

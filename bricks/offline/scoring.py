@@ -21,6 +21,7 @@ from bricks.records.brick import Batch
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import HIDDEN, PACKET, SHADOW
 from bricks.unsupervised_network import UnsupervisedNetwork
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.errors import CaptureError, LegoError
 from lego_sdn.core.facts.loss import is_partial
 
@@ -86,12 +87,13 @@ def _warnings_of(capture: Capture, summary: CaptureSummary) -> Iterator[None]:
 
 def no_packet(paths: Iterable[str | Path], warnings: Iterable[str]) -> CaptureError:
     """The error of captures without a packet that can be read: with what is known of why."""
-    return CaptureError("; ".join([f"{' '.join(map(str, paths))}: there is no packet in it that can be read", *warnings]))
+    told, none = "; ".join(warnings), "there is no packet in it that can be read"
+    return CaptureError(f"{none}: {told}" if told else f"{' '.join(map(str, paths))}: {none}")
 
 
 def note_evictions(counters: dict[str, int], summary: CaptureSummary) -> None:
     """Say so if the bound on streams made the state forget some."""
-    evicted = sum(count for name, count in counters.items() if name.startswith("evicted_"))
+    evicted = BrickCounters.of(counters).all_evicted
     summary.facts["evicted"] = evicted
     if evicted:
         summary.warnings.append(

@@ -43,14 +43,14 @@ def work(seat: Seat, scoring: Scoring, foreign: list[Connection]) -> None:
     for pipe in foreign:
         pipe.close()
     try:
-        _Worker(seat, scoring).run()
+        OfflineWorker(seat, scoring).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except LegoError as error:
         seat.pipe.send(str(error))
 
 
-class _Worker:
+class OfflineWorker:
     def __init__(self, seat: Seat, scoring: Scoring) -> None:
         self.seat, self.chain, self.skip = seat, OfflineChain(scoring), scoring.skip
         self.mine = new_chunk(LAYOUTS[scoring.model.layout])

@@ -19,6 +19,8 @@ from bricks.runtime.stage import Stage
 from bricks.service.shard_clients import LocalShard, RemoteShard, ShardClient
 from bricks.streams.partitioner import KeyTable
 from bricks.transport.rings import RingWriter
+from lego_sdn.adapters.rpc.calls import Client, Connect
+from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.errors import BrickError, LegoError
 
 LOG = logging.getLogger(__name__)
@@ -40,8 +42,9 @@ class ShardTable:
     dead  of these, ids of those that will never answer again
     """
 
-    def __init__(self, process: Pipeline) -> None:
+    def __init__(self, process: Pipeline, clock: Clock = time.monotonic, connect: Connect = Client) -> None:
         self.process, self.buckets = process, process.spec.buckets
+        self._clock, self._connect = clock, connect
         self.replicas: list[KeyedReplica] = []
         self.dead: set[str] = set()
         self.replicas = self._at_the_start()
@@ -61,7 +64,7 @@ class ShardTable:
             return there
         if where.get("ring") is None:
             return KeyedReplica(brick, LocalShard(self.process.stage(brick), self.buckets))
-        return KeyedReplica(brick, RemoteShard(where["socket"]), where["ring"])
+        return KeyedReplica(brick, RemoteShard(where["socket"], self._connect), where["ring"])
 
     @property
     def takes_packets(self) -> bool:
@@ -108,7 +111,7 @@ class ShardTable:
     # ---- who gets which share ----
     def pause(self, seconds: float) -> bool:
         """Take no packets for so long; True: the streams are those of all packets that were taken. Zero seconds: go on."""
-        self.process.paused_until = time.monotonic() + seconds if seconds else 0.0
+        self.process.paused_until = self._clock() + seconds if seconds else 0.0
         return bool(seconds) and self._in_step()
 
     def _in_step(self) -> bool:
@@ -125,9 +128,9 @@ class ShardTable:
 
         Streams go to the new owners first; if that fails, nothing has changed. `lost`: buckets whose owner was dead: they begin anew.
         """
-        began = time.monotonic()
+        began = self._clock()
         try:
-            if not told or not self.takes_packets or time.monotonic() > self.process.paused_until or not self._in_step():
+            if not told or not self.takes_packets or self._clock() > self.process.paused_until or not self._in_step():
                 raise BrickError("the stream can be shared out only at the interface, among one brick or more, while nothing is under way")
             wanted = [self._replica(brick, where) for brick, where in told.items()]
             owners = self._new_owners(wanted)
@@ -135,7 +138,7 @@ class ShardTable:
             rings = self._rings(stage, wanted)
             answer = self._hand_over(wanted, owners)
             self._switch(stage, rings, (wanted, owners))
-            return answer | {"ms": (time.monotonic() - began) * 1e3}
+            return answer | {"ms": (self._clock() - began) * 1e3}
         finally:
             self.pause(0.0)
 

@@ -116,6 +116,8 @@ def _processes(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:
     memory = GaugeMetricFamily("lego_process_resident_bytes", "Resident memory of a brick process.", labels=labels)
     received = CounterMetricFamily("lego_capture_packets", "Packets taken from an instance's interface.", labels=labels)
     lost = CounterMetricFamily("lego_capture_kernel_drops", "Packets that the kernel dropped at an instance's interface.", labels=labels)
+    text = "Packets taken by MAC only or without an address, and frames that are none of the switch's (foreign)."
+    apart = CounterMetricFamily("lego_capture_odd_packets", text, labels=[*labels, "reason"])
     for process in processes:
         if process.report is None:
             continue
@@ -126,7 +128,9 @@ def _processes(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:
         if capture:
             received.add_metric(who, capture["received"])
             lost.add_metric(who, capture["kernel_drops"])
-    yield from (cpu, memory, received, lost)
+            for reason, count in status.odd([process]).items():
+                apart.add_metric([*who, reason], count)
+    yield from (cpu, memory, received, lost, apart)
 
 
 def _bricks(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:

@@ -7,7 +7,6 @@ import types
 import numpy as np
 import pytest
 
-from bricks import sample_result
 from bricks.records.addresses import address_text, addresses
 from bricks.records.brick import Batch
 from bricks.records.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, PACKET
@@ -69,9 +68,8 @@ def test_alerts_are_read_on_from_where_one_stopped():
     assert brick.alerts(99)["alerts"] == []
 
 
-def test_alerts_are_bounded_and_what_is_forgotten_is_counted(monkeypatch):
-    monkeypatch.setattr(sample_result, "KEPT", 10)
-    brick = SampleResult(0, MODEL)
+def test_alerts_are_bounded_and_what_is_forgotten_is_counted():
+    brick = SampleResult(0, MODEL, kept=10)
     for first in range(0, 35, 7):
         offer(brick, first, [1] * 7, [2.0 + first + n for n in range(7)])
     found = brick.alerts()
@@ -84,9 +82,8 @@ def test_alerts_are_bounded_and_what_is_forgotten_is_counted(monkeypatch):
     assert brick.counters["alerts"] == 60
 
 
-def test_a_flood_of_sources_neither_fills_the_memory_nor_hides_who_raises_many(monkeypatch):
-    monkeypatch.setattr(sample_result, "SOURCES", 100)
-    brick = SampleResult(0, MODEL)
+def test_a_flood_of_sources_neither_fills_the_memory_nor_hides_who_raises_many():
+    brick = SampleResult(0, MODEL, sources=100)
     for first in range(0, 5000, 50):
         offer(brick, first, [*range(1000 + first, 1048 + first), 7, 7], [2.0] * 50)
     found = brick.by_source

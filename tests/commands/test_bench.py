@@ -169,7 +169,7 @@ def test_a_group_that_fails_does_not_keep_the_others_from_being_measured(monkeyp
     modules = {"a": SimpleNamespace(ROWS=rows, measure=breaks)}
     modules["b"] = SimpleNamespace(ROWS=(Row("three", "", ""),), measure=lambda bench, wanted: iter([Result(Row("three", "", ""), (3.0,))]))
     monkeypatch.setattr(groups, "GROUPS", ("a", "b"))
-    monkeypatch.setattr(groups, "_module", modules.__getitem__)
+    monkeypatch.setattr(groups, "module_of", modules.__getitem__)
     found = list(groups.measure(Bench(BenchSizes(), tmp_path), frozenset({"one", "two", "three"})))
     assert [(one.row.name, one.value, one.failed) for one in found] == [
         ("one", 1.0, None), ("two", None, "no more of it"), ("three", 3.0, None)
@@ -245,7 +245,7 @@ def test_an_attack_at_the_bound_evicts_and_says_how_memory_grew():
 
 
 def test_a_row_that_fails_makes_the_exit_code_one(monkeypatch, no_data):
-    monkeypatch.setattr("lego_sdn.experiments.bench.start._time", lambda command: (_ for _ in ()).throw(HostError("it does not start")))
+    monkeypatch.setattr("lego_sdn.experiments.bench.start.lap", lambda command: (_ for _ in ()).throw(HostError("it does not start")))
     result = invoke("help", *TINY)
     assert result.exit_code == 1
     assert "failed: it does not start" in result.stdout

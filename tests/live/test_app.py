@@ -39,7 +39,7 @@ def bare(tmp_path_factory):
         command = [*POWERLESS, str(MANAGER), "lego_sdn.app", "--ofp-tcp-listen-port", str(made.openflow), "--wsapi-port", str(made.rest)]
         environment = {name: value for name, value in os.environ.items() if name != "LEGO_CONFIG"}
         made.launch("controller", command, env=environment)
-        until(made._answers, "the controller answers", 60.0)
+        until(made.answers, "the controller answers", 60.0)
         yield made
 
 
@@ -172,7 +172,7 @@ def test_without_root_decisions_are_kept_in_the_users_own_folder(tmp_path):
     with lab(tmp_path, settings={"run_dir": str(tmp_path / "run")}) as made:
         command = [*NOBODY, str(MANAGER), "lego_sdn.app", "--lego-config", str(made.write_config())]
         made.launch("controller", command, env=os.environ | {"XDG_STATE_HOME": str(state)})
-        until(made._answers, "the controller answers", 60.0)
+        until(made.answers, "the controller answers", 60.0)
         status = made.get("status")
     assert status["stored"] == f"{state}/lego/{str(tmp_path / 'run').strip('/').replace('/', '-')}.db"
     assert os.stat(status["stored"]).st_uid == 65534
@@ -187,7 +187,7 @@ def test_the_command_line_goes_before_the_configuration(tmp_path):
         command = [str(MANAGER), "lego_sdn.app", "--lego-config", str(made.write_config()), "--wsapi-port", str(port)]
         made.rest = port
         made.launch("controller", command)
-        until(made._answers, "the controller answers on the port of the command line", 60.0)
+        until(made.answers, "the controller answers on the port of the command line", 60.0)
         assert made.get("status")["config"].endswith("lego.yaml")
 
 

@@ -103,7 +103,7 @@ def test_a_worker_that_cannot_go_on_says_why(scored, tmp_path, monkeypatch):
     def fails(worker, number, rows):
         raise LegoError("this one cannot")
 
-    monkeypatch.setattr("bricks.offline.worker._Worker.extract", fails)
+    monkeypatch.setattr("bricks.offline.worker.OfflineWorker.extract", fails)
     with pytest.raises(LegoError, match=r"scoring worker \d: this one cannot"):
         score_captures(captures, tmp_path / "s.npy", Scoring(model, workers=2))
     assert multiprocessing.active_children() == []

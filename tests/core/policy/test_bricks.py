@@ -9,33 +9,33 @@ import pytest
 from lego_sdn.core.control.events import AgentUp, Command, Drain, StartInstance
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
-from lego_sdn.core.facts.arrangement import BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
 from lego_sdn.core.facts.change_notes import BrickChange, InstanceStarting
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.instance_notes import BricksDied, BricksGone, ChangeFailed, GaveUp
-from tests.fakes.brick_host import BrickHost
-from tests.fakes.pipeline import GRAPH
-from tests.fakes.world import QUOTA, World
+from lego_sdn.simulation.brick_queues import GRAPH
+from lego_sdn.simulation.hosts import QUOTA, BrickHost
+from lego_sdn.simulation.memory import InMemorySystem
 
 LEARNING, STREAMS = "unsupervised-network", "feature-quantization"
 PAPER = dict.fromkeys(GRAPH, 250.0) | {LEARNING: 1000.0, "feature-quantization": 500.0}  # 200 packets/s, then 400
 
 
-def world(cost=PAPER, placement="separate", offered=0.0, cores=2.0, **scaling) -> World:
+def world(cost=PAPER, placement="separate", offered=0.0, cores=2.0, **scaling) -> InMemorySystem:
     """`offered` packets/s, or a function of the time, the same in every bucket."""
     scaling = {"policy": "bricks", "period_s": 0.5, "cooldown_s": 2.0, "reallocate": False, "max_instances": 1} | scaling
     config = Config(model="m", instance=InstanceSettings(cpu_quota=QUOTA, placement=placement), scaling=ScalingSettings(**scaling))
     at = offered if callable(offered) else lambda time: offered
     host = BrickHost(cost_us=cost, placement=placement, cores=cores)
-    return World(config, lambda bucket, time: at(time) / 64, host=host).up().run(1.0)
+    return InMemorySystem(config, lambda bucket, time: at(time) / 64, host=host).up().run(1.0)
 
 
-def done(made: World) -> list[BrickAction]:
+def done(made: InMemorySystem) -> list[BrickAction]:
     """What was done within instances, in order."""
     return [action for _, _, actions in made.log for action in actions if isinstance(action, BrickAction)]
 
 
-def scored(made: World, seconds: float) -> float:
+def scored(made: InMemorySystem, seconds: float) -> float:
     """Packets/s that come out of instance 1."""
     before = made.host.pipelines[1].scored
     made.run(seconds)

@@ -245,13 +245,13 @@ def test_without_descriptors_it_lives_on(tmp_path):
     with lab(tmp_path) as made:
         limited = ["prlimit", "--nofile=48:48", str(MANAGER), "lego_sdn.app", "--lego-config", str(made.write_config())]
         made.launch("controller", limited, env=os.environ)
-        until(made._answers, "the controller answers", 60.0)
+        until(made.answers, "the controller answers", 60.0)
         with contextlib.ExitStack() as stack:
             for port in [made.rest, made.openflow] * 60:
                 stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             time.sleep(1.0)
             assert made.running["controller"].poll() is None
-        until(made._answers, "the controller answers again", 20.0)
+        until(made.answers, "the controller answers again", 20.0)
         with Claimant(made.openflow, OTHER, "other"):
             until(lambda: made.get("switches")["switches"], "it accepts switches again")
 

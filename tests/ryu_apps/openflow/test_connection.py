@@ -73,7 +73,7 @@ def test_a_staged_change_waits_for_its_commit_alone():
     assert kinds == [ofp.OFPT_BUNDLE_CONTROL, *[ofp.OFPT_BUNDLE_ADD_MESSAGE] * len(RULES), ofp.OFPT_BARRIER_REQUEST]
     asked.commit_staged(staged)
     assert [kind for kind, _, _ in asked.datapath.messages][len(kinds) :] == [ofp.OFPT_BUNDLE_CONTROL, ofp.OFPT_BARRIER_REQUEST]
-    assert asked._waiting == {}
+    assert asked.waiting == 0
 
 
 def test_a_rule_that_is_refused_while_staged_is_named_at_the_commit():
@@ -88,14 +88,14 @@ def test_a_rule_that_is_refused_while_staged_is_named_at_the_commit():
     staged = asked.stage(diff((), RULES))
     with pytest.raises(SwitchError, match=f"refused {len(RULES)} rule changes"):
         asked.commit_staged(staged)
-    assert asked._waiting == {}
+    assert asked.waiting == 0
 
 
 def test_a_staged_change_can_be_thrown_away():
     asked = switch(taking)
     asked.discard(asked.stage(diff((), RULES)))
     assert asked.datapath.messages[-1][0] == ofp.OFPT_BUNDLE_CONTROL
-    assert asked._waiting == {}
+    assert asked.waiting == 0
 
 
 def test_no_change_sends_nothing():
@@ -121,14 +121,14 @@ def test_a_refused_rule_is_named_and_the_bundle_thrown_away():
         asked.commit(change)
     assert repr(change.add[0]) in str(caught.value)
     assert asked.datapath.messages[-1][0] == ofp.OFPT_BUNDLE_CONTROL, "discarded"
-    assert asked._waiting == {}
+    assert asked.waiting == 0
 
 
 def test_silence_is_an_error_with_a_deadline():
     asked = switch()
     with pytest.raises(SwitchError, match=r"br-test did not tell its flows within 0\.05 s"):
         asked.flows()
-    assert asked._waiting == {}
+    assert asked.waiting == 0
 
 
 def test_a_refused_question_is_named():
@@ -148,7 +148,7 @@ def test_who_waits_is_told_that_the_switch_went_away():
 
     thread = threading.Thread(target=ask)
     thread.start()
-    while not asked._waiting:
+    while not asked.waiting:
         pass
     asked.close()
     thread.join(5)
