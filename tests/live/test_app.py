@@ -148,6 +148,7 @@ def test_a_configuration_that_is_not_there_is_one_sentence(tmp_path):
     assert str(tmp_path / "none.yaml") in sentence(end_of("--lego-config", str(tmp_path / "none.yaml")))
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_used_is_said_and_does_not_stop_it(tmp_path):
     (tmp_path / "controller.db").write_bytes(b"something else, that is longer than a header of a database would be" * 10)
     with lab(tmp_path) as made:
@@ -179,6 +180,7 @@ def test_without_root_decisions_are_kept_in_the_users_own_folder(tmp_path):
     assert list((tmp_path / "run").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_before_the_configuration(tmp_path):
     port = free_port()
     with lab(tmp_path) as made:

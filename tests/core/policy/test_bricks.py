@@ -212,6 +212,7 @@ def test_an_instance_that_dies_while_its_brick_is_replicated():
     assert len(made.state.running) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("died", "told"),
     [(("its process was killed",), BricksDied), ((), BricksGone)],
@@ -296,6 +297,7 @@ def test_commands_for_bricks_say_why_not():
     assert "name the instance; instances 1, 2 have it" in made.notes("refused")[-1].reason
 
 
+@pytest.mark.slow
 def test_the_same_observations_give_the_same_actions():
     made = world(offered=lambda time: 300.0 if time < 1030 else 60.0).run(60)
     state = fresh(made.config)
@@ -331,6 +333,7 @@ def test_what_would_be_refused_is_not_advised(policy, offered, scaling, refused)
             assert [(note.change, note.reason) for note in made.notes("refused")] == refused
 
 
+@pytest.mark.slow
 def test_advice_goes_when_nothing_is_wanted_and_with_a_pause():
     made = world(mode="advise", offered=lambda time: 300.0 if time < 1030 else 120.0).run(20)
     assert made.state.advice

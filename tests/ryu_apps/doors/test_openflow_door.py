@@ -231,6 +231,7 @@ def test_another_user_s_process_is_no_switch_unless_it_is_named(alone: Lab, tmp_
         assert int(told.stdout) >= 8, told
 
 
+@pytest.mark.slow
 def test_a_user_that_is_not_there_is_one_sentence(tmp_path):
     (tmp_path / "lego.yaml").write_text("switch: {users: [no-such-user]}\n")
     command = [MANAGER, "lego_sdn.app", "--lego-config", str(tmp_path / "lego.yaml")]
