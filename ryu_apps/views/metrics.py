@@ -36,7 +36,7 @@ class Page:
         yield gauge("lego_rules_version", "Version of the rules last sent; begins anew with the controller.", {}, state.version)
         yield from _instances(self.shared)
         yield from _exact(self.shared)
-        yield from _processes(seen.processes.values())
+        yield from process_families(seen.processes.values())
         yield from _bricks(seen.processes.values())
         yield from brick_metrics.families(self.shared)
         yield from brick_metrics.of_the_host(self.shared)
@@ -110,7 +110,8 @@ def _exact(shared: Shared) -> Iterator[Metric]:
     yield from (surely, since, losses)
 
 
-def _processes(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:
+def process_families(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:
+    """What processes use, and what comes to those at an interface."""
     labels = ["instance", "process"]
     cpu = CounterMetricFamily("lego_process_cpu_seconds", "CPU time of a brick process.", labels=labels)
     memory = GaugeMetricFamily("lego_process_resident_bytes", "Resident memory of a brick process.", labels=labels)

@@ -157,5 +157,5 @@ def test_odd_packets_of_all_processes_are_added_and_of_none_are_zero():
 
 
 def test_metrics_have_odd_packets_by_reason():
-    found = {family.name: family for family in metrics._processes([odd_process(), ODD_SILENT])}["lego_capture_odd_packets"]
+    found = {family.name: family for family in metrics.process_families([odd_process(), ODD_SILENT])}["lego_capture_odd_packets"]
     assert {sample.labels["reason"]: sample.value for sample in found.samples} == {"by_mac": 5, "no_address": 2, "foreign": 3}
