@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bricks.files.captures import read_packets
+from bricks.files.frames import read_frames
 from bricks.files.scores import SCORE, read_scores
 from bricks.nfs.registry import load
 from bricks.records.brick import Batch
@@ -99,8 +100,9 @@ def prepare(offered: OfferedTraffic, model_file: Path | None, folder: Path, conf
     models = {node: read(str(where), None) for node, read in function.models.items()}
     layouts = [model.layout for model in models.values() if hasattr(model, "layout")]
     config = replace(config, layout=layouts[0] if layouts else config.layout)
-    packets, warnings = read_packets(offered.captures)
-    warnings += hidden_warnings(count_hidden(packets))
+    frames = read_frames(offered.captures)
+    packets = frames.stamped_packets()
+    warnings = [*frames.warnings, *hidden_warnings(count_hidden(packets))]
     if len(packets) * offered.rounds > SENT_MOST:
         raise CaptureError(f"{len(packets):,} packets {offered.rounds:,} times over are too many; {SENT_MOST:,} in all are the most")
     packets = _rounds(packets, offered.rounds)

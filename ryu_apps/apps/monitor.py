@@ -14,7 +14,7 @@ from lego_sdn.core.control.hosts import LOCAL
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import Report
-from ryu_apps.context.facts import GIVEN_UP_S, ObservedProcess
+from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.greenthreads import every, spawn
 from ryu_apps.context.shared import Shared
 
@@ -130,8 +130,9 @@ class Monitor(app_manager.RyuApp):
         if process.silent_since is None:
             LOG.warning("process %s of instance %d: %s", process.process, process.instance, error)
             self.shared.wake_agent.set()
-        if process.stays_silent(error, self.shared.clock()):
-            text = f"process {process.process} of instance {process.instance} has not answered for {GIVEN_UP_S:.0f} s: {error}"
+        patience_s = self.shared.config.instance.silent_s
+        if process.stays_silent(error, self.shared.clock(), patience_s):
+            text = f"process {process.process} of instance {process.instance} has not answered for {patience_s:g} s: {error}"
             self.shared.put(Silent(process.instance, process.process, text))
 
     def _forget(self, gone: set[tuple[int, str, int]]) -> None:

@@ -13,7 +13,7 @@ from webob import Request
 
 from lego_sdn.core.control.events import Command, Loads
 from lego_sdn.core.facts.actions import StopReplica
-from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.config import Config, InstanceSettings
 from lego_sdn.core.facts.errors import RpcError
 from lego_sdn.core.facts.graph import Graph
 from ryu_apps.apps.instances import Instances
@@ -159,3 +159,12 @@ def test_odd_packets_of_all_processes_are_added_and_of_none_are_zero():
 def test_metrics_have_odd_packets_by_reason():
     found = {family.name: family for family in metrics.process_families([odd_process(), ODD_SILENT])}["lego_capture_odd_packets"]
     assert {sample.labels["reason"]: sample.value for sample in found.samples} == {"by_mac": 5, "no_address": 2, "foreign": 3}
+
+
+def test_a_silent_process_is_given_up_after_the_configured_time(monitor):
+    monitor.shared.config = Config(instance=InstanceSettings(silent_s=0.05))
+    pull(monitor, Client())
+    time.sleep(0.06)
+    pull(monitor, Client())
+    assert [type(one).__name__ for one in monitor.told] == ["str", "Silent"]
+    assert "0.05 s" in monitor.told[-1].error
