@@ -10,11 +10,14 @@ from bricks.records.packets import (
     ADDRESS_IPV4,
     ADDRESS_IPV6,
     ADDRESS_MAC,
+    CODE_SHIFT,
     DST_KIND_SHIFT,
     FRAGMENT,
     ICMP,
     MALFORMED,
+    PROTOCOL_SHIFT,
     SRC_KIND_SHIFT,
+    TYPED,
     UNSOUND,
 )
 
@@ -113,7 +116,10 @@ def parse_ip(buffer, at, end, kind, record):
     """What the outermost IP header carries. Returns flags."""
     version = buffer[at] >> 4 if at < end else 0
     if version == 4 and kind != IPV6:
+        header = at
         protocol, at, end, facts = _ipv4(buffer, at, end)
+        if facts & FRAGMENT:
+            facts |= np.int64(buffer[header + 9]) << PROTOCOL_SHIFT
     elif version == 6:
         protocol, at, end, facts = _ipv6(buffer, at, end)
     else:
@@ -156,24 +162,30 @@ def _ipv6(buffer, at, end):
 @njit(cache=True)
 def _upper(buffer, protocol, at, end, record):
     """Walk from header to header until one has ports. Within another packet (tunnelled, or quoted by an ICMP error) `inner` holds:
-    that one may well be cut short or a fragment, and that says nothing against this one."""
-    flags, inner = 0, False
+    that one may well be cut short or a fragment, and that says nothing against this one. The flags tell also the outermost protocol."""
+    flags, inner, outermost = 0, False, max(protocol, 0)
     while protocol != _NO_UPPER:
         entered = False
         if protocol in (_TCP, _UDP, _UDPLITE):
             facts = _ports(buffer, protocol, at, end, record)
             protocol = _NO_UPPER
         elif protocol in (_ICMP4, _ICMP6):
+            if not inner and end - at >= 2:
+                outermost = np.int64(buffer[at])
+                flags |= TYPED | np.int64(buffer[at + 1]) << CODE_SHIFT
             protocol, at, end, facts = _icmp(buffer, protocol, at, end)
             entered = True
         elif protocol in (_IPIP, _IP6, _GRE):
             protocol, at, end, facts = _tunnel(buffer, protocol, at, end)
             entered = True
         else:
+            header = at
             protocol, at, facts = _extension(buffer, protocol, at, end)
+            if not inner and (protocol != _NO_UPPER or facts & FRAGMENT):
+                outermost = np.int64(buffer[header])
         flags |= facts & ICMP if inner else facts
         inner |= entered
-    return flags
+    return flags | outermost << PROTOCOL_SHIFT
 
 
 @njit(cache=True)
