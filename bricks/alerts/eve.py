@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from bricks.alerts.flow import flow_of
 from bricks.alerts.incidents import Alert, IncidentNote
 from bricks.explanation.shares import MIXED, groups_of
 from bricks.explanation.words import reasons
 from bricks.feature_quantization import NAMES
 from bricks.models.model_file import Model
+from bricks.records.flow import flow_of
 from bricks.records.packets import ARP
 
 SIGNATURES = {  # one for each kind of oddity: the group of statistics that makes most of the score

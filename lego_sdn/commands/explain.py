@@ -65,10 +65,10 @@ def _features_of(capture: str, packet: int, model: Model, streams: int, summary:
 
 def _explanation(model: Model, row: np.ndarray, features: np.ndarray) -> dict[str, Any]:
     from bricks.alerts.eve import SIGNATURES, time_text
-    from bricks.alerts.flow import flow_of
     from bricks.explanation.shares import MIXED, Explainer, explain, groups_of
     from bricks.explanation.words import reasons
     from bricks.feature_quantization import NAMES
+    from bricks.records.flow import flow_of
 
     names = NAMES[model.layout]
     found, record, flow = explain(model, features), Explainer(model, names).records(features)[0], flow_of(row[0])

@@ -89,6 +89,8 @@ def _run(source: str, of_file: bool, how: Watch, told: ReceivedSignals) -> tuple
             how.eve.output.close()
         raise
     session.end()
+    if session.sink is None:
+        how.say("ended before a model was learned: nothing is kept")
     return session, warnings
 
 
@@ -96,7 +98,6 @@ def _watch(source: str, of_file: bool, given: dict[str, Any], progress: Callable
     """What the options say. LegoError if one cannot be."""
     from bricks.alerts.eve import Sensor
     from bricks.models.model_file import load_model
-    from lego_sdn.adapters.files.outputs import output_path
     from lego_sdn.watch.session import Watch
 
     model_file, save = given["model_file"], given["save_model"]
@@ -110,7 +111,7 @@ def _watch(source: str, of_file: bool, given: dict[str, Any], progress: Callable
         sensor=Sensor(given["host"] or socket.gethostname(), place, of_file),
         model=model,
         training=_training(given["learn"], given["layout"]),
-        save_model=output_path(save, inputs) if save else None,
+        save_model=_model_path(save, inputs) if save else None,
         threshold=given["threshold"],
         workers=given["workers"],
         streams=given["streams"],
@@ -120,6 +121,16 @@ def _watch(source: str, of_file: bool, given: dict[str, Any], progress: Callable
         say=lambda sentence: click.echo(f"lego: {sentence}", err=True),
         progress=progress,
     )
+
+
+def _model_path(path: str, inputs: list[str]) -> Path:
+    """Where the model is to be written. LegoError before anything is learned if that cannot be."""
+    from lego_sdn.adapters.files.outputs import output_path
+
+    target = output_path(path, inputs)
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"--save-model {path} cannot be written: there is no folder {target.parent} that this user may write to")
+    return target
 
 
 def _eve(place: str | None, inputs: list[str]) -> EveWriter | None:

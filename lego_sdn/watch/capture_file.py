@@ -52,6 +52,8 @@ def _learn(path: Path, session: Session) -> Model | None:
     watch, summary = session.watch, CaptureSummary()
     training, extractor = LiveTraining(watch.training), FeatureQuantization(0, watch.training.layout, watch.streams)
     for rows in read_blocks([path], summary):
+        if training.taken == 0:
+            session.learning()
         for first in range(0, len(rows), BATCH):
             batch = extractor.process(Batch(rows[first : first + BATCH]))
             assert batch.values is not None

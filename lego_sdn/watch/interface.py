@@ -67,6 +67,8 @@ class _Live:
         self._told_drops = 0
         if watch.model is not None:
             self._detect(watch.model)
+        else:
+            session.learning()
 
     def _detect(self, model: Model) -> None:
         self._chain = OfflineChain(self.session.watch.scoring(model))

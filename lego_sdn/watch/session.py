@@ -16,6 +16,7 @@ from bricks.learning.training import Training
 from bricks.models.model_file import Model, save_model
 from bricks.offline.scoring import Scoring
 from lego_sdn.adapters.eve.writer import EveWriter
+from lego_sdn.core.facts.errors import ModelError
 from lego_sdn.watch.signals import ReceivedSignals
 
 STATS_S = 8.0  # between two `stats` events
@@ -70,14 +71,21 @@ class Session:
         events = AlertEvents(watch.sensor, model, watch.scoring(model).limit)
         self.sink = AlertSink(events, self._tell, None if watch.every_alert else Incidents())
 
+    def learning(self) -> None:
+        """The first packets are there to learn from."""
+        self.watch.say(f"learning from the first {self.watch.training.vectors:,} packets")
+
     def keep(self, training: LiveTraining) -> Model:
         """The model that was learned, written if that is wanted."""
         model = training.model()
         for sentence in report_text(model.about["report"]):
             self.watch.say(sentence)
         if self.watch.save_model is not None:
-            save_model(model, self.watch.save_model)
-            self.watch.say(f"the model is in {self.watch.save_model}")
+            try:
+                save_model(model, self.watch.save_model)
+                self.watch.say(f"the model is in {self.watch.save_model}")
+            except ModelError as error:  # what was learned is used all the same
+                self.watch.say(str(error))
         return model
 
     def _tell(self, events: Sequence[dict[str, Any]]) -> None:

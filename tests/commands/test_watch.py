@@ -18,6 +18,7 @@ from bricks.models.model_file import load_model
 from lego_sdn.adapters.linux.replay_sender import Sender
 from tests.bricks.veth import frames, udp, veth
 from tests.commands.test_offline import BIN, lego
+from tests.fakes.disk import fill, small_disk
 from topologies.traffic import traffic, write_pcap
 
 LEARN = 3000
@@ -112,17 +113,38 @@ def test_standard_output_takes_events_and_nothing_else(capture, model):
     assert "packets in" in done.stderr
 
 
+def test_a_reader_of_standard_output_that_leaves_ends_it_without_a_traceback(capture, model):
+    for words in (("--eve", "-"), ()):
+        command = [BIN, "watch", str(capture), "--model", str(model), "--every-alert", *words]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) in (1, 2)
+        assert "Traceback" not in process.stderr.read()
+        process.stderr.close()
+
+
+@pytest.mark.root
+def test_a_model_that_cannot_be_written_is_used_all_the_same(capture, tmp_path):
+    with small_disk(tmp_path, 64) as disk:
+        fill(disk)
+        done = lego("watch", capture, "--learn", LEARN, "--save-model", disk / "m", "--json")
+    assert "cannot be written" in done.stderr
+    assert json.loads(done.stdout)["scored"] == 6000 - LEARN
+
+
 def test_people_get_a_line_an_incident_step(capture, model):
     done = lego("watch", capture, "--model", model)
     assert len(done.stdout.splitlines()) > 3
 
 
 def test_what_cannot_be_is_refused_in_one_sentence(capture, model, tmp_path):
-    assert "3000" in refused("watch", capture, "--learn", 6001)
+    assert "3000" in lego("watch", capture, "--learn", 6001, code=2).stderr.splitlines()[-1]
     assert "no interface" in refused("watch", "nothing0")
     assert "no interface" in refused("watch", "x" * 300)
     assert "--workers" in refused("watch", "lo", "--workers", 2)
     assert "--save-model" in refused("watch", capture, "--model", model, "--save-model", tmp_path / "m")
+    assert "no folder" in refused("watch", capture, "--save-model", tmp_path / "nix" / "m")
     assert "same file" in refused("watch", capture, "--model", model, "--eve", model)
     assert "same file" in refused("watch", capture, "--save-model", capture)
     assert "is no socket" in refused("watch", capture, "--model", model, "--eve", f"unix:{capture}")

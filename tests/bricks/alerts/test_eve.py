@@ -16,8 +16,8 @@ from bricks.learning.training import Training
 from bricks.offline.scoring import CaptureSummary, Scoring, score_here, train_on
 from lego_sdn.adapters.eve.writer import line_of
 from tests.bricks import tshark
-from tests.bricks.alerts.test_flow import as_tshark, in_tunnel
 from tests.bricks.kernels.test_parse_captures import CAPTURES
+from tests.bricks.test_flow import as_tshark, in_tunnel
 
 SENSOR = Sensor("sensor-1", "x.pcap", True)
 

@@ -5,8 +5,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from bricks.alerts.flow import flow_of
 from bricks.files.captures import read_packets
+from bricks.records.flow import flow_of
 from bricks.records.packets import PACKET, PROTOCOL_SHIFT
 from tests.bricks import odd, tshark
 from tests.bricks.files import written
