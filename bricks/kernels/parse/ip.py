@@ -124,7 +124,24 @@ def parse_ip(buffer, at, end, kind, record):
         protocol, at, end, facts = _ipv6(buffer, at, end)
     else:
         return MALFORMED
+    if protocol in (_TCP, _UDP):
+        facts |= protocol << PROTOCOL_SHIFT
+    elif protocol != _NO_UPPER:
+        facts |= _outermost(buffer, protocol, at, end)
     return facts | _upper(buffer, protocol, at, end, record)
+
+
+@njit(cache=True)
+def _outermost(buffer, protocol, at, end):
+    """The flags that tell the protocol behind any extension headers, and the type and code of ICMP."""
+    whole = True
+    while whole and protocol in (_HOP, _ROUTING, _OPTIONS, _FRAGMENT, _AH, _SHIM) and end - at >= 8:
+        whole = protocol != _FRAGMENT or u16(buffer, at + 2) & 0xFFF8 == 0
+        size = (buffer[at + 1] + 2) * 4 if protocol == _AH else 8 if protocol == _FRAGMENT else (buffer[at + 1] + 1) * 8
+        protocol, at = np.int64(buffer[at]), at + size
+    if whole and protocol in (_ICMP4, _ICMP6) and end - at >= 2:
+        return TYPED | np.int64(buffer[at]) << PROTOCOL_SHIFT | np.int64(buffer[at + 1]) << CODE_SHIFT
+    return protocol << PROTOCOL_SHIFT
 
 
 @njit(cache=True)
@@ -162,30 +179,24 @@ def _ipv6(buffer, at, end):
 @njit(cache=True)
 def _upper(buffer, protocol, at, end, record):
     """Walk from header to header until one has ports. Within another packet (tunnelled, or quoted by an ICMP error) `inner` holds:
-    that one may well be cut short or a fragment, and that says nothing against this one. The flags tell also the outermost protocol."""
-    flags, inner, outermost = 0, False, max(protocol, 0)
+    that one may well be cut short or a fragment, and that says nothing against this one."""
+    flags, inner = 0, False
     while protocol != _NO_UPPER:
         entered = False
         if protocol in (_TCP, _UDP, _UDPLITE):
             facts = _ports(buffer, protocol, at, end, record)
             protocol = _NO_UPPER
         elif protocol in (_ICMP4, _ICMP6):
-            if not inner and end - at >= 2:
-                outermost = np.int64(buffer[at])
-                flags |= TYPED | np.int64(buffer[at + 1]) << CODE_SHIFT
             protocol, at, end, facts = _icmp(buffer, protocol, at, end)
             entered = True
         elif protocol in (_IPIP, _IP6, _GRE):
             protocol, at, end, facts = _tunnel(buffer, protocol, at, end)
             entered = True
         else:
-            header = at
             protocol, at, facts = _extension(buffer, protocol, at, end)
-            if not inner and (protocol != _NO_UPPER or facts & FRAGMENT):
-                outermost = np.int64(buffer[header])
         flags |= facts & ICMP if inner else facts
         inner |= entered
-    return flags | outermost << PROTOCOL_SHIFT
+    return flags
 
 
 @njit(cache=True)
