@@ -24,6 +24,7 @@ BRICKS = {
     "lego_sdn.adapters.rpc.calls",
     "lego_sdn.adapters.linux.owned",
     "lego_sdn.adapters.linux.logs",
+    "lego_sdn.adapters.eve",
     "bricks",
     "numpy",
     "msgpack",
@@ -48,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Folders from the ground up: a file imports from its own folder and from folders that stand before it.
 FLOORS = (
     *(f"lego_sdn/core/{name}" for name in ("facts", "nf", "traffic", "cost", "observe", "policy", "control")),
-    *(f"lego_sdn/adapters/{name}" for name in ("linux", "ovs", "rpc", "files", "terminal")),
+    *(f"lego_sdn/adapters/{name}" for name in ("linux", "ovs", "rpc", "files", "terminal", "eve")),
     "topologies",
     "bricks/records",
     "bricks/models",
@@ -57,10 +58,26 @@ FLOORS = (
     "bricks",  # the bricks themselves
     *(
         f"bricks/{name}"
-        for name in ("learning", "nfs", "nfs/kitsune", "streams", "transport", "capture", "files", "runtime", "service", "offline")
+        for name in (
+            "learning",
+            "explanation",
+            "alerts",
+            "nfs",
+            "nfs/kitsune",
+            "streams",
+            "transport",
+            "capture",
+            "files",
+            "runtime",
+            "service",
+            "offline",
+        )
     ),
     *(f"ryu_apps/{name}" for name in ("doors", "context", "openflow", "handover", "views", "apps")),
-    *(f"lego_sdn/{name}" for name in ("agent", "system", "profile", "simulation", "experiments", "experiments/bench", "experiments/paper")),
+    *(
+        f"lego_sdn/{name}"
+        for name in ("agent", "system", "watch", "profile", "simulation", "experiments", "experiments/bench", "experiments/paper")
+    ),
     "lego_sdn/commands",
     "lego_sdn",  # what is started by name
 )

@@ -52,6 +52,11 @@ HIDDEN = (
     "unsound headers",
 )  # by these numbers
 
+# Eight bits: the protocol of the outermost IP header, behind its extension headers; 0 where it is not known. With TYPED it is ICMP (ICMPv6
+# unless ICMP is set), and these bits are its type, the next eight its code
+PROTOCOL_SHIFT, CODE_SHIFT, BYTE_MASK = 14, 22, 0xFF
+TYPED = 1 << 30
+
 STAMP_MAGIC = 0x4C45474F  # "LEGO", big-endian, first of the trailer
 STAMP_BYTES = 20  # magic u32, sequence number u64, nanoseconds u64, all big-endian
 

@@ -34,7 +34,7 @@ _streams = click.option(
 )
 
 
-def _check_layout(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+def check_layout(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     from bricks.nfs.registry import load
 
     layouts = load("kitsune").layouts
@@ -43,7 +43,7 @@ def _check_layout(ctx: click.Context, parameter: click.Parameter, value: str) ->
     return value
 
 
-_layout = click.option("--layout", default=_DEFAULT, show_default=True, callback=_check_layout, help="Feature layout.")
+_layout = click.option("--layout", default=_DEFAULT, show_default=True, callback=check_layout, help="Feature layout.")
 
 
 @click.command("features", short_help="Write the features of every packet of a capture.")

@@ -9,7 +9,18 @@ import pytest
 
 from bricks.records.addresses import address_text, addresses
 from bricks.records.brick import Batch
-from bricks.records.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, PACKET
+from bricks.records.packets import (
+    ADDRESS_IPV4,
+    ADDRESS_IPV6,
+    ADDRESS_MAC,
+    ARP,
+    DST_KIND_SHIFT,
+    ICMP,
+    NO_PORT,
+    PACKET,
+    PROTOCOL_SHIFT,
+    TYPED,
+)
 from bricks.sample_result import SampleResult
 from lego_sdn.core.facts.errors import BrickError
 
@@ -35,13 +46,30 @@ def test_only_scores_above_the_threshold_are_alerts():
     assert len(batch) == 4
     found = brick.alerts()
     assert found["next"] == 2
+    both = {"destination": "none", "src_port": 0, "dst_port": 0, "proto": "", "threshold": 1.0}
     assert found["alerts"] == [
-        {"seq": 2, "time": 1_500_000_001.0, "source": "192.168.0.1", "score": 1.25, "threshold": 1.0},
-        {"seq": 3, "time": 1_500_000_001.5, "source": "192.168.0.3", "score": 7.0, "threshold": 1.0},
+        both | {"seq": 2, "time": 1_500_000_001.0, "source": "192.168.0.1", "score": 1.25},
+        both | {"seq": 3, "time": 1_500_000_001.5, "source": "192.168.0.3", "score": 7.0},
     ]
     assert found["by_source"] == {"192.168.0.1": 1, "192.168.0.3": 1}
     assert brick.counters["packets"] == 4
     assert brick.counters["alerts"] == 2
+
+
+def test_an_alert_says_between_whom_and_by_which_protocol():
+    brick, head = SampleResult(0, MODEL), heads(0, [0x0A000001] * 4)
+    head["dst_lo"], head["src_port"], head["dst_port"] = 0x0A000002, [1000, NO_PORT, NO_PORT, 5], [53, NO_PORT, NO_PORT, 6]
+    kinds = [17 << PROTOCOL_SHIFT, TYPED | ICMP | 8 << PROTOCOL_SHIFT, ARP, 0]
+    head["flags"] = ADDRESS_IPV4 | ADDRESS_IPV4 << DST_KIND_SHIFT | np.array(kinds)
+    brick.process(Batch(head, np.full((4, 1), 2.0)))
+    alerts = brick.alerts()["alerts"]
+    assert {alert["destination"] for alert in alerts} == {"10.0.0.2"}
+    assert [(alert["proto"], alert["src_port"], alert["dst_port"]) for alert in alerts] == [
+        ("UDP", 1000, 53),
+        ("ICMP", NO_PORT, NO_PORT),
+        ("ARP", NO_PORT, NO_PORT),
+        ("", 5, 6),
+    ]
 
 
 def test_a_threshold_given_stands_in_for_the_models():

@@ -10,11 +10,14 @@ from bricks.records.packets import (
     ADDRESS_IPV4,
     ADDRESS_IPV6,
     ADDRESS_MAC,
+    CODE_SHIFT,
     DST_KIND_SHIFT,
     FRAGMENT,
     ICMP,
     MALFORMED,
+    PROTOCOL_SHIFT,
     SRC_KIND_SHIFT,
+    TYPED,
     UNSOUND,
 )
 
@@ -115,12 +118,32 @@ def parse_ip(buffer, at, end, kind, record):
     """What the outermost IP header carries. Returns flags."""
     version = buffer[at] >> 4 if at < end else 0
     if version == 4 and kind != IPV6:
+        header = at
         protocol, at, end, facts = _ipv4(buffer, at, end)
+        if facts & FRAGMENT:
+            facts |= np.int64(buffer[header + 9]) << PROTOCOL_SHIFT
     elif version == 6:
         protocol, at, end, facts = _ipv6(buffer, at, end)
     else:
         return MALFORMED
+    if protocol in (_TCP, _UDP):
+        facts |= protocol << PROTOCOL_SHIFT
+    elif protocol != _NO_UPPER:
+        facts |= _outermost(buffer, protocol, at, end)
     return facts | _upper(buffer, protocol, at, end, record)
+
+
+@compiled
+def _outermost(buffer, protocol, at, end):
+    """The flags that tell the protocol behind any extension headers, and the type and code of ICMP."""
+    whole = True
+    while whole and protocol in (_HOP, _ROUTING, _OPTIONS, _FRAGMENT, _AH, _SHIM) and end - at >= 8:
+        whole = protocol != _FRAGMENT or u16(buffer, at + 2) & 0xFFF8 == 0
+        size = (buffer[at + 1] + 2) * 4 if protocol == _AH else 8 if protocol == _FRAGMENT else (buffer[at + 1] + 1) * 8
+        protocol, at = np.int64(buffer[at]), at + size
+    if whole and protocol in (_ICMP4, _ICMP6) and end - at >= 2:
+        return TYPED | np.int64(buffer[at]) << PROTOCOL_SHIFT | np.int64(buffer[at + 1]) << CODE_SHIFT
+    return protocol << PROTOCOL_SHIFT
 
 
 @compiled
