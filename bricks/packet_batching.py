@@ -8,11 +8,11 @@ import numpy as np
 
 from bricks.records.brick import Batch, Brick
 from bricks.records.hidden import count_hidden
-from bricks.records.packets import HIDDEN_SHIFT, PACKET, UNSOUND
+from bricks.records.packets import HIDDEN_MASK, HIDDEN_SHIFT, PACKET, UNSOUND
 from lego_sdn.core.facts.errors import BrickError
 
 COUNTERS = ("held", "held_shadows_dropped", "holds_expired", "handed_on")  # of a `bricks.streams.handover_buffer.Hold`
-_HIDDEN = np.uint32(1 << HIDDEN_SHIFT)  # flags from here on: addresses that the switch does not see (`bricks.records.hidden`)
+_HIDDEN = np.uint32(HIDDEN_MASK << HIDDEN_SHIFT)  # set: addresses that the switch does not see (`bricks.records.hidden`)
 
 
 class PacketSource(Protocol):
@@ -69,7 +69,7 @@ class PacketBatching(Brick, kind="packet-batching"):
     def _count(self, batch: Batch) -> Batch:
         self.counters["packets"] += len(batch)
         self.counters["batches"] += 1
-        if (batch.head["flags"] >= _HIDDEN).any():
+        if (batch.head["flags"] & _HIDDEN).any():
             counts = count_hidden(batch.head).tolist()
             self.counters["by_mac"] += sum(counts[1:UNSOUND])
             self.counters["no_address"] += counts[UNSOUND]

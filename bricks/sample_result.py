@@ -9,12 +9,14 @@ import numpy as np
 
 from bricks.feature_mapping import wanted_width
 from bricks.models.model_file import Model
-from bricks.records.addresses import ADDRESS, address_text, addresses
+from bricks.records.addresses import address_text, addresses
 from bricks.records.brick import Batch, Brick
-from bricks.records.packets import seconds
+from bricks.records.packets import ARP, PACKET, seconds
+from bricks.records.protocols import protocol_of
 from lego_sdn.core.facts.errors import BrickError
 
-ALERT = np.dtype([("seq", "<u8"), ("time_ns", "<i8"), ("source", ADDRESS), ("score", "<f8")])
+ALERT = np.dtype([("packet", PACKET), ("score", "<f8")])
+_ALERT = ("seq", "time", "source", "destination", "src_port", "dst_port", "proto", "score", "threshold")
 KEPT = 10_000  # alerts
 SOURCES = 4096  # with counts of their own
 
@@ -32,8 +34,9 @@ class SampleResult(Brick, kind="sample-result"):
 
     in_order = True
 
-    def __init__(self, serial: int, model: Model, threshold: float | None = None) -> None:
+    def __init__(self, serial: int, model: Model, threshold: float | None = None, kept: int = KEPT, sources: int = SOURCES) -> None:
         super().__init__(serial)
+        self._kept, self._sources = kept, sources  # of alerts, and of sources with counts of their own
         self.threshold = float(model.threshold if threshold is None else threshold)
         if not self.threshold > 0:
             raise BrickError(f"{self.id}: the threshold is {threshold}; it must be a number above 0")
@@ -41,7 +44,7 @@ class SampleResult(Brick, kind="sample-result"):
             ("packets", "alerts", "alerts_forgotten", "sources_forgotten", "out_of_order", "not_a_number"),
             0,
         )
-        self._log = _Log(KEPT)
+        self._log = _Log(kept)
         self._by_source: dict[tuple[int, int, int], int] = {}
         self._latest = -1
 
@@ -59,14 +62,25 @@ class SampleResult(Brick, kind="sample-result"):
     def alerts(self, since: int = 0) -> dict[str, Any]:
         """Alerts from number `since` on that are still kept, the number after the last, and the counts by source, most first.
 
-        {"next": n, "alerts": [{"seq", "time" (epoch seconds), "source", "score", "threshold"}], "by_source": {source: alerts}}
+        {"next": n, "alerts": [{"seq", "time" (epoch seconds), "source", "destination", "src_port", "dst_port", "proto", "score",
+        "threshold"}], "by_source": {source: alerts}}. Port 65,536: none; proto "": not known. Of a tunnel or an ICMP error, ports may be
+        those of a header within.
         """
-        rows, texts = self._log.since(since), _Texts()
-        values = zip(rows["seq"].tolist(), seconds(rows["time_ns"]).tolist(), rows["source"].tolist(), rows["score"].tolist(), strict=True)
-        alerts = [
-            {"seq": seq, "time": time, "source": texts[source], "score": score, "threshold": self.threshold}
-            for seq, time, source, score in values
+        rows, texts, names = self._log.since(since), _Texts(), _Names()
+        packets = rows["packet"]
+        ends = [[texts[end] for end in addresses(packets, side).tolist()] for side in ("src", "dst")]
+        columns = [
+            *(
+                packets["seq"].tolist(),
+                seconds(packets["time_ns"]).tolist(),
+                *ends,
+                packets["src_port"].tolist(),
+                packets["dst_port"].tolist(),
+            ),
+            [names[flags] for flags in packets["flags"].tolist()],
+            rows["score"].tolist(),
         ]
+        alerts = [dict(zip(_ALERT, (*values, self.threshold), strict=True)) for values in zip(*columns, strict=True)]
         return {"next": self._log.count, "alerts": alerts, "by_source": self.by_source}
 
     @property
@@ -83,21 +97,20 @@ class SampleResult(Brick, kind="sample-result"):
 
     def _raise(self, head: np.ndarray, scores: np.ndarray) -> None:
         rows = np.empty(len(head), ALERT)
-        rows["seq"], rows["time_ns"], rows["score"] = head["seq"], head["time_ns"], scores
-        rows["source"] = addresses(head)
+        rows["packet"], rows["score"] = head, scores
         self._log.add(rows)
         self.counters["alerts"] += len(rows)
-        self.counters["alerts_forgotten"] = max(0, self._log.count - KEPT)
-        for source, count in Counter(rows["source"].tolist()).items():
+        self.counters["alerts_forgotten"] = max(0, self._log.count - self._kept)
+        for source, count in Counter(addresses(head).tolist()).items():
             self._by_source[source] = self._by_source.get(source, 0) + count
-        if len(self._by_source) > SOURCES:
+        if len(self._by_source) > self._sources:
             self._forget_sources()
 
     def _forget_sources(self) -> None:
         """Keep the half with most alerts: a flood of spoofed sources must not fill the memory, nor hide who raises many."""
         ranked = sorted(self._by_source.items(), key=lambda item: (-item[1], item[0]))
-        self.counters["sources_forgotten"] += len(ranked) - SOURCES // 2
-        self._by_source = dict(ranked[: SOURCES // 2])
+        self.counters["sources_forgotten"] += len(ranked) - self._sources // 2
+        self._by_source = dict(ranked[: self._sources // 2])
 
 
 class _Texts(dict[tuple[int, int, int], str]):
@@ -106,6 +119,15 @@ class _Texts(dict[tuple[int, int, int], str]):
     def __missing__(self, source: tuple[int, int, int]) -> str:
         self[source] = address_text(*source)
         return self[source]
+
+
+class _Names(dict[int, str]):
+    """Names of protocols by the flags of a packet."""
+
+    def __missing__(self, flags: int) -> str:
+        protocol = protocol_of(flags)
+        self[flags] = "ARP" if flags & ARP else protocol.name if protocol.number else ""
+        return self[flags]
 
 
 class _Log:

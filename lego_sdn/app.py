@@ -6,7 +6,6 @@ This module holds one RyuApp and nothing else of its kind: Ryu loads the first t
 from __future__ import annotations
 
 import logging
-import time
 
 from ryu.base import app_manager
 
@@ -63,7 +62,7 @@ class Lego(app_manager.RyuApp):
                 self._step(item)
 
     def _step(self, item: Item) -> None:
-        now = time.monotonic()
+        now = self.shared.clock()
         if item.answer is not None and isinstance(item.event, Command):
             item.answer.put(self._refusal(item.event, now))
         was_paused = self.shared.state.paused

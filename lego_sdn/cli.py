@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 import click
@@ -16,7 +18,9 @@ COMMANDS = {
     "nf": ("nf", "List network functions, or show what one declares."),
     "features": ("offline", "Write the features of every packet of a capture."),
     "train": ("offline", "Learn a model from a capture."),
+    "watch": ("watch", "Detect on an interface or a capture, without a switch."),
     "score": ("offline", "Score every packet of a capture with a model."),
+    "explain": ("explain", "Say why a packet of a capture has its score."),
     "profile": ("profile", "Measure what each brick costs on this machine."),
     "verify": ("verify", "Check that a split changes no score; print the paper's Table II."),
     "plan": ("plan", "Predict what a split of a capture's traffic would do, and whether it pays."),
@@ -47,8 +51,12 @@ def lego() -> None:
 
 def main() -> None:
     """Entry point: exit code 0, 1 (a check failed), 2 (bad use or input)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of characters that the terminal's encoding lacks
     try:
         code = lego(standalone_mode=False)  # click hands an `Exit` back as its code
+        sys.stdout.flush()
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -56,8 +64,17 @@ def main() -> None:
         sys.exit(2)
     except LegoError as error:
         for note in getattr(error, "__notes__", ()):
-            click.echo(f"lego: warning: {note}", err=True)
+            if note not in str(error):
+                click.echo(f"lego: warning: {note}", err=True)
         click.echo(f"lego: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read has gone: nothing more is to be written
+        sys.exit(1)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(f"lego: {error.strerror or error}{where}: see to that, and try again", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be written is not tried once more
         sys.exit(2)
     except MemoryError as error:
         why = f" ({error})" if str(error) else ""

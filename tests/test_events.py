@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from lego_sdn.core.facts import change_notes, instance_notes
-from lego_sdn.core.facts.arrangement import WORDS
+from lego_sdn.core.facts.actions import WORDS
 from lego_sdn.core.facts.notes import KINDS, Note, Notice
 
 ROOT = Path(__file__).resolve().parent.parent

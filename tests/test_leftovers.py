@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 
+import pytest
+
 from tests import leftovers
 from tests.leftovers import MARK, SHARED_MEMORY
+from tests.system.test_local import configuration, marks, place  # noqa: F401 (fixture)
 
 # It is the run, with a process of its own that outlives it and a ring
 RUN = """
@@ -22,10 +26,24 @@ sys.stdin.read()
 """
 
 
-def a_run() -> tuple[subprocess.Popen, int]:
+# It is the run, with a whole system under it
+LIVE = """
+import json, sys
+from lego_sdn.core.facts.config import Config
+from lego_sdn.system.local import System
+from tests import leftovers
+leftovers.mark_this_run()
+with System(Config.parse(json.loads(sys.argv[1]))):
+    print(0, flush=True)
+    sys.stdin.read()
+"""
+
+
+def a_run(code: str = RUN, *arguments: str) -> tuple[subprocess.Popen, int]:
     """A run of its own, and the pid of what it started."""
     environment = {name: value for name, value in os.environ.items() if name != MARK}
-    run = subprocess.Popen([sys.executable, "-c", RUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, "-c", code, *arguments]
+    run = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     return run, int(run.stdout.readline())
 
 
@@ -50,3 +68,16 @@ def test_what_a_killed_run_left_is_removed_and_a_living_run_is_left_alone():
     leftovers.clear()
     assert not lives(child)
     assert not rings[1].exists()
+
+
+@pytest.mark.root
+def test_what_a_killed_run_made_on_this_host_is_removed(place):  # noqa: F811
+    """Agent, controller, bridge and namespaces outlive it: its journals tell of them."""
+    run, _ = a_run(LIVE, json.dumps(configuration(place).to_dict()))
+    with run:
+        runs = marks(place)
+        run.kill()
+        run.wait()
+        assert place.left(*runs) != []
+        leftovers.clear()
+        assert place.left(*runs) == []

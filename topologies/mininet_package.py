@@ -54,7 +54,7 @@ def _let_in(debian: Path) -> None:
 def _without_distutils() -> Iterator[None]:
     """Mininet 2.3.0 compares versions by distutils, which warns in Python 3.11 and is gone in 3.12: it gets this in its place."""
     stand_ins = {name: ModuleType(name) for name in ("distutils", "distutils.version")}
-    stand_ins["distutils.version"].__dict__["StrictVersion"] = _version
+    stand_ins["distutils.version"].__dict__["StrictVersion"] = version_numbers
     before = {name: sys.modules.get(name) for name in stand_ins}
     sys.modules.update(stand_ins)
     try:
@@ -66,6 +66,6 @@ def _without_distutils() -> Iterator[None]:
                 sys.modules[name] = module
 
 
-def _version(text: Any) -> tuple[int, ...]:
+def version_numbers(text: Any) -> tuple[int, ...]:
     """A version that compares as StrictVersion does: "2.10.1" is after "2.9"."""
     return tuple(int(part) for part in str(text).split(".") if part.isdecimal())

@@ -18,6 +18,7 @@ from bricks.capture.stamp_reorder import StampReorder
 from bricks.capture.timer import Alarm
 from bricks.kernels.transport import packet_ring as kernel
 from bricks.records.packets import PACKET
+from lego_sdn.core.facts.clock import ClockNs
 from lego_sdn.core.facts.errors import BrickError, HostError
 
 STAMPS = ("kernel", "trailer")
@@ -60,10 +61,11 @@ class PacketRing:
         stamps: str = "kernel",
         switch: bool = False,
         apart: bool = False,
+        now_ns: ClockNs = time.monotonic_ns,
     ) -> None:
         _check(blocks, block_bytes, timeout_ms, stamps)
         self.interface, self.blocks, self.block_bytes, self.timeout_ms = interface, blocks, block_bytes, timeout_ms
-        self.stamps, self.switch = stamps, switch
+        self.stamps, self.switch, self.now_ns = stamps, switch, now_ns
         self._how = (kernel.TRAILER if stamps == "trailer" else 0) | (kernel.SWITCH if switch else 0)
         self._how |= kernel.APART if apart else 0
         self._cursor = np.zeros(kernel.CURSOR, np.int64)
@@ -132,7 +134,7 @@ class PacketRing:
         if self._order is None:
             rows = self._walk(out)
         else:
-            rows = self._order.read(self._walk, out, time.monotonic_ns())
+            rows = self._order.read(self._walk, out, self.now_ns())
             if rows == 0:
                 self._alarm.set(self._order.due_ns)
         if rows == 0:
@@ -149,7 +151,7 @@ class PacketRing:
             if token == 0:
                 return rows
             self._counts[kernel.MARKER] = 0
-            self._passed.append((token, int(self._counts[kernel.LAST]), time.monotonic_ns()))
+            self._passed.append((token, int(self._counts[kernel.LAST]), self.now_ns()))
             if rows:
                 return rows
 

@@ -64,6 +64,11 @@ class Capture:
     def packets(self) -> int:
         return self._reader.packets
 
+    @property
+    def window_bytes(self) -> int:
+        """Memory of the window through which the file is read."""
+        return len(self._reader.source.buffer)
+
     def __enter__(self) -> Capture:
         return self
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from bricks.files.captures import TimeLine, open_reader
 from bricks.files.reader import FrameReader
-from bricks.kernels.parse.ethernet import ETHERNET
+from bricks.kernels.parse.ethernet import ETHERNET, parse_frames
+from bricks.records.packets import PACKET, STAMP_BYTES
 from lego_sdn.core.facts.errors import CaptureError
 
 
@@ -34,6 +35,13 @@ class Frames(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def stamped_packets(self) -> np.ndarray:
+        """PACKET rows as the bricks get them when each frame has a stamp behind it, into which lengths in headers may reach."""
+        rows, size = np.zeros(len(self), PACKET), np.uint32(STAMP_BYTES)
+        parse_frames(self.buffer, self.offsets, self.captured, self.lengths + size, self.times_ns, rows)
+        rows["length"] -= size
+        return rows
 
     def tiled(self, count: int) -> Frames:
         """`count` frames: these again and again, their bytes held once; none if these are none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +51,8 @@ class NpyWriter:
                 self._file.seek(0)
                 self._head()
                 self._file.close()
+                if self.path.exists():
+                    shutil.copymode(self.path, self._partial)
                 os.replace(self._partial, self.path)
         finally:
             self._file.close()

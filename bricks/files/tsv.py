@@ -33,8 +33,9 @@ _COLUMNS = {
     "ipv6.dst": tsv.IPV6 + 1,
     "icmp.type": tsv.ICMP_TYPE,
     "arp.opcode": tsv.ARP_OPCODE,
+    "icmp.code": tsv.ICMP_CODE,
 }
-_NEEDED = sorted(_COLUMNS)
+_NEEDED = sorted(_COLUMNS.keys() - {"icmp.code"})
 
 
 class TsvReader(Reader):
@@ -125,7 +126,7 @@ def _require_columns(path: str, titles: list[str], text: str) -> None:
     missing = [name for name in _NEEDED if name not in titles]
     if missing:
         raise CaptureError(f"capture {path} lacks the columns {', '.join(missing)}: {_WRITE}")
-    twice = [name for name in _NEEDED if titles.count(name) > 1]
+    twice = [name for name in _COLUMNS if titles.count(name) > 1]
     if twice:
         raise CaptureError(f"capture {path} has the columns {', '.join(twice)} more than once: {_WRITE}")
 

@@ -82,7 +82,7 @@ def train_model(features: np.ndarray, training: Training, progress: Progress = l
         )
     features = np.ascontiguousarray(features, dtype=np.float64)
     learned = learn_map(features[: training.fm_grace + 1], training.max_size)
-    trainee = _Trainee(learned, training)
+    trainee = Trainee(learned, training)
     for first in range(training.fm_grace + 1, training.vectors, _CHUNK):
         chunk = features[first : min(first + _CHUNK, training.vectors)]
         trainee.learn(chunk)
@@ -99,7 +99,7 @@ def _fresh(visible: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return weights, np.zeros(padded), np.zeros(visible)
 
 
-class _Trainee:
+class Trainee:
     """A KitNET under training: each chunk of vectors goes through the ensemble, one autoencoder after the other, then the output."""
 
     def __init__(self, learned: FeatureMap, training: Training) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -126,6 +127,8 @@ def save_model(model: Model, path: str | Path) -> None:
             file.write(FORMAT + str(VERSION).encode() + b"\n" + digest + b"\n" + content)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, partial)
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -16,10 +16,10 @@ def score_captures(paths: list[str | Path], out: str | Path, scoring: Scoring, p
     summary, result = CaptureSummary(), SampleResult(0, scoring.model, scoring.threshold)
     scored = score_here if scoring.workers == 1 else score_in_parallel
     with summary.told(), NpyWriter(out) as writer:
-        for head, scores in scored(paths, scoring, summary):
-            writer.append(scores)
-            result.process(Batch(head, scores.reshape(-1, 1)))
-            progress(len(head))
+        for block in scored(paths, scoring, summary):
+            writer.append(block.scores)
+            result.process(Batch(block.rows, block.scores.reshape(-1, 1)))
+            progress(len(block.rows))
     summary.facts |= {
         "out": str(out),
         "layout": scoring.model.layout,

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from bricks.feature_quantization import LAYOUTS
-from bricks.offline.scoring import CaptureSummary, Scored, Scoring, note_evictions, read_blocks, zero_skipped
+from bricks.offline.scoring import CaptureSummary, Scored, ScoredBlock, Scoring, note_evictions, read_blocks, zero_skipped
 from bricks.offline.shared_blocks import SLOTS, Pool, new_slot
 from bricks.offline.source_partition import NOBODY, Partition
 from bricks.records.packets import SHADOW
@@ -57,7 +57,7 @@ class ScoringWorkers:
         layout, workers = scoring.model.layout, scoring.workers
         self._partition = Partition(workers, key_of(layout))
         self._skip = scoring.skip
-        self._slots = [new_slot() for _ in range(SLOTS)]
+        self._slots = [new_slot(scoring.explain) for _ in range(SLOTS)]
         self._pool = Pool(min(CHUNKS * workers, 256), LAYOUTS[layout])
         self._under_way: deque[tuple[int, int]] = deque()  # (slot, rows)
         self._done: set[int] = set()
@@ -99,16 +99,17 @@ class ScoringWorkers:
         for worker in range(len(self._pipes)):
             self._send(worker, (number, count))
 
-    def oldest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and scores of the oldest block, when it is done; they lie in its slot, so they are valid until the next block is read."""
+    def oldest(self) -> ScoredBlock:
+        """The oldest block, when it is done; they lie in its slot, so they are valid until the next block is read."""
         number, rows = self._under_way[0]
         while number not in self._done:
             self._hear()
         self._done.remove(number)
         self._under_way.popleft()
-        packets, scores = self._slots[number].packets[:rows], self._slots[number].scores[:rows]
+        slot = self._slots[number]
+        packets, scores = slot.packets[:rows], slot.scores[:rows]
         zero_skipped(scores, int(packets["seq"][0]), self._skip)
-        return packets, scores
+        return ScoredBlock(packets, scores, slot.explained[:rows] if len(slot.explained) else None)
 
     def counters(self) -> dict[str, int]:
         """Of the extractors of all workers, by name and worker; when no block is under way."""

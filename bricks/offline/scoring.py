@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bricks.explanation.shares import EXPLAINED, Explainer
 from bricks.feature_mapping import FeatureMapping
-from bricks.feature_quantization import LAYOUTS, FeatureQuantization
+from bricks.feature_quantization import LAYOUTS, NAMES, FeatureQuantization
 from bricks.files.captures import BLOCK, Capture, Room, TimeLine, open_capture
 from bricks.files.npy import NpyWriter
 from bricks.kernels.transport.worker_pick import BATCH
@@ -21,6 +22,7 @@ from bricks.records.brick import Batch
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import HIDDEN, PACKET, SHADOW
 from bricks.unsupervised_network import UnsupervisedNetwork
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.errors import CaptureError, LegoError
 from lego_sdn.core.facts.loss import is_partial
 
@@ -86,12 +88,13 @@ def _warnings_of(capture: Capture, summary: CaptureSummary) -> Iterator[None]:
 
 def no_packet(paths: Iterable[str | Path], warnings: Iterable[str]) -> CaptureError:
     """The error of captures without a packet that can be read: with what is known of why."""
-    return CaptureError("; ".join([f"{' '.join(map(str, paths))}: there is no packet in it that can be read", *warnings]))
+    told, none = "; ".join(warnings), "there is no packet in it that can be read"
+    return CaptureError(f"{none}: {told}" if told else f"{' '.join(map(str, paths))}: {none}")
 
 
 def note_evictions(counters: dict[str, int], summary: CaptureSummary) -> None:
     """Say so if the bound on streams made the state forget some."""
-    evicted = sum(count for name, count in counters.items() if name.startswith("evicted_"))
+    evicted = BrickCounters.of(counters).all_evicted
     summary.facts["evicted"] = evicted
     if evicted:
         summary.warnings.append(
@@ -158,7 +161,8 @@ def _values(batch: Batch) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How to score. `skip` packets are taken into the statistics only: their score is 0; `workers` processes share the work."""
+    """How to score. `skip` packets are taken into the statistics only: their score is 0; `workers` processes share the work.
+    `explain`: alerts are explained."""
 
     model: Model
     skip: int = 0
@@ -166,6 +170,12 @@ class Scoring:
     precision: str = "float64"
     threshold: float | None = None
     streams: int = STREAMS
+    explain: bool = False
+
+    @property
+    def limit(self) -> float:
+        """The score above which there is an alert."""
+        return self.model.threshold if self.threshold is None else self.threshold
 
 
 class OfflineChain:
@@ -177,6 +187,8 @@ class OfflineChain:
         self.mapping = FeatureMapping(0, model)
         self.network = UnsupervisedNetwork(0, model, scoring.precision)
 
+        self._explainer = Explainer(model, NAMES[model.layout], scoring.precision)
+        self._limit = scoring.limit
         self._no_heads = np.zeros(BATCH, PACKET)  # where only values are of interest
 
     def features(self, rows: np.ndarray) -> np.ndarray:
@@ -191,22 +203,39 @@ class OfflineChain:
         """Scores of up to BATCH features [n, width]: float64 [n]."""
         return _values(self.network.process(self.mapping.process(Batch(self._no_heads[: len(features)], features))))[:, 0]
 
+    def explain_alerts(self, features: np.ndarray, scores: np.ndarray, places: np.ndarray, explained: np.ndarray) -> None:
+        """Explain those of the features [n, width] whose score raises an alert; they are at `places` [n] of scores and EXPLAINED."""
+        raised = np.flatnonzero(scores[places] > self._limit)
+        if len(raised):
+            explained[places[raised]] = self._explainer.records(features[raised])
 
-Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # PACKET rows in stamp order and their scores, valid until the next ones
+
+class ScoredBlock(NamedTuple):
+    """PACKET rows [n] in stamp order, their scores, float64 [n], and EXPLAINED [n], of the alerts among them, or None."""
+
+    rows: np.ndarray
+    scores: np.ndarray
+    explained: np.ndarray | None = None
+
+
+Scored = Iterator[ScoredBlock]  # valid until the next one
 
 
 def score_here(paths: list[str | Path], scoring: Scoring, summary: CaptureSummary) -> Scored:
     """Block after block, one batch at a time through the whole chain."""
     chain = OfflineChain(scoring)
     for rows in read_blocks(paths, summary):
-        scores = np.zeros(len(rows))
+        scores, explained = np.zeros(len(rows)), np.zeros(len(rows), EXPLAINED) if scoring.explain else None
         for first in range(0, len(rows), BATCH):
             batch = rows[first : first + BATCH]
             features = chain.features(batch)
             if len(features) and int(batch["seq"][-1]) >= scoring.skip:
-                scores[first + np.flatnonzero(batch["flags"] & SHADOW == 0)] = chain.score(features)
+                places = first + np.flatnonzero(batch["flags"] & SHADOW == 0)
+                scores[places] = chain.score(features)
+                if explained is not None:
+                    chain.explain_alerts(features, scores, places, explained)
         zero_skipped(scores, int(rows["seq"][0]), scoring.skip)
-        yield rows, scores
+        yield ScoredBlock(rows, scores, explained)
     note_evictions(chain.extractor.counters, summary)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bricks.explanation.shares import EXPLAINED
 from bricks.kernels.transport.worker_pick import BATCH
 from bricks.records.packets import PACKET
 
@@ -21,6 +22,7 @@ class Slot(NamedTuple):
     packets, scores  row by row
     owner, target    the workers of each row's source and destination
     left             [1]: rows to be scored, and workers that have yet to take out what is theirs
+    explained        EXPLAINED row by row, of alerts; no rows if they are not explained
     """
 
     packets: np.ndarray
@@ -28,11 +30,12 @@ class Slot(NamedTuple):
     owner: np.ndarray
     target: np.ndarray
     left: np.ndarray
+    explained: np.ndarray
 
 
-def new_slot() -> Slot:
+def new_slot(explain: bool = False) -> Slot:
     rows = (_shared((ROWS,), kind) for kind in (PACKET, "f8", "u1", "u1"))
-    return Slot(*rows, _shared((1,), "i8"))
+    return Slot(*rows, _shared((1,), "i8"), _shared((ROWS,), EXPLAINED) if explain else np.empty(0, EXPLAINED))
 
 
 class Chunk(NamedTuple):

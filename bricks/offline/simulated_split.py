@@ -16,6 +16,7 @@ from bricks.feature_quantization import FeatureQuantization
 from bricks.records.brick import Batch
 from bricks.records.packets import ARP, ICMP, NO_PORT, PACKET, SHADOW, bucket_of
 from lego_sdn.core.facts.assignment import Owners, balance, moves, place
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.headers import ADDRESSES
 from lego_sdn.core.nf.granularity import SplitPlan
 from lego_sdn.core.nf.split_key import SplitKey
@@ -199,4 +200,4 @@ class SimulatedSplit:
 
 
 def _evicted(brick: Any) -> int:
-    return sum(count for name, count in brick.counters.items() if name.startswith("evicted_"))
+    return BrickCounters.of(brick.counters).all_evicted

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bricks.explanation.shares import EXPLAINED
 from bricks.feature_quantization import LAYOUTS
 from bricks.kernels.transport.worker_pick import BATCH, pick
 from bricks.offline.scoring import OfflineChain, Scoring
@@ -34,23 +35,28 @@ def warm_up(scoring: Scoring) -> None:
     chain = OfflineChain(replace(scoring, streams=8))
     nobody, nowhere = np.zeros(1, PACKET), np.zeros(1, np.uint8)
     pick(nobody, nowhere, nowhere, 0, nobody.copy(), np.zeros(1, np.int32), np.zeros(1, np.int64))
-    chain.score(chain.features(nobody))
+    features = chain.features(nobody)
+    chain.score(features)
+    if scoring.explain:
+        chain.explain_alerts(features, np.full(1, np.inf), np.zeros(1, np.int64), np.zeros(1, EXPLAINED))
 
 
 def work(seat: Seat, scoring: Scoring, foreign: list[Connection]) -> None:
     """A worker's life: blocks come in, what is done goes out, until the parent closes the pipe. `foreign`: the parent's ends, inherited."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the parent does at it
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     for pipe in foreign:
         pipe.close()
     try:
-        _Worker(seat, scoring).run()
+        OfflineWorker(seat, scoring).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except LegoError as error:
         seat.pipe.send(str(error))
 
 
-class _Worker:
+class OfflineWorker:
     def __init__(self, seat: Seat, scoring: Scoring) -> None:
         self.seat, self.chain, self.skip = seat, OfflineChain(scoring), scoring.skip
         self.mine = new_chunk(LAYOUTS[scoring.model.layout])
@@ -115,7 +121,10 @@ class _Worker:
         number, rows = int(chunk.slot[0]), int(chunk.rows[0])
         slot, places = self.seat.slots[number], chunk.places[:rows]
         if int(slot.packets["seq"][places[-1]]) >= self.skip:
-            slot.scores[places] = self.chain.score(chunk.features[:rows])
+            features = chunk.features[:rows]
+            slot.scores[places] = self.chain.score(features)
+            if len(slot.explained):
+                self.chain.explain_alerts(features, slot.scores, places, slot.explained)
         self._done(number, rows)
 
     def _done(self, number: int, count: int) -> None:

@@ -52,8 +52,13 @@ HIDDEN = (
     "unsound headers",
 )  # by these numbers
 
-# four bits more: which result of its packet a row is, where keyed nodes divide packets by keys of their own (`SplitKey.results`)
-RESULT_SHIFT, RESULT_MASK = 14, 15
+# Eight bits: the protocol of the outermost IP header, behind its extension headers; 0 where it is not known. With TYPED it is ICMP (ICMPv6
+# unless ICMP is set), and these bits are its type, the next eight its code
+PROTOCOL_SHIFT, CODE_SHIFT, BYTE_MASK = 14, 22, 0xFF
+TYPED = 1 << 30
+
+# the last bit: which of two results of its packet a row is, where keyed nodes divide packets by keys of their own (`SplitKey.results`)
+RESULT_SHIFT, RESULT_MASK = 31, 1
 
 STAMP_MAGIC = 0x4C45474F  # "LEGO", big-endian, first of the trailer
 STAMP_BYTES = 20  # magic u32, sequence number u64, nanoseconds u64, all big-endian

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bricks.records.sequence import SequenceRange
+from lego_sdn.core.facts.clock import Clock, ClockNs
 
 MEMORY = 2048  # packets: how far back averages look
 
@@ -16,11 +17,15 @@ class Meter:
 
     slow_us      CPU microseconds burnt for every row that comes in, for experiments with the costs of another implementation
     deadline_ns  from a row's arrival before the brick to its result; None: the brick has no deadline
+    now_ns, thread_s  clocks: monotonic time, and the CPU that this thread used
     whole_ns     the same from the interface to the end of the graph, for the last brick; None for others
     """
 
-    def __init__(self, slow_us: float = 0.0, last: bool = False) -> None:
+    def __init__(
+        self, slow_us: float = 0.0, last: bool = False, now_ns: ClockNs = time.monotonic_ns, thread_s: Clock = time.thread_time
+    ) -> None:
         self.slow_us, self.last = slow_us, last
+        self._now_ns, self._thread_s = now_ns, thread_s
         self.deadline_ns: int | None = None
         self.whole_ns: int | None = None
         self.packets_in = self.packets_out = self.batches = self.late = self.late_total = 0
@@ -36,12 +41,12 @@ class Meter:
         """Use the CPU that these rows shall cost; `began` (thread CPU seconds): what was used since then counts."""
         if self.slow_us:
             until = began + self.slow_us * rows / 1e6
-            while time.thread_time() < until:
+            while self._thread_s() < until:
                 pass
 
     def account(self, rows: tuple[int, int], cpu_s: float, ticket: SequenceRange, taken_ns: int) -> int:
         """A batch is done: rows in and out, what it cost, when the brick took it. Returns the time, monotonic nanoseconds."""
-        done_ns = time.monotonic_ns()
+        done_ns = self._now_ns()
         rows_in, rows_out = rows
         self.packets_in += rows_in
         self.packets_out += rows_out
@@ -80,7 +85,7 @@ class Meter:
         """Its part of a brick's load report."""
         averages = {"service_us": self.service_us, "wait_us": self.wait_us}
         totals = {"packets_in": self.packets_in, "packets_out": self.packets_out, "batches": self.batches, "cpu_s": self.cpu_s}
-        pace = {"late": self.late, "blocked_s": self.blocked_s(time.monotonic())}
+        pace = {"late": self.late, "blocked_s": self.blocked_s(self._now_ns() / 1e9)}
         return totals | averages | pace | ({"latency_us": self.latency_us} if self.last else {})
 
     def counters(self) -> dict[str, int]:

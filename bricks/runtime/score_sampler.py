@@ -18,10 +18,10 @@ AT_ONCE = 1 << 14  # scores of one answer
 
 
 class Sampled:
-    """A ring of SCORE records; `append` is a tap before the last brick."""
+    """A ring of the last `kept` SCORE records, of which one answer has `at_once`; `append` is a tap before the last brick."""
 
-    def __init__(self, buckets: Iterable[int], of: int, kept: int = KEPT, key: SplitKey = BY_SOURCE) -> None:
-        self._chosen, self._key = chosen_of(buckets, of), key
+    def __init__(self, buckets: Iterable[int], of: int, kept: int = KEPT, key: SplitKey = BY_SOURCE, at_once: int = AT_ONCE) -> None:
+        self._chosen, self._key, self._at_once = chosen_of(buckets, of), key, at_once
         self._rows = np.empty(kept, SCORE)
         self.count = 0
 
@@ -38,6 +38,6 @@ class Sampled:
         """Scores from this number on, oldest first: {"next": the number after the last of them, "missed": how many are forgotten,
         "more": whether there are more, "records": SCORE records}."""
         first = max(number, self.count - len(self._rows), 0)
-        last = max(first, min(self.count, first + AT_ONCE))
+        last = max(first, min(self.count, first + self._at_once))
         records = self._rows[np.arange(first, last) % len(self._rows)].tobytes()
         return {"next": last, "missed": first - number, "more": last < self.count, "records": records}

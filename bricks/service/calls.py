@@ -11,6 +11,7 @@ from bricks.runtime.pipeline import Pipeline
 from bricks.runtime.stage import Rings
 from bricks.service.handover import HandoverCalls
 from bricks.service.usage import Usage
+from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.keys import are_amounts
 
@@ -22,17 +23,17 @@ HELD = ("holds_expired", "expired", "held_dropped", "held_shadows_dropped")  # o
 class Northbound:
     """Answers calls about one process between two batches. `drain` and `stop` are the main loop's, which owns time."""
 
-    def __init__(self, process: Pipeline, drain: Callable[[float], None], stop: Callable[[], None]) -> None:
-        self.process, self._drain, self._stop = process, drain, stop
-        self._began, self._usage = time.monotonic(), Usage(process.spec.cgroup)
+    def __init__(self, process: Pipeline, drain: Callable[[float], None], stop: Callable[[], None], clock: Clock = time.monotonic) -> None:
+        self.process, self._drain, self._stop, self._clock = process, drain, stop, clock
+        self._began, self._usage = clock(), Usage(process.spec.cgroup, clock)
 
     def handlers(self) -> dict[str, Callable]:
         names = "load alerts scores routes inputs deadlines drain stop"
-        return {name: getattr(self, name) for name in names.split()} | HandoverCalls(self.process).handlers()
+        return {name: getattr(self, name) for name in names.split()} | HandoverCalls(self.process, self._clock).handlers()
 
     def load(self) -> dict[str, Any]:
         """The load report: totals since start."""
-        process, now = self.process, time.monotonic()
+        process, now = self.process, self._clock()
         capture = process.source.report() if process.source is not None else None
         return {
             "instance": process.spec.instance,

@@ -7,6 +7,7 @@ go from the old owner to the new one directly, never through the controller.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,8 @@ from bricks.runtime.pipeline import Pipeline
 from bricks.service.shard_clients import LocalShard
 from bricks.service.shards import ShardTable
 from bricks.streams.handover_buffer import HandoverBuffer
-from lego_sdn.adapters.rpc.calls import Client, Unreachable
+from lego_sdn.adapters.rpc.calls import Client, Connect, Unreachable
+from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.errors import BrickError, RpcError
 
 LOG = logging.getLogger(__name__)
@@ -27,8 +29,9 @@ PEER_S = 5.0  # for the other instance to answer
 class HandoverCalls:
     """Handlers of the calls about a move; `token` names it."""
 
-    def __init__(self, process: Pipeline) -> None:
-        self.process, self.front = process, ShardTable(process)
+    def __init__(self, process: Pipeline, clock: Clock = time.monotonic, connect: Connect = Client) -> None:
+        self.process, self.front = process, ShardTable(process, clock, connect)
+        self._connect = connect
 
     def handlers(self) -> dict[str, Callable]:
         names = "hold cut renew settled consumed give_streams take_streams give_rows copy_rows take_rows release taken"
@@ -65,7 +68,7 @@ class HandoverCalls:
     def give_streams(self, token: int, buckets: list[int], owned: list[int], address: str) -> dict[str, int]:
         """Hand the streams of these buckets to the process at `address`, whose instance owned `owned` before."""
         size, records, evicted, first = 0, 0, 0, True
-        with Client(address, PEER_S) as peer:
+        with self._connect(address, PEER_S) as peer:
             for node, data in self._front().exported(buckets):
                 size += len(data)
                 taken = peer.call("take_streams", token, data, owned if first else None, node)
@@ -77,7 +80,7 @@ class HandoverCalls:
         """Hand the waiting packets of these buckets to the process at `address`; from then on the buckets are that instance's."""
         hold = self._hold()
         rows = hold.rows_for(token, buckets, marker)
-        with Client(address, PEER_S) as peer:
+        with self._connect(address, PEER_S) as peer:
             try:
                 peer.call("take_rows", token, buckets, rows.tobytes())
             except Unreachable:  # it may have taken them all the same
@@ -89,7 +92,7 @@ class HandoverCalls:
     def copy_rows(self, token: int, buckets: list[int], marker: int, scored: list[int], address: str) -> int:
         """Hand a copy of the waiting packets of `buckets`, which this instance keeps, to the auditor's twin at `address`."""
         rows = self._hold().rows_to_copy(token, marker, scored)
-        with Client(address, PEER_S) as peer:
+        with self._connect(address, PEER_S) as peer:
             peer.call("take_rows", token, buckets, rows.tobytes())
         return len(rows)
 

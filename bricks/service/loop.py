@@ -20,6 +20,7 @@ from bricks.runtime.pipeline import Pipeline
 from bricks.runtime.spec import Spec
 from bricks.service.calls import Northbound
 from lego_sdn.adapters.rpc.calls import Server
+from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.errors import HostError
 from lego_sdn.core.facts.messages import BRICK
 
@@ -34,17 +35,17 @@ CLONE_NEWNET = 0x40000000
 class Loop:
     """Runs a process until it is told to stop; every call, signal and doorbell wakes it."""
 
-    def __init__(self, process: Pipeline, waker: socket.socket) -> None:
-        self.process, self._waker = process, waker
+    def __init__(self, process: Pipeline, waker: socket.socket, clock: Clock = time.monotonic) -> None:
+        self.process, self._waker, self._clock = process, waker, clock
         self.ending = self.leaving = False
-        northbound = Northbound(process, self.drain, self._stop)
+        northbound = Northbound(process, self.drain, self._stop, clock)
         self.server = Server(process.spec.socket, northbound.handlers(), takes=BRICK)
         self._served = 0.0
 
     def run(self) -> None:
         """Until `stop` is called, or SIGTERM came and what waits is done."""
         while not self.ending:
-            now = time.monotonic()
+            now = self._clock()
             called = now - self._served >= CALLS_S
             if not self.process.work(now):
                 called = self._sleep(LONGEST_SLEEP_S) or called
@@ -59,9 +60,9 @@ class Loop:
     def drain(self, seconds: float) -> None:
         """Work until nothing waits and nothing has come for a while, `seconds` have passed or SIGTERM came. Answers no calls meanwhile."""
         self.process.wait_no_more()
-        last = time.monotonic()
+        last = self._clock()
         deadline = last + seconds
-        while (now := time.monotonic()) < deadline and not self.leaving:
+        while (now := self._clock()) < deadline and not self.leaving:
             if self.process.work(now):
                 last = now
             elif self.process.idle and now - last >= QUIET_S:
@@ -81,7 +82,7 @@ class Loop:
             poll = select.poll()
             for door in (*waited, self._waker, *([self.server] if calls else [])):
                 poll.register(door, select.POLLIN)
-            patience = self.process.patience_s(time.monotonic())
+            patience = self.process.patience_s(self._clock())
             rung = poll.poll(1e3 * (seconds if patience is None else min(seconds, patience + 0.001)))
         finally:
             self.process.after_sleep()

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from bricks.records.brick import State
 from bricks.runtime.stage import Stage
-from lego_sdn.adapters.rpc.calls import Client
+from lego_sdn.adapters.rpc.calls import Client, Connect
+from lego_sdn.core.facts.counters import BrickCounters
 
 ANSWER_S = 5.0
 
@@ -69,8 +70,8 @@ class LocalShard:
 class RemoteShard:
     """A keyed brick in another process, by its socket."""
 
-    def __init__(self, address: str) -> None:
-        self._client = Client(address, ANSWER_S)
+    def __init__(self, address: str, connect: Connect = Client) -> None:
+        self._client = connect(address, ANSWER_S)
 
     def consumed(self, row: int) -> bool:
         return bool(self._client.call("consumed", row))
@@ -90,4 +91,4 @@ class RemoteShard:
 
 def _evicted(state: Any) -> int:
     """Streams that the bound on them made it forget so far."""
-    return sum(count for name, count in state.counters().items() if name.startswith("evicted_"))
+    return BrickCounters.of(state.counters()).all_evicted

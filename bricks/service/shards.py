@@ -12,6 +12,8 @@ from typing import Any
 from bricks.runtime.pipeline import Pipeline
 from bricks.service.node_shards import KeyedReplica, NodeShards
 from bricks.service.shard_clients import LocalShard, RemoteShard
+from lego_sdn.adapters.rpc.calls import Client, Connect
+from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.graph import node_of
 
@@ -22,8 +24,9 @@ class ShardTable:
     In a process that is not at the interface: its own keyed bricks.
     """
 
-    def __init__(self, process: Pipeline) -> None:
+    def __init__(self, process: Pipeline, clock: Clock = time.monotonic, connect: Connect = Client) -> None:
         self.process, self.buckets = process, process.spec.buckets
+        self._clock, self._connect = clock, connect
         self.nodes: dict[str, NodeShards] = {}
         told = process.spec.replicas
         here = {stage.brick.id: {"ring": None} for stage in process.stages if stage.brick.state is not None}
@@ -40,7 +43,7 @@ class ShardTable:
             return there
         if where.get("ring") is None:
             return KeyedReplica(brick, LocalShard(self.process.stage(brick), self.buckets))
-        return KeyedReplica(brick, RemoteShard(where["socket"]), where["ring"])
+        return KeyedReplica(brick, RemoteShard(where["socket"], self._connect), where["ring"])
 
     @property
     def replicas(self) -> list[KeyedReplica]:
@@ -78,7 +81,7 @@ class ShardTable:
     # ---- who gets which share ----
     def pause(self, seconds: float) -> bool:
         """Take no packets for so long; True: the streams are those of all packets that were taken. Zero seconds: go on."""
-        self.process.paused_until = time.monotonic() + seconds if seconds else 0.0
+        self.process.paused_until = self._clock() + seconds if seconds else 0.0
         return bool(seconds) and self._in_step()
 
     def _in_step(self) -> bool:
@@ -96,10 +99,10 @@ class ShardTable:
 
         Streams go to the new owners first; if that fails, nothing has changed. `lost`: buckets whose owner was dead: they begin anew.
         """
-        began = time.monotonic()
+        began = self._clock()
         try:
             nodes = {node_of(brick) for brick in told}
-            idle = self.takes_packets and time.monotonic() <= self.process.paused_until and self._in_step()
+            idle = self.takes_packets and self._clock() <= self.process.paused_until and self._in_step()
             if len(nodes) != 1 or not nodes <= set(self.nodes) or not idle:
                 raise BrickError(
                     "the stream can be shared out only at the interface, among bricks of one keyed node, while nothing is under way"
@@ -108,6 +111,6 @@ class ShardTable:
             wanted = [self._replica(brick, where) for brick, where in told.items()]
             stream = self.process.next_row, self.process.spec.batch
             answer = self.nodes[node].deal(wanted, self.process.stages[0].way(node), self.process.traffic[node], stream)
-            return answer | {"ms": (time.monotonic() - began) * 1e3}
+            return answer | {"ms": (self._clock() - began) * 1e3}
         finally:
             self.pause(0.0)

@@ -13,23 +13,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lego_sdn.core.facts.clock import Clock
+
 PSS_S = 30.0  # between two walks over the pages
 BLOCK = 512  # bytes, in which the kernel counts what comes from the disk
 DELAYS = 42  # field of /proc/PID/stat: clock ticks of waiting for the disk; 0 unless sysctl kernel.task_delayacct is 1
 
 
 class Usage:
-    """Of this process. `groups`: its cgroups' folders, the one with the quota first; none: it has no quota."""
+    """Of this process. `groups`: its cgroups' folders, the one with the quota first; none: it has no quota. `pages`: tells its memory."""
 
-    def __init__(self, groups: Sequence[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, groups: Sequence[str] = (), clock: Clock = time.monotonic, pages: Callable[[int | str], int] | None = None) -> None:
         self._stat = Path(groups[0]) / "cpu.stat" if groups else None
-        self._clock = clock
+        self._clock, self._pages = clock, pages or proportional_bytes
         self._pss, self._again = 0, float("-inf")
 
     def report(self) -> dict[str, Any]:
         """The part of the load report: totals since start; `pss_bytes` is up to 30 s old."""
         if self._clock() >= self._again:
-            self._pss, self._again = proportional_bytes("self"), self._clock() + PSS_S
+            self._pss, self._again = self._pages("self"), self._clock() + PSS_S
         throttled = throttled_s(self._stat) if self._stat is not None else 0.0
         return {"rss_bytes": _resident_bytes(), "pss_bytes": self._pss, "throttled_s": throttled, "disk": _disk()}
 

@@ -16,6 +16,7 @@ import numpy as np
 from bricks.packet_batching import PacketSource
 from bricks.records.packets import PACKET, SHADOW
 from bricks.streams.held_packets import HeldPackets, chosen_of
+from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 
@@ -33,7 +34,16 @@ class HandoverBuffer:
     expired (rows that waited in these), handed_on (packets that another instance scores)
     """
 
-    def __init__(self, source: PacketSource, buckets: int, stamped: bool = True, most: int = MOST, key: SplitKey = BY_SOURCE) -> None:
+    def __init__(
+        self,
+        source: PacketSource,
+        buckets: int,
+        stamped: bool = True,
+        most: int = MOST,
+        key: SplitKey = BY_SOURCE,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self.source, self.buckets, self.stamped, self.most, self.key = source, buckets, stamped, most, key
         self.passed = -1  # highest stamp (or latest time) passed on
         self._behind = 0  # rows passed on since then
@@ -50,7 +60,7 @@ class HandoverBuffer:
 
     def read(self, out: np.ndarray) -> int:
         """As the source's, but for what waits."""
-        if self.move is not None and time.monotonic() > self.move.until:
+        if self.move is not None and self._clock() > self.move.until:
             self.give_up()
         if self._playing:
             rows = self._play(out)
@@ -128,7 +138,7 @@ class HandoverBuffer:
         if self.move is None or self.move.token != token:
             if self.move is not None:
                 self._end(self.move)
-            self.move = HeldPackets(token, time.monotonic() + LEASE_S, self.stamped, self.key)
+            self.move = HeldPackets(token, self._clock() + LEASE_S, self.stamped, self.key)
             for rows in self._playing:
                 self._keep(self.move, rows)
             self._playing.clear()
@@ -216,7 +226,7 @@ class HandoverBuffer:
         """The move under way, which goes on waiting for `LEASE_S`."""
         if self.move is None or self.move.token != token:
             raise BrickError(f"this instance does not hold for move {token:#x}: it never did, or it waited for more than {LEASE_S:g} s")
-        self.move.until = time.monotonic() + LEASE_S
+        self.move.until = self._clock() + LEASE_S
         return self.move
 
     def _end(self, move: HeldPackets) -> None:

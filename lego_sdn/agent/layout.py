@@ -162,6 +162,8 @@ class InstanceLayout:
     def without(self, brick: str) -> InstanceLayout:
         """This without one replica. BrickError if it is the last of its kind or shares its process with others."""
         name = self.process_of(brick)
+        if brick in self.seats:
+            raise BrickError(f"instance {self.instance} has no brick {brick}; it has {', '.join(self.bricks)}")
         if len(self.of_kind(node_of(brick))) == 1:
             raise BrickError(f"{brick} is the only {node_of(brick)} of instance {self.instance}; stop the instance instead")
         if len(self.processes[name]) > 1:

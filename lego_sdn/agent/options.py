@@ -56,11 +56,14 @@ class AgentOptions:
         return "lego" if self.bridge.name == "lego0" else f"{self.bridge.name[:11]}-"
 
 
-def require_root() -> None:
-    """HostError if this process may not make namespaces: it is not root, or root of a container without the capabilities."""
-    if os.geteuid() != 0:
+def require_root(user: int | None = None, held: int | None = None) -> None:
+    """HostError if a user may not make namespaces: it is not root, or root of a container without the capabilities.
+
+    user  a number, held: its capabilities as the kernel's bits; if not said, those of this process
+    """
+    if (os.geteuid() if user is None else user) != 0:
         raise HostError("the agent makes network namespaces and switch ports and needs root: run it with sudo")
-    held = _capabilities()
+    held = _capabilities() if held is None else held
     lacking = [name for name, bit in NEEDED.items() if not held >> bit & 1]
     if lacking:
         raise HostError(

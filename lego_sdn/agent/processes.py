@@ -21,7 +21,7 @@ from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.launcher import BrickProcess, Launcher
 from lego_sdn.agent.layout import InstanceLayout, Rings
 from lego_sdn.agent.spec import InstanceSpec, require_cores
-from lego_sdn.core.cost.cpu_quotas import regiven, settled
+from lego_sdn.core.facts.cpu_quotas import regiven, settled
 from lego_sdn.core.facts.errors import BrickError, RpcError
 
 LOG = logging.getLogger(__name__)

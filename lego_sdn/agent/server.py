@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ CALLS = (
 )
 LONGEST_S = 240.0  # of a call: starting, growing or shrinking an instance wait for its processes
 LOOK_S = 0.25  # between two looks at whether every brick process lives
+TAGS_S = 5.0  # between two looks at a setting of Open vSwitch
 
 
 class Agent:
@@ -64,6 +66,8 @@ class Agent:
         self.instances: dict[int, Instance] = {}
         self.ending = False
         self.trouble: str | None = None  # with the journal, as last logged
+        self._tags: str | None = None  # what is wrong with Open vSwitch's limit on tags
+        self._tags_due = 0.0
         self._busy = BusyMark.inherited()
         self._keeps = False  # what runs is left to the agent after this one
         self._to_preload = options.model
@@ -131,9 +135,19 @@ class Agent:
             "datapath": self.datapath,
             "warm": self._to_preload is None and self.host.launcher.is_ready(),
             "error": self.host.launcher.problem(),
-            "problems": [problem for problem in (self.trouble, self.host.ovs.problem()) if problem],
+            "problems": [problem for problem in (self.trouble, *self._switch_problems()) if problem],
             "instances": self.list_instances(),
         }
+
+    def _switch_problems(self) -> tuple[str | None, ...]:
+        """What is wrong with Open vSwitch. Its setting is looked at every few seconds, since that starts a process."""
+        ovs, now = self.host.ovs, time.monotonic()
+        halted = ovs.problem() or ovs.silence()
+        if halted is None and now >= self._tags_due:
+            self._tags_due = now + TAGS_S
+            with contextlib.suppress(HostError):
+                self._tags = ovs.tag_problem()
+        return halted, self._tags
 
     def start_instance(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Start an instance; one that runs already with the same spec is shown as it is."""

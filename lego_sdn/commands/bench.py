@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lego_sdn.commands.ending import ends_in_order
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import FASTEST, FiniteRange
 from lego_sdn.core.facts.json_text import json_text
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 QUICK = {"runs": 3, "packets": 100_000, "seconds": 1.0}
 FULL = {"runs": 5, "packets": 1_000_000, "seconds": 5.0}
-WIDTH = 160  # of a table that does not go to a terminal
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -29,10 +27,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("rows", metavar="[ROWS]...", nargs=-1)
 @click.option("--runs", type=click.IntRange(1, 1000), help=f"Runs of every row, of which the median counts.  [default: {FULL['runs']}]")
 @click.option(
-    "--packets", type=click.IntRange(2000), help=f"Packets of large traffic, addresses of an attack.  [default: {FULL['packets']}]"
+    "--packets",
+    type=click.IntRange(2000, 100_000_000),
+    help=f"Packets of large traffic, addresses of an attack.  [default: {FULL['packets']}]",
 )
 @click.option("--seconds", type=FiniteRange(0.05, 3600), help=f"Of live traffic for every figure.  [default: {FULL['seconds']:g}]")
-@click.option("--rate", type=FiniteRange(100), default=150_000, show_default=True, help="Packets/s that an instance is to hold.")
+@click.option("--rate", type=FiniteRange(100, FASTEST), default=150_000, show_default=True, help="Packets/s that an instance is to hold.")
 @click.option("--data", type=_FOLDER, help="Folder of real captures.  [default: LEGO_DATA, ../shared/data, else synthetic traffic]")
 @click.option("--oracle", type=_FILE, help="File that defines the statistics.  [default: beside the data]")
 @click.option("--quick", is_flag=True, help="Fewer runs of less: figures to look at, not to quote.")
@@ -44,13 +44,17 @@ def bench(rows: tuple[str, ...], as_list: bool, as_json: bool, **given: Any) -> 
     All of it takes some six minutes, with --quick one. What needs root (an interface, the switch) is skipped without it.
     Exit code 1 if a row could not be measured.
     """
+    from rich.text import Text
+
+    from lego_sdn.adapters.terminal.tables import open_console
     from lego_sdn.experiments.bench.groups import all_rows, choose
 
     wanted = choose(rows)
     if as_list:
+        console = open_console()
         for row in all_rows():
             if row.name in wanted:
-                click.echo(f"{row.name:<24} {row.what} [{row.unit}]")
+                console.print(Text(f"{row.name:<24} {row.what} [{row.unit}]"))
         return
     with ends_in_order(), tempfile.TemporaryDirectory(prefix="lego-bench-") as folder:
         failed = _run(_bench(Path(folder), given), wanted, as_json)
@@ -72,15 +76,13 @@ def _bench(folder: Path, given: dict[str, Any]) -> Bench:
 
 def _run(bench: Bench, wanted: frozenset[str], as_json: bool) -> bool:
     """Measure and print; returns whether a row failed."""
-    from rich.console import Console
-
+    from lego_sdn.adapters.terminal.tables import open_console
     from lego_sdn.experiments.bench.groups import measure
     from lego_sdn.experiments.bench.show import Show
     from lego_sdn.system.machine import machine
 
-    wide = None if sys.stdout.isatty() else WIDTH
-    show, about, results = Show(Console(highlight=False, width=wide)), machine(), []
-    progress = Console(stderr=True, highlight=False)
+    show, about, results = Show(open_console()), machine(), []
+    progress = open_console(stderr=True)
     if not as_json:
         show.machine(about, bench.traffic)
     for result in measure(bench, wanted, lambda group: _begins(progress, group)):

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from lego_sdn.commands.numbers import MOST_NUMBER
 from lego_sdn.core.facts.errors import HostError
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import whole_number
 
 
 def asks(command: Callable) -> Callable:
@@ -44,7 +46,7 @@ def flows(everything: bool, lego_config: str | None, rest: str | None, as_json: 
 
 @click.command("replicate")
 @click.option("--brick", metavar="KIND", help="Replicate this kind of brick (e.g. unsupervised-network) within an instance instead.")
-@click.option("--instance", type=int, help="In which instance; may be left out where one runs.")
+@click.option("--instance", type=click.IntRange(1, MOST_NUMBER), help="In which instance; may be left out where one runs.")
 @asks
 def replicate(brick: str | None, instance: int | None, lego_config: str | None, rest: str | None, as_json: bool) -> None:
     """Start one more instance, or one more replica of a brick."""
@@ -55,7 +57,9 @@ def replicate(brick: str | None, instance: int | None, lego_config: str | None, 
 
 @click.command("merge")
 @click.option("--brick", metavar="ID", help="Stop this replica (e.g. unsupervised-network-1) instead; its kind's others take over.")
-@click.option("--instance", type=int, help="The instance that goes (default: the least loaded), or that has the replica.")
+@click.option(
+    "--instance", type=click.IntRange(1, MOST_NUMBER), help="The instance that goes (default: the least loaded), or that has the replica."
+)
 @asks
 def merge(brick: str | None, instance: int | None, lego_config: str | None, rest: str | None, as_json: bool) -> None:
     """Give an instance's buckets to the others and stop it, or stop a replica of a brick."""
@@ -65,7 +69,7 @@ def merge(brick: str | None, instance: int | None, lego_config: str | None, rest
 @click.command("move")
 @click.argument("listed", metavar="[BUCKET]...", nargs=-1)
 @click.option("--buckets", multiple=True, metavar="0-31,40", help="Buckets, as ranges and numbers; instead of BUCKET... or besides.")
-@click.option("--to", "instance", type=int, help="The new owner.")
+@click.option("--to", "instance", type=click.IntRange(1, MOST_NUMBER), help="The new owner.")
 @click.option(
     "--assignment", type=click.Path(exists=True, dir_okay=False), help="Give every bucket to the owner that 'lego plan --out' chose."
 )
@@ -108,9 +112,9 @@ def where(rest: str | None, config: str | None) -> tuple[str, int]:
         found = (configfile.load(config, follows_policy=False) if config else Config()).rest
         return found.host, found.port
     host, _, port = rest.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
+    if not host or (number := whole_number(port)) is None or number > 65535:
         raise HostError(f"--rest: wanted HOST:PORT, found {rest!r}")
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number
 
 
 def request(address: tuple[str, int], method: str, name: str, body: Any = None) -> dict[str, Any]:
@@ -134,12 +138,9 @@ def print_json(data: Any) -> None:
 
 
 def _show_flows(found: dict[str, Any], everything: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    table = Table()
-    for column in ("table", "role", "family", "bucket", "owner", "packets", "bytes"):
-        table.add_column(column, justify="left" if column in ("table", "role", "family") else "right")
+    table = Grid("table", "role", "family", "bucket", "owner", "packets", "bytes", left=("table", "role", "family"))
     shown = [flow for flow in found["flows"] if everything or flow["packets"]]
     for flow in shown:
         cells = (
@@ -152,7 +153,7 @@ def _show_flows(found: dict[str, Any], everything: bool) -> None:
             flow["bytes"],
         )
         table.add_row(*("" if cell is None else str(cell) for cell in cells))
-    console = Console(highlight=False)
+    console = open_console()
     if shown:
         console.print(table)
     counts = ", ".join(

@@ -90,13 +90,10 @@ def _plan(plan: Any) -> dict[str, Any]:
 
 
 def _show(nf: str, found: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    console = Console(highlight=False)
-    table = Table(title=f"{nf}, {found['layout']}: {found['features']} features", title_justify="left")
-    for column in ("header group", "fields", "statistics", "lies within"):
-        table.add_column(column)
+    names = ("header group", "fields", "statistics", "lies within")
+    console, table = open_console(), Grid(*names, title=f"{nf}, {found['layout']}: {found['features']} features", left=names)
     for group in found["groups"]:
         outer = [b for a, b in found["within"] if a == group["name"]]
         table.add_row(group["name"], ", ".join(group["fields"]), ", ".join(group["statistics"]), ", ".join(outer) or "none")
@@ -117,11 +114,10 @@ def _show(nf: str, found: dict[str, Any]) -> None:
 
 
 def _show_plan(console: Any, plan: dict[str, Any], features: int) -> None:
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid
 
-    table = Table(title=f"Split by {plan['granularity']}", title_justify="left")
-    for column in ("a packet reads", "written by packets with", "which are copied"):
-        table.add_column(column)
+    names = ("a packet reads", "written by packets with", "which are copied")
+    table = Grid(*names, title=f"Split by {plan['granularity']}", left=names)
     for (links, where), statistics in _rows(plan).items():
         table.add_row(", ".join(statistics), links, where)
     console.print(table)

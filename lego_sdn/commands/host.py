@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lego_sdn.core.facts.text import whole_number
+
 if TYPE_CHECKING:
     from lego_sdn.core.facts.config import Config
 
@@ -44,16 +46,18 @@ def up(path: str | None, run_dir: str | None, daemon: bool) -> None:
     """Start Open vSwitch if it does not run, the agent and the controller; Ctrl-C ends them and removes all that they made.
 
     Until then, an agent or a controller that ends or hangs is started anew, and so is an Open vSwitch that was started here; instances go
-    on meanwhile.
+    on meanwhile. With --daemon a process in the background does that; it writes up.log.
     """
+    from lego_sdn.system.background import go_on_in_background
     from lego_sdn.system.local import System
 
-    with System(_config(path, run_dir), say=click.echo) as system:
+    config = _config(path, run_dir)
+    parent = go_on_in_background() if daemon else None
+    with System(config, say=click.echo) as system:
         click.echo(f"status: {system.url}/status; logs: {system.run_dir}")
-        if daemon:
-            system.detach()
+        if parent is not None:
             click.echo("'lego down' ends it")
-            return
+            parent.let_go(system.log("up"))
         try:
             while True:
                 system.keep_up()
@@ -117,6 +121,7 @@ def _user_id(name: str | None) -> int | None:
     if name is None:
         return None
     try:
-        return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
-    except KeyError:
+        number = whole_number(name)
+        return pwd.getpwnam(name).pw_uid if number is None else number
+    except (KeyError, ValueError):
         raise HostError(f"there is no user {name!r} on this host: give --owner the name or number of one who exists") from None

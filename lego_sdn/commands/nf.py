@@ -31,7 +31,7 @@ def list_nfs(as_json: bool) -> None:
         click.echo(json_text(rows, indent=2))
         return
     for row in rows:
-        click.echo(f"{row['nf']}: {row['graph'] or row['error']}")
+        _say(f"{row['nf']}: {row['graph'] or row['error']}")
 
 
 @nf.command("show")
@@ -47,14 +47,23 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json_text(told | {"layouts": layouts}, indent=2))
         return
-    click.echo(f"{function.name}: {function.graph}")
+    _say(f"{function.name}: {function.graph}")
     for node in function.graph.nodes:
         notes = [f"kind {node.kind}"] * (node.kind != node.id) + ["keyed"] * node.keyed + ["has a model"] * (node.id in function.models)
-        click.echo(f"  {node.id}" + (f" ({', '.join(notes)})" if notes else ""))
+        _say(f"  {node.id}" + (f" ({', '.join(notes)})" if notes else ""))
     for layout in layouts:
         result = ", ".join(layout["result"])
         split = f"split by {result}" if layout["clean"] else f"{result} lie within no other: not to be split cleanly by one key"
-        click.echo(f"layout {layout['layout']}: {layout['features']} features in {', '.join(layout['groups'])}; Algorithm 1: {split}")
+        _say(f"layout {layout['layout']}: {layout['features']} features in {', '.join(layout['groups'])}; Algorithm 1: {split}")
+
+
+def _say(line: str) -> None:
+    """A line; on a terminal it is broken between words."""
+    from rich.text import Text
+
+    from lego_sdn.adapters.terminal.tables import open_console
+
+    open_console().print(Text(line))
 
 
 def _layout(extractor: Any) -> dict[str, Any]:

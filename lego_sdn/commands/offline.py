@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.numbers import MOST_PACKETS
 from lego_sdn.commands.partial import PARTIAL, end, warn
+from lego_sdn.core.facts.config import STREAMS_MOST
 from lego_sdn.core.facts.errors import ModelError
 from lego_sdn.core.facts.json_text import json_text
 
@@ -24,11 +26,15 @@ _captures = click.argument("captures", metavar="CAPTURE...", nargs=-1, required=
 _out = click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to write.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 _streams = click.option(
-    "--streams", type=click.IntRange(min=8), default=1_000_000, show_default=True, help="Bound of the state: streams of each kind."
+    "--streams",
+    type=click.IntRange(8, STREAMS_MOST),
+    default=1_000_000,
+    show_default=True,
+    help="Bound of the state: streams of each kind.",
 )
 
 
-def _check_layout(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+def check_layout(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     from bricks.nfs.registry import load
 
     layouts = load("kitsune").layouts
@@ -37,7 +43,7 @@ def _check_layout(ctx: click.Context, parameter: click.Parameter, value: str) ->
     return value
 
 
-_layout = click.option("--layout", default=_DEFAULT, show_default=True, callback=_check_layout, help="Feature layout.")
+_layout = click.option("--layout", default=_DEFAULT, show_default=True, callback=check_layout, help="Feature layout.")
 
 
 @click.command("features", short_help="Write the features of every packet of a capture.")
@@ -97,7 +103,9 @@ def train(captures: tuple[str, ...], out: str, reference_numerics: bool, **given
 @_captures
 @click.option("--model", "model_file", required=True, type=click.Path(dir_okay=False), help="Model of `lego train`.")
 @_out
-@click.option("--skip", type=click.IntRange(min=0), default=0, show_default=True, help="First packets that are not scored: score 0.")
+@click.option(
+    "--skip", type=click.IntRange(0, MOST_PACKETS), default=0, show_default=True, help="First packets that are not scored: score 0."
+)
 @click.option("--workers", type=click.IntRange(1, 254), default=1, show_default=True, help="Processes; the scores have the same bits.")
 @click.option("--precision", type=click.Choice(["float64", "float32"]), default="float64", show_default=True, help="Of the network.")
 @click.option("--threshold", type=float, help="Alert above this score, instead of the model's.")

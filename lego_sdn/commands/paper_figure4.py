@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from lego_sdn.commands import paper_run
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import LONGEST_S, FiniteRange
+from lego_sdn.commands.partial import PARTIAL, end, warn
 
 PROFILED = 9  # runs of the pre-execution: other load on the machine must not last for most of them
 
@@ -25,6 +26,7 @@ class Figure4Options:
     seconds: float
     out: Path
     as_json: bool
+    partial: bool
 
 
 @click.command("figure4", short_help="Throughput of the monolith, of LEGO, and of LEGO with one more replica.")
@@ -34,8 +36,9 @@ class Figure4Options:
 @click.option(
     "--quota", type=FiniteRange(0.01, 1), help="Of one core, for every process: an emulated core.  [default: paper 0.2, native 0.02]"
 )
-@click.option("--seconds", type=FiniteRange(min=2), default=10.0, show_default=True, help="Of each phase; a quarter is not counted.")
+@click.option("--seconds", type=FiniteRange(2, LONGEST_S), default=10.0, show_default=True, help="Of each phase; a quarter is not counted.")
 @paper_run.out
+@PARTIAL
 @paper_run.as_json
 def figure4(**given: Any) -> None:
     """Replay CAPTURES (default: synthetic traffic) faster than anyone can take them, and measure what is scored.
@@ -58,15 +61,17 @@ def _figure4(wanted: Figure4Options, folder: Path) -> None:
     from lego_sdn.profile.costs import ProfileOptions as Profile
     from lego_sdn.profile.costs import profile
 
-    output, found = paper_run.Output(wanted.out, wanted.as_json), inputs(wanted.captures, wanted.model, folder)
+    output, found = paper_run.Output(wanted.out, wanted.as_json, "figure4"), inputs(wanted.captures, wanted.model, folder)
+    warn(found.warnings)
+    output.keep_apart(*wanted.captures, wanted.model)
     output.say("pre-executing every brick for the cost model")
-    costs = profile(found.captures[0], load_model(found.model), Profile(NF, runs=PROFILED))
+    costs, _ = profile(found.captures[0], load_model(found.model), Profile(NF, runs=PROFILED))
     plan = Figure4Plan(found.captures, found.model, found.layout, folder, costs, wanted.seconds, wanted.seconds / 4, output.say)
     settings = {"native": [native], "paper": [paper], "both": [native, paper]}[wanted.costs]
     outcomes = [measure(setting(wanted.quota), plan) for setting in settings]
     output.give(
-        "figure4",
         {"traffic": found.traffic, "outcomes": [one.as_dict() for one in outcomes]},
         lambda plot: figure4_show.draw(outcomes, plot, found.traffic),
         lambda console: figure4_show.show(outcomes, found.traffic, console),
     )
+    end(found.warnings, wanted.partial)

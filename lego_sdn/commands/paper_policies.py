@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import whole_number
 
 if TYPE_CHECKING:
     from lego_sdn.simulation.evaluation import PolicyOutcome
 
-WIDTH = 140  # of a table that does not go to a terminal
 MOST_MISSES, MOST_TIMES = 0.01, 1.25  # that the default policy may have
 
 
@@ -30,10 +30,16 @@ def policies(named: tuple[str, ...], seeds: str, placement: str, plot: Path | No
 
     Exit code 1 if the default policy misses more than 1 % of a load's seconds, or takes more than 1.25 times the oracle's brick-seconds.
     """
-    chosen = [int(part) for part in seeds.split(",") if part.strip().isdecimal()]
+    chosen = [number for part in seeds.split(",") if (number := whole_number(part)) is not None]
     if not chosen or len(chosen) != len(seeds.split(",")):
         raise click.BadParameter(f"{seeds!r} is no list of whole numbers, as in 11,12.", param_hint="--seeds")
-    rows = summary(_evaluate(named, chosen, placement))
+    if plot is not None:
+        from lego_sdn.adapters.files.outputs import output_path
+        from lego_sdn.experiments.paper.plots import require_picture
+
+        require_picture(plot)
+        output_path(plot)
+    rows = summary(evaluate_all(named, chosen, placement))
     if plot is not None:
         _plot(rows, plot)
     if as_json:
@@ -43,7 +49,7 @@ def policies(named: tuple[str, ...], seeds: str, placement: str, plot: Path | No
     raise click.exceptions.Exit(0 if all(row["kept"] for row in rows if row["default"]) else 1)
 
 
-def _evaluate(named: tuple[str, ...], seeds: list[int], placement: str) -> list[PolicyOutcome]:
+def evaluate_all(named: tuple[str, ...], seeds: list[int], placement: str) -> list[PolicyOutcome]:
     from rich.progress import Progress
 
     from lego_sdn.adapters.files.plugins import make_known
@@ -82,13 +88,11 @@ def summary(outcomes: list[PolicyOutcome]) -> list[dict[str, Any]]:
 
 
 def _show(rows: list[dict[str, Any]], placement: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    table = Table(title=f"Policies in simulation, bricks {placement}, a core for each process", title_justify="left")
-    for column in ("policy", "load", "misses", "worst seed", "times the oracle", "worst seed", "of the least", "brick-seconds", "actions"):
-        table.add_column(column, justify="left" if column in ("policy", "load") else "right")
+    names = ("policy", "load", "misses", "worst seed", "times the oracle", "worst seed", "of the least", "brick-seconds", "actions")
+    title = f"Policies in simulation, bricks {placement}, a core for each process"
+    console, table = open_console(), Grid(*names, title=title, left=("policy", "load"), keys=2)
     for row in rows:
         name = f"{row['policy']} (default)" if row["default"] else row["policy"]
         shares = (
@@ -106,10 +110,12 @@ def _show(rows: list[dict[str, Any]], placement: str) -> None:
 def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     from functools import partial
 
+    from lego_sdn.adapters.files.outputs import replacing
     from lego_sdn.experiments.paper.plots import panels
 
     titles = ("misses", "seconds missed, share", MOST_MISSES), ("times", "brick-seconds, times the oracle's", MOST_TIMES)
-    panels(path, [partial(_bars, rows, one) for one in titles], "In simulation; the dashed line is what the default may have.")
+    with replacing(path) as fresh:
+        panels(fresh, [partial(_bars, rows, one) for one in titles], "In simulation; the dashed line is what the default may have.")
 
 
 def _bars(rows: list[dict[str, Any]], title: tuple[str, str, float], axes: Any) -> None:

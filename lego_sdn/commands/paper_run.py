@@ -38,26 +38,41 @@ def experiment() -> Iterator[Path]:
 class Output:
     """Progress and tables on standard output, or on standard error if that is for JSON; plot and data in a folder (None: nowhere)."""
 
-    def __init__(self, folder: Path | None, as_json: bool) -> None:
-        from rich.console import Console
-
+    def __init__(self, folder: Path | None, as_json: bool, name: str = "") -> None:
+        from lego_sdn.adapters.terminal.tables import open_console
         from lego_sdn.experiments.paper.inputs import make_folder
 
-        self.folder, self._as_json = make_folder(folder) if folder is not None else None, as_json
-        self.console: Console = Console(stderr=as_json, highlight=False)
+        self.name, self.folder, self._as_json = name, make_folder(folder) if folder is not None else None, as_json
+        self.console: Console = open_console(stderr=as_json)
 
     def say(self, line: str) -> None:
         """A line of progress."""
         self.console.print(line, soft_wrap=True, markup=False)
 
-    def give(self, name: str, data: dict[str, Any], draw: Callable[[Path], None], show: Callable[[Console], None]) -> None:
-        """Draw NAME.png, write NAME.json, and print the data or show the tables."""
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """NAME.png and NAME.json."""
         assert self.folder is not None
-        plot, text = self.folder / f"{name}.png", json_text(data)
-        draw(plot)
-        plot.with_suffix(".json").write_text(text + "\n")
+        return self.folder / f"{self.name}.png", self.folder / f"{self.name}.json"
+
+    def keep_apart(self, *inputs: Path | None) -> None:
+        """Before the work: LegoError if a file that would be written is one of the inputs, or may not be replaced."""
+        from lego_sdn.adapters.files.outputs import output_path
+
+        for path in self.files:
+            output_path(path, [one for one in inputs if one is not None])
+
+    def give(self, data: dict[str, Any], draw: Callable[[Path], None], show: Callable[[Console], None]) -> None:
+        """Draw NAME.png, write NAME.json, and print the data or show the tables."""
+        from lego_sdn.adapters.files.outputs import replacing
+
+        (plot, told), text = self.files, json_text(data)
+        with replacing(plot) as fresh:
+            draw(fresh)
+        with replacing(told) as fresh:
+            fresh.write_text(text + "\n")
         if self._as_json:
             click.echo(text)
             return
         show(self.console)
-        self.say(f"drawn: {plot}; data: {plot.with_suffix('.json')}")
+        self.say(f"drawn: {plot}; data: {told}")

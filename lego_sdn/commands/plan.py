@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import FASTEST, SLOWEST, FiniteRange
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.commands.plan_hosts import HostType, OnHosts, on_hosts
+from lego_sdn.core.facts.config import STREAMS_MOST
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import whole_number
 
 if TYPE_CHECKING:
     from lego_sdn.core.cost.model import Costs
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 BY_HASH, BY_TALK = "hashing", "talkers"
 METHODS = (BY_HASH, BY_TALK)
 MOST = 64
-WIDTH = 160  # of a table that does not go to a terminal
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ class PlanFindings:
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    numbers = [number for part in text.split(",") if (number := whole_number(part)) is not None]
+    if len(numbers) != len(text.split(",")):
         raise click.BadParameter(f"wanted numbers with commas between, for example 2,4,8; found {text!r}")
-    return tuple(dict.fromkeys(int(part) for part in parts))
+    return tuple(dict.fromkeys(numbers))
 
 
 @click.command("plan", short_help="Predict what a split of a capture's traffic would do, and whether it pays.")
@@ -104,7 +104,9 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
 @click.option("--instances", default="2,4,8", show_default=True, callback=_numbers, help="Numbers of instances to look at.")
 @click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Whose costs, by 'lego profile', are used.")
 @click.option("--layout", type=click.Choice(["kitsune115", "kitsunepy100"]), help="Features.  [default: the model's, else kitsune115]")
-@click.option("--streams", type=click.IntRange(1024), default=200_000, show_default=True, help="Bound of an instance's state.")
+@click.option(
+    "--streams", type=click.IntRange(1024, STREAMS_MOST), default=200_000, show_default=True, help="Bound of an instance's state."
+)
 @click.option("--buckets", type=click.IntRange(1, 4096), default=64, show_default=True, help="Classes of sources that ownership is about.")
 @click.option("--shadow-cost", type=FiniteRange(0, 1), help="Cost of a shadow by that of a packet.  [default: the model's, else 0.25]")
 @click.option("--no-shadow", is_flag=True, help="Send no shadows (approximate).")
@@ -115,7 +117,7 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
     help="Write the assignment with the higher gain, for 'lego move --assignment'.",
 )
 @click.option("--host", "hosts", type=HostType(), multiple=True, help="Where bricks may run; the first is where packets come. Repeatable.")
-@click.option("--pps", type=FiniteRange(0, min_open=True), help="Packets/s that are to be taken on these hosts.")
+@click.option("--pps", type=FiniteRange(SLOWEST, FASTEST), help="Packets/s that are to be taken on these hosts.")
 @PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(as_json: bool, **given: Any) -> None:
@@ -131,9 +133,11 @@ def plan(as_json: bool, **given: Any) -> None:
     """
     wanted = PlanOptions(**given)
     if wanted.out is not None:
+        from lego_sdn.adapters.files import costfile
         from lego_sdn.adapters.files.outputs import output_path
 
-        output_path(wanted.out, (*wanted.captures, *([wanted.model] if wanted.model else [])))
+        read = () if wanted.model is None else (wanted.model, costfile.path_of(wanted.model))
+        output_path(wanted.out, (*wanted.captures, *read))
     basis = _basis(wanted)
     (talk, warnings), prices, written = _talk(wanted, basis), _prices(wanted, basis), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
@@ -251,15 +255,13 @@ def _facts(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> dict[s
 
 
 def _show(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
     from lego_sdn.commands.plan_hosts import show
 
     talk, rows = found.talk, found.rows
-    table = Table(title=f"{talk.total:,} packets, from one instance to more", title_justify="left")
-    for column in ("instances", "by", "load of each, of one's", "shadows a packet", "buckets moved", "state to move", "rules", "gain", ""):
-        table.add_column(column, justify="left" if column in ("by", "load of each, of one's", "") else "right")
+    names = ("instances", "by", "load of each, of one's", "shadows a packet", "buckets moved", "state to move", "rules", "gain", "")
+    title = f"{talk.total:,} packets, from one instance to more"
+    table = Grid(*names, title=title, left=("by", "load of each, of one's", ""), keys=2)
     for row in rows:
         outcome = row.outcome
         loads = " ".join(f"{share.load:.0%}" for share in outcome.shares)
@@ -267,7 +269,7 @@ def _show(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> None:
         rules = f"+{outcome.rules_added} -{outcome.rules_deleted}"
         cells = (str(outcome.ideal), row.method, loads, f"{outcome.shadows:.3f}", str(outcome.moved), state, rules)
         table.add_row(*cells, f"{outcome.gain:.2f}", "pays" if outcome.pays else "does not pay")
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = open_console()
     console.print(table)
     for row in rows:
         if not row.outcome.pays:

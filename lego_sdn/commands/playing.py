@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import FASTEST, FiniteRange
 from lego_sdn.commands.partial import PARTIAL
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def plays(pps: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
             click.option(
                 "--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep model, traffic, scores and logs in this folder."
             ),
-            click.option("--pps", type=FiniteRange(min=1), default=pps, show_default=True, help="Packets per second."),
+            click.option("--pps", type=FiniteRange(1, FASTEST), default=pps, show_default=True, help="Packets per second."),
             click.option("--model", type=_FILE, help="Model; default: learned from the benign part."),
             click.argument("captures", nargs=-1, type=_FILE),
         ):
@@ -57,13 +57,15 @@ def in_folder(keep: Path | None) -> Iterator[Path]:
 
 def synthetic(folder: Path, view: Any) -> tuple[Path, ...]:
     """Two captures of our own: benign, then with an infected device."""
+    from lego_sdn.adapters.files.outputs import replacing
     from topologies.traffic import traffic, write_pcap
 
     made = traffic()
     first = made.labels.first_attack
     paths = folder / "synthetic-benign.pcap", folder / "synthetic-attack.pcap"
     for path, rows in zip(paths, (slice(0, first), slice(first, None)), strict=True):
-        write_pcap(path, made.frames[rows], made.times_us[rows])
+        with replacing(path) as fresh:
+            write_pcap(fresh, made.frames[rows], made.times_us[rows])
     view.say(f"synthetic traffic: {len(made.frames):,} packets; {made.labels.infected} is infected after {first:,}")
     return paths
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.numbers import MOST_PACKETS
+from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import whole_number
 
 if TYPE_CHECKING:
     from bricks.models.model_file import Model
     from lego_sdn.core.cost.measurements import Measured
     from lego_sdn.core.cost.model import BrickCost, Costs
 
-WIDTH = 120  # of a table that does not go to a terminal
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -27,9 +28,10 @@ class ProfileSizes(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
-        if not all(part.strip().isdecimal() and 1 <= int(part) <= 65_536 for part in parts):
+        sizes = [number for part in parts if (number := whole_number(part)) is not None and 1 <= number <= 65_536]
+        if len(sizes) != len(parts):
             self.fail(f"{value!r} is no list of batch sizes from 1 to 65536, as in 1,16,64,256.", param, ctx)
-        return tuple(sorted({int(part) for part in parts}))
+        return tuple(sorted(set(sizes)))
 
 
 @click.command("profile", short_help="Measure what each brick costs on this machine.")
@@ -41,9 +43,12 @@ class ProfileSizes(click.ParamType):
 )
 @click.option("--batches", type=ProfileSizes(), default="1,16,64,256", show_default=True, help="Batch sizes to measure.")
 @click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs, of which the median counts.")
-@click.option("--packets", type=click.IntRange(1), default=20_000, show_default=True, help="Packets of the capture to use, at most.")
+@click.option(
+    "--packets", type=click.IntRange(1, MOST_PACKETS), default=20_000, show_default=True, help="Packets of the capture to use, at most."
+)
+@PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, as_json: bool, **given: Any) -> None:
+def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, as_json: bool, partial: bool, **given: Any) -> None:
     """Execute every brick of an NF on the packets of CAPTURE (pcap or pcapng), at several batch sizes.
 
     Shown are CPU, memory and what a brick passes on to the next, by batch size (the median ± the middle half of runs or batches), and what
@@ -51,19 +56,24 @@ def profile(capture: Path, nf: str, model_file: Path | None, path: str | None, a
     --model or of the configuration, one is learned from the capture for this time, and nothing is stored.
     """
     from lego_sdn.adapters.files import costfile
+    from lego_sdn.adapters.files.outputs import output_path
     from lego_sdn.profile.costs import ProfileOptions
     from lego_sdn.profile.costs import profile as measure
 
     model_file = model_file or _configured(path)
-    if model_file is None:
+    if model_file is not None:
+        output_path(costfile.path_of(model_file), (capture, model_file))
+    else:
         click.echo("no --model and none configured: one is learned from the capture, and the costs will not be stored", err=True)
     with tempfile.TemporaryDirectory(prefix="lego-profile-") as folder:
-        costs = measure(capture, _model(capture, model_file, Path(folder)), ProfileOptions(nf, **given), _say)
+        costs, warnings = measure(capture, _model(capture, model_file, Path(folder)), ProfileOptions(nf, **given), _say)
+    warn(warnings)
     stored = costfile.write(model_file, costs) if model_file is not None else None
     if as_json:
         click.echo(json_text({"stored": None if stored is None else str(stored), "costs": costs.to_dict(), "predicted": predicted(costs)}))
     else:
         _show(costs, stored)
+    end(warnings, partial)
 
 
 def _configured(path: str | None) -> Path | None:
@@ -105,15 +115,13 @@ def predicted(costs: Costs) -> list[dict[str, Any]]:
 
 
 def _show(costs: Costs, stored: Path | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = open_console()
     about = costs.machine
     console.print(f"{about['cpu']}, {about['cores']} cores; {about['packets']:,} packets of {about['capture']}, {about['runs']} runs")
-    table = Table(title=f"{costs.nf}, {costs.layout}: CPU and memory of each brick", title_justify="left")
-    for column in ("brick", "batch", "us/packet", "us/batch", "memory MB", "rows out", "bytes/row"):
-        table.add_column(column, justify="left" if column == "brick" else "right")
+    names = ("brick", "batch", "us/packet", "us/batch", "memory MB", "rows out", "bytes/row")
+    table = Grid(*names, title=f"{costs.nf}, {costs.layout}: CPU and memory of each brick", left=("brick",), keys=2)
     for brick in costs.bricks:
         for at, one in enumerate(brick.measured):
             table.add_row(*_row(brick, one, at == 0))

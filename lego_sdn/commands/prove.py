@@ -101,10 +101,10 @@ def _config(wanted: ProveOptions, folder: Path) -> Config:
 
 
 def _show(proof: Proof, view: View) -> None:
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid
 
     figures, compared = proof.figures, proof.summary.comparison
-    table = Table(title="moves", show_header=False, title_justify="left")
+    table = Grid("what", "figures", title="moves", left=("what", "figures"), header=False)
     table.add_row("rate", f"{figures['packets_per_s']:,.0f} packets/s, up to {proof.most_instances} instances")
     table.add_row("moves", f"{figures['moves']}, of {figures['buckets']} buckets in all")
     table.add_row("duration", f"median {figures['median_ms']:.0f} ms, longest {figures['longest_ms']:.0f} ms")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import LONGEST_S, MOST_ROUNDS, FiniteRange
 from lego_sdn.commands.partial import end, warn
 from lego_sdn.commands.playing import plays
 from lego_sdn.core.facts.json_text import json_text
@@ -43,7 +43,12 @@ class RunOptions:
 @plays(pps=3000.0)
 @click.option("--config", "path", type=click.Path(dir_okay=False), envvar="LEGO_CONFIG", help="Configuration file (YAML).")
 @click.option(
-    "--loop", "rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Send the traffic this often, as one time line."
+    "--loop",
+    "rounds",
+    type=click.IntRange(1, MOST_ROUNDS),
+    default=1,
+    show_default=True,
+    help="Send the traffic this often, as one time line.",
 )
 @click.option(
     "--quota",
@@ -54,7 +59,9 @@ class RunOptions:
     "--instances", type=click.IntRange(1, 64), help=f"Instances at the most.  [default: as configured; without a file {INSTANCES}]"
 )
 @click.option("--policy", help=f"How to scale; bricks: brick by brick.  [default: as configured; without a file {POLICY}: whole instances]")
-@click.option("--settle", "settle_s", type=FiniteRange(min=0), default=60.0, show_default=True, help="Seconds to wait for the merge.")
+@click.option(
+    "--settle", "settle_s", type=FiniteRange(0, LONGEST_S), default=60.0, show_default=True, help="Seconds to wait for the merge."
+)
 def run(**given: Any) -> None:
     """Play CAPTURES (default: synthetic traffic) through an Open vSwitch that LEGO steers, scaling as the load asks.
 

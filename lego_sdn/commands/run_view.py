@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
+
+from lego_sdn.adapters.terminal.tables import Grid, open_console
 
 if TYPE_CHECKING:
     from lego_sdn.experiments.accounting import RunSummary
@@ -23,7 +24,7 @@ class View:
     """Everything goes to standard output; `quiet` sends it to standard error, for JSON."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=quiet, highlight=False)
+        self.console = open_console(stderr=quiet)
         self._live: Live | None = None
         self._actions: list[dict[str, Any]] = []
         self._looks = 0
@@ -57,7 +58,7 @@ class View:
 
     def summary(self, summary: RunSummary) -> None:
         """The account of a run."""
-        facts = Table(title="what became of the packets", show_header=False, title_justify="left")
+        facts = Grid("what", "count", title="what became of the packets", left=("what", "count"), header=False)
         compared, sent = summary.comparison, summary.sent
         rate = sent / summary.seconds if summary.seconds else 0.0
         facts.add_row("sent", f"{sent:,} in {summary.seconds:.1f} s ({rate:,.0f} packets/s)")
@@ -66,6 +67,8 @@ class View:
         for reason, count in summary.dropped.items():
             facts.add_row(f"dropped: {reason}", f"{count:,}")
         facts.add_row("missing", f"{summary.missing:,}")
+        if summary.extra:
+            facts.add_row("more than were sent", f"{summary.extra:,}")
         facts.add_row("equal to the unsplit run", f"{compared.equal:,} of {compared.scored:,} ({compared.equal_share:.3%}), bit for bit")
         if compared.first_difference is not None:
             facts.add_row("first difference", f"packet {compared.first_difference:,}")
@@ -95,10 +98,9 @@ def _percent(one: dict[str, Any]) -> str:
     return f"{one['load']['cpu']:.0%}" if "load" in one else one["phase"]
 
 
-def _instances(seen: RunObservation) -> Table:
-    table = Table(title="instances", title_justify="left")
-    for name in ("instance", "phase", "port", "buckets", "CPU of quota", "ring filled", "packets/s", "drops/s"):
-        table.add_column(name, justify="right")
+def _instances(seen: RunObservation) -> Grid:
+    names = ("instance", "phase", "port", "buckets", "CPU of quota", "ring filled", "packets/s", "drops/s")
+    table = Grid(*names, title="instances")
     for one in seen.status["instances"]:
         load = one.get("load")
         shown = [f"{load['cpu']:.0%}", f"{load['queue']:.0%}", f"{load['packets']:,.0f}", f"{load['drops']:,.0f}"] if load else []
@@ -106,10 +108,8 @@ def _instances(seen: RunObservation) -> Table:
     return table
 
 
-def _bricks(seen: RunObservation) -> Table:
-    table = Table(title="bricks", title_justify="left")
-    for name in ("kind", "replicas", "packets/s", "CPU s", "µs/packet", "queue"):
-        table.add_column(name, justify="left" if name == "kind" else "right")
+def _bricks(seen: RunObservation) -> Grid:
+    table = Grid("kind", "replicas", "packets/s", "CPU s", "µs/packet", "queue", title="bricks", left=("kind",))
     kinds: dict[str, list[dict[str, Any]]] = {}
     for row in seen.bricks["bricks"]:
         kinds.setdefault(row["kind"], []).append(row)
@@ -124,10 +124,8 @@ def _actions(events: list[dict[str, Any]]) -> Group:
     return Group(Text("actions", style="italic"), *(Text(_line(event), overflow="fold") for event in events))
 
 
-def _sources(alerts: dict[str, int]) -> Table:
-    table = Table()
-    table.add_column("alerts by source")
-    table.add_column(f"{sum(alerts.values()):,}", justify="right")
+def _sources(alerts: dict[str, int]) -> Grid:
+    table = Grid("alerts by source", f"{sum(alerts.values()):,}", left=("alerts by source",))
     for source, count in list(alerts.items())[:SHOWN_SOURCES]:
         table.add_row(source, f"{count:,}")
     return table

@@ -6,23 +6,24 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
+
+from lego_sdn.adapters.terminal.tables import Grid, open_console
 
 STAMPS = ("gaps", "repeats", "reordered")  # of stamps, by instance
 
 
 def show(found: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
     """Print what `GET status` says, and the bricks (`rows`) of `GET bricks`."""
-    console = Console(highlight=False)
+    console = open_console()
     for line in lines(found):
         console.print(line, soft_wrap=True)
     if found["instances"]:
         console.print(instances(found["instances"]))
     if rows:
         console.print(bricks(rows))
-    for line in (*exactness(found), *held_up(found)):
+    for line in (*exactness(found), *odd(found), *held_up(found)):
         console.print(line, soft_wrap=True, markup=False)
 
 
@@ -103,14 +104,23 @@ def exactness(found: dict[str, Any]) -> Iterator[str]:
             yield f"not exact: instance {number} from {where} on: {losses}; nothing was lost since {_clock(exact['since'])}"
 
 
+def odd(found: dict[str, Any]) -> Iterator[str]:
+    """Packets that cannot be split by their addresses, and frames that are none of the switch's."""
+    words = {"by_mac": "by MAC only", "no_address": "without an address", "foreign": "frames that are none of the switch's packets"}
+    for one in found["instances"]:
+        told = [f"{count:,} {words[name]}" for name, count in (one.get("odd") or {}).items() if count and name in words]
+        if told:
+            yield f"instance {one['instance']} took {', '.join(told)}"
+
+
 def _clock(time: float) -> str:
     return datetime.fromtimestamp(time).strftime("%H:%M:%S")
 
 
-def instances(rows: Sequence[dict[str, Any]]) -> Table:
+def instances(rows: Sequence[dict[str, Any]]) -> Grid:
     """A line for each instance."""
     names = ("instance", "phase", "port", "buckets", "packets/s", "CPU of quota", "queue", "lost/s", "µs/packet", *STAMPS)
-    table = columns(*names)
+    table = Grid(*names, left=("phase",))
     for row in rows:
         load, stamps = row.get("load"), row.get("stamps")
         cells = ["" if row[key] is None else str(row[key]) for key in ("instance", "phase", "ofport", "buckets")]
@@ -124,7 +134,7 @@ def instances(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def bricks(rows: Sequence[dict[str, Any]]) -> Table:
+def bricks(rows: Sequence[dict[str, Any]]) -> Grid:
     """A line for each brick; µs/packet: as it runs, and as was estimated before."""
     names = (
         "instance",
@@ -140,7 +150,7 @@ def bricks(rows: Sequence[dict[str, Any]]) -> Table:
         "late",
         "lost",
     )
-    table = columns(*names, "state")
+    table = Grid(*names, "state", left=("brick", "process", "state"), keys=2)
     for row in rows:
         table.add_row(*_load(row), *_deadline(row), _state(row))
     return table
@@ -169,18 +179,10 @@ def _deadline(row: dict[str, Any]) -> tuple[str, ...]:
     return wait, _number(part["ms"], "{:.2f}"), "" if part["ms"] is None else f"{part['late']:.1%}", lost
 
 
-def _state(row: dict[str, Any]) -> str:
+def _state(row: dict[str, Any]) -> str | Text:
     verdict = row.get("verdict", "")
-    return {"easy": "", "slow": "[red]slow[/red]"}.get(verdict, verdict)
+    return {"easy": "", "slow": Text("slow", style="red")}.get(verdict, verdict)
 
 
 def _number(value: float | None, form: str, scale: float = 1.0) -> str:
     return "" if value is None else form.format(value * scale)
-
-
-def columns(*names: str, words: Sequence[str] = ("phase", "brick", "process", "state")) -> Table:
-    """A table of numbers, but for the columns named in `words`."""
-    table = Table()
-    for name in names:
-        table.add_column(name, justify="left" if name in words else "right")
-    return table

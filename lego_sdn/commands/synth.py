@@ -21,13 +21,16 @@ from lego_sdn.core.facts.json_text import json_text
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def synth(out: Path, benign: int, attack: int, devices: int, seed: int, split: bool, as_json: bool) -> None:
     """Write a pcap of IoT devices, one of which becomes a Mirai-like scanner (ARP and telnet), and say which."""
-    from lego_sdn.adapters.files.outputs import output_path
+    from lego_sdn.adapters.files.outputs import output_path, replacing
     from topologies.traffic import traffic, write_pcap
 
-    made = traffic(devices, benign, attack, seed)
     files = [(out.with_name(f"{out.stem}-{part}.pcap"), rows) for part, rows in _parts(benign)] if split else [(out, slice(None))]
+    for path, _ in files:
+        output_path(path)  # before the work
+    made = traffic(devices, benign, attack, seed)
     for path, rows in files:
-        write_pcap(output_path(path), made.frames[rows], made.times_us[rows])
+        with replacing(path) as fresh:
+            write_pcap(fresh, made.frames[rows], made.times_us[rows])
     labels = made.labels
     if as_json:
         facts = {"infected": labels.infected, "infected_mac": labels.infected_mac, "first_attack": labels.first_attack}

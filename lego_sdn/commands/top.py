@@ -59,12 +59,12 @@ def top(interval_s: float, once: bool, lego_config: str | None, rest: str | None
 
 
 def _draw(seen: Iterator[dict[str, Any]], once: bool) -> None:
-    from rich.console import Console
     from rich.live import Live
 
+    from lego_sdn.adapters.terminal.tables import open_console
     from lego_sdn.commands.top_view import pictures
 
-    console = Console(highlight=False)
+    console = open_console()
     if once or not console.is_terminal:
         for picture in pictures(seen, keep=False):
             console.print(picture)

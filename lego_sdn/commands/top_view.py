@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from lego_sdn.commands.status_view import bricks, exactness, held_up, instances, lines
+from lego_sdn.commands.status_view import bricks, exactness, held_up, instances, lines, odd
 
 SHOWN_SOURCES = 5
 
@@ -36,6 +36,7 @@ def picture(seen: dict[str, Any]) -> Group:
     if seen["bricks"]:
         parts.append(bricks(seen["bricks"]))
     parts += [Text(line) for line in exactness(status)]
+    parts += [Text(line) for line in odd(status)]
     parts += [Text(line, style="red") for line in held_up(status)]
     parts += [Text(_event(event), overflow="fold") for event in seen["events"]]
     by_source = list(seen["alerts"]["by_source"].items())[:SHOWN_SOURCES]

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from lego_sdn.commands.numbers import FiniteRange
+from lego_sdn.commands.numbers import FASTEST, LONGEST_S, MOST_ROUNDS, MOST_SENT, SLOWEST, FiniteRange
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.json_text import json_text
 
-_POSITIVE = FiniteRange(min=0, min_open=True)
+_POSITIVE = FiniteRange(SLOWEST, FASTEST)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class ReplayOptions:
 @click.option("--fastest", is_flag=True, help="As fast as it goes.")
 @click.option("--stamp", is_flag=True, help="Give every frame a trailer: magic, sequence number, nanoseconds.")
 @click.option("--stamp-clock", is_flag=True, help="Stamp the time of sending, not the capture's own; implies --stamp.")
-@click.option("--loop", "rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Send it this often; stamps run on.")
+@click.option(
+    "--loop", "rounds", type=click.IntRange(1, MOST_ROUNDS), default=1, show_default=True, help="Send it this often; stamps run on."
+)
 @PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay(captures: tuple[str, ...], as_json: bool, partial: bool, fastest: bool, stamp: bool, stamp_clock: bool, **given: Any) -> None:
@@ -87,6 +89,9 @@ def parse_shape(text: str) -> tuple[tuple[float, float], ...]:
             parts.append(numbers)
         except ValueError:
             raise click.UsageError(f"--shape: {part!r} is no part of one; wanted SECONDS:PPS, for example 5:100") from None
+    most = sum(numbers[0] * numbers[1] for numbers in parts)
+    if most > MOST_SENT or any(seconds > LONGEST_S for seconds, _ in parts):
+        raise click.UsageError(f"--shape: {most:,.0f} packets are too many, or too long; {MOST_SENT:,} in {LONGEST_S:,.0f} s are the most")
     return tuple(parts)
 
 

@@ -12,6 +12,7 @@ import click
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import whole_number
 
 if TYPE_CHECKING:
     from bricks.models.model_file import Model
@@ -96,9 +97,10 @@ def parse_events(text: str) -> tuple[OwnershipChange, ...]:
     events: list[OwnershipChange] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         packet, colon, replicas = part.partition(":")
-        if not (colon and packet.strip().isdecimal() and replicas.strip().isdecimal()):
+        numbers = whole_number(packet), whole_number(replicas)
+        if not colon or numbers[0] is None or numbers[1] is None:
             raise LegoError(f"--events: {part!r} is no event; wanted PACKET:REPLICAS, for example 5000:2")
-        event = OwnershipChange(int(packet), int(replicas))
+        event = OwnershipChange(numbers[0], numbers[1])
         if not 1 <= event.replicas <= MOST:
             raise LegoError(f"--events: {part!r} asks for {event.replicas} replicas; there may be 1 to {MOST}")
         if events and event.packet <= events[-1].packet:
@@ -172,10 +174,9 @@ def _table_facts(outcome: VerifyOutcome, replicas: int) -> dict[str, Any]:
 
 
 def _show(shown: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    console, split, scores = Console(highlight=False), shown["split"], shown["scores"]
+    console, split, scores = open_console(), shown["split"], shown["scores"]
     shadows = f"shadows to {'; '.join(split['shadows'])}" if split["shadows"] else "no shadows"
     console.print(
         f"{shown['packets']:,} packets, split by {split['granularity']}, replicas: {split['replicas']}, {shadows}; "
@@ -189,9 +190,8 @@ def _show(shown: dict[str, Any]) -> None:
     for note in shown["notes"]:
         console.print(f"  {note}")
     if shown["features"]:
-        table = Table(title=f"{len(shown['features'])} features differ", title_justify="left")
-        for column in ("feature", "packets", "largest relative difference"):
-            table.add_column(column, justify="left" if column == "feature" else "right")
+        title = f"{len(shown['features'])} features differ"
+        table = Grid("feature", "packets", "largest relative difference", title=title, left=("feature",))
         for one in shown["features"][:SHOWN]:
             table.add_row(one["name"], f"{one['packets']:,}", f"{one['largest']:.3g}")
         console.print(table)
@@ -215,18 +215,16 @@ def _first(packet: int | None) -> str:
 
 
 def _show_table(shown: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from lego_sdn.adapters.terminal.tables import Grid, open_console
 
-    table = Table(title=f"Table II: {shown['packets']:,} packets, replicas: {shown['replicas']}", title_justify="left")
-    table.add_column("split by", no_wrap=True)
-    for column in ("mean score", "of Original", "off by > 1e-6", "off by > 10 %", "alerts", "lost"):
-        table.add_column(column, justify="right")
+    names = ("split by", "mean score", "of Original", "off by > 1e-6", "off by > 10 %", "alerts", "lost")
+    title = f"Table II: {shown['packets']:,} packets, replicas: {shown['replicas']}"
+    table = Grid(*names, title=title, left=("split by",))
     for row in shown["rows"]:
         shares = (f"{row[key]:.2%}" for key in ("share_off_fine", "share_off_coarse"))
         alerts = (f"{row[key]:,}" for key in ("alerts", "alerts_lost"))
         table.add_row(row["split"], f"{row['mean_score']:.6g}", f"{row['ratio']:.4f}", *shares, *alerts)
-    console = Console(highlight=False)
+    console = open_console()
     console.print(table)
     same = shown["rows"][-1]["scores_different"] == 0
     for note in shown["notes"]:

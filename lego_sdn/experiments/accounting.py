@@ -144,11 +144,20 @@ class RunSummary:
 
     @property
     def missing(self) -> int:
-        return self.due - self.comparison.scored - sum(self.dropped.values())
+        return max(0, -self._too_many)
+
+    @property
+    def extra(self) -> int:
+        """Packets that were scored or dropped beyond those that were sent: somebody else sends, too."""
+        return max(0, self._too_many)
+
+    @property
+    def _too_many(self) -> int:
+        return self.comparison.scored + sum(self.dropped.values()) - self.due
 
     @property
     def accounted(self) -> bool:
-        return self.missing == 0 and self.comparison.twice == 0 and self.forwarded == self.entered
+        return self.missing == self.extra == 0 and self.comparison.twice == 0 and self.forwarded == self.entered
 
     @property
     def same(self) -> bool:
@@ -156,5 +165,5 @@ class RunSummary:
         return self.comparison.equal == self.comparison.scored
 
     def as_dict(self) -> dict[str, Any]:
-        facts = {"missing": self.missing, "accounted": self.accounted, "same": self.same}
+        facts = {"missing": self.missing, "extra": self.extra, "accounted": self.accounted, "same": self.same}
         return asdict(self) | facts | {"equal_share": self.comparison.equal_share}

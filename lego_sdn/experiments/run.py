@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bricks.files.captures import read_packets
+from bricks.files.frames import read_frames
 from bricks.files.scores import SCORE, read_scores
 from bricks.nfs.registry import load
 from bricks.records.brick import Batch
@@ -19,6 +20,7 @@ from bricks.records.packets import bucket_of
 from bricks.runtime.assembly import joining_of
 from bricks.runtime.reorder import join
 from bricks.streams.results import pick_for, result_of
+from lego_sdn.adapters.files.outputs import output_path
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config, ForwardSettings
 from lego_sdn.core.facts.errors import CaptureError, HostError, ModelError
@@ -32,6 +34,7 @@ from lego_sdn.system.local import key_of
 from lego_sdn.system.session import Live
 
 LOOK_S = 0.25
+SENT_MOST = 100_000_000  # packets of a run: they, their scores and those of the unsplit run are held in memory
 COUNT_S, STILL_S = 0.1, 3.0  # between two looks at counters; the switch brings those of its cached flows up to date twice a second
 SCORED_AT_ONCE = 4096  # packets
 KITSUNE = Config()
@@ -87,7 +90,7 @@ def learn(captures: tuple[Path, ...], to: Path, config: Config = KITSUNE) -> Any
         raise CaptureError(
             f"capture {captures[0]} has {len(benign)} packets to learn from, wanted 100 or more: give a model or a longer capture"
         )
-    return function.learn(benign, to, config.layout)
+    return function.learn(benign, output_path(to, captures), config.layout)
 
 
 def prepare(offered: OfferedTraffic, model_file: Path | None, folder: Path, config: Config = KITSUNE) -> Prepared:
@@ -100,8 +103,11 @@ def prepare(offered: OfferedTraffic, model_file: Path | None, folder: Path, conf
     models = {node: read(str(where), None) for node, read in function.models.items()}
     layouts = [model.layout for model in models.values() if hasattr(model, "layout")]
     config = replace(config, layout=layouts[0] if layouts else config.layout)
-    packets, warnings = read_packets(offered.captures)
-    warnings += hidden_warnings(count_hidden(packets))
+    frames = read_frames(offered.captures)
+    packets = frames.stamped_packets()
+    warnings = [*frames.warnings, *hidden_warnings(count_hidden(packets))]
+    if len(packets) * offered.rounds > SENT_MOST:
+        raise CaptureError(f"{len(packets):,} packets {offered.rounds:,} times over are too many; {SENT_MOST:,} in all are the most")
     packets = _rounds(packets, offered.rounds)
     return Prepared(where, config.layout, score_unsplit(function, models, packets, config), tuple(warnings), packets)
 
@@ -167,13 +173,22 @@ class Experiment(Live):
         """Send the load and look a few times a second, until it is sent and the instances are merged again, or `settle_s` passed."""
         self._replay = self.testbed.send(load)
         while self._replay.running:
-            yield self.look()
+            yield from self._look_after()
         deadline = time.monotonic() + settle_s
         while time.monotonic() < deadline:
-            seen = self.look()
-            yield seen
-            if seen.instances <= self.config.scaling.min_instances and seen.quiet:
+            seen = None
+            for seen in self._look_after():
+                yield seen
+            if seen is not None and seen.instances <= self.config.scaling.min_instances and seen.quiet:
                 return
+
+    def _look_after(self) -> Iterator[RunObservation]:
+        """One look, or none while an agent or a controller that ended is started anew: the traffic and the instances go on."""
+        self.system.keep_up()
+        try:
+            yield self.look()
+        except HostError:
+            time.sleep(LOOK_S)
 
     @property
     def sending(self) -> bool:

@@ -29,8 +29,9 @@ class ProfileOptions:
     packets: int = 20_000
 
 
-def profile(capture: Path, model: Model, wanted: ProfileOptions, say: Say = lambda _: None) -> Costs:
-    """Execute every brick on the packets of a capture. BrickError for an unknown NF, CaptureError for a capture without frames."""
+def profile(capture: Path, model: Model, wanted: ProfileOptions, say: Say = lambda _: None) -> tuple[Costs, list[str]]:
+    """Execute every brick on the packets of a capture; returns warnings about it, too. BrickError for an unknown NF, CaptureError for a
+    capture without frames."""
     graph = load(wanted.nf).graph
     say("packets")
     inputs = prepare(capture, wanted.nf, model, wanted.packets)
@@ -42,7 +43,8 @@ def profile(capture: Path, model: Model, wanted: ProfileOptions, say: Say = lamb
     about = machine() | {"packets": inputs.packets, "runs": wanted.runs, "capture": capture.name}
     ring, wire = carriage.over_ring(wanted.runs), carriage.over_wire(wanted.runs)
     bricks, process_bytes = tuple(cost for cost, _ in found), max(size for _, size in found)
-    return Costs(wanted.nf, model.layout, bricks, ring, wire, _shadows(wanted.nf, model.layout), process_bytes, about, graph=graph)
+    costs = Costs(wanted.nf, model.layout, bricks, ring, wire, _shadows(wanted.nf, model.layout), process_bytes, about, graph=graph)
+    return costs, inputs.frames.warnings
 
 
 def _shadows(nf: str, layout: str) -> int:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.arrangement import StartReplica
+from lego_sdn.core.facts.actions import StartReplica
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 from lego_sdn.simulation import least, oracle
 from lego_sdn.simulation.loads import LOADS, SECONDS

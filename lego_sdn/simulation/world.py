@@ -1,14 +1,13 @@
-"""A host, its switch and its clock for the real decision core: what `step` asks for is done after the time that it takes on a real host."""
+"""A host and its switch that follow the cost model, under long loads: what `step` asks for is done after the time that it takes."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass
 from typing import Any
 
 from lego_sdn.core.control.events import (
+    Action,
     AgentUp,
     Drain,
     Drained,
@@ -23,26 +22,15 @@ from lego_sdn.core.control.events import (
     SwitchUp,
     Tick,
 )
-from lego_sdn.core.control.state import SystemState, fresh
-from lego_sdn.core.control.step import step
-from lego_sdn.core.cost.cpu_quotas import resettled
+from lego_sdn.core.control.state import fresh
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.arrangement import (
-    Arrangement,
-    BrickAction,
-    ChainBrick,
-    Placed,
-    Regrown,
-    Separate,
-    SetDeadlines,
-    SetQuota,
-    StartReplica,
-    StopReplica,
-)
+from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
+from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
 from lego_sdn.core.facts.config import Config
-from lego_sdn.core.facts.graph import BrickId, node_of
+from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import usable
+from lego_sdn.simulation.driver import CoreDriver
 from lego_sdn.simulation.fluid import Fluid
 from lego_sdn.simulation.loads import SimulatedLoad
 
@@ -58,6 +46,7 @@ TAKES: dict[type[Any], float] = {
     ChainBrick: 0.4,
     SetQuota: 0.01,
     SetDeadlines: 0.01,
+    TakeOut: 0.1,
 }
 HOLD_S = 0.15  # for which instances that hand buckets over stand still
 DT = 0.05
@@ -73,69 +62,53 @@ class Interval:
     bricks: float = 0.0
 
 
-@dataclass
-class World:
+class World(CoreDriver):
     """`promise_s`: the latency that is promised. `full`: packets/s of one instance in `layout`, as it is started; loads are multiples."""
 
-    config: Config
-    costs: Costs
-    load: SimulatedLoad
-    promise_s: float
-    now: float = 0.0
-    state: SystemState = field(init=False)
-    instances: dict[int, Fluid] = field(default_factory=dict)
-    owners: dict[int, int] = field(default_factory=dict)  # as the switch has it
-    intervals: list[Interval] = field(default_factory=list)
-    actions: int = 0
-    notes: list[tuple[float, Note]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.costs = self.costs.configured(self.config)
-        self.state = fresh(self.config, costs=self.costs)
+    def __init__(self, config: Config, costs: Costs, load: SimulatedLoad, promise_s: float) -> None:
+        self.config, self.costs, self.load, self.promise_s = config, costs.configured(config), load, promise_s
+        super().__init__(fresh(config, costs=self.costs), 0.0, TAKES)
+        self.instances: dict[int, Fluid] = {}
+        self.owners: dict[int, int] = {}  # as the switch has it
+        self.intervals: list[Interval] = []
+        self.actions = 0
+        self.notes: list[tuple[float, Note]] = []
         self.quota = usable(self.config.instance.cpu_quota)
-        one = Fluid(0, self._laid_out(0), self.costs, 0.0)
+        one = Fluid(0, self._started(0), self.costs, 0.0)
         self.full, self.layout = one.limit(1.0)[0], one.layout()
-        self._due: list[tuple[float, int, Event]] = []
-        self._order = count()
         self._seen: tuple[Any, Any, dict[int, float]] = (None, None, {})
         self._next_round = self.config.scaling.period_s
 
     def run(self, seconds: float) -> World:
         """From the start, with the first instance there, to the end of so many seconds."""
-        self._happen(SwitchUp(1))
-        self._happen(AgentUp((), cores=64.0))
+        self.happen(SwitchUp(1))
+        self.happen(AgentUp((), cores=64.0))
         self.actions = 0
-        while self._due:  # the first instance is there before the load begins
-            self._happen(heapq.heappop(self._due)[2])
+        for answer in self.due(float("inf")):  # the first instance is there before the load begins
+            self.happen(answer)
         for at in range(round(seconds / DT)):
             self.now = at * DT
-            while self._due and self._due[0][0] <= self.now:
-                self._happen(heapq.heappop(self._due)[2])
+            for answer in self.due(self.now):
+                self.happen(answer)
             if self.now >= self._next_round:
                 self._next_round += self.config.scaling.period_s
-                self._happen(Tick())
-                self._happen(self._loads())
+                self.happen(Tick())
+                self.happen(self._loads())
             self._pass_time(at)
         return self
 
     # ---- the core's events and actions ----
-    def _happen(self, event: Event) -> None:
-        self.state, actions = step(self.state, event, self.now)
-        for action in actions:
-            if isinstance(action, Note):
-                self.notes.append((self.now, action))
-            else:
-                self._carry_out(action)
-
-    def _carry_out(self, action: Any) -> None:
+    def perform(self, action: Action) -> Event | None:
+        if isinstance(action, Note):
+            self.notes.append((self.now, action))
+            return None
         self.actions += not isinstance(action, Steer | Drain | SetDeadlines)
-        event = self._answer(action)
-        heapq.heappush(self._due, (self.now + TAKES[type(action)], next(self._order), event))
+        return self._answer(action)
 
     def _answer(self, action: Any) -> Event:
         """What will be answered; what takes effect at once does so here, the rest when it is answered."""
         if isinstance(action, StartInstance):
-            self.instances[action.instance] = Fluid(action.instance, self._laid_out(action.instance), self.costs, self.now)
+            self.instances[action.instance] = Fluid(action.instance, self._started(action.instance), self.costs, self.now)
             return InstanceStarted(action.instance, 100 + action.instance, self.instances[action.instance].arrangement)
         if isinstance(action, StopInstance):
             self.instances.pop(action.instance, None)
@@ -147,17 +120,19 @@ class World:
             return Steered(action.version)
         return self._regrow(action)
 
-    def _laid_out(self, instance: int) -> Arrangement:
-        kinds, quota = self.costs.kinds, self.config.instance.cpu_quota
-        apart = [(f"{kind}-0",) for kind in kinds] if self.config.instance.placement == "separate" else [tuple(f"{k}-0" for k in kinds)]
-        return Arrangement(tuple(Placed(f"{instance}-{chr(97 + at)}", bricks, quota) for at, bricks in enumerate(apart)), self.costs.graph)
+    def _started(self, instance: int) -> Arrangement:
+        like = self.config.instance
+        empty = Arrangement(graph=self.costs.graph, quota=like.cpu_quota, placement=like.placement)
+        return empty.apply(StartInstance(instance))
 
     def _regrow(self, action: BrickAction) -> Event:
         one = self.instances[action.instance]
         before = one.arrangement
-        after, brick = regrown(before, action, self.config.instance.cpu_quota)
-        one.arrangement = after
-        return Regrown(action.instance, after, action, brick)
+        try:
+            one.arrangement = before.apply(action)
+        except BrickError as error:
+            return RegrowFailed(action.instance, str(error), action)
+        return Regrown(action.instance, one.arrangement, action, one.arrangement.new_brick(before))
 
     def _steer(self, action: Steer) -> None:
         """Buckets go to their owners with what waits of them; whoever gives or takes stands still meanwhile."""
@@ -222,30 +197,3 @@ class World:
     def misses(self, tolerance: float) -> Iterator[bool]:
         """By second: whether packets were lost, or more than this share of them late."""
         return (one.lost > 0 or one.late > tolerance * one.scored for one in self.intervals)
-
-
-def regrown(before: Arrangement, action: BrickAction, quota: float | None) -> tuple[Arrangement, str | None]:
-    """An instance after a change within it, and the brick that was started."""
-    processes = list(before.processes)
-    fresh_name = f"{processes[0].process.split('-')[0]}-{chr(max(ord(one.process[-1]) for one in processes) + 1)}"
-    if isinstance(action, StartReplica):
-        serial = max(BrickId.parse(brick).serial for brick in before.of_kind(action.kind)) + 1
-        brick = f"{action.kind}-{serial}"
-        processes.append(Placed(fresh_name, (brick,), action.cores or quota))
-        return replace(before, processes=tuple(processes)), brick
-    if isinstance(action, StopReplica):
-        rest = [replace(one, bricks=tuple(b for b in one.bricks if b != action.brick)) for one in processes]
-        return resettled(replace(before, processes=tuple(one for one in rest if one.bricks))), None
-    if isinstance(action, Separate | ChainBrick):
-        brick = before.of_kind(action.kind)[0]
-        rest = [replace(one, bricks=tuple(b for b in one.bricks if b != brick)) for one in processes]
-        rest = [one for one in rest if one.bricks]
-        if isinstance(action, Separate):
-            return replace(before, processes=(*rest, Placed(fresh_name, (brick,), action.cores or quota))), None
-        home = max(rest, key=lambda one: len(one.bricks))
-        ordered = tuple(sorted((*home.bricks, brick), key=lambda b: before.graph.order.index(node_of(b))))
-        return resettled(replace(before, processes=tuple(replace(one, bricks=ordered) if one is home else one for one in rest))), None
-    if isinstance(action, SetQuota):
-        cores = dict(action.cores)
-        return replace(before, processes=tuple(replace(one, quota=cores.get(one.process, one.quota)) for one in processes)), None
-    return before, None

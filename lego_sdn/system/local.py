@@ -88,14 +88,6 @@ class System:
         if words is not None:
             raise HostError(words)
 
-    def detach(self) -> None:
-        """Leave everything running; `take_down` ends it."""
-        assert self._journal is not None
-        for thing in self._journal.things:
-            if thing.kind == "holder":
-                self._journal.gone(thing)
-        self._let_go()
-
     def keep_up(self) -> None:
         """Start anew what has ended or does not answer: traffic, rules and instances have gone on without it. To be called often."""
         assert self._journal is not None
@@ -133,8 +125,8 @@ class System:
         self._children.start(self._journal, part, "ab")
 
     def answers(self, part: str) -> bool:
-        """Whether it does, within seconds. Open vSwitch is only looked at (`ended`)."""
-        return {SWITCH: lambda: True, AGENT: self._agent_answers, CONTROLLER: self._controller_answers}[part]()
+        """Whether it does, within seconds."""
+        return {SWITCH: self._switch_answers, AGENT: self._agent_answers, CONTROLLER: self._controller_answers}[part]()
 
     def is_busy(self, part: str) -> bool:
         """Whether the agent is at something that takes long; one that is stopped is not."""
@@ -142,7 +134,7 @@ class System:
 
     def kill(self, part: str) -> None:
         """End it at once."""
-        self._children.kill(part)
+        Ovs(self.run).kill() if part == SWITCH else self._children.kill(part)
 
     def end_controller(self) -> None:
         """End the controller alone: the traffic, the rules and the instances go on without it."""
@@ -233,6 +225,9 @@ class System:
         """To where `lego up` writes, as long as that takes it: a full disk, or a terminal that is gone, ends nothing."""
         with contextlib.suppress(OSError):
             self.say(line)
+
+    def _switch_answers(self) -> bool:
+        return Ovs(self.run).silence() is None
 
     def _agent_answers(self) -> bool:
         try:

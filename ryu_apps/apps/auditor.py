@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +57,7 @@ class Auditor(app_manager.RyuApp):
     def _round(self) -> None:
         with self.turn:
             self._take_in({process.instance for process in self.shared.observed.processes.values()})
-        self.ledger.expire(time.monotonic())
+        self.ledger.expire(self.shared.clock())
         self._tell()
 
     def _last_round(self, instance: int) -> None:
@@ -72,7 +71,7 @@ class Auditor(app_manager.RyuApp):
         got = sorted((answers.get() for _ in asked), key=lambda item: item[0])
         for instance, answer in got:
             self._look_for_losses(instance, answer)
-        now = time.monotonic()
+        now = self.shared.clock()
         for instance, answer in got:
             self.ledger.add(instance, answer.scores, now)
             if answer.missed:
@@ -82,7 +81,7 @@ class Auditor(app_manager.RyuApp):
         answer = PulledScores()
         for process in [one for one in self.shared.observed.processes.values() if one.instance == instance]:
             try:
-                with Client(process.socket, ANSWER_S) as client:
+                with self.shared.connect(process.socket, ANSWER_S) as client:
                     self._pull(process, client, answer)
                     answer.reports.append(client.call("load"))
             except RpcError as error:
@@ -104,12 +103,12 @@ class Auditor(app_manager.RyuApp):
             self.ledger.excused = "an instance had lost packets or forgotten streams"
             text = f"instance {instance} lost packets or forgot streams: differences are no alarm"
             self.shared.note(Notice("audit", text, instance=instance))
-        if self.ledger.excused is not None and time.monotonic() - self.anew_at > ANEW_S:
-            self.anew_at = time.monotonic()
+        if self.ledger.excused is not None and self.shared.clock() - self.anew_at > ANEW_S:
+            self.anew_at = self.shared.clock()
             self.shared.audit_anew()
 
     def _tell(self) -> None:
-        now = time.monotonic()
+        now = self.shared.clock()
         if self.ledger.alarm is not None and now - self.told_at > TELL_S:
             alarm, ledger = self.ledger.alarm, self.ledger
             self.shared.note(AuditAlarm(str(alarm), ledger.different, ledger.compared, instance=alarm.instance))

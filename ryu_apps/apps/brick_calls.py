@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lego_sdn.core.facts.arrangement import BrickAction, ChainBrick, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
+from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
 
 METHODS: dict[type[Any], str] = {
     StartReplica: "start_replica",

@@ -9,7 +9,6 @@ from typing import Any
 
 from ryu.base import app_manager
 
-from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.control.events import (
     AgentDown,
     AgentUp,
@@ -23,7 +22,8 @@ from lego_sdn.core.control.events import (
     StartInstance,
     StopInstance,
 )
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFailed, Regrown
+from lego_sdn.core.facts.actions import BrickAction
+from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import LegoError, RpcError
@@ -39,6 +39,7 @@ from ryu_apps.context.shared import Shared
 
 LOG = logging.getLogger("lego.instances")
 ASK_S = 1.0  # between two questions to the agent
+ANSWER_S = 5.0  # for a process to answer
 WARMING_S = 0.1  # while it warms up and nothing runs
 
 
@@ -254,7 +255,7 @@ class Instances(app_manager.RyuApp):
         chain = [process for (instance, _), process in self.shared.observed.processes.items() if instance == action.instance]
         for process in chain:
             try:
-                with Client(process.socket) as brick:
+                with self.shared.connect(process.socket, ANSWER_S) as brick:
                     report = Report.parse(brick.call("drain", action.deadline_ms, timeout=action.deadline_ms / 1000 + 2.0))
                 clean = clean and not report.queued
             except LegoError as error:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import queue
-import time
 from typing import Any
 
 from ryu.base import app_manager
 
 from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.control.events import Loads, Silent
+from lego_sdn.core.control.hosts import LOCAL
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import Report
-from ryu_apps.context.facts import GIVEN_UP_S, ObservedProcess
+from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.greenthreads import every, spawn
 from ryu_apps.context.shared import Shared
 
@@ -39,9 +39,10 @@ class Monitor(app_manager.RyuApp):
 
     def start(self) -> None:
         super().start()
-        every(self.period, self._round)
+        every(self.period, self.ask_all)
 
-    def _round(self) -> None:
+    def ask_all(self) -> None:
+        """One round: every process is asked, and what comes in time is told the core."""
         processes = {_key(process): process for process in self.shared.observed.processes.values()}
         self._forget(set(self.clients) - set(processes) - self.asked)
         alerts = self.shared.observed.alerts
@@ -50,28 +51,30 @@ class Monitor(app_manager.RyuApp):
             if key not in self.asked:  # else the last round's question is still open
                 self.asked.add(key)
                 self.owed.add(key)
-                spawn(self._pull, process)
+                spawn(self.pull, process)
         seen = self.shared.observed
         waiting = len(self.owed) + self.answers.qsize()  # with what came after the end of the round before
-        free = seen.agent.get("free_bytes") if seen.agent is not None else None
-        self.shared.put(Loads(self._collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses), free))
+        told = seen.agent.get("free_bytes") if seen.agent is not None else None
+        free = {} if told is None else {LOCAL: told}
+        self.shared.put(Loads(self.collect(waiting), dict(seen.bucket_rates), dict(seen.port_losses), free))
 
-    def _collect(self, waiting: int) -> tuple[Report, ...]:
+    def collect(self, waiting: int) -> tuple[Report, ...]:
         """What comes in this round, also to questions of rounds before."""
-        deadline = time.monotonic() + 0.8 * self.period
+        deadline = self.shared.clock() + 0.8 * self.period
         reports = []
         for _ in range(waiting):
             try:
-                report = self.answers.get(timeout=max(0.001, deadline - time.monotonic()))
+                report = self.answers.get(timeout=max(0.001, deadline - self.shared.clock()))
             except queue.Empty:
                 break
             if report is not None:
                 reports.append(report)
         return tuple(sorted(reports, key=lambda report: (report.instance, report.process)))
 
-    def _pull(self, process: ObservedProcess) -> None:
+    def pull(self, process: ObservedProcess) -> None:
+        """Ask one process for its report, and for alerts if it raises any."""
         key = _key(process)
-        client = self.clients.setdefault(key, Client(process.socket, timeout=ANSWER_S))
+        client = self.clients.setdefault(key, self.shared.connect(process.socket, ANSWER_S))
         try:
             data = client.call("load")
             report = Report.parse(data)
@@ -94,7 +97,7 @@ class Monitor(app_manager.RyuApp):
 
     def _learn(self, process: ObservedProcess, data: dict[str, Any], report: Report) -> None:
         """Keep the report for REST, with the rates since the one before."""
-        before, now = process.report, time.monotonic()
+        before, now = process.report, self.shared.clock()
         seconds = report.time - before["time"] if before else 0.0
         if before and seconds > 0:
             earlier = {brick["id"]: brick["packets_in"] for brick in before["bricks"]}
@@ -127,8 +130,9 @@ class Monitor(app_manager.RyuApp):
         if process.silent_since is None:
             LOG.warning("process %s of instance %d: %s", process.process, process.instance, error)
             self.shared.wake_agent.set()
-        if process.stays_silent(error, time.monotonic()):
-            text = f"process {process.process} of instance {process.instance} has not answered for {GIVEN_UP_S:.0f} s: {error}"
+        patience_s = self.shared.config.instance.silent_s
+        if process.stays_silent(error, self.shared.clock(), patience_s):
+            text = f"process {process.process} of instance {process.instance} has not answered for {patience_s:g} s: {error}"
             self.shared.put(Silent(process.instance, process.process, text))
 
     def _forget(self, gone: set[tuple[int, str, int]]) -> None:

@@ -16,7 +16,6 @@ SHOWN_SOURCES = 20
 KEPT_STEERINGS = 100
 KEPT_FINISHED = 1000
 KEPT_MOVES = 1000
-GIVEN_UP_S = 10.0  # without an answer
 
 
 @dataclass
@@ -36,10 +35,10 @@ class ObservedProcess:
     given_up: bool = False  # it was silent for so long that nobody waits for it any more
     error: str | None = None
 
-    def stays_silent(self, error: str, now: float) -> bool:
-        """It did not answer; whether it is given up for that: after `GIVEN_UP_S`, and again after that, as long as nothing comes of it."""
+    def stays_silent(self, error: str, now: float, patience_s: float) -> bool:
+        """It did not answer; whether it is given up for that: after `patience_s`, and again after that, as long as nothing comes of it."""
         since, self.error = self.silent_since, error
-        given_up = since is not None and now - since > GIVEN_UP_S
+        given_up = since is not None and now - since > patience_s
         self.silent_since = now if since is None or given_up else since
         self.given_up = self.given_up or given_up
         return given_up

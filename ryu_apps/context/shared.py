@@ -25,12 +25,14 @@ from lego_sdn.adapters.files.kept_store import KeptStore
 from lego_sdn.adapters.files.store import Entry, Stored, StoreError
 from lego_sdn.adapters.linux.logs import make_printable
 from lego_sdn.adapters.linux.peers import Peers
+from lego_sdn.adapters.rpc.calls import Client, Connect
 from lego_sdn.adapters.rpc.complaints import Complaints
 from lego_sdn.adapters.rpc.hosts import AgentHost, Host
 from lego_sdn.core.control.events import Action, Command, Event, Steer
 from lego_sdn.core.control.state import SystemState, fresh
 from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import Costs
+from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import HostError, LegoError
 from lego_sdn.core.facts.flow_rules import Flow
@@ -75,7 +77,11 @@ class Shared:
     commanders: Peers = field(init=False)  # whose commands REST takes
     inbox: queue.Queue[Item] = field(default_factory=queue.Queue)
     performers: dict[type[Any], Callable[[Any], None]] = field(default_factory=dict)
-    began: float = field(default_factory=time.time)
+    clock: Clock = time.monotonic
+    wall: Clock = time.time  # seconds since 1970, for people
+    connect: Connect = Client  # to a brick process
+    answer_s: float = ANSWER_S  # that an operator's command may wait
+    began: float = field(init=False)
     unkept: bool = False  # decisions are in memory alone, and that was told
     last_failure: str | None = field(default=None, init=False)
     wake_agent: hub.Event = field(default_factory=hub.Event)
@@ -86,6 +92,7 @@ class Shared:
     before_stop: Callable[[int], None] = lambda instance: None  # hears an instance's last words
 
     def __post_init__(self) -> None:
+        self.began = self.wall()
         try:
             self.config_path, self.config = read_config()
             self.key = key_of(self.config)
@@ -128,12 +135,11 @@ class Shared:
         asked = [command]
         self.inbox.put(Item(command, lambda: bool(asked), answer))
         try:
-            return answer.get(timeout=ANSWER_S)
+            return answer.get(timeout=self.answer_s)
         except queue.Empty:
             asked.clear()
-            raise Withdrawn(
-                f"{command.name} was asked, and the controller had no time for it within {ANSWER_S:g} s: it is withdrawn, nothing was done"
-            ) from None
+            late = f"the controller had no time for it within {self.answer_s:g} s"
+            raise Withdrawn(f"{command.name} was asked, and {late}: it is withdrawn, nothing was done") from None
 
     # ---- from the core ----
     def perform(self, action: Action) -> None:
@@ -146,7 +152,7 @@ class Shared:
         if note.kind in ("failed", "started"):
             self.last_failure = note.text if note.kind == "failed" else None
         try:
-            self.store.note(Entry(time.time(), note.kind, note.text, note.instance, note.type, note.fields()))
+            self.store.note(Entry(self.wall(), note.kind, note.text, note.instance, note.type, note.fields()))
         except StoreError as error:
             LOG.error("an event is not kept: %s", error)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 from typing import Any
 
-from lego_sdn.adapters.rpc.calls import Client
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.traffic.handover_steps import Answer, Ask
 from ryu_apps.context.facts import ObservedProcess
@@ -61,7 +60,7 @@ class Asking:
 
     def call(self, process: ObservedProcess, method: str, params: list[Any], timeout: float = ANSWER_S) -> Any:
         """One call to one process. RpcError if it does not answer, or refuses."""
-        with Client(process.socket, timeout) as client:
+        with self.shared.connect(process.socket, timeout) as client:
             return client.call(method, *params)
 
     def _of(self, instance: int) -> list[ObservedProcess]:

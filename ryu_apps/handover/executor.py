@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ryu.lib import hub
@@ -25,24 +24,12 @@ from ryu_apps.context.shared import Shared
 from ryu_apps.handover.calls import Asking
 from ryu_apps.handover.log import Laps, told
 from ryu_apps.handover.reference_streams import Twinning
+from ryu_apps.openflow.rule_keeper import RuleKeeper
 
 LOG = logging.getLogger("lego.mover")
 RENEW_S = 2.0  # between two words to those that hold
 TOKEN_BITS = 50
 BACK_S = 10.0  # for a switch to come back in the middle of a move
-
-Frames = list[tuple[int, bytes]]
-
-
-@dataclass(frozen=True)
-class RuleAccess:
-    """What the mover needs of the switch: get a change ready; put it into force (why that failed, or None); send frames out of ports;
-    whether it is connected."""
-
-    prepare: Callable[[Steer], None]
-    change: Callable[[Steer], str | None]
-    send: Callable[[Frames], None]
-    is_there: Callable[[], bool] = lambda: True
 
 
 class Mover:
@@ -51,7 +38,7 @@ class Mover:
     owners   bucket -> the instance that has its streams, as far as is known; None before the first rules
     """
 
-    def __init__(self, shared: Shared, rules: RuleAccess) -> None:
+    def __init__(self, shared: Shared, rules: RuleKeeper) -> None:
         self.shared, self._rules = shared, rules
         self.owners: Mapping[int, int] | None = None
         self.twinning = Twinning(shared, self._copy)
@@ -110,7 +97,7 @@ class Mover:
         return self._move(move, steer)
 
     def _move(self, move: BucketMove, steer: Steer) -> Steered:
-        laps = Laps()
+        laps = Laps(self.shared.clock, self.shared.wall)
         self._journal(lambda store: store.begin_move(Intent(move.token, move.before, move.after)))
         moved, error = self._go_through(move, replace(steer, settle=True), laps)
         self._has(move.after if error is None else move.before)
@@ -122,7 +109,7 @@ class Mover:
     def _copy(self, move: StateCopy, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
         """Steps as of a move, of which nothing needs to be journaled: one that is begun and not ended is done again."""
         self._ports, move.running = steer.ports, self._alive(steer)
-        return self._go_through(move, replace(steer, settle=True), Laps())
+        return self._go_through(move, replace(steer, settle=True), Laps(self.shared.clock, self.shared.wall))
 
     def _go_through(self, move: BucketMove, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         word = _LeaseRenewer(self.asking, move)
@@ -146,12 +133,12 @@ class Mover:
 
     def _change(self, steer: Steer) -> str | None:
         """Change the rules. If the switch went away meanwhile it may have them or not: everyone holds on until it is back and can tell."""
-        deadline = time.monotonic() + BACK_S
+        deadline = self.shared.clock() + BACK_S
         while True:
             error = self._rules.change(steer)
-            if error is None or self._rules.is_there() or time.monotonic() > deadline:
+            if error is None or self._rules.is_there() or self.shared.clock() > deadline:
                 return error
-            while not self._rules.is_there() and time.monotonic() < deadline:
+            while not self._rules.is_there() and self.shared.clock() < deadline:
                 hub.sleep(PAUSE_S)
 
     def _do(self, step: Any, steer: Steer) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.traffic.handover import BucketMove, Moved
 from lego_sdn.core.traffic.handover_steps import PrepareRules
 
@@ -14,14 +15,14 @@ from lego_sdn.core.traffic.handover_steps import PrepareRules
 class Laps:
     """Milliseconds of each kind of step since the move began; `began`, `ended` in epoch seconds."""
 
-    def __init__(self) -> None:
-        self.began = time.time()
+    def __init__(self, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
+        self._clock, self.began = clock, wall()
         self.steps: dict[str, float] = {}
-        self._first = self._last = time.monotonic()
+        self._first = self._last = clock()
 
     def note(self, step: str) -> None:
         """A step is over; those of one name are added up."""
-        now = time.monotonic()
+        now = self._clock()
         self.steps[step] = self.steps.get(step, 0.0) + (now - self._last) * 1e3
         self._last = now
 

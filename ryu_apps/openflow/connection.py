@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.flow_rules import Flow, Port, Rule
 from lego_sdn.core.traffic.rule_compiler import RuleChange
@@ -37,8 +38,8 @@ class Switch:
     `queue.Queue` is eventlet's where Ryu has patched the standard library, and otherwise the usual one.
     """
 
-    def __init__(self, datapath: Any, timeout: float = 5.0) -> None:
-        self.datapath, self.timeout = datapath, timeout
+    def __init__(self, datapath: Any, timeout: float = 5.0, clock: Clock = time.monotonic) -> None:
+        self.datapath, self.timeout, self._clock = datapath, timeout, clock
         self.dpid: int = datapath.id
         local = datapath.ports.get(messages.LOCAL)
         self.name: str = local.name.decode(errors="replace") if local else f"{datapath.id:016x}"
@@ -118,13 +119,18 @@ class Switch:
             box.put(message)
         return box is not None
 
+    @property
+    def waiting(self) -> int:
+        """Messages to which an answer may still come."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """The connection is gone: whoever waits gets SwitchError."""
         for box in set(self._waiting.values()):
             box.put(GONE)
 
     def __repr__(self) -> str:
-        return f"<Switch {self.name} {self.dpid:016x} waiting={len(self._waiting)}>"
+        return f"<Switch {self.name} {self.dpid:016x} waiting={self.waiting}>"
 
     def _ask(self, request: Any, what: str, seconds: float | None = None) -> list[Any]:
         data, numbers = messages.wire(self.datapath, [request])
@@ -163,10 +169,10 @@ class Switch:
     def _until(self, box: queue.Queue, is_last: Callable[[Any], bool], what: str, seconds: float | None = None) -> Iterator[Any]:
         """Answers as they come, up to the last one."""
         seconds = self.timeout if seconds is None else seconds
-        deadline = time.monotonic() + seconds
+        deadline = self._clock() + seconds
         while True:
             try:
-                message = box.get(timeout=max(0.001, deadline - time.monotonic()))
+                message = box.get(timeout=max(0.001, deadline - self._clock()))
             except queue.Empty:
                 raise SwitchError(f"switch {self.name} did not tell {what} within {seconds:g} s") from None
             if message is GONE:

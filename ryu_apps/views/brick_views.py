@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from lego_sdn.core.control import host_resources
+from lego_sdn.core.control.hosts import LOCAL
 from lego_sdn.core.control.state import SystemState
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.graph import node_of
@@ -24,9 +25,10 @@ def scaling(state: SystemState) -> dict[str, Any]:
 
 def host(state: SystemState) -> dict[str, Any]:
     """Cores and memory of the host: what instances have (`given`: by quota, `used` by their reports), what is free; null: not known."""
+    here = state.hosts[LOCAL]
     return {
-        "cores": {"all": state.cores, "given": round(host_resources.given_cores(state), 4), "free": host_resources.free_cores(state)},
-        "memory_bytes": {"all": state.memory_bytes, "used": host_resources.used_memory(state), "free": host_resources.free_memory(state)},
+        "cores": {"all": here.cores, "given": round(host_resources.given_cores(state), 4), "free": host_resources.free_cores(state)},
+        "memory_bytes": {"all": here.memory_bytes, "used": host_resources.used_memory(state), "free": host_resources.free_memory(state)},
     }
 
 

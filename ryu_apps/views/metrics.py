@@ -36,7 +36,7 @@ class Page:
         yield gauge("lego_rules_version", "Version of the rules last sent; begins anew with the controller.", {}, state.version)
         yield from _instances(self.shared)
         yield from _exact(self.shared)
-        yield from _processes(seen.processes.values())
+        yield from process_families(seen.processes.values())
         yield from _bricks(seen.processes.values())
         yield from brick_metrics.families(self.shared)
         yield from brick_metrics.of_the_host(self.shared)
@@ -110,12 +110,15 @@ def _exact(shared: Shared) -> Iterator[Metric]:
     yield from (surely, since, losses)
 
 
-def _processes(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:
+def process_families(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:
+    """What processes use, and what comes to those at an interface."""
     labels = ["instance", "process"]
     cpu = CounterMetricFamily("lego_process_cpu_seconds", "CPU time of a brick process.", labels=labels)
     memory = GaugeMetricFamily("lego_process_resident_bytes", "Resident memory of a brick process.", labels=labels)
     received = CounterMetricFamily("lego_capture_packets", "Packets taken from an instance's interface.", labels=labels)
     lost = CounterMetricFamily("lego_capture_kernel_drops", "Packets that the kernel dropped at an instance's interface.", labels=labels)
+    text = "Packets taken by MAC only or without an address, and frames that are none of the switch's (foreign)."
+    apart = CounterMetricFamily("lego_capture_odd_packets", text, labels=[*labels, "reason"])
     for process in processes:
         if process.report is None:
             continue
@@ -126,7 +129,9 @@ def _processes(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:
         if capture:
             received.add_metric(who, capture["received"])
             lost.add_metric(who, capture["kernel_drops"])
-    yield from (cpu, memory, received, lost)
+            for reason, count in status.odd([process]).items():
+                apart.add_metric([*who, reason], count)
+    yield from (cpu, memory, received, lost, apart)
 
 
 def _bricks(processes: Iterable[ObservedProcess]) -> Iterator[Metric]:

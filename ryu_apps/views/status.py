@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from bricks.nfs.registry import load
 from lego_sdn import __version__
+from lego_sdn.core.control.exact import ODD
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.exact_since import ExactSince
@@ -170,12 +172,24 @@ def _instance(shared: Shared, number: int) -> dict[str, Any]:
     ]
     for capture in filter(None, captures):
         row["stamps"] = {name: capture[name] for name in ("gaps", "repeats", "reordered")}
+    row["odd"] = odd([process for process in shared.observed.processes.values() if process.instance == number])
     if load is not None:
         names = ("packets", "cpu", "queue", "drops", "service_us")
         row["load"] = {name: round(getattr(load, name), 6) for name in names}
     row["bottleneck"] = brick_views.bottleneck(shared.state.diagnoses.get(number))
     row["exact"] = exact(shared.state.exact.get(number))
     return row
+
+
+def odd(processes: Iterable[ObservedProcess]) -> dict[str, int]:
+    """Packets that the running processes took by MAC only, or without an address; and frames that are none of the switch's packets."""
+    counts = dict.fromkeys(ODD, 0)
+    for process in processes:
+        report = process.report or {}
+        sources = [brick["counters"] for brick in report.get("bricks", ())] + [report.get("capture") or {}]
+        for name in counts:
+            counts[name] += max(int(source.get(name, 0)) for source in sources)
+    return counts
 
 
 def exact(found: ExactSince | None) -> dict[str, Any] | None:

@@ -68,6 +68,10 @@ def test_the_order_of_draining_is_that_of_the_graph():
         (lambda w: w.without(f"{NETWORK}-0"), "is the only unsupervised-network of instance 3"),
         (lambda w: w.without(f"{NETWORK}-7"), f"instance 3 has no brick {NETWORK}-7; it has packet-batching-0, "),
         (lambda w: lay_out(3, "ab", Graph.line(*KINDS), "chained").with_replica(NETWORK)[0].without(f"{NETWORK}-0"), "shares process 3-a"),
+        (
+            lambda w: lay_out(3, "ab", Graph.line(*KINDS), "chained").separated(NETWORK)[0].without(f"{NETWORK}-0"),
+            f"has no brick {NETWORK}-0",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(act, sentence):

@@ -12,8 +12,19 @@ from hypothesis import strategies as some
 from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.instance import Instance
 from lego_sdn.agent.spec import InstanceSpec
-from lego_sdn.core.cost.cpu_quotas import LEAST, settled, without
+from lego_sdn.core.facts.actions import (
+    ChainBrick,
+    Separate,
+    SetDeadlines,
+    SetQuota,
+    StartInstance,
+    StartReplica,
+    StopInstance,
+    StopReplica,
+    TakeOut,
+)
 from lego_sdn.core.facts.arrangement import Arrangement, Placed
+from lego_sdn.core.facts.cpu_quotas import LEAST, settled
 from lego_sdn.core.facts.errors import LegoError, RpcError
 from lego_sdn.core.facts.graph import Graph
 from tests.examples import examples
@@ -37,6 +48,12 @@ class Alive:
 
     def is_alive(self) -> bool:
         return self.lives
+
+    def is_stopped(self) -> bool:
+        return False
+
+    def send(self, signal: int) -> None:
+        self.lives = False
 
     def wait(self, deadline: float) -> bool:
         return True
@@ -122,6 +139,54 @@ def test_quotas_add_up_to_what_was_given(model, placement, steps):
         assert {one["process"]: one["cpu_quota"] for one in told} == {one["process"]: groups.cores[one["process"]] for one in told}
 
 
+ASKED = {
+    StartReplica: lambda made, action: made.start_replica(action.kind, action.cores),
+    StopReplica: lambda made, action: made.stop_replica(action.brick),
+    Separate: lambda made, action: made.separate(action.kind, action.cores),
+    ChainBrick: lambda made, action: made.chain(action.kind),
+    SetQuota: lambda made, action: made.set_quota(dict(action.cores)),
+    SetDeadlines: lambda made, action: made.set_deadlines(dict(action.ms)),
+    TakeOut: lambda made, action: made.take_out(action.process),
+}
+CORES = some.sampled_from([None, 0.05, 0.5])
+NAMES = some.sampled_from([f"1-{letter}" for letter in "abcdefgh"])
+ACTIONS = some.one_of(
+    some.builds(StartReplica, some.just(1), some.sampled_from((*KINDS, "nothing")), CORES),
+    some.builds(lambda kind, serial: StopReplica(1, f"{kind}-{serial}"), some.sampled_from(KINDS[1:]), some.integers(0, 3)),
+    some.builds(Separate, some.just(1), some.sampled_from(KINDS), CORES),
+    some.builds(ChainBrick, some.just(1), some.sampled_from(KINDS)),
+    some.builds(lambda cores: SetQuota(1, tuple(cores.items())), some.dictionaries(NAMES, some.sampled_from([0.1, 0.15, 0.3]), max_size=3)),
+    some.just(SetDeadlines(1, ((KINDS[1], 5.0),))),
+    some.builds(TakeOut, some.just(1), NAMES),
+)
+
+
+def lies(arrangement: Arrangement) -> dict[str, tuple]:
+    """By process: its bricks, and its quota and what it was given to the millionth of a core."""
+    rounded = [(one, *(None if cores is None else round(cores, 6) for cores in (one.quota, one.given))) for one in arrangement.processes]
+    return {one.process: (one.bricks, quota, had) for one, quota, had in rounded}
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(some.sampled_from(["chained", "separate"]), some.sampled_from([None, EACH]), some.lists(ACTIONS, max_size=25))
+def test_an_agent_does_what_the_planner_reckons_with(model, placement, quota, actions):
+    """Any actions lead to the same bricks, processes, names and quotas by `Arrangement.apply` as in an instance, or to the same refusal."""
+    made, _ = instance_in_memory(model, placement, quota)
+    planned = Arrangement(graph=Graph.line(*KINDS), quota=quota, placement=placement).apply(StartInstance(1))
+    for action in actions:
+        refused, error = planned.refusal(action), None
+        try:
+            ASKED[type(action)](made, action)
+        except LegoError as found:
+            error = str(found)
+        assert (refused or "").partition("; it has ")[0] == (error or "").partition("; it has ")[0]
+        planned = planned if refused else planned.apply(action)
+        told = Arrangement.of(made.as_dict())
+        assert lies(told) == lies(planned)
+        assert (set(told.bricks), told.died, told.quota, told.placement) == (set(planned.bricks), planned.died, quota, placement)
+    assert planned.apply(StopInstance(1)) == Arrangement(graph=Graph.line(*KINDS), quota=quota, placement=placement)
+
+
 def test_a_chain_has_its_cpu_back_when_its_brick_is_chained_again(model):
     made, _ = instance_in_memory(model, "chained")
     made.separate(KINDS[3])
@@ -151,7 +216,7 @@ def test_all_at_the_least_get_what_they_were_given():
 
 def test_a_policy_reckons_with_what_comes_back():
     arrangement = Arrangement((Placed("a", ("x-0",), 0.05, 0.2), Placed("b", ("y-0",), 0.35, 0.2)), Graph.line("x", "y"))
-    assert without(arrangement, "b") == {"a": pytest.approx(0.2)}
+    assert arrangement.without("b").quotas == {"a": pytest.approx(0.2)}
     assert Placed("c", ("z-0",), 0.3).given == 0.3
 
 

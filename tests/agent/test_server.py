@@ -399,21 +399,18 @@ def test_names():
     assert len(prefix("a-bridge-with-x") + "999") == 15
 
 
-def test_without_root(monkeypatch):
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
+def test_without_root():
     with pytest.raises(HostError, match="the agent makes network namespaces and switch ports and needs root: run it with sudo"):
-        require_root()
+        require_root(user=1000)
 
 
 @pytest.mark.parametrize(
     ("bits", "said"),
     [(~(1 << 12), "(CAP_NET_ADMIN missing)"), (~(1 << 21), "(CAP_SYS_ADMIN missing)"), (0, "(CAP_NET_ADMIN and CAP_SYS_ADMIN missing)")],
 )
-def test_root_of_a_container_without_the_capabilities(monkeypatch, bits, said):
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr("lego_sdn.agent.options._capabilities", lambda: bits & (1 << 41) - 1)
+def test_root_of_a_container_without_the_capabilities(bits, said):
     with pytest.raises(HostError, match=f"and root may not do so here {re.escape(said)}: run it outside the container"):
-        require_root()
+        require_root(user=0, held=bits & (1 << 41) - 1)
 
 
 def test_scores_go_below_the_folders_of_the_agent(tmp_path):

@@ -7,10 +7,20 @@ import types
 import numpy as np
 import pytest
 
-from bricks import sample_result
 from bricks.records.addresses import address_text, addresses
 from bricks.records.brick import Batch
-from bricks.records.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, PACKET
+from bricks.records.packets import (
+    ADDRESS_IPV4,
+    ADDRESS_IPV6,
+    ADDRESS_MAC,
+    ARP,
+    DST_KIND_SHIFT,
+    ICMP,
+    NO_PORT,
+    PACKET,
+    PROTOCOL_SHIFT,
+    TYPED,
+)
 from bricks.sample_result import SampleResult
 from lego_sdn.core.facts.errors import BrickError
 
@@ -36,13 +46,30 @@ def test_only_scores_above_the_threshold_are_alerts():
     assert len(batch) == 4
     found = brick.alerts()
     assert found["next"] == 2
+    both = {"destination": "none", "src_port": 0, "dst_port": 0, "proto": "", "threshold": 1.0}
     assert found["alerts"] == [
-        {"seq": 2, "time": 1_500_000_001.0, "source": "192.168.0.1", "score": 1.25, "threshold": 1.0},
-        {"seq": 3, "time": 1_500_000_001.5, "source": "192.168.0.3", "score": 7.0, "threshold": 1.0},
+        both | {"seq": 2, "time": 1_500_000_001.0, "source": "192.168.0.1", "score": 1.25},
+        both | {"seq": 3, "time": 1_500_000_001.5, "source": "192.168.0.3", "score": 7.0},
     ]
     assert found["by_source"] == {"192.168.0.1": 1, "192.168.0.3": 1}
     assert brick.counters["packets"] == 4
     assert brick.counters["alerts"] == 2
+
+
+def test_an_alert_says_between_whom_and_by_which_protocol():
+    brick, head = SampleResult(0, MODEL), heads(0, [0x0A000001] * 4)
+    head["dst_lo"], head["src_port"], head["dst_port"] = 0x0A000002, [1000, NO_PORT, NO_PORT, 5], [53, NO_PORT, NO_PORT, 6]
+    kinds = [17 << PROTOCOL_SHIFT, TYPED | ICMP | 8 << PROTOCOL_SHIFT, ARP, 0]
+    head["flags"] = ADDRESS_IPV4 | ADDRESS_IPV4 << DST_KIND_SHIFT | np.array(kinds)
+    brick.process(Batch(head, np.full((4, 1), 2.0)))
+    alerts = brick.alerts()["alerts"]
+    assert {alert["destination"] for alert in alerts} == {"10.0.0.2"}
+    assert [(alert["proto"], alert["src_port"], alert["dst_port"]) for alert in alerts] == [
+        ("UDP", 1000, 53),
+        ("ICMP", NO_PORT, NO_PORT),
+        ("ARP", NO_PORT, NO_PORT),
+        ("", 5, 6),
+    ]
 
 
 def test_a_threshold_given_stands_in_for_the_models():
@@ -69,9 +96,8 @@ def test_alerts_are_read_on_from_where_one_stopped():
     assert brick.alerts(99)["alerts"] == []
 
 
-def test_alerts_are_bounded_and_what_is_forgotten_is_counted(monkeypatch):
-    monkeypatch.setattr(sample_result, "KEPT", 10)
-    brick = SampleResult(0, MODEL)
+def test_alerts_are_bounded_and_what_is_forgotten_is_counted():
+    brick = SampleResult(0, MODEL, kept=10)
     for first in range(0, 35, 7):
         offer(brick, first, [1] * 7, [2.0 + first + n for n in range(7)])
     found = brick.alerts()
@@ -84,9 +110,8 @@ def test_alerts_are_bounded_and_what_is_forgotten_is_counted(monkeypatch):
     assert brick.counters["alerts"] == 60
 
 
-def test_a_flood_of_sources_neither_fills_the_memory_nor_hides_who_raises_many(monkeypatch):
-    monkeypatch.setattr(sample_result, "SOURCES", 100)
-    brick = SampleResult(0, MODEL)
+def test_a_flood_of_sources_neither_fills_the_memory_nor_hides_who_raises_many():
+    brick = SampleResult(0, MODEL, sources=100)
     for first in range(0, 5000, 50):
         offer(brick, first, [*range(1000 + first, 1048 + first), 7, 7], [2.0] * 50)
     found = brick.by_source

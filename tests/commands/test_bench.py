@@ -169,7 +169,7 @@ def test_a_group_that_fails_does_not_keep_the_others_from_being_measured(monkeyp
     modules = {"a": SimpleNamespace(ROWS=rows, measure=breaks)}
     modules["b"] = SimpleNamespace(ROWS=(Row("three", "", ""),), measure=lambda bench, wanted: iter([Result(Row("three", "", ""), (3.0,))]))
     monkeypatch.setattr(groups, "GROUPS", ("a", "b"))
-    monkeypatch.setattr(groups, "_module", modules.__getitem__)
+    monkeypatch.setattr(groups, "module_of", modules.__getitem__)
     found = list(groups.measure(Bench(BenchSizes(), tmp_path), frozenset({"one", "two", "three"})))
     assert [(one.row.name, one.value, one.failed) for one in found] == [
         ("one", 1.0, None), ("two", None, "no more of it"), ("three", 3.0, None)
@@ -192,6 +192,16 @@ def test_a_group_that_fails_does_not_keep_the_others_from_being_measured(monkeyp
 def test_the_verdict_is_that_of_the_wall_clock_unless_other_load_is_to_blame(fewer, wall, cpu, verdict):
     row = Row("x", "", "", 10.0, None if fewer else 20.0, fewer)
     assert Result(row, runs=(wall, 0.0, 100.0), by_cpu=(cpu,) if cpu else ()).verdict == verdict
+
+
+def test_one_run_that_loses_a_packet_is_below_whatever_the_others_did():
+    losses = [row for row in groups.all_rows() if row.name.endswith(("drops", "moves.lost", "moves.different"))]
+    assert {row.name for row in losses} == {"live.drops", "live.switch.drops", "moves.lost", "moves.different"}
+    for row in losses:
+        assert Result(row, runs=(0.0, 0.0, 0.0, 0.0, 1.0)).verdict == "below"
+        assert Result(row, runs=(0.0,) * 5).verdict == "at least"
+        assert Result(row, runs=(0.0, 0.0, 1.0)).as_dict()["judged_by"] == "worst run"
+    assert Result(Row("x", "", "", 10.0, fewer=True), runs=(1.0, 1.0, 99.0)).verdict == "at least", "another row is judged by its median"
 
 
 def test_figures_are_medians_and_ratios_are_of_one_run():
@@ -245,7 +255,7 @@ def test_an_attack_at_the_bound_evicts_and_says_how_memory_grew():
 
 
 def test_a_row_that_fails_makes_the_exit_code_one(monkeypatch, no_data):
-    monkeypatch.setattr("lego_sdn.experiments.bench.start._time", lambda command: (_ for _ in ()).throw(HostError("it does not start")))
+    monkeypatch.setattr("lego_sdn.experiments.bench.start.lap", lambda command: (_ for _ in ()).throw(HostError("it does not start")))
     result = invoke("help", *TINY)
     assert result.exit_code == 1
     assert "failed: it does not start" in result.stdout

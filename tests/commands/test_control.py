@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from lego_sdn.adapters.files.assignment import write_assignment
 from lego_sdn.adapters.rpc.rest_client import RequestRefused
 from lego_sdn.commands import control
+from lego_sdn.commands.status_view import odd
 from lego_sdn.core.facts.errors import ConfigError, HostError, LegoError
 
 LOAD = {"packets": 1234.4, "cpu": 0.456, "queue": 0.02, "drops": 0.0, "service_us": 7.25}
@@ -233,3 +234,8 @@ def test_no_controller_is_one_sentence_and_exit_code_2(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith(f"lego: no controller answers on 127.0.0.1:{port} (")
     assert done.stderr.endswith("start it with 'lego up', or give --rest HOST:PORT\n")
+
+
+def test_the_terminal_names_packets_that_cannot_be_split():
+    shown = list(odd({"instances": [{"instance": 1, "odd": {"by_mac": 1500, "no_address": 0, "foreign": 3}}, {"instance": 2}]}))
+    assert shown == ["instance 1 took 1,500 by MAC only, 3 frames that are none of the switch's packets"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lego_sdn.adapters.rpc.calls import Client, Unreachable
+from tests.examples import few_in_quick
 from tests.fakes.host import ROOT, fake_host
 
 LEGO = [sys.executable, "-m", "lego_sdn"]
@@ -29,7 +30,7 @@ def test_help_says_what_it_does(command):
     assert "--run-dir" in text
 
 
-@pytest.mark.parametrize("command", ["up", "down"])
+@pytest.mark.parametrize("command", few_in_quick(["up", "down"]))
 def test_a_wrong_configuration(command, tmp_path):
     path = tmp_path / "lego.yaml"
     path.write_text("switch:\n  brigde: lego0\n")

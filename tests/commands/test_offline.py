@@ -46,6 +46,7 @@ def lego(*words: object, code: int = 0) -> Done:
     return Done(done, out.getvalue(), err.getvalue())
 
 
+@pytest.mark.slow
 def test_the_installed_command_ends_with_2_and_one_sentence(tmp_path):
     done = subprocess.run([BIN, "features", tmp_path / "nix", "--out", tmp_path / "f"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2

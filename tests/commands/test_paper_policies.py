@@ -16,7 +16,7 @@ GOOD = PolicyOutcome(ScalingSettings().policy, "saw", 1, 0.0, 3300.0, 3000.0, 4)
 
 
 def run(monkeypatch, outcomes, *words):
-    monkeypatch.setattr(paper_policies, "_evaluate", lambda named, seeds, placement: outcomes)
+    monkeypatch.setattr(paper_policies, "evaluate_all", lambda named, seeds, placement: outcomes)
     return CliRunner().invoke(paper_policies.policies, [*map(str, words)])
 
 

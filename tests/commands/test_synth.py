@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from bricks.files.captures import read_packets
 from lego_sdn.cli import lego
-from lego_sdn.core.facts.errors import CaptureError
+from lego_sdn.core.facts.errors import LegoError
 
 
 def run(*arguments):
@@ -45,4 +45,4 @@ def test_wrong_use(tmp_path):
     assert run(tmp_path / "x.pcap", "--devices", 1).exit_code == 2
     assert run(tmp_path).exit_code == 2
     refused = run(tmp_path / "none" / "x.pcap", "--benign", 1)
-    assert isinstance(refused.exception, CaptureError)
+    assert isinstance(refused.exception, LegoError)

@@ -15,7 +15,7 @@ from rich.console import Console
 from lego_sdn.commands import top
 from lego_sdn.commands.top_view import pictures
 from lego_sdn.core.facts.errors import HostError
-from tests.commands.test_control import BRICK, STATUS, Controller
+from tests.commands.test_control import BRICK, FLOWS, STATUS, Controller
 
 OLD = {
     "instance": 1,
@@ -45,6 +45,7 @@ class Told(Controller):
 @pytest.fixture
 def controller():
     told = {
+        "flows": FLOWS,
         "status": STATUS,
         "bricks": {"bricks": [BRICK, OLD], "processes": []},
         "alerts": {"alerts": [], "by_source": {"10.0.0.9": 7}, "total": 7},

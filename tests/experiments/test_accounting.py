@@ -45,6 +45,12 @@ def test_what_is_sent_is_scored_dropped_under_a_name_or_missing():
     assert json.loads(json.dumps(lost.as_dict()))["missing"] == 1
 
 
+def test_packets_of_somebody_else_are_no_missing_ones():
+    attacked = summary(10, ScoreComparison(scored=10, twice=0, equal=10, first_difference=None), {"unstamped": 7})
+    assert (attacked.missing, attacked.extra, attacked.accounted) == (0, 7, False)
+    assert json.loads(json.dumps(attacked.as_dict()))["extra"] == 7
+
+
 def test_a_score_that_differs_is_not_the_same_whatever_else_is_in_order():
     other = summary(7, ScoreComparison(scored=7, twice=0, equal=6, first_difference=3), {})
     assert (other.accounted, other.same) == (True, False)

@@ -17,6 +17,8 @@ from typing import Any
 
 from lego_sdn.adapters.rpc.calls import Server
 from lego_sdn.adapters.rpc.wire import free_port
+from lego_sdn.core.facts.actions import BrickAction, StartReplica, StopReplica
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.errors import HostError
 from lego_sdn.core.facts.graph import Graph
 
@@ -137,16 +139,23 @@ class Agent:
         """It is only told of: no process reports for it."""
         if self.refusals:
             raise HostError(self.refusals.pop(0))
-        one, process, _ = self.instances[number]
-        brick, name = f"{kind}-{len(one['processes'])}", f"{number}-{'abcdefgh'[len(one['processes'])]}"
-        told = {"process": name, "pid": next(Process.pids), "socket": process.socket, "bricks": [brick], "cpu_quota": None}
-        one["processes"] = [*one["processes"], told]
-        return one | {"brick": brick, "process": told}
+        one, brick = self._change(StartReplica(number, kind))
+        return one | {"brick": brick, "process": one["processes"][-1]}
 
     def stop_replica(self, number: int, brick: str) -> dict[str, Any]:
-        one, process, _ = self.instances[number]
-        one["processes"] = [told for told in one["processes"] if told["bricks"] != [brick]]
-        return one | {"report": process.load()}
+        one, _ = self._change(StopReplica(number, brick))
+        return one | {"report": self.instances[number][1].load()}
+
+    def _change(self, action: BrickAction) -> tuple[dict[str, Any], str | None]:
+        """The instance as it is told of after an action, and the brick that is new."""
+        one, process, _ = self.instances[action.instance]
+        before = Arrangement.of(one)
+        after, known = before.apply(action), {told["process"]: told for told in one["processes"]}
+        for there in after.processes:
+            known.setdefault(there.process, {"process": there.process, "pid": next(Process.pids), "socket": process.socket})
+        changed = {there.process: {"bricks": list(there.bricks), "cpu_quota": there.quota} for there in after.processes}
+        one["processes"] = [known[name] | more for name, more in changed.items()]
+        return one, after.new_brick(before)
 
     def set_deadlines(self, number: int, ms: dict[str, float]) -> dict[str, Any]:
         self.calls.append(f"set_deadlines {number} {sorted(ms)}")

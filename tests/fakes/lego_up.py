@@ -43,14 +43,14 @@ class Up:
         self.child: subprocess.Popen | None = None
         self.probe: subprocess.Popen | None = None
 
-    def start(self) -> None:
+    def start(self, *more: str) -> None:
         self.path.write_text(json.dumps(self.written))
         for side in self.ports:
             subprocess.run(["ip", "link", "add", side, "type", "veth", "peer", "name", f"{side}x"], check=True)
             for end in (side, f"{side}x"):
                 subprocess.run(["ip", "link", "set", end, "up"], check=True)
         with open(self.log, "wb") as log:
-            command = [sys.executable, "-m", "lego_sdn", "up", "--config", str(self.path)]
+            command = [sys.executable, "-m", "lego_sdn", "up", "--config", str(self.path), *more]
             self.child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         until(lambda: "status: http" in self.said(), lambda: self.said(), PATIENCE_S)
         for side in self.ports:
@@ -60,6 +60,11 @@ class Up:
 
     def said(self) -> str:
         return self.log.read_text()
+
+    def told(self) -> str:
+        """What the daemon says once it is in the background."""
+        log = self.host.folder / "up.log"
+        return log.read_text() if log.exists() else ""
 
     def forwarded(self) -> int:
         return int(Path(f"/sys/class/net/{self.ports[1]}x/statistics/rx_packets").read_text())

@@ -10,6 +10,7 @@ import sys
 import psutil
 import pytest
 
+from tests.examples import few_in_quick
 from tests.ryu_apps.lab import MANAGER, ROOT, Lab, free_port, lab, until
 
 # With an empty /run of its own, since the defaults name a folder there. Root without any capability may open files of root, and
@@ -38,7 +39,7 @@ def bare(tmp_path_factory):
         command = [*POWERLESS, str(MANAGER), "lego_sdn.app", "--ofp-tcp-listen-port", str(made.openflow), "--wsapi-port", str(made.rest)]
         environment = {name: value for name, value in os.environ.items() if name != "LEGO_CONFIG"}
         made.launch("controller", command, env=environment)
-        until(made._answers, "the controller answers", 60.0)
+        until(made.answers, "the controller answers", 60.0)
         yield made
 
 
@@ -84,24 +85,27 @@ def test_an_openflow_port_in_use_is_one_sentence():
     )
 
 
+@pytest.mark.slow
 def test_a_second_controller_does_not_share_the_port_silently(bare: Lab):
     said = sentence(end_of("--ofp-tcp-listen-port", str(free_port()), "--wsapi-port", str(bare.rest)))
     assert f"cannot listen on 127.0.0.1:{bare.rest} for REST: another process listens there" in said
 
 
+@pytest.mark.slow
 def test_an_impossible_port_is_one_sentence():
     assert "cannot listen on 127.0.0.1:70000 for REST" in sentence(
         end_of("--ofp-tcp-listen-port", str(free_port()), "--wsapi-port", "70000")
     )
 
 
+@pytest.mark.slow
 def test_an_address_of_another_machine_is_one_sentence():
     said = sentence(end_of("--ofp-listen-host", "192.0.2.1", "--ofp-tcp-listen-port", str(free_port())))
     assert "cannot listen on 192.0.2.1:" in said
     assert "choose another one" in said
 
 
-@pytest.mark.parametrize("by_environment", [False, True])
+@pytest.mark.parametrize("by_environment", few_in_quick([False, True]))
 def test_a_wrong_configuration_names_file_line_and_key(tmp_path, by_environment):
     path = tmp_path / "lego.yaml"
     path.write_text("nf: kitsune\nscaling:\n  max_instances: many\n")
@@ -113,6 +117,7 @@ NOT_SPLIT = """
 from tests.destinations import *
 from lego_sdn.core.facts.headers import ALL, SRC_IP
 from dataclasses import replace
+from tests.examples import few_in_quick
 EVERYTHING = Extractor("everything", (Statistic("total", ALL, (Feature("total", (Read.same("total"),)),)),))
 BOTH_ENDS = (Statistic("sent", SRC_IP, (Feature("sent", (Read.same("sent", "src_ip"),)),)), *RECEIVED.statistics)
 MINE = replace(NF, extractors={"everything": EVERYTHING, "both": Extractor("both", BOTH_ENDS), **NF.extractors})
@@ -138,10 +143,12 @@ def test_a_split_that_cannot_be_carried_out_is_refused(tmp_path, text, words):
     assert words in said
 
 
+@pytest.mark.slow
 def test_a_configuration_that_is_not_there_is_one_sentence(tmp_path):
     assert str(tmp_path / "none.yaml") in sentence(end_of("--lego-config", str(tmp_path / "none.yaml")))
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_used_is_said_and_does_not_stop_it(tmp_path):
     (tmp_path / "controller.db").write_bytes(b"something else, that is longer than a header of a database would be" * 10)
     with lab(tmp_path) as made:
@@ -165,7 +172,7 @@ def test_without_root_decisions_are_kept_in_the_users_own_folder(tmp_path):
     with lab(tmp_path, settings={"run_dir": str(tmp_path / "run")}) as made:
         command = [*NOBODY, str(MANAGER), "lego_sdn.app", "--lego-config", str(made.write_config())]
         made.launch("controller", command, env=os.environ | {"XDG_STATE_HOME": str(state)})
-        until(made._answers, "the controller answers", 60.0)
+        until(made.answers, "the controller answers", 60.0)
         status = made.get("status")
     assert status["stored"] == f"{state}/lego/{str(tmp_path / 'run').strip('/').replace('/', '-')}.db"
     assert os.stat(status["stored"]).st_uid == 65534
@@ -173,13 +180,14 @@ def test_without_root_decisions_are_kept_in_the_users_own_folder(tmp_path):
     assert list((tmp_path / "run").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_before_the_configuration(tmp_path):
     port = free_port()
     with lab(tmp_path) as made:
         command = [str(MANAGER), "lego_sdn.app", "--lego-config", str(made.write_config()), "--wsapi-port", str(port)]
         made.rest = port
         made.launch("controller", command)
-        until(made._answers, "the controller answers on the port of the command line", 60.0)
+        until(made.answers, "the controller answers on the port of the command line", 60.0)
         assert made.get("status")["config"].endswith("lego.yaml")
 
 

@@ -128,7 +128,7 @@ def test_kills_at_every_call_of_a_move(site: Site):
         owner = site.second if owner == FIRST else FIRST
         seen = site.until(lambda seen, owner=owner: set(site.middle) <= set(site.owned(seen, owner)), "the move is finished")
         check_one_owner(site, seen)
-    assert live.experiment._replay.running
+    assert live.experiment.sending
     assert live.notes("inexact") == []
     exact_up_to = int(records(site)["seq"].max())
     for nth, case in enumerate(DEATHS):

@@ -97,6 +97,7 @@ def invoke(command: Any, *words: str) -> Any:
     return CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_pays_and_writes_what_others_read(capture, tmp_path):
     shown = json.loads(invoke(plan, capture, "--instances", "2,8", "--json").stdout)
     assert shown["packets"] == 8000

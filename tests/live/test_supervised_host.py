@@ -41,6 +41,44 @@ def test_an_open_vswitch_that_was_started_here_is_started_again(up, daemon):
         subprocess.run(["/usr/share/openvswitch/scripts/ovs-ctl", "start", "--system-id=random"], check=True, capture_output=True)
 
 
+def test_an_open_vswitch_that_was_started_here_and_hangs_is_started_anew(up):
+    subprocess.run(["/usr/share/openvswitch/scripts/ovs-ctl", "stop"], check=True, capture_output=True)
+    try:
+        up.start()
+        victim = Process.of(unixctl.pid())
+        victim.send(signal.SIGSTOP)
+        until(lambda: any("Open vSwitch hangs" in one for one in (up.status() or {"missing": []})["missing"]), up.said, 15)
+        until(lambda: not victim.is_alive(), up.said, 45)
+        until(lambda: up.is_well() and up.forwards(), up.said)
+        assert "Open vSwitch has not answered for 10 s and was killed" in up.said()
+        up.close()
+    finally:
+        subprocess.run(["/usr/share/openvswitch/scripts/ovs-ctl", "start", "--system-id=random"], check=True, capture_output=True)
+
+
+def test_an_open_vswitch_of_somebody_else_that_hangs_is_told_and_left_alone(up):
+    up.start()
+    victim = Process.of(unixctl.pid())
+    victim.send(signal.SIGSTOP)
+    try:
+        until(lambda: any("Open vSwitch hangs" in one for one in (up.status() or {"missing": []})["missing"]), up.said, 15)
+    finally:
+        victim.send(signal.SIGCONT)
+    until(lambda: up.is_well() and not any("hangs" in one for one in up.status()["missing"]), up.said)
+    assert Process.of(unixctl.pid()) == victim
+    assert up.forwards()
+
+
+def test_a_limit_on_tags_that_is_changed_meanwhile_is_told(up):
+    up.start()
+    subprocess.run(["ovs-vsctl", "set", "Open_vSwitch", ".", "other_config:vlan-limit=2"], check=True)
+    try:
+        until(lambda: any("vlan-limit=2" in one for one in (up.status() or {"missing": []})["missing"]), up.said, 20)
+    finally:
+        subprocess.run(["ovs-vsctl", "remove", "Open_vSwitch", ".", "other_config", "vlan-limit"], check=True)
+    until(lambda: not any("vlan-limit" in one for one in up.status()["missing"]), up.said, 20)
+
+
 def test_an_open_vswitch_of_somebody_else_is_told_of_in_true_words(up):
     up.start()
     os.kill(unixctl.pid(), signal.SIGKILL)

@@ -91,7 +91,7 @@ class Lab:
 
     def start_controller(self) -> None:
         self.launch("controller", [str(MANAGER), "lego_sdn.app", "--lego-config", str(self.write_config())])
-        until(self._answers, "the controller answers", 60.0)
+        until(self.answers, "the controller answers", 60.0)
 
     def start_agent(self, *more: str) -> None:
         self.launch("agent", [sys.executable, "-m", "tests.fakes.agent", self.agent_socket, *more])
@@ -157,7 +157,7 @@ class Lab:
     def log(self, name: str = "controller") -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         process = self.running["controller"]
         assert process.poll() is None, f"the controller ended with {process.returncode}: {self.log()}"
         try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from lego_sdn.adapters.linux import netns
 from lego_sdn.adapters.ovs.socket_buffer import give_room
 from lego_sdn.adapters.ovs.vsctl import Ovs
+from tests.ryu_apps.bridges import vsctl
 
 SO_RCVBUFFORCE, PACKET_AUXDATA, PACKET_STATISTICS, SOL_PACKET = 33, 8, 6, 263
 ETH_P_ALL, VLAN_VALID, SHADOW_TCI = 3, 1 << 4, (0x88A8, 4094)
@@ -112,7 +113,7 @@ def wire(bridge: str) -> Iterator[Wire]:
             stack.callback(netns.remove, name)
             netns.add_veth(name, name, "e0")
             stack.callback(netns.remove_link, name)
-            ovs._vsctl("add-port", bridge, name, "--", "set", "Interface", name, f"ofport_request={number}")
+            vsctl("add-port", bridge, name, "--", "set", "Interface", name, f"ofport_request={number}")
             ovs.ofport(name)
             give_room(name)
         with netns.inside(f"{bridge}s"):

@@ -43,6 +43,7 @@ def test_the_least_that_could_be_lets_packets_wait_where_the_oracle_does_not():
     assert least_of("saw", 12, "chained") <= evaluate(config_of(None, "chained"), "saw", 12).oracle
 
 
+@pytest.mark.slow
 def test_without_scaling_the_promise_is_broken():
     world = simulate(config_of(None, max_instances=1, high_water=1.0, up_after=1000), "square", 11)
     assert sum(world.misses(TOLERANCE)) > 60

@@ -72,7 +72,7 @@ def _exp_f32(x):
 
 
 @njit(cache=True, error_model="numpy")
-def _units(inputs, count, weights, place, bias, out):
+def unit_outputs(inputs, count, weights, place, bias, out):
     """out[lane] = sigmoid(bias + the weighted sum of the inputs); see `weighted_sum`."""
     weighted_sum(inputs, count, weights, place, bias, out)
     for lane in range(LANES):
@@ -86,11 +86,11 @@ def _error(visible, count, net, at, scratch, out):
     hidden, rebuilt = scratch
     units = hidden_units(count)
     for j in range(units):
-        _units(visible, count, weights, (at[0] + j, units), hidden_bias[at[1] + j], hidden[j])
+        unit_outputs(visible, count, weights, (at[0] + j, units), hidden_bias[at[1] + j], hidden[j])
     for lane in range(LANES):
         out[lane] = 0.0
     for i in range(count):
-        _units(hidden, units, weights, (at[0] + i * units, 1), visible_bias[at[2] + i], rebuilt)
+        unit_outputs(hidden, units, weights, (at[0] + i * units, 1), visible_bias[at[2] + i], rebuilt)
         for lane in range(LANES):
             difference = visible[i, lane] - rebuilt[lane]
             out[lane] += difference * difference

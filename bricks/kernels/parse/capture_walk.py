@@ -6,8 +6,8 @@ A walk stops before anything that it cannot finish and says why, so that the cal
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from bricks.kernels.jit import compiled
 from bricks.kernels.parse.ethernet import parse_link
 
 # more bytes (or rows) are needed; lengths that cannot be; a block without a packet; a packet block whose content cannot be; a second header
@@ -46,7 +46,7 @@ class Index(NamedTuple):
         return cls(*(np.zeros(rows, kind) for kind in ("i8", "u4", "u4", "i8", "i8")))
 
 
-@njit(cache=True)
+@compiled
 def parse_index(buffer, index, count, first, out, row):
     """Parse the first `count` frames of `index` into out[row:], with sequence numbers from `first`; see `parse_link`."""
     for i in range(count):
@@ -55,19 +55,20 @@ def parse_index(buffer, index, count, first, out, row):
         out[row + i].time_ns = index.times[i]
 
 
-@njit(cache=True)
+@compiled
 def _u16(buffer, at, big):
-    first, second = np.int64(buffer[at]), np.int64(buffer[at + 1])
+    at = np.uint64(at)
+    first, second = np.int64(buffer[at]), np.int64(buffer[at + np.uint64(1)])
     return first << 8 | second if big else second << 8 | first
 
 
-@njit(cache=True)
+@compiled
 def _u32(buffer, at, big):
     first, second = _u16(buffer, at, big), _u16(buffer, at + 2, big)
     return first << 16 | second if big else second << 16 | first
 
 
-@njit(cache=True)
+@compiled
 def walk_pcap(buffer, at, stop, form, index, limit):
     """Walk pcap records from buffer[at], at most `limit`.
 
@@ -82,7 +83,7 @@ def walk_pcap(buffer, at, stop, form, index, limit):
         captured, length = _u32(buffer, at + 8, big), _u32(buffer, at + 12, big)
         if lengths == SWAPPED or (lengths == SORTED and captured > length):
             captured, length = length, captured
-        if captured > PACKET_BYTES_MAX or (captured == 0 and not buffer[at : at + 16].any()):  # zeros: never written
+        if captured > PACKET_BYTES_MAX or (captured == 0 and _zeros(buffer, at, at + 16)):  # zeros: never written
             return at, rows, DAMAGED
         if stop - at < 16 + captured:
             break
@@ -96,7 +97,14 @@ def walk_pcap(buffer, at, stop, form, index, limit):
     return at, rows, MORE
 
 
-@njit(cache=True)
+@compiled
+def _zeros(buffer, at, stop):
+    while at < stop and buffer[at] == 0:
+        at += 1
+    return at == stop
+
+
+@compiled
 def _is_header(buffer, at):
     """Whether a pcap header begins here: its magic number, of either byte order and either unit of time, and version 2.0 to 2.4."""
     first, last = buffer[at], buffer[at + 3]
@@ -108,7 +116,7 @@ def _is_header(buffer, at):
     return known and _u16(buffer, at + 4, big) == 2 and _u16(buffer, at + 6, big) <= 4
 
 
-@njit(cache=True)
+@compiled
 def walk_pcapng(buffer, at, stop, form, index, limit):
     """Walk pcapng packet blocks from buffer[at], at most `limit`.
 
@@ -148,7 +156,7 @@ def walk_pcapng(buffer, at, stop, form, index, limit):
     return at, rows, MORE
 
 
-@njit(cache=True)
+@compiled
 def _dropped(buffer, at, options, end, big):
     """Packets that were lost between the one before and this one, as its block tells; 0 if it tells nothing."""
     if _u32(buffer, at, big) == 2:
@@ -166,7 +174,7 @@ def _dropped(buffer, at, options, end, big):
     return np.int64(0)
 
 
-@njit(cache=True)
+@compiled
 def _packet_block(buffer, at, kind, big):
     """(interface, captured, length) of a packet block: obsolete (2), simple (3) or enhanced (6)."""
     if kind == 3:
@@ -175,7 +183,7 @@ def _packet_block(buffer, at, kind, big):
     return number, _u32(buffer, at + 20, big), _u32(buffer, at + 24, big)
 
 
-@njit(cache=True)
+@compiled
 def _nanoseconds(high, low, interface):
     """Whole nanoseconds since the epoch of a 64-bit count of ticks, rounded down; exact for every resolution."""
     ticks = np.uint64(high) << np.uint64(32) | np.uint64(low)

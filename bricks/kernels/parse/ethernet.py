@@ -9,8 +9,8 @@ No byte outside the captured bytes is read, whatever the headers say: each reade
 """
 
 import numpy as np
-from numba import njit
 
+from bricks.kernels.jit import compiled
 from bricks.kernels.parse.ip import ANY_IP, BOTH_IPV4, BOTH_MAC, IPV4, IPV6, address_ip, parse_ip, u16, u32, u48
 from bricks.records.packets import (
     ADDRESS_MAC,
@@ -42,7 +42,7 @@ _NOTHING = -2  # in place of an ethertype: nothing that has an address
 _TAGS_MAX = 1  # that the switch looks through: `vlan-limit` of Open vSwitch
 
 
-@njit(cache=True)
+@compiled
 def parse_frame(buffer, start, captured, length, out, row):
     """Parse the Ethernet frame buffer[start : start + captured] into out[row]; `seq` and `time_ns` are left to the caller.
 
@@ -56,7 +56,7 @@ def parse_frame(buffer, start, captured, length, out, row):
     parse_link(buffer, start, captured, length, ETHERNET, out, row)
 
 
-@njit(cache=True)
+@compiled
 def parse_switched(buffer, start, captured, length, seen, out, row):
     """As `parse_frame`, for a frame that has changed since the switch saw it.
 
@@ -66,7 +66,7 @@ def parse_switched(buffer, start, captured, length, seen, out, row):
     out[row].length = np.uint32(length)
 
 
-@njit(cache=True)
+@compiled
 def parse_frames(buffer, offsets, captured, lengths, times, out):
     """Parse Ethernet frames: frame i is buffer[offsets[i] : offsets[i] + captured[i]]; out[i] gets `time_ns` times[i] and `seq` i."""
     for i in range(len(offsets)):
@@ -75,14 +75,14 @@ def parse_frames(buffer, offsets, captured, lengths, times, out):
         out[i].time_ns = times[i]
 
 
-@njit(cache=True)
+@compiled
 def parse_link(buffer, start, captured, length, link, out, row):
     """As `parse_frame`, for any link type of LINKS."""
     _parse(buffer, (start, start + captured, start + max(np.int64(captured), np.int64(length))), link, 0, out[row])
     out[row].length = np.uint32(length)
 
 
-@njit(cache=True)
+@compiled
 def _parse(buffer, bounds, link, tags, record):
     """Fill everything but stamp and length. bounds: where the frame begins, where what is captured ends, where the frame ended."""
     record.src_hi = record.src_lo = record.dst_hi = record.dst_lo = record.src_mac = record.dst_mac = np.uint64(0)
@@ -108,7 +108,7 @@ def _parse(buffer, bounds, link, tags, record):
     record.flags = np.uint32(flags | hidden << HIDDEN_SHIFT)
 
 
-@njit(cache=True)
+@compiled
 def _wrapping(kind):
     """What hides the addresses of a packet of this ethertype from the switch, 0 if nothing does."""
     if kind == _PPPOE:
@@ -120,14 +120,14 @@ def _wrapping(kind):
     return IN_OTHER if kind in _OTHERS else 0
 
 
-@njit(cache=True)
+@compiled
 def _ethernet(buffer, at, end, tags, record):
     """MAC addresses, tags and 802.3 framing. Returns (flags, ethertype, where its payload begins, where it ends, what hides it)."""
     if end - at < 14:
         return MALFORMED, _NOTHING, at, end, 0
     record.dst_mac = record.dst_lo = u48(buffer, at)
     record.src_mac = record.src_lo = u48(buffer, at + 6)
-    flags, kind, at, hidden = _untag(buffer, np.int64(u16(buffer, at + 12)), at + 14, end, tags)
+    flags, kind, at, hidden = _untag(buffer, u16(buffer, at + 12), at + 14, end, tags)
     flags |= BOTH_MAC
     last = end
     if 0 <= kind < _ETHERTYPE_MIN:
@@ -137,7 +137,7 @@ def _ethernet(buffer, at, end, tags, record):
     return flags, kind, at, last, hidden
 
 
-@njit(cache=True)
+@compiled
 def _untag(buffer, kind, at, end, tags):
     """Step over VLAN tags to the ethertype: `kind` is the first one's, and `at` is behind it; `tags` were taken out before.
 
@@ -150,21 +150,21 @@ def _untag(buffer, kind, at, end, tags):
             hidden = IN_TAGS
         if end - at < 4:
             return flags | MALFORMED, _NOTHING, at, hidden
-        kind = np.int64(u16(buffer, at + 2))
+        kind = u16(buffer, at + 2)
         at += 4
         tags += 1
     return flags, kind, at, hidden
 
 
-@njit(cache=True)
+@compiled
 def _snap(buffer, at, end):
     """The ethertype within an 802.3 frame: only SNAP with the organisation code of Ethernet carries one."""
     if end - at < 8 or u16(buffer, at) != 0xAAAA or u32(buffer, at + 2) != 0x03000000:
         return _NOTHING, at
-    return np.int64(u16(buffer, at + 6)), at + 8
+    return u16(buffer, at + 6), at + 8
 
 
-@njit(cache=True)
+@compiled
 def _cooked(buffer, at, end, link, record):
     """Linux cooked capture, version 1 or 2: the sender's address only, if it is a MAC. Returns as `_ethernet`, but for the end."""
     size = 16 if link == COOKED else 20
@@ -175,12 +175,12 @@ def _cooked(buffer, at, end, link, record):
     if address_bytes == 6:
         record.src_mac = record.src_lo = u48(buffer, at + 6 if link == COOKED else at + 12)
         kinds = ADDRESS_MAC << SRC_KIND_SHIFT
-    kind = np.int64(u16(buffer, at + 14 if link == COOKED else at))
+    kind = u16(buffer, at + 14 if link == COOKED else at)
     flags, kind, at, hidden = _untag(buffer, kind, at + size, end, 0)
     return flags | kinds, kind if kind > _LENGTH_MAX else _NOTHING, at, hidden
 
 
-@njit(cache=True)
+@compiled
 def _without_addresses(buffer, at, end, link):
     """Raw IP, and loopback's four bytes of protocol family, in the byte order of whoever wrote them."""
     if link not in (NULL, LOOP):
@@ -195,7 +195,7 @@ def _without_addresses(buffer, at, end, link):
     return 0, IPV6 if family in (10, 24, 28, 30) else _NOTHING, at + 4
 
 
-@njit(cache=True)
+@compiled
 def _address_arp(buffer, bounds, flags, record):
     """The protocol addresses, if it is ARP of IPv4 on Ethernet and all there; else none. Returns (flags, what hides them)."""
     at, end, seen_end = bounds
@@ -215,7 +215,7 @@ def _address_arp(buffer, bounds, flags, record):
     return flags | BOTH_IPV4, 0
 
 
-@njit(cache=True)
+@compiled
 def _arp(buffer, at, end):
     """Flags of ARP or reverse ARP, if it is whole."""
     if end - at < 8:

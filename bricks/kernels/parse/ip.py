@@ -4,17 +4,20 @@ A header that is found is described as (protocol, where its payload begins, wher
 """
 
 import numpy as np
-from numba import njit
 
+from bricks.kernels.jit import compiled
 from bricks.records.packets import (
     ADDRESS_IPV4,
     ADDRESS_IPV6,
     ADDRESS_MAC,
+    CODE_SHIFT,
     DST_KIND_SHIFT,
     FRAGMENT,
     ICMP,
     MALFORMED,
+    PROTOCOL_SHIFT,
     SRC_KIND_SHIFT,
+    TYPED,
     UNSOUND,
 )
 
@@ -29,27 +32,29 @@ _BOTH_IPV6 = ADDRESS_IPV6 << SRC_KIND_SHIFT | ADDRESS_IPV6 << DST_KIND_SHIFT
 BOTH_MAC = ADDRESS_MAC << SRC_KIND_SHIFT | ADDRESS_MAC << DST_KIND_SHIFT
 
 
-@njit(cache=True)
+# An index that is unsigned: numba asks of every signed one whether it counts from the end, which costs more than the read
+@compiled
 def u16(buffer, at):
-    return buffer[at] << 8 | buffer[at + 1]
+    at = np.uint64(at)
+    return np.int64(buffer[at]) << 8 | np.int64(buffer[at + np.uint64(1)])
 
 
-@njit(cache=True)
+@compiled
 def u32(buffer, at):
-    return buffer[at] << 24 | buffer[at + 1] << 16 | buffer[at + 2] << 8 | buffer[at + 3]
+    return u16(buffer, at) << 16 | u16(buffer, at + 2)
 
 
-@njit(cache=True)
+@compiled
 def u48(buffer, at):
     return np.uint64(u16(buffer, at) << 32 | u32(buffer, at + 2))
 
 
-@njit(cache=True)
+@compiled
 def u64(buffer, at):
     return np.uint64(u32(buffer, at)) << np.uint64(32) | np.uint64(u32(buffer, at + 4))
 
 
-@njit(cache=True)
+@compiled
 def address_ip(buffer, bounds, kind, flags, record):
     """Addresses of the outermost IP header as the switch sees them: none of an unsound header; the version does not count.
 
@@ -73,22 +78,22 @@ def address_ip(buffer, bounds, kind, flags, record):
     return flags | (_addresses4(buffer, at, end, record) if kind == IPV4 else _addresses6(buffer, at, end, record)), 0
 
 
-@njit(cache=True)
+@compiled
 def _seen4(buffer, at, size):
     """Whether Open vSwitch takes an IPv4 header with `size` bytes of frame from it on as sound; the version does not count."""
     if size < 20:
         return False
-    header, total = np.int64(buffer[at] & 15) * 4, np.int64(u16(buffer, at + 2))
+    header, total = np.int64(buffer[at] & 15) * 4, u16(buffer, at + 2)
     return 20 <= header <= total <= size
 
 
-@njit(cache=True)
+@compiled
 def _seen6(buffer, at, size):
     """As `_seen4`."""
-    return size >= 40 and np.int64(u16(buffer, at + 4)) + 40 <= size
+    return size >= 40 and u16(buffer, at + 4) + 40 <= size
 
 
-@njit(cache=True)
+@compiled
 def _addresses4(buffer, at, end, record):
     """Addresses of a sound IPv4 header as far as it is captured."""
     record.src_lo = np.uint64(u32(buffer, at + 12))
@@ -98,7 +103,7 @@ def _addresses4(buffer, at, end, record):
     return BOTH_IPV4
 
 
-@njit(cache=True)
+@compiled
 def _addresses6(buffer, at, end, record):
     """As `_addresses4`."""
     record.src_hi, record.src_lo = u64(buffer, at + 8), u64(buffer, at + 16)
@@ -108,27 +113,47 @@ def _addresses6(buffer, at, end, record):
     return _BOTH_IPV6
 
 
-@njit(cache=True)
+@compiled
 def parse_ip(buffer, at, end, kind, record):
     """What the outermost IP header carries. Returns flags."""
     version = buffer[at] >> 4 if at < end else 0
     if version == 4 and kind != IPV6:
+        header = at
         protocol, at, end, facts = _ipv4(buffer, at, end)
+        if facts & FRAGMENT:
+            facts |= np.int64(buffer[header + 9]) << PROTOCOL_SHIFT
     elif version == 6:
         protocol, at, end, facts = _ipv6(buffer, at, end)
     else:
         return MALFORMED
+    if protocol in (_TCP, _UDP):
+        facts |= protocol << PROTOCOL_SHIFT
+    elif protocol != _NO_UPPER:
+        facts |= _outermost(buffer, protocol, at, end)
     return facts | _upper(buffer, protocol, at, end, record)
 
 
-@njit(cache=True)
+@compiled
+def _outermost(buffer, protocol, at, end):
+    """The flags that tell the protocol behind any extension headers, and the type and code of ICMP."""
+    whole = True
+    while whole and protocol in (_HOP, _ROUTING, _OPTIONS, _FRAGMENT, _AH, _SHIM) and end - at >= 8:
+        whole = protocol != _FRAGMENT or u16(buffer, at + 2) & 0xFFF8 == 0
+        size = (buffer[at + 1] + 2) * 4 if protocol == _AH else 8 if protocol == _FRAGMENT else (buffer[at + 1] + 1) * 8
+        protocol, at = np.int64(buffer[at]), at + size
+    if whole and protocol in (_ICMP4, _ICMP6) and end - at >= 2:
+        return TYPED | np.int64(buffer[at]) << PROTOCOL_SHIFT | np.int64(buffer[at + 1]) << CODE_SHIFT
+    return protocol << PROTOCOL_SHIFT
+
+
+@compiled
 def _sound4(buffer, at):
     """Whether version and lengths agree with each other; the caller has made sure of the first four bytes."""
     header, total = (buffer[at] & 15) * 4, u16(buffer, at + 2)
     return buffer[at] >> 4 == 4 and header >= 20 and (total >= header or total == 0)
 
 
-@njit(cache=True)
+@compiled
 def _ipv4(buffer, at, end):
     """Check an IPv4 header. Returns (protocol, where the payload begins, where it ends, flags)."""
     if end - at < 20 or not _sound4(buffer, at):
@@ -142,7 +167,7 @@ def _ipv4(buffer, at, end):
     return np.int64(buffer[at + 9]), at + header, end, facts
 
 
-@njit(cache=True)
+@compiled
 def _ipv6(buffer, at, end):
     """Check an IPv6 header; extension headers are left to `_upper`. Returns as `_ipv4`."""
     if end - at < 40 or buffer[at] >> 4 != 6:
@@ -153,7 +178,7 @@ def _ipv6(buffer, at, end):
     return np.int64(buffer[at + 6]), at + 40, end, 0
 
 
-@njit(cache=True)
+@compiled
 def _upper(buffer, protocol, at, end, record):
     """Walk from header to header until one has ports. Within another packet (tunnelled, or quoted by an ICMP error) `inner` holds:
     that one may well be cut short or a fragment, and that says nothing against this one."""
@@ -176,7 +201,7 @@ def _upper(buffer, protocol, at, end, record):
     return flags
 
 
-@njit(cache=True)
+@compiled
 def _ports(buffer, protocol, at, end, record):
     """Ports of TCP, UDP or UDP-Lite; the rest of the header need not be there, but is then malformed."""
     if end - at < 4:
@@ -191,7 +216,7 @@ def _ports(buffer, protocol, at, end, record):
     return 0
 
 
-@njit(cache=True)
+@compiled
 def _icmp(buffer, protocol, at, end):
     """ICMP of either version: an error quotes the header of the packet it is about. Returns as `_ipv4`, for the quoted header."""
     if end - at < 6:
@@ -210,7 +235,7 @@ def _icmp(buffer, protocol, at, end):
     return protocol, at, end, facts
 
 
-@njit(cache=True)
+@compiled
 def _redirected(buffer, at, end):
     """Where an ICMPv6 redirect quotes the packet it is about: in an option, of type 4."""
     while end - at >= 8 and buffer[at + 1] != 0:
@@ -220,7 +245,7 @@ def _redirected(buffer, at, end):
     return end
 
 
-@njit(cache=True)
+@compiled
 def _carried(buffer, at, end, kind):
     """The header of a packet within a packet. Returns as `_ipv4`."""
     if kind == IPV6 or (at < end and buffer[at] >> 4 == 6):
@@ -228,7 +253,7 @@ def _carried(buffer, at, end, kind):
     return _ipv4(buffer, at, end)
 
 
-@njit(cache=True)
+@compiled
 def _extension(buffer, protocol, at, end):
     """Step over an extension header. Returns (next protocol, where it begins, flags)."""
     chained = protocol in (_HOP, _ROUTING, _OPTIONS, _FRAGMENT, _AH, _SHIM)
@@ -245,7 +270,7 @@ def _extension(buffer, protocol, at, end):
     return following, at + size, 0
 
 
-@njit(cache=True)
+@compiled
 def _tunnel(buffer, protocol, at, end):
     """The packet carried by IP or GRE. Returns as `_ipv4`, for its header."""
     kind = IPV6 if protocol == _IP6 else ANY_IP

@@ -4,10 +4,23 @@ import numpy as np
 from numba import njit
 
 from bricks.kernels.parse.literals import read_dotted, read_ipv6, read_mac, read_number, read_time
-from bricks.records.packets import ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_MAC, ARP, DST_KIND_SHIFT, ICMP, NO_PORT, SRC_KIND_SHIFT
+from bricks.records.packets import (
+    ADDRESS_IPV4,
+    ADDRESS_IPV6,
+    ADDRESS_MAC,
+    ARP,
+    BYTE_MASK,
+    CODE_SHIFT,
+    DST_KIND_SHIFT,
+    ICMP,
+    NO_PORT,
+    PROTOCOL_SHIFT,
+    SRC_KIND_SHIFT,
+    TYPED,
+)
 
 # what a column holds; the pairs source and target are neighbours
-TIME, LENGTH, MAC, IPV4, TCP, UDP, ARP_ADDRESS, IPV6, ICMP_TYPE, ARP_OPCODE, FIELDS = 0, 1, 2, 4, 6, 8, 10, 12, 14, 15, 16
+TIME, LENGTH, MAC, IPV4, TCP, UDP, ARP_ADDRESS, IPV6, ICMP_TYPE, ARP_OPCODE, ICMP_CODE, FIELDS = 0, 1, 2, 4, 6, 8, 10, 12, 14, 15, 16, 17
 _TAB, _LINE, _RETURN, _COMMA = 9, 10, 13, 44
 SHORT, LONG = FIELDS, FIELDS + 1  # in place of a column that cannot be read: the line has too few values, or too many
 _PORT_MAX = 65_535
@@ -103,7 +116,7 @@ def _record(buffer, spans, record):
     if length < 0:
         return LENGTH
     record.length = np.uint32(length)
-    for field in (ICMP_TYPE, ARP_OPCODE):
+    for field in (ICMP_TYPE, ARP_OPCODE, ICMP_CODE):
         if spans[field, 1] > spans[field, 0] and read_number(buffer, spans[field, 0], spans[field, 1], _PORT_MAX) < 0:
             return field
     arp = _arp(buffer, spans)
@@ -117,8 +130,22 @@ def _record(buffer, spans, record):
         return bad
     record.dst_mac, record.dst_hi, record.dst_lo, record.dst_port = target_mac, high, low, np.uint32(port)
     kinds = source_kind << SRC_KIND_SHIFT | target_kind << DST_KIND_SHIFT
-    record.flags = np.uint32(kinds | (ARP if arp else 0) | (ICMP if icmp else 0))
+    record.flags = np.uint32(kinds | (ARP if arp else 0) | (ICMP if icmp else 0) | _protocol(buffer, spans, icmp))
     return _BAD
+
+
+@njit(cache=True)
+def _protocol(buffer, spans, icmp):
+    """The flags of the IP protocol, of those that have columns: ICMP, TCP, UDP."""
+    if icmp:
+        kind = read_number(buffer, spans[ICMP_TYPE, 0], spans[ICMP_TYPE, 1], _PORT_MAX) & BYTE_MASK
+        code = 0
+        if spans[ICMP_CODE, 1] > spans[ICMP_CODE, 0]:
+            code = read_number(buffer, spans[ICMP_CODE, 0], spans[ICMP_CODE, 1], _PORT_MAX) & BYTE_MASK
+        return TYPED | kind << PROTOCOL_SHIFT | code << CODE_SHIFT
+    if spans[UDP, 1] > spans[UDP, 0]:
+        return 17 << PROTOCOL_SHIFT
+    return 6 << PROTOCOL_SHIFT if spans[TCP, 1] > spans[TCP, 0] else 0
 
 
 @njit(cache=True)

@@ -4,9 +4,10 @@ Offsets are those of linux/if_packet.h (tpacket_block_desc, tpacket3_hdr, sockad
 """
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from bricks.kernels.jit import compiled
 from bricks.kernels.parse.ethernet import parse_switched
 from bricks.records.packets import MARKER_BYTES, MARKER_MAGIC, MARKER_TYPE, SHADOW, STAMP_BYTES, STAMP_MAGIC, STAMPED, VLAN
 from lego_sdn.core.facts.flow_rules import MARKER_VID, OWN_VID, SHADOW_VID, SWITCH_TPID
@@ -67,12 +68,12 @@ def _store_release(typing_context, words, index, value):
     return types.none(words, types.intp, types.uint32), generate
 
 
-@njit(cache=True)
+@compiled
 def _ready(words, block, block_bytes):
     return _load_acquire(words, (block * block_bytes + 8) >> 2) & _USER != 0
 
 
-@njit(cache=True)
+@compiled
 def waiting(words, block_bytes, blocks, cursor):
     """Blocks that the kernel has handed over and that are not finished."""
     n = 0
@@ -81,7 +82,7 @@ def waiting(words, block_bytes, blocks, cursor):
     return n
 
 
-@njit(cache=True)
+@compiled
 def walk(ring, words, block_bytes, blocks, cursor, counts, seen, how, out):
     """Parse what is ready into `out`; returns the number of rows.
 
@@ -114,7 +115,7 @@ def walk(ring, words, block_bytes, blocks, cursor, counts, seen, how, out):
     return row
 
 
-@njit(cache=True)
+@compiled
 def _take(ring, words, at, counts, seen, how, out, row):
     """Parse the frame whose tpacket3_hdr is at `at`; returns the rows written (1 or 0)."""
     if ring[at + 58] == _PACKET_OUTGOING:
@@ -165,7 +166,7 @@ def _take(ring, words, at, counts, seen, how, out, row):
     return 1
 
 
-@njit(cache=True)
+@compiled
 def _tag_taken_out(words, at):
     """The outermost VLAN tag, TPID << 16 | TCI, if the kernel has taken it out of the frame, as it usually does."""
     status = words[(at >> 2) + 5]
@@ -175,7 +176,7 @@ def _tag_taken_out(words, at):
     return tpid << 16 | np.int64(words[(at >> 2) + 8] & 0xFFFF)
 
 
-@njit(cache=True)
+@compiled
 def _take_out(ring, start):
     """Take the outermost tag, or what is in its place, out of the frame, by moving the two MAC addresses over it; returns it."""
     tag = _big_endian(ring, start + 12, _TAG)
@@ -184,7 +185,7 @@ def _take_out(ring, start):
     return tag
 
 
-@njit(cache=True)
+@compiled
 def _believed(stamp, time_ns, counts, seen):
     """Whether a stamp can be one that the ingress gave, by those before it: neither absurd, nor far from them without time for it."""
     if not (0 <= stamp < FARTHEST and 0 <= time_ns < LATEST_NS):
@@ -203,7 +204,7 @@ def _believed(stamp, time_ns, counts, seen):
     return True
 
 
-@njit(cache=True)
+@compiled
 def _big_endian(ring, at, size):
     """An unsigned number of up to 8 bytes, as int64 (the bits of uint64)."""
     value = np.int64(0)
@@ -212,7 +213,7 @@ def _big_endian(ring, at, size):
     return value
 
 
-@njit(cache=True)
+@compiled
 def _note(stamp, counts, seen, role):
     """Hold a stamp against those before it: gaps, repeats, reorderings (see PacketRing for what they mean).
 
@@ -242,11 +243,11 @@ def _note(stamp, counts, seen, role):
         _mark(stamp, seen, role)
 
 
-@njit(cache=True)
+@compiled
 def _is_marked(stamp, seen, role):
     return seen[role, (stamp % WINDOW) >> 6] >> np.uint64(stamp & 63) & np.uint64(1)
 
 
-@njit(cache=True)
+@compiled
 def _mark(stamp, seen, role):
     seen[role, (stamp % WINDOW) >> 6] |= np.uint64(1) << np.uint64(stamp & 63)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lego_sdn.adapters.files.outputs import replacing
 from lego_sdn.core.facts.errors import LegoError
+from lego_sdn.core.facts.text import whole_number
 
 MOST = 4096  # buckets of any configuration
 
@@ -31,9 +33,9 @@ def parse_buckets(words: Iterable[str]) -> list[int]:
     found: dict[int, None] = {}
     for part in (part.strip() for word in words for part in word.split(",")):
         low, dash, high = part.partition("-")
-        if not low.isdecimal() or (dash and not high.isdecimal()):
+        first, last = whole_number(low), whole_number(high if dash else low)
+        if first is None or last is None:
             raise LegoError(f"{part!r} is no bucket and no range of buckets; wanted for example 0-31,40")
-        first, last = int(low), int(high or low)
         if first > last or last >= MOST:
             raise LegoError(f"{part!r}: wanted a range that rises, of buckets below {MOST}")
         found |= dict.fromkeys(range(first, last + 1))
@@ -46,10 +48,8 @@ def write_assignment(path: str | Path, owners: Iterable[int]) -> None:
     listed = list(owners)
     for bucket, owner in enumerate(listed):
         by_owner.setdefault(str(owner), []).append(bucket)
-    try:
-        Path(path).write_text(json.dumps({"buckets": len(listed), "assignment": by_owner}) + "\n")
-    except OSError as error:
-        raise LegoError(f"the assignment cannot be written to {path}: {error.strerror}") from error
+    with replacing(path) as fresh:
+        fresh.write_text(json.dumps({"buckets": len(listed), "assignment": by_owner}) + "\n")
 
 
 def read_assignment(path: str | Path) -> Assignment:

@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+from lego_sdn.adapters.files.outputs import replacing
 from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import Costs
 
@@ -19,20 +20,13 @@ def path_of(model: str | Path) -> Path:
 
 
 def write(model: str | Path, costs: Costs) -> Path:
-    """Store the costs with their model, whole or not at all; returns the file. CostError if that cannot be done."""
+    """Store the costs with their model, whole or not at all; returns the file. LegoError if that cannot be done."""
     path = path_of(model)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        data = {"model": _digest(model)} | costs.to_dict()
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise CostError(f"costs {path} cannot be written: {error.strerror}") from None
+    with replacing(path, (model,)) as fresh, open(fresh, "w", encoding="utf-8") as file:
+        json.dump({"model": _digest(model)} | costs.to_dict(), file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
     return path
 
 

@@ -74,8 +74,8 @@ class Store:
     Every method raises StoreError if the file is damaged, foreign, or cannot be written.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, kept_events: int = KEPT_EVENTS) -> None:
+        self.path, self.kept_events = path, kept_events
         self._inode: tuple[int, int] | None = None
         with self._explained():
             if path != MEMORY:
@@ -157,13 +157,13 @@ class Store:
             return [Intent(token, dict(json.loads(before)), dict(json.loads(after))) for token, before, after in rows]
 
     def note(self, entry: Entry) -> int:
-        """Add an event; returns its number. The oldest beyond `KEPT_EVENTS` go."""
+        """Add an event; returns its number. The oldest beyond `kept_events` go."""
         with self._transaction():
             fields = json.dumps(dict(entry.fields), allow_nan=False)
             values = (entry.time, entry.kind, entry.text, entry.instance, entry.type, fields)
             query = "INSERT INTO events (time, kind, text, instance, type, fields) VALUES (?, ?, ?, ?, ?, ?)"
             number = self._base.execute(query, values).lastrowid or 0
-            self._base.execute("DELETE FROM events WHERE number <= ?", (number - KEPT_EVENTS,))
+            self._base.execute("DELETE FROM events WHERE number <= ?", (number - self.kept_events,))
         return number
 
     def events(self, after: int = 0, limit: int = 1000) -> list[Entry]:

@@ -43,6 +43,8 @@ def _mapped(doing: str) -> Iterator[None]:
         raise (NameTaken if error.code == EEXIST else HostError)(f"cannot {doing}: {_reason(error.code)}") from error
     except OSError as error:
         raise HostError(f"cannot {doing}: {_reason(error.errno or 0)}") from error
+    except ValueError as error:  # a name with NUL, or in no ASCII
+        raise HostError(f"cannot {doing}: such a name cannot be used") from error
 
 
 def _reason(code: int) -> str:

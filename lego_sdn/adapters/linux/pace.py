@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from lego_sdn.core.facts.clock import ClockNs
 from lego_sdn.core.facts.errors import ConfigError
 
 _BURST_NS = 1_000_000  # of schedule sent in one go at most
@@ -66,10 +68,11 @@ FASTEST = Pace()
 
 
 class Pacer:
-    """Lets frames go by their schedule; the clock starts when it is made."""
+    """Lets frames go by their schedule; the clock starts when it is made. `sleep` lets so many seconds pass."""
 
-    def __init__(self) -> None:
-        self.start_ns = time.monotonic_ns()
+    def __init__(self, now_ns: ClockNs = time.monotonic_ns, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._now_ns, self._sleep = now_ns, sleep
+        self.start_ns = now_ns()
         self.wall_ns = time.time_ns()
         self._rest_until = self.start_ns
 
@@ -78,14 +81,14 @@ class Pacer:
         if due is None:
             return min(at + _AT_ONCE, count)
         earliest = max(self.start_ns + int(due[at]), self._rest_until)
-        now = time.monotonic_ns()
+        now = self._now_ns()
         while now < earliest:
-            time.sleep((earliest - now) / 1e9)
-            now = time.monotonic_ns()
+            self._sleep((earliest - now) / 1e9)
+            now = self._now_ns()
         until = min(now - self.start_ns, int(due[at]) + _BURST_NS)
         stop = min(int(np.searchsorted(due, until, side="right")), at + _AT_ONCE, count)
         self._rest_until = now + max(_REST_NS, int(due[stop - 1] - due[at]) // 2)
         return stop
 
     def elapsed_s(self) -> float:
-        return (time.monotonic_ns() - self.start_ns) / 1e9
+        return (self._now_ns() - self.start_ns) / 1e9

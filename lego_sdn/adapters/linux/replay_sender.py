@@ -36,7 +36,7 @@ _MESSAGE = np.dtype(
 _PIECES = 3  # the captured bytes, zeros up to the length on the wire, the stamp
 _LONGEST = 1 << 18  # bytes of zeros at hand: no frame is longer
 
-_PREPARED = 4096  # frames made ready at a time
+PREPARED = 4096  # frames made ready at a time
 _ETHERNET_HEADER = 14
 _RETRY_S = 1.0  # how long a full queue may take to empty
 
@@ -108,6 +108,10 @@ class Sender:
             if opened is not None:
                 opened.close()
             raise HostError(f"cannot send into {self._where}: {_reason(error.errno or 0)}") from error
+        except ValueError as error:  # a name with NUL, or one that cannot be encoded
+            if opened is not None:
+                opened.close()
+            raise HostError(f"cannot send into {self._where!r}: such a name cannot be used") from error
         return opened
 
     def send(
@@ -162,23 +166,23 @@ class _Run:
         self._by_clock = stamps is not None and stamps.clock
         self._buffer = np.frombuffer(frames.buffer, np.uint8)
         self._zeros = np.zeros(_LONGEST, np.uint8)
-        self._trailers = np.zeros(_PREPARED, STAMP)
+        self._trailers = np.zeros(PREPARED, STAMP)
         self._trailers["magic"] = STAMP_MAGIC
-        self._pieces = np.zeros((_PREPARED, _PIECES), _PIECE)
+        self._pieces = np.zeros((PREPARED, _PIECES), _PIECE)
         self._pieces["base"][:, 1] = self._zeros.ctypes.data
-        self._pieces["base"][:, 2] = self._trailers.ctypes.data + np.arange(_PREPARED) * STAMP.itemsize
+        self._pieces["base"][:, 2] = self._trailers.ctypes.data + np.arange(PREPARED) * STAMP.itemsize
         self._pieces["bytes"][:, 2] = STAMP.itemsize if stamps else 0
-        self._messages = np.zeros(_PREPARED, _MESSAGE)
-        self._messages["pieces"] = self._pieces.ctypes.data + np.arange(_PREPARED) * _PIECES * _PIECE.itemsize
+        self._messages = np.zeros(PREPARED, _MESSAGE)
+        self._messages["pieces"] = self._pieces.ctypes.data + np.arange(PREPARED) * _PIECES * _PIECE.itemsize
         self._messages["piece_count"] = _PIECES if stamps else _PIECES - 1
-        self._bytes = np.zeros(_PREPARED, np.int64)  # of each frame prepared
+        self._bytes = np.zeros(PREPARED, np.int64)  # of each frame prepared
 
     def steps(self, pace: Pace) -> Iterator[int]:
         """Send; yields the number of frames done after every portion."""
         times_ns = np.asarray(self.frames.times_ns, np.int64)
         pacer = Pacer()
-        for first in range(0, len(times_ns), _PREPARED):
-            some = slice(first, first + _PREPARED)
+        for first in range(0, len(times_ns), PREPARED):
+            some = slice(first, first + PREPARED)
             due = pace.schedule(times_ns[some], first, int(times_ns[0]))
             count = self._prepare(some)
             if self._by_clock and due is not None:

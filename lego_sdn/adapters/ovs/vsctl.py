@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -19,6 +21,7 @@ from lego_sdn.core.facts.flow_rules import COOKIE_MAGIC
 
 CONTROL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
 DAEMONS = ("ovs-vswitchd", "ovsdb-server")
+SILENT_S = 1.5  # seconds within which a switch process that is well answers, also on a busy machine
 MARK = "lego"
 BACKOFF_MS = 1000  # the switch looks for its controller once a second, also one that was away for long
 NO_FLOOD = "trunks=4095"  # the only VLAN that NORMAL forwarding may put into instance ports: 802.1Q allows no frame to be in it
@@ -88,6 +91,23 @@ class Ovs:
         lost = "nothing is forwarded on its bridges" if DAEMONS[0] in dead else "no port can be made or removed"
         return f"Open vSwitch does not run on this host ({' and '.join(dead)} ended), so {lost}"
 
+    def silence(self) -> str | None:
+        """One sentence if the switch process lives and does not answer within `SILENT_S`. It hangs, or was stopped."""
+        if not _is_alive(DAEMONS[0]):
+            return None
+        try:
+            unixctl.ask("version", timeout_s=SILENT_S)
+        except HostError:
+            return f"Open vSwitch hangs ({DAEMONS[0]} lives and does not answer within {SILENT_S:g} s), so rules and ports stay as they are"
+        return None
+
+    def kill(self) -> None:
+        """End a switch process that hangs, at once; `start` starts it again."""
+        with contextlib.suppress(HostError):
+            process = Process.of(unixctl.pid(DAEMONS[0]))
+            if process is not None and process.send(signal.SIGKILL):
+                process.wait(time.monotonic() + self.timeout_s)
+
     def stop(self) -> None:
         """Stop it, unless it serves somebody: a bridge that is not this run's."""
         if not any(map(_is_alive, DAEMONS)):
@@ -130,12 +150,19 @@ class Ovs:
 
     def _require_one_tag(self) -> None:
         """A frame that has as many tags as the switch can hold would lose one when it gets the switch's own."""
+        problem = self.tag_problem()
+        if problem is not None:
+            raise HostError(f"{problem}, then start again")
+
+    def tag_problem(self) -> str | None:
+        """One sentence if the switch looks into another number of tags than the bricks do. HostError if it does not answer."""
         limit = self._vsctl("--if-exists", "get", "Open_vSwitch", ".", "other_config:vlan-limit").strip('"')
-        if limit not in ("", "1"):
-            raise HostError(
-                f"Open vSwitch looks into more than one VLAN tag (other_config:vlan-limit={limit}): frames with two would lose one; "
-                "'ovs-vsctl remove Open_vSwitch . other_config vlan-limit', then start again"
-            )
+        if limit in ("", "1"):
+            return None
+        return (
+            f"Open vSwitch looks into more or fewer than one VLAN tag (other_config:vlan-limit={limit}): frames with two would lose one, "
+            "and scores may differ; 'ovs-vsctl remove Open_vSwitch . other_config vlan-limit'"
+        )
 
     def require_no_flows(self, name: str) -> None:
         """HostError if a bridge has flows of its owner's: Open vSwitch deletes all of them when it gets a controller."""
@@ -210,7 +237,7 @@ class Ovs:
 
         HostError if the switch cannot open it.
         """
-        if self._is_stale(port):
+        if self.is_stale(port):
             self._vsctl("--if-exists", "del-port", bridge, port)
         self._vsctl("add-port", bridge, port, *([NO_FLOOD] if instance else []), f"external_ids:{MARK}={self.run}")
         number = int(self._wanted("Interface", port, "ofport"))
@@ -259,7 +286,7 @@ class Ovs:
     def _is_mine(self, table: str, name: str) -> bool:
         return name in self.marked(table)
 
-    def _is_stale(self, port: str) -> bool:
+    def is_stale(self, port: str) -> bool:
         """Whether a LEGO run that is gone (a reboot came between) left this port in the database, its interface missing."""
         found = json.loads(self._vsctl("--format=json", "--columns=external_ids", "find", "Port", f"name={port}"))
         marked = any(MARK in dict(row[0][1]) for row in found["data"])

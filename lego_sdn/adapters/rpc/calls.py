@@ -125,6 +125,9 @@ class Client:
                 return answer
 
 
+Connect = Callable[[str, float], Client]  # address, seconds that an answer may take
+
+
 class Server:
     """Answers calls between other work: `serve_once(0)` returns at once when nobody calls.
 
@@ -134,10 +137,12 @@ class Server:
     """
 
     def __init__(self, address: str, handlers: dict[str, Callable], mode: int = 0o600, owner: int | None = None, **more: Any) -> None:
-        """`limit`: bytes of a message; `takes`: who may send what, with which arguments; a method that it lacks is not answered."""
+        """`limit`: bytes of a message; `peers`: connections at once; `takes`: who may send what, with which arguments; a method that it
+        lacks is not answered."""
         self.address, self.handlers = address, dict(handlers)
         self._mode, self._owner = mode, owner
         self.limit: int = more.pop("limit", wire.LIMIT)
+        self.most_peers: int = more.pop("peers", PEERS)
         self.takes: Mapping[str, Signature] | None = more.pop("takes", None)
         if more:
             raise TypeError(f"a server has no option {', '.join(more)}")
@@ -158,6 +163,16 @@ class Server:
     def port(self) -> int | None:
         """The TCP port (for port 0: the one the system chose); None for a Unix socket."""
         return self._listener.getsockname()[1] if wire.is_tcp(self.address) else None
+
+    @property
+    def connections(self) -> int:
+        """Peers that are connected."""
+        return len(self._peers)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that peers have not taken yet."""
+        return sum(len(peer.outgoing) for peer in self._peers)
 
     def serve_once(self, timeout: float | None = 0.0) -> int:
         """Wait up to `timeout` seconds (None: for ever), then serve what is there; returns the number of calls answered."""
@@ -208,7 +223,7 @@ class Server:
                 return
             peer = _Peer(connection, self.limit)
             alike = sum(other.who == peer.who for other in self._peers)
-            if len(self._peers) >= PEERS or (alike >= OF_ONE and not peer.is_own):
+            if len(self._peers) >= self.most_peers or (alike >= OF_ONE and not peer.is_own):
                 connection.close()
                 self._complaints.say(f"{peer.name} was turned away: there are {len(self._peers)} connections, {alike} of them of its kind")
                 continue

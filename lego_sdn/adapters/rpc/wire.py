@@ -18,6 +18,7 @@ import msgpack
 
 from lego_sdn.adapters.linux.owned import require_folder
 from lego_sdn.core.facts.errors import HostError, RpcError
+from lego_sdn.core.facts.text import whole_number
 
 REQUEST, ANSWER = 0, 1
 LIMIT = 256 * 1024 * 1024  # bytes of one message: the state of some hundred thousand streams
@@ -110,9 +111,9 @@ def is_tcp(address: str) -> bool:
 def tcp_target(address: str) -> tuple[str, int]:
     """(host, port) of "tcp:host:port"; an IPv6 host may stand in brackets. RpcError if it is not such an address."""
     host, _, port = address.removeprefix("tcp:").rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
+    if not host or (number := whole_number(port)) is None or number > 65535:
         raise RpcError(f"{address!r} is no address: use the path of a Unix socket, or tcp:host:port")
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number
 
 
 def connect(address: str, deadline: float) -> socket.socket:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from lego_sdn.core.control.state import SystemState
 from lego_sdn.core.facts.assignment import Owners, moves, place
-
-PREFIX = "streams_"
+from lego_sdn.core.facts.counters import BrickCounters
 
 
 def lacking_room(state: SystemState, targets: Mapping[int, int]) -> str | None:
@@ -58,11 +57,11 @@ def _streams(state: SystemState, instance: int) -> Counter[str]:
     held: Counter[str] = Counter()
     for (owner, _), report in state.reports.items():
         for brick in report.bricks if owner == instance else ():
-            held.update({name.removeprefix(PREFIX): count for name, count in brick.counters.items() if name.startswith(PREFIX)})
+            held.update(BrickCounters.of(brick.counters).streams)
     return held
 
 
 def _bricks(state: SystemState, instance: int) -> int:
     """Replicas of the brick with the streams."""
     reports = [report for (owner, _), report in state.reports.items() if owner == instance]
-    return sum(any(name.startswith(PREFIX) for name in brick.counters) for report in reports for brick in report.bricks)
+    return sum(bool(BrickCounters.of(brick.counters).streams) for report in reports for brick in report.bricks)

@@ -8,9 +8,10 @@ from lego_sdn.core.control import instances, replicas
 from lego_sdn.core.control.admission import lacking_room, leave
 from lego_sdn.core.control.events import Command
 from lego_sdn.core.control.manager import cannot_replicate
-from lego_sdn.core.control.state import Backoff, SystemState, Turn
-from lego_sdn.core.facts.arrangement import BrickAction, StartReplica, StopReplica
+from lego_sdn.core.control.state import SystemState, Turn
+from lego_sdn.core.facts.actions import BrickAction, StartReplica, StopReplica
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.backoff import Backoff
 from lego_sdn.core.facts.change_notes import Refused, ScalingPaused
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.messages import NAME_CHARACTERS
@@ -50,7 +51,7 @@ def refusal(state: SystemState, event: Command, now: float) -> str | None:
         return impossible
     if state.switch is None:
         return "no switch is connected"
-    if not state.agent:
+    if not state.answers():
         return "the agent does not answer"
     if state.change is not None:
         return f"a change is in flight ({state.change.kind})"

@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, RegrowFailed, Regrown
+from lego_sdn.core.control.hosts import LOCAL
+from lego_sdn.core.facts.actions import BrickAction
+from lego_sdn.core.facts.actions import StartInstance as StartInstance
+from lego_sdn.core.facts.actions import StopInstance as StopInstance
+from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
 from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import Report
 from lego_sdn.core.traffic.handover import Moved
@@ -43,18 +47,20 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class AgentUp:
-    """The agent answered `hello`: all instances that run now, and no others; `cores` and memory of the host (None: it does not say)."""
+    """The agent of a host answered `hello`: all instances that run there now, and no others; its `cores` and memory (None: not said)."""
 
     instances: tuple[Running, ...] = ()
     cores: float | None = None
     memory_bytes: float | None = None
+    host: str = LOCAL
 
 
 @dataclass(frozen=True, slots=True)
 class AgentDown:
-    """The agent does not answer. Its instances may well go on."""
+    """The agent of a host does not answer. Its instances may well go on."""
 
     reason: str = ""
+    host: str = LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +103,13 @@ class Loads:
     reports  one for every process that answered
     buckets  packets/s by source bucket, from the switch's flow counters (a bucket not named: 0)
     lost     packets/s, by OpenFlow port, that the switch could not put out there
-    free_bytes  of the host's memory (None: it does not say)
+    free_bytes  of the memory of each host, by name, that says so
     """
 
     reports: tuple[Report, ...]
     buckets: Mapping[int, float] = field(default_factory=dict)
     lost: Mapping[int, float] = field(default_factory=dict)
-    free_bytes: float | None = None
+    free_bytes: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,25 +204,6 @@ Event = (
 
 
 # ---- actions: what to do, each answered by an event ----
-@dataclass(frozen=True, slots=True)
-class StartInstance:
-    """Start instance `instance` as the configuration says. Answer: `InstanceStarted` or `InstanceFailed`."""
-
-    instance: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopInstance:
-    """Stop it and take its port away. Answer: `InstanceStopped` (also if there was none) or `InstanceFailed`.
-
-    silent  its processes that do not answer: nobody waits for them
-    """
-
-    instance: int
-    drain_ms: int = 0
-    silent: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Drain:
     """Wait until the instance's processes have nothing queued (RPC `drain`, in graph order). Answer: `Drained`."""

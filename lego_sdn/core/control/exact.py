@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from lego_sdn.core.control.state import Turn
 from lego_sdn.core.facts.change_notes import Inexact
+from lego_sdn.core.facts.counters import EVICTED
 from lego_sdn.core.facts.exact_since import ExactSince
+from lego_sdn.core.facts.notes import Kind, Notice
 from lego_sdn.core.facts.reports import Report
 
 ONSET_S = 30.0  # without a loss of a reason, after which the next one is told as an event again
@@ -50,6 +52,25 @@ LOSSES: dict[str, Words] = {
     "repeats": Words("repeated", "{repeats} packets with the stamp of another one came to instance {instance}"),
     "set_back": Words("set-back", "{set_back} packets with a time more than 5 s before that of an earlier one came to instance {instance}"),
     "out_of_order": Words("reordered", "{out_of_order} packets came to instance {instance} too late to be put in order"),
+}
+
+
+# counter of a load report -> the kind of the event and the sentence when it grows; no score is wrong for that
+ODD: dict[str, tuple[Kind, str]] = {
+    "by_mac": (
+        "switch",
+        "instance {instance} takes packets by MAC only ({by_mac} more): tags, PPPoE, MPLS or a tunnel hide their IP header "
+        "from the switch, so all of a MAC address go to one instance",
+    ),
+    "no_address": (
+        "switch",
+        "instance {instance} takes packets without an address ({no_address} more): the lengths in their headers do not fit the frame, "
+        "so all of them go to one instance",
+    ),
+    "foreign": (
+        "foreign",
+        "frames come to instance {instance} that are none of the switch's packets ({foreign} more): they are not scored",
+    ),
 }
 
 
@@ -104,10 +125,22 @@ def take_in(turn: Turn, instance: int, before: Mapping[str, Report], after: Mapp
         for counter, (reason, text) in LOSSES.items():
             if grown.get(counter, 0) > 0:
                 lose(turn, instance, reason, text.format_map({"instance": instance, **grown}), good, grown[counter])
+        _tell_odd(turn, instance, grown)
     _look_for_gaps(turn, instance, before, after, good)
     stamps = [report.capture.next_stamp for report in after.values() if report.capture is not None]
     if stamps:
         turn.set(exact={**turn.state.exact, instance: turn.state.exact.get(instance, known).looked(turn.now, max(stamps))})
+
+
+def _tell_odd(turn: Turn, instance: int, grown: Mapping[str, int]) -> None:
+    """Packets that cannot be split, or are none, are told when they begin to come, and not again while they do."""
+    for counter, (kind, text) in ODD.items():
+        if grown.get(counter, 0) > 0:
+            known = turn.state.exact.get(instance) or ExactSince(turn.now)
+            last = known.seen.get(counter)
+            turn.set(exact={**turn.state.exact, instance: replace(known, seen={**known.seen, counter: turn.now})})
+            if last is None or turn.now - last > ONSET_S:
+                turn.do(Notice(kind, text.format_map({"instance": instance, **grown}), instance=instance))
 
 
 def before_last_look(known: ExactSince | None, now: float) -> float:
@@ -123,7 +156,7 @@ def counters(report: Report) -> dict[str, int]:
     for brick in report.bricks:
         total.update(brick.dropped)
         for name, count in brick.counters.items():
-            total["evicted" if name.startswith("evicted_") else name] += count
+            total["evicted" if name.startswith(EVICTED) else name] += count
     capture = report.capture
     return dict(total) | ({} if capture is None else {name: getattr(capture, name) for name in capture.__slots__ if name != "queue"})
 

@@ -1,4 +1,4 @@
-"""Resources of the host that LEGO uses, and what is left: cores by quota, memory by use (LEGO paper, section III-C).
+"""Resources of each host that LEGO uses, and what is left: cores by quota, memory by use (LEGO paper, section III-C).
 
 Instances that are being started count already, and so does the auditor's reference instance, which has no quota. Where the host does not
 say what it has, nothing is known and nothing is refused.
@@ -6,48 +6,54 @@ say what it has, nothing is known and nothing is refused.
 
 from __future__ import annotations
 
+from lego_sdn.core.control.hosts import LOCAL
 from lego_sdn.core.control.state import Member, SystemState
 from lego_sdn.core.cost import capacity
 from lego_sdn.core.cost.placement import MB
-from lego_sdn.core.facts.arrangement import BrickAction, Separate, StartReplica
+from lego_sdn.core.facts.actions import BrickAction, Separate, StartReplica
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.reports import cores_used, usable
 
 
-def given_cores(state: SystemState) -> float:
-    """Cores that instances have: of a process with a quota the quota, of one without what it uses."""
-    action = state.change.action if state.change else None
+def given_cores(state: SystemState, host: str = LOCAL) -> float:
+    """Cores that instances of a host have: of a process with a quota the quota, of one without what it uses."""
+    action = _action(state, host)
     coming = _quota(state, action.cores) if isinstance(action, StartReplica | Separate) else 0.0
-    return sum(_cores(state, member) for member in state.members.values()) + coming + _twins_cores(state)
+    twins = _twins_cores(state) if host == LOCAL else 0.0
+    return sum(_cores(state, member) for member in state.members.values() if member.host == host) + coming + twins
 
 
-def free_cores(state: SystemState) -> float | None:
-    """Cores of the host that no instance has; None where the host does not say."""
-    return None if state.cores is None else max(0.0, state.cores - given_cores(state))
+def free_cores(state: SystemState, host: str = LOCAL) -> float | None:
+    """Cores of a host that no instance has; None where the host does not say."""
+    has = state.hosts[host].cores
+    return None if has is None else max(0.0, has - given_cores(state, host))
 
 
-def used_memory(state: SystemState) -> int:
-    """Bytes in use by instances and the twin, as they last reported, pages that they share divided among them."""
-    return sum(report.memory_bytes for report in state.reports.values())
+def used_memory(state: SystemState, host: str = LOCAL) -> int:
+    """Bytes in use by instances of a host and the twin, as they last reported, pages that they share divided among them."""
+    elsewhere = {member.instance for member in state.members.values() if member.host != host}
+    if host != LOCAL:
+        elsewhere.add(REFERENCE)
+    return sum(report.memory_bytes for (instance, _), report in state.reports.items() if instance not in elsewhere)
 
 
-def free_memory(state: SystemState) -> float | None:
-    """Bytes that the host has free, less what is being started will take; None where the host does not say."""
-    if state.free_bytes is None:
+def free_memory(state: SystemState, host: str = LOCAL) -> float | None:
+    """Bytes that a host has free, less what is being started there will take; None where the host does not say."""
+    has, action = state.hosts[host].free_bytes, _action(state, host)
+    if has is None:
         return None
-    action = state.change.action if state.change else None
     coming = replica_bytes(state, action) if action is not None else 0.0
-    coming += sum(instance_bytes(state) for member in state.members.values() if member.phase == "starting")
-    coming += instance_bytes(state) if state.twin.phase == "starting" else 0.0
-    return max(0.0, state.free_bytes - coming)
+    coming += sum(instance_bytes(state) for member in state.members.values() if member.phase == "starting" and member.host == host)
+    coming += instance_bytes(state) if state.twin.phase == "starting" and host == LOCAL else 0.0
+    return max(0.0, has - coming)
 
 
-def lacking_memory(state: SystemState, wanted: float) -> str | None:
-    """Why so many bytes cannot be had, or None."""
-    free = free_memory(state)
+def lacking_memory(state: SystemState, wanted: float, host: str = LOCAL) -> str | None:
+    """Why so many bytes cannot be had on a host, or None."""
+    free, has = free_memory(state, host), state.hosts[host].memory_bytes
     if free is None or wanted <= free:
         return None
-    whole = "" if state.memory_bytes is None else f" of {state.memory_bytes / MB:,.0f}"
+    whole = "" if has is None else f" of {has / MB:,.0f}"
     return f"it wants {wanted / MB:,.0f} MB of memory, and {free / MB:,.0f}{whole} MB are free on the host"
 
 
@@ -68,6 +74,13 @@ def replica_bytes(state: SystemState, action: BrickAction) -> float:
     if costs is not None and costs.process_bytes and action.kind in costs.kinds:
         return capacity.memory(costs, (capacity.ProcessShare((action.kind,)),))
     return max(_sizes(state, action.instance), default=0.0)
+
+
+def _action(state: SystemState, host: str) -> BrickAction | None:
+    """What is being changed within an instance of a host."""
+    action = state.change.action if state.change else None
+    member = state.members.get(action.instance) if action is not None else None
+    return action if member is None or member.host == host else None
 
 
 def _sizes(state: SystemState, instance: int) -> list[float]:

@@ -8,8 +8,9 @@ from lego_sdn.core.control import exact
 from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.state import Member, SystemState, Turn
 from lego_sdn.core.cost.model import BrickCost, Costs, Work
-from lego_sdn.core.facts.arrangement import SetDeadlines
+from lego_sdn.core.facts.actions import SetDeadlines
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.facts.reports import InstanceLoad, Report, instance_load
 from lego_sdn.core.observe import slo
@@ -34,7 +35,9 @@ def take_in(turn: Turn, event: Loads) -> None:
         if found is not None:
             diagnoses[instance] = found
             _tell_memory(turn, found)
-    turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets), free_bytes=event.free_bytes)
+    turn.set(loads=loads, diagnoses=diagnoses, rates=dict(event.buckets))
+    for host in state.hosts:
+        turn.learn(host, free_bytes=event.free_bytes.get(host))
     rounds = {i: _rounds(state, [key for key in came if key[0] == i]) for i in sorted({instance for instance, _ in came})}
     for instance, one in rounds.items():
         exact.take_in(turn, instance, one.before, one.after)
@@ -110,7 +113,7 @@ def _learned(state: SystemState, instance: int, found: Diagnosis) -> Costs | Non
     The brick that counts shadows is the one that keeps streams.
     """
     reported = [brick for (one, _), report in state.reports.items() if one == instance for brick in report.bricks]
-    keyed = {brick.node for brick in reported if "shadows" in brick.counters}
+    keyed = {brick.node for brick in reported if BrickCounters.of(brick.counters).is_keyed}
     costs, graph = [], state.members[instance].arrangement.graph
     for kind in graph.order:
         seen = [one.service_us for one in found.of_kind(kind) if one.service_us > 0]
@@ -155,7 +158,7 @@ def _keep_promise(turn: Turn, rounds: Mapping[int, Rounds], event: Loads) -> Non
             turn.do(Notice("sla", f"the promise of {promise.latency_ms:g} ms can hardly be kept under load: {divided.problem}"))
         kept = divided
     actions: tuple[SetDeadlines, ...] = ()
-    if state.agent and turn.now >= kept.again_at:
+    if state.answers() and turn.now >= kept.again_at:
         kept, actions = slo.to_tell(kept, state.running)
     turn.set(sla=kept)
     for action in actions:

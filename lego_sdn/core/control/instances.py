@@ -12,9 +12,10 @@ from typing import Literal
 from lego_sdn.core.control import exact
 from lego_sdn.core.control.admission import leave
 from lego_sdn.core.control.events import Drain, StartInstance, Steer, StopInstance
-from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, SystemState, Turn
+from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, STARTS, Change, Member, SystemState, Turn
 from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.assignment import Owners, balance, moves, place, weights
+from lego_sdn.core.facts.backoff import Backoff
 from lego_sdn.core.facts.change_notes import BucketsReassigned, ChangeEnded, InstanceLeaving, InstanceStarting
 from lego_sdn.core.facts.instance_notes import GaveUp, InstanceDied, InstanceRuns, StartFailed
 from lego_sdn.core.facts.notes import Notice
@@ -82,7 +83,7 @@ def died(turn: Turn, instance: int, error: str, silent: tuple[str, ...] = ()) ->
     member = turn.state.members[instance]
     lived_s = turn.now - member.since
     young = member.phase == "running" and lived_s < SETTLED_S
-    early = turn.state.backoff.after_failure(turn.now).early(lived_s, turn.now) if young else None
+    early = turn.state.backoff.after_failure(turn.now, STARTS).early(lived_s, turn.now) if young else None
     turn.do(InstanceDied(error, lived_s, early, instance=instance))
     if member.phase == "running":
         _failure(turn, young)
@@ -120,7 +121,7 @@ def _spread(turn: Turn, why: str) -> None:
 
 def _failure(turn: Turn, young: bool) -> None:
     """Of a start, or of an instance that did not live long."""
-    backoff = turn.state.backoff.after_failure(turn.now) if young else Backoff(0, turn.now)
+    backoff = turn.state.backoff.after_failure(turn.now, STARTS) if young else Backoff(0, turn.now)
     turn.set(backoff=backoff)
     if backoff.failures >= GIVE_UP_AFTER:
         turn.do(GaveUp("starting instances", backoff.failures, GIVE_UP_S))
@@ -153,7 +154,7 @@ def _steer(turn: Turn) -> None:
     state = turn.state
     if state.switch is None:
         return
-    known = state.agent is not None
+    known = state.agents_spoke
     assignment, ports = (state.assignment, state.ports) if known else ({}, {})
     sent = state.sent
     if sent is None or (sent.assignment, sent.ports, sent.keep) != (assignment, ports, not known):

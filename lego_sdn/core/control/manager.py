@@ -9,8 +9,9 @@ from lego_sdn.core.control.admission import lacking_room, leave
 from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.replicas import at_limit, cannot_regrow, dying, unsplittable
 from lego_sdn.core.control.state import SystemState, Turn
-from lego_sdn.core.facts.arrangement import WORDS, StartReplica
+from lego_sdn.core.facts.actions import WORDS, StartReplica
 from lego_sdn.core.facts.assignment import Owners, balance, carried, moves
+from lego_sdn.core.facts.backoff import Backoff, RetryWaits
 from lego_sdn.core.facts.change_notes import Advice, Refused
 from lego_sdn.core.policy.base import Memory, Observation, Suggestion
 from lego_sdn.core.policy.registry import policy
@@ -18,7 +19,8 @@ from lego_sdn.core.policy.registry import policy
 WORTH = 0.9  # a rebalance must bring the heaviest instance to less than this share of its load
 HALF = 0.5  # a further instance must bring at least this share of what it would bring if load were a fluid
 
-SOON_S, FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 30.0, 600.0
+SOON_S = 30.0  # after a merge: growing again so soon shows that it was a mistake
+MERGES = RetryWaits(30.0, 600.0)
 
 
 def observe(turn: Turn, event: Loads) -> None:
@@ -31,7 +33,7 @@ def observe(turn: Turn, event: Loads) -> None:
     memory, suggestion = policy(state.config.scaling).suggest(state.memory, _seen(state, turn.now))
     if suggestion.kind == "none" or state.paused:
         turn.set(advice="")
-    if state.change is not None or state.paused or state.switch is None or not state.agent:
+    if state.change is not None or state.paused or state.switch is None or not state.answers():
         turn.set(memory=Memory(trend=memory.trend))
         return
     turn.set(memory=memory)
@@ -83,7 +85,7 @@ def _comes_to(state: SystemState, suggestion: Suggestion, now: float) -> tuple[S
 
     A replicate that is impossible falls back to a rebalance among the running instances.
     """
-    if suggestion.kind in ("merge", "shrink") and now < state.regret.until:
+    if suggestion.kind in ("merge", "shrink") and now < state.regret.backoff.until:
         return None, None
     if suggestion.action is not None:
         reason = replicas.cannot(state, suggestion.action) or cannot_regrow(state, now)
@@ -135,10 +137,9 @@ def _regret(turn: Turn) -> None:
     """Growing again soon after a merge: let the next merge wait, so that a load that comes and goes does not drive instances."""
     past = turn.state.regret
     if turn.now - past.merged_at < SOON_S:
-        wait_s = min(max(FIRST_WAIT_S, 2 * past.wait_s), LONGEST_WAIT_S)
-        turn.set(regret=replace(past, wait_s=wait_s, until=turn.now + wait_s))
-    elif turn.now > past.until + SOON_S:
-        turn.set(regret=replace(past, wait_s=0.0))
+        turn.set(regret=replace(past, backoff=past.backoff.after_failure(turn.now, MERGES)))
+    elif turn.now > past.backoff.until + SOON_S:
+        turn.set(regret=replace(past, backoff=Backoff()))
 
 
 def cannot_replicate(state: SystemState, now: float) -> str | None:

@@ -15,13 +15,15 @@ from lego_sdn.core.control.events import (
     StartInstance,
     StopInstance,
 )
+from lego_sdn.core.control.hosts import LOCAL
 from lego_sdn.core.control.state import Turn
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.backoff import Backoff, RetryWaits
 from lego_sdn.core.facts.change_notes import TwinFailed
 from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.observe.score_audit import ReferenceInstance
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
+RETRY = RetryWaits(5.0, 300.0)
 ANSWER_S = 60.0  # for the agent to start or stop it
 SETTLED_S = 60.0  # a twin that lived this long did not die of its start
 
@@ -45,7 +47,7 @@ def take(turn: Turn, event: Event) -> Event | None:
 def advance(turn: Turn) -> None:
     """Start it as soon as anything is to be audited; ask again for what was not answered."""
     state, twin = turn.state, turn.state.twin
-    if state.agent is not True or state.switch is None:
+    if not state.answers() or state.switch is None:
         return
     if twin.phase in ("starting", "stopping") and turn.now - twin.since > ANSWER_S:
         failed(turn, f"no answer in {ANSWER_S:.0f} s")
@@ -57,9 +59,9 @@ def _start(turn: Turn) -> None:
     state, twin = turn.state, turn.state.twin
     lacking = host_resources.lacking_memory(state, host_resources.instance_bytes(state))
     if lacking is not None:
-        text = f"the twin, instance {REFERENCE}, is not started: {lacking}; tried again in {LONGEST_RETRY_S:.0f} s"
+        text = f"the twin, instance {REFERENCE}, is not started: {lacking}; tried again in {RETRY.longest_s:.0f} s"
         turn.do(Notice("refused", text, instance=REFERENCE))
-        turn.set(twin=replace(twin, until=turn.now + LONGEST_RETRY_S))
+        turn.set(twin=replace(twin, backoff=replace(twin.backoff, until=turn.now + RETRY.longest_s)))
         return
     turn.set(twin=replace(twin, phase="starting", since=turn.now))
     text = f"starting the twin, instance {REFERENCE}: {state.config.audit.share:.0%} of the buckets are scored twice"
@@ -70,8 +72,10 @@ def _start(turn: Turn) -> None:
 def _agent_up(turn: Turn, event: AgentUp) -> None:
     there = next((running for running in event.instances if running.instance == REFERENCE), None)
     twin = turn.state.twin
+    if event.host != LOCAL:  # the twin runs on the controller's own host
+        return
     if there is None and twin.phase != "absent":
-        turn.set(twin=ReferenceInstance(failures=twin.failures, until=twin.until))
+        turn.set(twin=ReferenceInstance(backoff=twin.backoff))
     elif there is not None and turn.state.config.audit.share == 0:
         _stop(turn)
     elif there is not None:
@@ -90,10 +94,9 @@ def failed(turn: Turn, error: str) -> None:
     """No score of any source depends on it: it is taken away, and tried again, each time later."""
     twin = turn.state.twin
     young = twin.phase != "running" or turn.now - twin.since < SETTLED_S
-    failures = twin.failures + 1 if young else 1
-    wait_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (failures - 1))
-    turn.do(TwinFailed(error, wait_s, instance=REFERENCE))
-    turn.set(twin=replace(twin, failures=failures, until=turn.now + wait_s))
+    backoff = (twin.backoff if young else Backoff()).after_failure(turn.now, RETRY)
+    turn.do(TwinFailed(error, RETRY.after(backoff.failures), instance=REFERENCE))
+    turn.set(twin=replace(twin, backoff=backoff))
     _stop(turn)
 
 

@@ -9,20 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from lego_sdn.core.control import host_resources, instances
-from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, Backoff, Change, Member, SystemState, Turn
-from lego_sdn.core.facts.arrangement import (
-    WORDS,
-    Arrangement,
-    BrickAction,
-    ChainBrick,
-    RegrowFailed,
-    Regrown,
-    Separate,
-    SetDeadlines,
-    StartReplica,
-    StopReplica,
-)
+from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, STARTS, Change, Member, SystemState, Turn
+from lego_sdn.core.facts.actions import WORDS, BrickAction, ChainBrick, Separate, SetDeadlines, StartReplica, StopReplica
+from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
+from lego_sdn.core.facts.backoff import Backoff
 from lego_sdn.core.facts.change_notes import BrickChange
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.instance_notes import BrickRuns, BricksDied, BricksGone, ChangeFailed, EarlyDeath, GaveUp
 from lego_sdn.core.observe import slo
@@ -42,22 +34,17 @@ def cannot(state: SystemState, action: BrickAction) -> str | None:
     member = state.members.get(action.instance)
     if member is None or member.phase != "running":
         return f"instance {action.instance} does not run; there are {list(state.running)}"
-    arrangement = member.arrangement
-    if isinstance(action, StartReplica | Separate):
-        if action.kind not in arrangement.graph:
-            return f"instance {action.instance} has no brick of kind {action.kind!r}; its graph is {arrangement.graph}"
-        if action.kind not in arrangement.graph.inner:
-            return f"{action.kind} is at an end of the graph and stays single in an instance; replicate the instance instead"
-        if isinstance(action, StartReplica) and (action.instance, action.kind) in at_limit(state):
-            return f"{state.config.scaling.max_replicas} replicas of {action.kind} in an instance are the maximum (scaling.max_replicas)"
-        if isinstance(action, StartReplica) and (action.instance, action.kind) in unsplittable(state):
-            return f"{action.kind} stays single in an instance: {state.whole}"
-        return host_resources.lacking_memory(state, host_resources.replica_bytes(state, action))
-    if isinstance(action, StopReplica):
-        if action.brick not in arrangement.bricks:
-            return f"instance {action.instance} has no brick {action.brick}; it has {', '.join(arrangement.bricks)}"
-        if len(arrangement.of_kind(action.kind)) < 2:
-            return f"{action.brick} is the only {action.kind} of instance {action.instance}"
+    refused = member.arrangement.refusal(action)
+    if refused is None and isinstance(action, StartReplica):
+        refused = _too_many(state, action)
+    return refused or host_resources.lacking_memory(state, host_resources.replica_bytes(state, action))
+
+
+def _too_many(state: SystemState, action: StartReplica) -> str | None:
+    if (action.instance, action.kind) in at_limit(state):
+        return f"{state.config.scaling.max_replicas} replicas of {action.kind} in an instance are the maximum (scaling.max_replicas)"
+    if (action.instance, action.kind) in unsplittable(state):
+        return f"{action.kind} stays single in an instance: {state.whole}"
     return None
 
 
@@ -72,7 +59,7 @@ def unsplittable(state: SystemState) -> frozenset[tuple[int, str]]:
     if state.whole is None:
         return frozenset()
     keyed = {brick.kind for brick in state.costs.bricks if brick.keyed} if state.costs is not None else set()
-    keyed |= {brick.kind for report in state.reports.values() for brick in report.bricks if "shadows" in brick.counters}
+    keyed |= {brick.kind for report in state.reports.values() for brick in report.bricks if BrickCounters.of(brick.counters).is_keyed}
     return frozenset((i, kind) for i in state.running for kind in keyed)
 
 
@@ -100,7 +87,7 @@ def failed(turn: Turn, event: RegrowFailed) -> None:
         turn.set(sla=slo.not_taken(turn.state.sla, event.instance, turn.now))
     if not _in_flight(turn, event.action):
         return
-    backoff = turn.state.regrowing.after_failure(turn.now)
+    backoff = turn.state.regrowing.after_failure(turn.now, STARTS)
     turn.set(change=None, regrowing=backoff)
     if backoff.failures >= GIVE_UP_AFTER:
         turn.do(GaveUp("changes within instances", backoff.failures, GIVE_UP_S))
@@ -128,7 +115,7 @@ def _died(turn: Turn, member: Member, brick: str) -> EarlyDeath | None:
     """One that died young keeps the next of its kind waiting, longer each time; one that had lived well (None) does not."""
     lived_s, kind, dying = turn.now - member.born.get(brick, turn.now), node_of(brick), turn.state.members[member.instance].dying
     young = lived_s < SETTLED_S
-    backoff = dying.get(kind, Backoff()).after_failure(turn.now) if young else Backoff()
+    backoff = dying.get(kind, Backoff()).after_failure(turn.now, STARTS) if young else Backoff()
     turn.put(replace(turn.state.members[member.instance], dying={**dying, kind: backoff}))
     return backoff.early(lived_s, turn.now) if young else None
 

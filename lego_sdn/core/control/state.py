@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lego_sdn.core.control.events import Action, Steer
+from lego_sdn.core.control.hosts import LOCAL, HostState
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction
+from lego_sdn.core.facts.actions import BrickAction
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.assignment import REFERENCE, Owners
+from lego_sdn.core.facts.backoff import Backoff, RetryWaits
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.exact_since import ExactSince
-from lego_sdn.core.facts.instance_notes import EarlyDeath
 from lego_sdn.core.facts.reports import InstanceLoad, Report
 from lego_sdn.core.observe.diagnosis import Diagnosis
 from lego_sdn.core.observe.score_audit import ReferenceInstance
@@ -21,7 +23,7 @@ from lego_sdn.core.policy.base import Memory
 
 GIVE_UP_AFTER = 5  # failures in a row
 GIVE_UP_S = 300.0
-FIRST_RETRY_S = 0.5
+STARTS = RetryWaits(0.5, GIVE_UP_S, GIVE_UP_AFTER)
 SETTLED_S = 60.0  # what lived this long did not die of its start
 
 Phase = Literal["starting", "running", "leaving", "draining", "stopping"]
@@ -37,6 +39,7 @@ class Member:
     since     when it came into this phase; tries: how often the phase's request was sent again
     arrangement    its processes and bricks, as the agent last told
     born           when each brick was first told of; dying: by kind, replicas that died young, in a row
+    host           the name of the host on which it runs
     """
 
     instance: int
@@ -47,6 +50,7 @@ class Member:
     arrangement: Arrangement = field(default_factory=Arrangement)
     born: Mapping[str, float] = field(default_factory=dict)
     dying: Mapping[str, Backoff] = field(default_factory=dict)
+    host: str = LOCAL
 
     def arranged(self, arrangement: Arrangement, now: float) -> Member:
         """As the agent tells now that its bricks lie."""
@@ -70,24 +74,6 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
-    """Failures in a row, and when the next start may be tried."""
-
-    failures: int = 0
-    until: float = 0.0
-
-    def early(self, lived_s: float, now: float) -> EarlyDeath:
-        """What is told of a death that was too soon."""
-        return EarlyDeath(lived_s, self.failures, self.until - now)
-
-    def after_failure(self, now: float) -> Backoff:
-        """Wait longer after each failure in a row, then give up for a while."""
-        failures = self.failures + 1
-        wait = GIVE_UP_S if failures >= GIVE_UP_AFTER else FIRST_RETRY_S * 2.0 ** (failures - 1)
-        return Backoff(failures, now + wait)
-
-
-@dataclass(frozen=True, slots=True)
 class Lacking:
     """Why an instance gets no packets, and since when. gone: its port is not there; else the link is down."""
 
@@ -101,21 +87,20 @@ class Regret:
     """A merge that was soon followed by a replica was a mistake: the next one waits, each time twice as long."""
 
     merged_at: float = float("-inf")
-    wait_s: float = 0.0
-    until: float = float("-inf")
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 @dataclass(frozen=True, slots=True)
 class SystemState:
     """Everything that `step` decides from.
 
-    switch    the connected switch; agent: whether it answers (None: it has not spoken yet)
+    switch    the connected switch, which decides who gets which packet
+    hosts     what is known of each, by name; there is one today
     owners    bucket -> owner, as wanted; sent: the last `Steer`; confirmed: the last version that the switch has
     reports      of the last round, before: of the round before it
     quiet_until  no policy's change before (cooldown)
-    regret       what came of the last merge
+    regret       what came of the last merges
     regrowing    failures of changes within instances, as `backoff` has those of starts
-    cores        of the host, where the agent says so; memory_bytes: of it; free_bytes: of these, as of the last round of reports
     diagnoses    by instance, of the last round of reports; full: instances whose memory is at the mark
     advice       what was last said to be done, in mode advise
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
@@ -128,7 +113,7 @@ class SystemState:
     config: Config
     owners: Owners
     switch: int | None = None
-    agent: bool | None = None
+    hosts: Mapping[str, HostState] = field(default_factory=lambda: {LOCAL: HostState()})
     members: Mapping[int, Member] = field(default_factory=dict)
     change: Change | None = None
     sent: Steer | None = None
@@ -146,9 +131,6 @@ class SystemState:
     rates: Mapping[int, float] = field(default_factory=dict)
     refused: str = ""
     regrowing: Backoff = field(default_factory=Backoff)
-    cores: float | None = None
-    memory_bytes: float | None = None
-    free_bytes: float | None = None
     diagnoses: Mapping[int, Diagnosis] = field(default_factory=dict)
     full: frozenset[int] = frozenset()
     advice: str = ""
@@ -161,6 +143,15 @@ class SystemState:
     orphaned: str | None = None
     lacking: Mapping[int, Lacking] = field(default_factory=dict)
     ports_seen_at: float | None = None
+
+    @property
+    def agents_spoke(self) -> bool:
+        """Whether the agent of every host has said once what runs."""
+        return all(host.agent is not None for host in self.hosts.values())
+
+    def answers(self, host: str = LOCAL) -> bool:
+        """Whether the agent of a host answers."""
+        return host in self.hosts and self.hosts[host].agent is True
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -203,6 +194,11 @@ class Turn:
 
     def do(self, action: Action) -> None:
         self.actions.append(action)
+
+    def learn(self, host: str, **changes: Any) -> None:
+        """What is known of a host from now on."""
+        known = self.state.hosts.get(host, HostState())
+        self.set(hosts={**self.state.hosts, host: replace(known, **changes)})
 
     def put(self, member: Member) -> None:
         self.set(members={**self.state.members, member.instance: member})

@@ -34,10 +34,13 @@ from lego_sdn.core.control.events import (
     SwitchUp,
     Tick,
 )
+from lego_sdn.core.control.hosts import HostState
 from lego_sdn.core.control.manager import observe
-from lego_sdn.core.control.state import SETTLED_S, Backoff, Member, SystemState, Turn
-from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown, TakeOut
+from lego_sdn.core.control.state import SETTLED_S, Member, SystemState, Turn
+from lego_sdn.core.facts.actions import TakeOut
+from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown
 from lego_sdn.core.facts.assignment import balance, place
+from lego_sdn.core.facts.backoff import Backoff
 from lego_sdn.core.facts.change_notes import BucketsMoved, MoveEnded
 from lego_sdn.core.facts.instance_notes import (
     DrainFailed,
@@ -72,7 +75,7 @@ def step(state: SystemState, event: Event, now: float) -> tuple[SystemState, tup
 
 def ready(state: SystemState) -> bool:
     """Whether a change can be made: there is a switch, and an agent that answers."""
-    return state.switch is not None and state.agent is True
+    return state.switch is not None and state.answers()
 
 
 # ---- the switch ----
@@ -126,19 +129,20 @@ def _disturbed(turn: Turn, event: Disturbed) -> None:
 # ---- the agent ----
 def _agent_up(turn: Turn, event: AgentUp) -> None:
     """What the agent says runs is the truth: adopt what is unknown, take up what was asked, give up what is not there."""
-    first = turn.state.agent is None
-    if turn.state.agent is not True:
+    before = turn.state.hosts.get(event.host, HostState())
+    if before.agent is not True:
         turn.do(Notice("agent", f"agent answers, {len(event.instances)} instances run"))
         turn.set(regrowing=Backoff(), backoff=Backoff())
-    turn.set(agent=True, cores=event.cores, memory_bytes=event.memory_bytes)
+    turn.learn(event.host, agent=True, cores=event.cores, memory_bytes=event.memory_bytes)
     there = {running.instance: running for running in event.instances}
-    for instance in sorted(set(turn.state.members) - set(there)):
+    ours = {member.instance for member in turn.state.members.values() if member.host == event.host}
+    for instance in sorted(ours - set(there)):
         _missing(turn, turn.state.members[instance])
     for running in sorted(there.values(), key=lambda r: r.instance):
-        if running.instance in turn.state.members:
+        if running.instance in ours:
             _present(turn, turn.state.members[running.instance], running)
-    _adopt(turn, [there[i] for i in sorted(set(there) - set(turn.state.members))])
-    if first and turn.state.config.model is None and not there:
+    _adopt(turn, [there[i] for i in sorted(set(there) - set(turn.state.members))], event.host)
+    if before.agent is None and turn.state.config.model is None and not there:
         turn.do(ModelMissing())
 
 
@@ -163,10 +167,10 @@ def _present(turn: Turn, member: Member, running: Running) -> None:
         turn.do(StopInstance(member.instance))
 
 
-def _adopt(turn: Turn, unknown: list[Running]) -> None:
+def _adopt(turn: Turn, unknown: list[Running], host: str) -> None:
     """After a restart of the controller: instances go on with what the stored assignment says they own."""
     for running in unknown:
-        turn.put(Member(running.instance, "running", turn.now, running.ofport).arranged(running.arrangement, turn.now))
+        turn.put(Member(running.instance, "running", turn.now, running.ofport, host=host).arranged(running.arrangement, turn.now))
         exact.begin(turn, running.instance, "adopted")
     load, before = instances.load_of_buckets(turn.state), turn.state.owners
     turn.set(owners=place(before, load, turn.state.running))
@@ -180,8 +184,8 @@ def _adopt(turn: Turn, unknown: list[Running]) -> None:
 
 
 def _agent_down(turn: Turn, event: AgentDown) -> None:
-    if turn.state.agent:
-        turn.set(agent=False)
+    if turn.state.answers(event.host):
+        turn.learn(event.host, agent=False)
         turn.do(Notice("agent", f"agent does not answer: {event.reason}; instances go on as they are"))
 
 
@@ -241,8 +245,8 @@ def _tick(turn: Turn, event: Tick) -> None:
     if state.backoff.failures and turn.now >= state.backoff.until + SETTLED_S:
         turn.set(backoff=Backoff())
     replicas.overdue(turn)
-    if state.agent:
-        for member in sorted(state.members.values(), key=lambda m: m.instance):
+    for member in sorted(state.members.values(), key=lambda m: m.instance):
+        if state.answers(member.host):
             _overdue(turn, member)
 
 

@@ -90,7 +90,8 @@ def capacity(costs: Costs, layout: Layout, batch: float | None = None, deliverie
     for kind in us:
         if not _homes(layout, kind):
             raise CostError(f"layout: {kind} is in no process")
-    found = [(_available(layout, group) * 1e6 / sum(us[kind] for kind in group), group) for group in _groups(costs.kinds)]
+    shares = [(frozenset(process.kinds), process.usable) for process in layout]
+    found = [(_available(shares, group) * 1e6 / sum(us[kind] for kind in group), group) for group in _groups(costs.kinds)]
     packets, full = min(found, key=lambda item: (item[0], len(item[1])))
     return Capacity(packets, full, max(full, key=lambda kind: us[kind] / len(_homes(layout, kind))))
 
@@ -122,6 +123,6 @@ def _groups(kinds: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
     return (group for size in range(1, len(kinds) + 1) for group in combinations(kinds, size))
 
 
-def _available(layout: Layout, group: tuple[str, ...]) -> float:
-    """Cores of the processes in which one of these kinds is."""
-    return sum(process.usable for process in layout if any(kind in group for kind in process.kinds))
+def _available(shares: Iterable[tuple[frozenset[str], float]], group: tuple[str, ...]) -> float:
+    """Cores of the processes in which one of these kinds is. `shares`: of each process its kinds and its cores."""
+    return sum(cores for kinds, cores in shares if not kinds.isdisjoint(group))

@@ -16,6 +16,7 @@ from typing import Any
 
 from lego_sdn.core.cost.measurements import CostError, Measured, built, listed, require, require_numbers
 from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.errors import ConfigError
 from lego_sdn.core.facts.graph import EMPTY, Graph, GraphError
 from lego_sdn.core.facts.keys import check_keys
@@ -120,7 +121,7 @@ class Work:
         """From two reports of the same brick; None where it did nothing, or was started anew in between."""
         packets, batches = after.packets_in - before.packets_in, after.batches - before.batches
         cpu_us, items = 1e6 * (after.cpu_s - before.cpu_s), after.packets_out - before.packets_out
-        shadows = after.counters.get("shadows", 0) - before.counters.get("shadows", 0)
+        shadows = (BrickCounters.of(after.counters).shadows or 0) - (BrickCounters.of(before.counters).shadows or 0)
         return cls(packets, batches, cpu_us, items, shadows) if packets > 0 and batches > 0 and cpu_us > 0 else None
 
 

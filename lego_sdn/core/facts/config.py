@@ -97,6 +97,7 @@ class InstanceSettings(Section):
     cpu_period_ms  over which the quota is reckoned: a process that has used it up waits for so long at the most; a long one costs less
     memory_mb  a mark for what its processes use together, shared pages counted once: from nine tenths of it on, an event and the
                bottleneck name the process with most; nothing is ended (`streams` is what bounds the state)
+    silent_s   a process that lives and does not answer for so long is given up: its work goes to others, or its instance has failed
     slow_us    CPU microseconds that a kind of brick burns for every packet, for experiments with the costs of another implementation
     """
 
@@ -107,6 +108,7 @@ class InstanceSettings(Section):
     streams: int = count(200_000, STREAMS_LEAST, STREAMS_MOST)
     threshold: float | None = maybe(None, "a score", number)
     memory_mb: float | None = maybe(None, "megabytes, above 0", lambda v: number(v) and v > 0)
+    silent_s: float = seconds(10.0)
     slow_us: Mapping[str, float] = field(
         default_factory=dict, hash=False, metadata={"wanted": "kinds of bricks with microseconds from 0 to 1000000", "check": are_amounts}
     )

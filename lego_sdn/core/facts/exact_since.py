@@ -15,7 +15,7 @@ class ExactSince:
     sure_until  a moment up to which every score is that of the unsplit run; None: there was no loss since its start
     stamp       the first stamp that had not been taken by then: only scores from this one on may be wrong
     losses      by reason, so far, as far as they can be counted (at least 1 each); also of earlier instances with this number
-    seen        by reason, when the last loss was seen
+    seen        by reason, when the last loss was seen; by counter, when the last packets that cannot be split were
     looks       the latest load reports: when each came, and the first stamp that it had not taken
     gaps        of stamps that are no loss, or were told as one; alone: looks in a row at which no other instance got packets
     """

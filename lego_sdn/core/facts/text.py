@@ -54,3 +54,9 @@ def printable_in(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {printable_in(key): printable_in(item) for key, item in value.items()}
     return [printable_in(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text of up to 18 ASCII digits, between spaces or not, stands for; None for any other text."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lego_sdn.core.facts.assignment import REFERENCE
+from lego_sdn.core.facts.backoff import Backoff
+from lego_sdn.core.facts.counters import BrickCounters
 
 RECORD = struct.Struct("<QqQQQI")  # SCORE of bricks/files/scores.py, the score by its bits
 BITS = struct.Struct("<Q")
@@ -178,16 +180,20 @@ def _lost(report: Mapping[str, Any]) -> int:
     total = int((report.get("capture") or {}).get("kernel_drops", 0))
     for brick in report["bricks"]:
         total += sum(brick["dropped"].values())
-        total += sum(count for name, count in brick["counters"].items() if name.startswith("evicted"))
+        total += BrickCounters.of(brick["counters"]).all_evicted
     return total
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceInstance:
-    """The twin as an instance: what `core.twin` makes of it. failures in a row; no start before `until`."""
+    """The twin as an instance: what `core/control/reference.py` makes of it."""
 
     phase: str = "absent"  # absent, starting, running, stopping
     since: float = 0.0
     ofport: int | None = None
-    failures: int = 0
-    until: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+    @property
+    def until(self) -> float:
+        """No start before."""
+        return self.backoff.until

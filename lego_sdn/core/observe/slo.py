@@ -11,8 +11,10 @@ from typing import Any
 
 from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts import config as configuration
-from lego_sdn.core.facts.arrangement import Arrangement, SetDeadlines
+from lego_sdn.core.facts.actions import SetDeadlines
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.change_notes import PromiseBroken, PromiseKept
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import Report, pairs_of, usable
 from lego_sdn.core.observe.deadlines import Deadline, Promise, divide
@@ -94,7 +96,7 @@ def tally(before: Mapping[str, Report], after: Mapping[str, Report], ends: Colle
         for brick in now.bricks:
             old = earlier.get(brick.id)
             if brick.node in ends and old is not None:
-                late = brick.counters.get("late_total", 0) - old.counters.get("late_total", 0)
+                late = BrickCounters.of(brick.counters).late_total - BrickCounters.of(old.counters).late_total
                 found += Tally(brick.packets_in - old.packets_in, max(0, late))
         found += Tally(lost=lost)
     return found

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction
+from lego_sdn.core.facts.actions import BrickAction
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.assignment import Owners, balance, carried, place
 from lego_sdn.core.facts.config import InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.reports import InstanceLoad

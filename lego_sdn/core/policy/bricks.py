@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from lego_sdn.core.cost import capacity
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, StartReplica, StopReplica
+from lego_sdn.core.facts.actions import BrickAction, StartReplica, StopReplica
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.assignment import Owners, balance, carried, place
 from lego_sdn.core.facts.reports import usable
 from lego_sdn.core.observe.diagnosis import Diagnosis
@@ -92,11 +93,10 @@ class Bricks(WaterMarks):
 
     def _cheapest(self, diagnosis: Diagnosis, arrangement: Arrangement, costs: Costs, seen: Observation) -> Suggestion | None:
         own, deliveries = _own(diagnosis.instance, seen, costs)
-        layout = options.processes(arrangement)
-        has = capacity.capacity(costs, layout, deliveries=deliveries).packets
-        found = [] if seen.no_brick else options.within(diagnosis.instance, layout, costs, seen.like, deliveries)
+        has = capacity.capacity(costs, options.processes(arrangement), deliveries=deliveries).packets
+        found = [] if seen.no_brick else options.within(diagnosis.instance, arrangement, costs, seen.like, deliveries)
         if seen.free is not None and seen.like.cpu_quota is not None and seen.free < usable(seen.like.cpu_quota) and not seen.no_brick:
-            part = options.leftover(diagnosis.instance, layout, costs, seen.free, deliveries)
+            part = options.leftover(diagnosis.instance, arrangement, costs, seen.free, deliveries)
             found = [part] if part is not None else []
         dying = {StartReplica(*which) for which in seen.dying}
         found = [one for one in found if not (isinstance(one.action, StartReplica) and replace(one.action, cores=None) in dying)]
@@ -120,8 +120,8 @@ class Bricks(WaterMarks):
                 continue
             own, deliveries = _own(instance, seen, seen.costs)
             left = [
-                (capacity.capacity(seen.costs, layout, deliveries=deliveries).packets, action)
-                for action, layout in options.smaller(instance, arrangement, seen.like)
+                (capacity.capacity(seen.costs, options.processes(after), deliveries=deliveries).packets, action)
+                for action, after in options.smaller(instance, arrangement, seen.like)
             ]
             can, action = max(left, key=lambda one: one[0], default=(0.0, None))
             if action is not None and own <= self.scaling.merge_target * can:

@@ -7,13 +7,14 @@ instance: what could be removed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lego_sdn.core.cost import capacity
-from lego_sdn.core.cost.cpu_quotas import LEAST, resettled
 from lego_sdn.core.cost.model import Costs
-from lego_sdn.core.facts.arrangement import Arrangement, BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.config import InstanceSettings
+from lego_sdn.core.facts.cpu_quotas import LEAST
 from lego_sdn.core.facts.graph import node_of
 from lego_sdn.core.facts.reports import usable
 from lego_sdn.core.observe.diagnosis import Diagnosis
@@ -24,7 +25,7 @@ HELPS = 1.02  # what is done within an instance must bring at least this many ti
 LEAST_FREE = 0.05  # cores of a host, below which all of its CPU is in use
 STEPS = 6  # within an instance, that are looked ahead
 
-Step = tuple[BrickAction, capacity.Layout]  # within an instance: what is done, and how its bricks then lie
+Step = tuple[BrickAction, Arrangement]  # within an instance: what is done, and how its bricks then lie
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +100,21 @@ def _part(brick: str, diagnosis: Diagnosis) -> float:
 
 
 # ---- growing within an instance ----
-def within(instance: int, now: capacity.Layout, costs: Costs, like: InstanceSettings, deliveries: float = 1.0) -> list[ScalingOption]:
-    """Extend the layout greedily by the step with the highest resulting capacity; on ties, by the step that relieves the slowest kind.
+def within(instance: int, now: Arrangement, costs: Costs, like: InstanceSettings, deliveries: float = 1.0) -> list[ScalingOption]:
+    """Extend the arrangement greedily by the step with the highest resulting capacity; on ties, by the step that relieves the slowest kind.
 
     Two kinds that are equally slow need a replica each before anything is gained. So each option is the first of several steps, with
     the gain and the cost of all of them.
     """
-    before = capacity.capacity(costs, now, deliveries=deliveries)
-    has, layout, done, found = before.packets, now, list[Separate | StartReplica](), list[ScalingOption]()
+    before = capacity.capacity(costs, processes(now), deliveries=deliveries)
+    has, done, found = before.packets, list[Separate | StartReplica](), list[ScalingOption]()
     while len(done) < STEPS:
-        steps = list(larger(instance, layout, costs, usable(like.cpu_quota)))
-        reached = [(capacity.capacity(costs, after, deliveries=deliveries), action, after) for action, after in steps]
+        steps = list(larger(instance, now, costs, usable(like.cpu_quota)))
+        reached = [(capacity.capacity(costs, processes(after), deliveries=deliveries), action, after) for action, after in steps]
         if not reached:
             break
         slowest = before.slowest
-        before, action, layout = max(reached, key=lambda one: (round(one[0].packets, 6), one[1].kind == slowest))
+        before, action, now = max(reached, key=lambda one: (round(one[0].packets, 6), one[1].kind == slowest))
         done.append(action)
         if before.packets >= HELPS * has:
             gain, kinds = before.packets - has, tuple(dict.fromkeys(one.kind for one in done))
@@ -122,24 +123,17 @@ def within(instance: int, now: capacity.Layout, costs: Costs, like: InstanceSett
     return found
 
 
-def larger(instance: int, layout: capacity.Layout, costs: Costs, cores: float) -> Iterator[tuple[Separate | StartReplica, capacity.Layout]]:
+def larger(instance: int, now: Arrangement, costs: Costs, cores: float) -> Iterator[tuple[Separate | StartReplica, Arrangement]]:
     """Every step that adds a process of so many cores.
 
     A chained brick that has streams goes there, for sharing them costs shadows; any other one stays, and shares its batches with a replica:
     so its neighbours' process is of use for it as long as it has time to spare, too.
     """
     for brick in map(costs.of, costs.graph.inner):
-        process = capacity.ProcessShare((brick.kind,), cores)
-        chained = any(brick.kind in one.kinds and len(one.kinds) > 1 for one in layout)
-        if brick.keyed and chained:
-            yield Separate(instance, brick.kind), (*(_without(one, brick.kind) for one in layout), process)
-        else:
-            yield StartReplica(instance, brick.kind), (*layout, process)
-
-
-def _without(process: capacity.ProcessShare, kind: str) -> capacity.ProcessShare:
-    rest = tuple(one for one in process.kinds if one != kind)
-    return capacity.ProcessShare(rest, process.cores) if rest else process
+        separate = Separate(instance, brick.kind)
+        action = separate if brick.keyed and now.refusal(separate) is None else StartReplica(instance, brick.kind)
+        if now.refusal(action) is None:
+            yield action, now.apply(replace(action, cores=cores))
 
 
 def _used(costs: Costs, packets: float, kinds: Sequence[str]) -> float:
@@ -147,14 +141,14 @@ def _used(costs: Costs, packets: float, kinds: Sequence[str]) -> float:
     return packets * sum(costs.of(kind).per_packet_us(costs.batch) for kind in kinds) / 1e6
 
 
-def leftover(instance: int, now: capacity.Layout, costs: Costs, free: float, deliveries: float = 1.0) -> ScalingOption | None:
+def leftover(instance: int, now: Arrangement, costs: Costs, free: float, deliveries: float = 1.0) -> ScalingOption | None:
     """A replica with what cores the host has left, less than a process gets; None where that helps little (paper, Section III-C)."""
     cores = int(free * 1000) / 1000
     if cores < LEAST:
         return None
-    has = capacity.capacity(costs, now, deliveries=deliveries).packets
+    has = capacity.capacity(costs, processes(now), deliveries=deliveries).packets
     steps = [(action, after) for action, after in larger(instance, now, costs, cores) if isinstance(action, StartReplica)]
-    reached = [(capacity.capacity(costs, after, deliveries=deliveries).packets, action.kind) for action, after in steps]
+    reached = [(capacity.capacity(costs, processes(after), deliveries=deliveries).packets, action.kind) for action, after in steps]
     most, kind = max(reached, default=(0.0, ""))
     return ScalingOption(StartReplica(instance, kind, cores), most - has, cores) if most >= HELPS * has else None
 
@@ -162,20 +156,13 @@ def leftover(instance: int, now: capacity.Layout, costs: Costs, free: float, del
 # ---- shrinking within an instance ----
 def smaller(instance: int, arrangement: Arrangement, like: InstanceSettings) -> Iterator[Step]:
     """Every step that takes a process away: the youngest replica of a kind, or a separated brick that is chained again."""
-    home = max(arrangement.processes, key=lambda one: len(one.bricks), default=None)
     for kind in arrangement.graph.order:
         bricks = arrangement.of_kind(kind)
-        place = arrangement.process_of(bricks[-1]) if bricks else None
-        if place is None or home is None or place is home or len(place.bricks) > 1:
-            continue
-        rest = resettled(arrangement, place.process).processes  # what it was lent is the others' again
-        if len(bricks) > 1:
-            yield StopReplica(instance, bricks[-1]), processes(Arrangement(rest, arrangement.graph))
-        elif like.placement == "chained":
-            layout = processes(Arrangement(rest, arrangement.graph))
-            at = next(at for at, one in enumerate(rest) if one.process == home.process)
-            joined = capacity.ProcessShare((*layout[at].kinds, kind), layout[at].cores)
-            yield ChainBrick(instance, kind), (*layout[:at], joined, *layout[at + 1 :])
+        action: BrickAction | None = StopReplica(instance, bricks[-1]) if len(bricks) > 1 else None
+        if action is None and like.placement == "chained":
+            action = ChainBrick(instance, kind)
+        if action is not None and arrangement.refusal(action) is None:
+            yield action, arrangement.apply(action)
 
 
 # ---- which way ----

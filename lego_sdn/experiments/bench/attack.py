@@ -13,6 +13,7 @@ import numpy as np
 from bricks.feature_quantization import FeatureQuantization
 from bricks.kernels.transport.worker_pick import BATCH
 from bricks.records.brick import Batch
+from lego_sdn.core.facts.counters import BrickCounters
 from lego_sdn.experiments.bench import captures
 from lego_sdn.experiments.bench.features import extract_all
 from lego_sdn.experiments.bench.inputs import Bench
@@ -116,7 +117,7 @@ def run(rows: np.ndarray, streams: int) -> AttackRun:
         slices.append(lap(lambda some=some: _advance(made[0], some)))
         resident.append(resident_bytes())
         held.append(made[0].counters["streams_hh"])
-    evicted = sum(count for name, count in made[0].counters.items() if name.startswith("evicted_"))
+    evicted = BrickCounters.of(made[0].counters).all_evicted
     return AttackRun(start, tuple(slices), tuple(resident), tuple(held), evicted, kernel_seconds() - before)
 
 

@@ -21,7 +21,7 @@ from lego_sdn.system import machine
 REPLICA = Row("elastic.replica", "replica of the learning network: decision to first batch scored", "ms", 100, fewer=True)
 INSTANCE = Row("elastic.instance", "whole new instance: decision to first packet scored", "ms", 500, fewer=True)
 BEHIND = Row("live.switch", "one instance behind the userspace switch, as fast as the switch forwards", "packets/s")
-BEHIND_DROPS = Row("live.switch.drops", "packets that reached its port and were lost by it", "packets", 0, fewer=True)
+BEHIND_DROPS = Row.of_losses("live.switch.drops", "packets that reached its port and were lost by it")
 ROWS = (REPLICA, INSTANCE, BEHIND, BEHIND_DROPS)
 
 NETWORK = "unsupervised-network"

@@ -13,13 +13,13 @@ from lego_sdn.experiments.bench.rows import Result, Row
 GROUPS = ("parsing", "features", "network", "chain", "attack", "hop", "live", "elastic", "moves", "start", "cost")
 
 
-def _module(group: str) -> ModuleType:
+def module_of(group: str) -> ModuleType:
     return importlib.import_module(f"lego_sdn.experiments.bench.{group}")
 
 
 def all_rows() -> tuple[Row, ...]:
     """Every row, in the order in which they are measured."""
-    return tuple(row for group in GROUPS for row in _module(group).ROWS)
+    return tuple(row for group in GROUPS for row in module_of(group).ROWS)
 
 
 def choose(names: tuple[str, ...]) -> frozenset[str]:
@@ -38,7 +38,7 @@ def _covers(name: str, row: str) -> bool:
 def measure(bench: Bench, wanted: frozenset[str], begins: Callable[[str], None] = lambda group: None) -> Iterator[Result]:
     """A result for every wanted row. `begins` hears of each group; one that cannot be measured fails its rows, not the others."""
     for group in GROUPS:
-        module = _module(group)
+        module = module_of(group)
         left = {row.name: row for row in module.ROWS if row.name in wanted}
         if not left:
             continue

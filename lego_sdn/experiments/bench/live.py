@@ -19,7 +19,7 @@ from lego_sdn.system import machine
 
 IDLE = Row("idle.ring", "an idle brick process that waits at a ring", "% CPU", 2, fewer=True)
 IDLE_LIVE = Row("idle.interface", "an idle instance that waits at an interface", "% CPU", 2, fewer=True)
-DROPS = Row("live.drops", "packets lost by one instance at the wanted rate", "packets", 0, fewer=True)
+DROPS = Row.of_losses("live.drops", "packets lost by one instance at the wanted rate")
 RATE = Row("live.rate", "highest rate that one instance holds without a drop", "packets/s", 150_000, 250_000)
 ROWS = (IDLE, IDLE_LIVE, DROPS, RATE, *latency.ROWS)
 

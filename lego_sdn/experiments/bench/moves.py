@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from bricks.files.captures import read_packets
 from bricks.files.frames import Frames, read_frames
 from bricks.learning.threshold import score_features
 from lego_sdn.core.facts.errors import HostError
+from lego_sdn.experiments.accounting import dropped_in
 from lego_sdn.experiments.bench.generator import Generator, GeneratorPlan
 from lego_sdn.experiments.bench.inputs import Bench
 from lego_sdn.experiments.bench.rows import Result, Row
@@ -35,8 +37,8 @@ def _row(sources: int, rate: int, what: str, words: str) -> Row:
 
 TIMES = {load: _row(*load, "time", "a move, from its first step to its last") for load in LOADS}
 WAITS = {load: _row(*load, "wait", "latency added to a packet that waits for the move") for load in LOADS}
-LOST = Row("moves.lost", "packets that moves lost or had scored twice", "packets", 0, fewer=True)
-DIFFERENT = Row("moves.different", "scores whose bits are not those of the unsplit run", "packets", 0, fewer=True)
+LOST = Row.of_losses("moves.lost", "packets that moves lost or had scored twice")
+DIFFERENT = Row.of_losses("moves.different", "scores whose bits are not those of the unsplit run")
 ROWS = (*(row for load in LOADS for row in (TIMES[load], WAITS[load])), LOST, DIFFERENT)
 
 
@@ -47,6 +49,7 @@ def measure(bench: Bench, wanted: frozenset[str]) -> Iterator[Result]:
     everything = {LOST.name, DIFFERENT.name} & wanted
     loads = [load for load in LOADS if everything or {TIMES[load].name, WAITS[load].name} & wanted]
     lost, different, before = [], [], 0
+    dropped: Counter[str] = Counter()
     folder = bench.folder / "moves"  # another group's instances may have left scores
     folder.mkdir()
     with (
@@ -59,11 +62,15 @@ def measure(bench: Bench, wanted: frozenset[str]) -> Iterator[Result]:
             lost.append(float(seen.lost))
             different.append(float(seen.different))
             before += seen.before_the_switch
+            dropped.update(seen.dropped)
             yield from _results(load, seen)
     note = f"of {ground.first:,}, under {len(loads)} loads"
     if before:
         note += f"; besides, {before:,} were lost before the switch, which was not given the CPU to take them in"
-    yield Result(LOST, runs=tuple(lost), note=note)  # only the wanted rows are shown
+    if any(lost):
+        told = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+        note += f"; of the lost ones the instances counted {told or 'none'}"
+    yield Result(LOST, runs=tuple(lost), note=note, detail={"dropped": dict(dropped)})  # only the wanted rows are shown
     yield Result(DIFFERENT, runs=tuple(different), note=f"of {ground.first:,}, bit for bit")
 
 
@@ -72,6 +79,7 @@ class _Seen:
     """What some moves under one load were like.
 
     moves      rows of `GET moves`
+    dropped    packets that the instances counted as dropped, by reason
     added_ms   of the packets that waited in each of them: latency beyond the usual one (`usual_ms`)
     """
 
@@ -81,6 +89,7 @@ class _Seen:
     moves: list[dict[str, Any]] = field(default_factory=list)
     usual_ms: float = 0.0
     added_ms: list[np.ndarray] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
 def _results(load: tuple[int, int], seen: _Seen) -> Iterator[Result]:
@@ -126,6 +135,7 @@ class _Ground:
         """Moves there and back, while packets flow."""
         frames, packets = _talk(self.bench, sources)
         before = self.running.get("moves?limit=1000")["total"]
+        dropped = self._dropped()
         seconds = FIRST_S + self.bench.runs * APART_S
         plan = GeneratorPlan(frames, INSIDE, rate, seconds, frozenset(os.sched_getaffinity(0)), self.running.source, self.first)
         began = time.monotonic()
@@ -141,10 +151,14 @@ class _Ground:
         records = self.watch.take(self.first, sent)
         moves = self.running.get("moves?limit=1000")["moves"][before:][: self.bench.runs]
         seen = self._account(packets, records, sent)
-        seen.moves = moves
+        seen.moves, seen.dropped = moves, dict(self._dropped() - dropped)
         seen.usual_ms, seen.added_ms = _waits(records, moves)
         self.first += sent
         return seen
+
+    def _dropped(self) -> Counter[str]:
+        """Packets that the instances dropped so far, by reason."""
+        return Counter(dropped_in(self.running.load(instance) for instance in (1, 2)))
 
     def _account(self, packets: np.ndarray, records: np.ndarray, sent: int) -> _Seen:
         """Scores against those of the unsplit run over the packets that came through."""

@@ -11,7 +11,8 @@ from typing import Any
 class Row:
     """What is measured. `least` and `aim` in `unit`; None: nothing is promised.
 
-    `fewer`: less is better, and `least` is the most that is allowed.
+    fewer     less is better, and `least` is the most that is allowed
+    by_worst  the worst run is judged, not the median: of what must never happen, such as a loss
     """
 
     name: str
@@ -20,6 +21,20 @@ class Row:
     least: float | None = None
     aim: float | None = None
     fewer: bool = False
+    by_worst: bool = False
+
+    @classmethod
+    def of_losses(cls, name: str, what: str) -> Row:
+        """Of packets that must not be lost, or scores that must not differ: not one in any run."""
+        return cls(name, what, "packets", 0, fewer=True, by_worst=True)
+
+    def judged(self, runs: tuple[float, ...]) -> float | None:
+        """The figure that the runs are judged by; None if there are none."""
+        if not runs:
+            return None
+        if self.by_worst:
+            return max(runs) if self.fewer else min(runs)
+        return median(runs)
 
     def reaches(self, value: float, target: float | None) -> bool:
         """Whether a figure is as good as a target; one that is not set is reached by nothing."""
@@ -56,13 +71,17 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """ "aim", "at least" or "below"; "at least, by CPU time" where other load alone can be to blame; "" where nothing is promised."""
-        if self.value is None or self.row.least is None:
+        """Of the median, or of the worst run where the row says so.
+
+        "aim", "at least" or "below"; "at least, by CPU time" where other load alone can be to blame; "" where nothing is promised.
+        """
+        judged, by_cpu = self.row.judged(self.runs), self.row.judged(self.by_cpu)
+        if judged is None or self.row.least is None:
             return ""
-        wall = self._level(self.value)
-        if self.cpu_value is None or wall == self._level(self.cpu_value) or wall == "aim":
+        wall = self._level(judged)
+        if by_cpu is None or wall == self._level(by_cpu) or wall == "aim":
             return wall
-        return f"{self._level(self.cpu_value)}, by CPU time" if wall == "below" else wall
+        return f"{self._level(by_cpu)}, by CPU time" if wall == "below" else wall
 
     def _level(self, value: float) -> str:
         if self.row.reaches(value, self.row.aim):
@@ -73,7 +92,8 @@ class Result:
         """Plain values, for JSON."""
         row = self.row
         out: dict[str, Any] = {"name": row.name, "what": row.what, "unit": row.unit, "at_least": row.least, "aim": row.aim}
-        out |= {"better": "less" if row.fewer else "more", "skipped": self.skipped, "failed": self.failed}
+        out |= {"better": "less" if row.fewer else "more", "judged_by": "worst run" if row.by_worst else "median"}
+        out |= {"skipped": self.skipped, "failed": self.failed}
         runs, cpu = list(self.runs), list(self.by_cpu)
         out |= {"median": self.value, "min": min(runs, default=None), "max": max(runs, default=None), "runs": runs}
         out |= {"median_by_cpu": self.cpu_value, "runs_by_cpu": cpu, "verdict": self.verdict}

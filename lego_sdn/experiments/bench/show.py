@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from lego_sdn.adapters.terminal.tables import Grid
 from lego_sdn.experiments.bench.rows import Result
 
 _COLORS = {"aim": "green", "at least": "yellow", "below": "red"}
@@ -16,10 +16,11 @@ _HEADS = ("row", "median", "min .. max", "by CPU time", "at least", "aim", "reac
 
 
 class Show:
-    """Prints; columns have fixed widths, since rows come one by one."""
+    """Prints; columns have fixed widths, since rows come one by one. Where they do not fit, each figure stands behind its name."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._fits = sum(_WIDTHS) + len(_WIDTHS) < console.width
 
     def machine(self, machine: dict[str, Any], traffic: str) -> None:
         cpu = f"{machine['cpu']} at {machine['mhz']:,.0f} MHz{', virtual' if machine['hypervisor'] else ''}, {machine['cores']} cores"
@@ -27,7 +28,8 @@ class Show:
         self.console.print(f"{cpu}, {rest}", highlight=False, soft_wrap=True)
         versions = ", ".join(f"{name} {machine[name]}" for name in ("python", "numba", "numpy"))
         self.console.print(f"{versions}; load before: {machine['load']:g}; {traffic}", highlight=False, soft_wrap=True)
-        self.console.print(_line(_HEADS), style="bold", soft_wrap=True)
+        if self._fits:
+            self.console.print(_line(_HEADS), style="bold", soft_wrap=True)
 
     def result(self, result: Result) -> None:
         """One line of figures, and what is behind them."""
@@ -40,20 +42,19 @@ class Show:
         cells = [row.name, number(result.value), f"{number(min(result.runs))} .. {number(max(result.runs))}"]
         cells += [number(result.cpu_value) if result.cpu_value is not None else ""]
         cells += [sign + number(target) if target is not None else "" for target in (row.least, row.aim)]
-        line = Text(_line(cells))
+        line = Text(_line(cells) if self._fits else _named(cells))
         line.append(result.verdict, style=_COLORS.get(result.verdict.split(",")[0], ""))
-        self.console.print(line, soft_wrap=True)
+        self.console.print(line, soft_wrap=self._fits)
         told = f"  {row.what} [{row.unit}]" + (f"; {result.note}" if result.note else "")
-        self.console.print(Text(told, style="dim"), soft_wrap=True)
+        self.console.print(Text(told, style="dim"))
 
     def cost(self, results: list[Result]) -> None:
         """Measured against the limit; the largest quotient is where the next gain is."""
         known = [result for result in results if "limit" in result.detail]
         if not known:
             return
-        table = Table(title="Cost model, ns of CPU per packet", title_justify="left")
-        for column in ("stage", "measured", "limit", "measured / limit", "what the limit is made of"):
-            table.add_column(column, justify="left" if column in ("stage", "what the limit is made of") else "right")
+        names = ("stage", "measured", "limit", "measured / limit", "what the limit is made of")
+        table = Grid(*names, title="Cost model, ns of CPU per packet", left=("stage", "what the limit is made of"))
         for result in known:
             assert result.value is not None
             limit = result.detail["limit"]
@@ -67,6 +68,12 @@ def _line(cells: tuple[str, ...] | list[str]) -> str:
     """Cells in columns: names to the left, figures to the right."""
     padded = [f"{cell:<{width}}" if at == 0 else f"{cell:>{width}}" for at, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=False))]
     return "".join(padded[:1] + [f" {cell}" for cell in padded[1:]]) + "  "
+
+
+def _named(cells: list[str]) -> str:
+    """Cells with the names of their columns, without those that are empty."""
+    told = [f"{name} {cell}" for name, cell in zip(_HEADS[1:], cells[1:], strict=False) if cell]
+    return f"{cells[0]}: " + ", ".join(told) + ", "
 
 
 def number(value: float) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from lego_sdn.adapters.terminal.tables import Grid
 from lego_sdn.experiments.paper.autoscale import AutoscalePlan, ScalingWay
 from lego_sdn.system.machine import machine
 
@@ -55,10 +55,8 @@ def _memory(axes: Any, ways: Sequence[ScalingWay]) -> None:
 def show(ways: Sequence[ScalingWay], console: Console) -> None:
     """The table, and what it rests on."""
     plan = ways[0].plan
-    table = Table(title=f"load {plan.load.shape} (seconds:packets/s), SLA {plan.sla_ms:g} ms for 99 %", title_justify="left")
-    table.add_column("")
-    for way in ways:
-        table.add_column(way.name, justify="right")
+    title = f"load {plan.load.shape} (seconds:packets/s), SLA {plan.sla_ms:g} ms for 99 %"
+    table = Grid("", *(way.name for way in ways), title=title, left=("",))
     facts = [way.as_dict() for way in ways]
     for what, cell in ROWS:
         table.add_row(what, *(cell(one) for one in facts))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from lego_sdn.adapters.terminal.tables import Grid
 from lego_sdn.experiments.paper.figure4 import GROWN, MONOLITH, POOLED, RESTS_ON, SEPARATE, Figure4Outcome, Figure4Run
 from lego_sdn.system.machine import machine
 
@@ -65,9 +65,8 @@ def show(outcomes: Sequence[Figure4Outcome], traffic: str, console: Console) -> 
 
 
 def _phases(outcome: Figure4Outcome, console: Console) -> None:
-    table = Table(title=f"Figure 4, {outcome.setting.name} costs", title_justify="left")
-    for name in ("", "cores, emulated", "packets/s", "of the monolith", "predicted"):
-        table.add_column(name, justify="right" if name else "left")
+    names = ("", "cores, emulated", "packets/s", "of the monolith", "predicted")
+    table = Grid(*names, title=f"Figure 4, {outcome.setting.name} costs", left=("",))
     base, quota = outcome.packets(MONOLITH), outcome.setting.quota
     predicted = dict(zip((SEPARATE, GROWN), outcome.expected, strict=True))
     for phase in (*outcome.monolith.phases, *outcome.lego.phases):

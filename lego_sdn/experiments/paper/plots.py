@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 
 from lego_sdn.core.facts.errors import HostError
 
+FORMATS = (".png", ".pdf", ".svg", ".jpg")
 WIDTH, HEIGHT, DPI = 8.0, 3.6, 120  # inches of a panel, dots per inch
+
+
+def require_picture(path: Path) -> None:
+    """HostError if no picture can be written under this name."""
+    if path.suffix.lower() not in FORMATS:
+        raise HostError(f"cannot draw {path}: its name must end with {', '.join(FORMATS)}")
 
 
 def panels(path: Path, drawers: Sequence[Callable[[Any], None]], footnote: str) -> None:
@@ -26,6 +33,6 @@ def panels(path: Path, drawers: Sequence[Callable[[Any], None]], footnote: str) 
         one.legend(fontsize="small")
     figure.supxlabel(footnote, fontsize="x-small")
     try:
-        figure.savefig(path, dpi=DPI)
+        figure.savefig(path, dpi=DPI, format=path.suffix[1:])
     except OSError as error:
         raise HostError(f"cannot write {path}: {error.strerror}") from error

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bricks.feature_quantization import extract
-from bricks.files.captures import read_packets
+from bricks.files.frames import read_frames
 from bricks.files.scores import SCORE, read_scores
 from bricks.learning.threshold import score_features
 from bricks.models.model_file import Model, load_model
@@ -75,7 +75,7 @@ class Offline:
 def offline(inputs: PaperInputs) -> Offline:
     """Read and score the traffic without a split."""
     model = load_model(inputs.model)
-    packets, _ = read_packets(inputs.captures)
+    packets = read_frames(inputs.captures).stamped_packets()
     return Offline(model, packets, score_features(model, extract(packets, model.layout)))
 
 

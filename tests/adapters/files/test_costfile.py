@@ -8,6 +8,7 @@ import pytest
 
 from lego_sdn.adapters.files import costfile
 from lego_sdn.core.cost.measurements import CostError
+from lego_sdn.core.facts.errors import LegoError
 from tests.core.cost.costs import kitsune
 
 
@@ -41,5 +42,5 @@ def test_a_damaged_file_is_refused(model, text, message):
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(CostError, match="cannot be written"):
+    with pytest.raises(LegoError, match="cannot be written"):
         costfile.write(tmp_path / "no" / "model", kitsune())

@@ -13,7 +13,7 @@ import pytest
 from lego_sdn.adapters.files import configfile
 from lego_sdn.core.facts.errors import ConfigError
 from lego_sdn.core.policy.registry import POLICIES
-from tests.fakes.world import World
+from lego_sdn.simulation.memory import InMemorySystem
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "policies.md"
 
@@ -37,7 +37,7 @@ def written(folder: Path, text: str, name: str = "patient") -> Path:
 def test_the_documents_example_is_a_policy_that_scales(tmp_path):
     (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     config = configfile.load(written(tmp_path, example))
-    made = World(config, lambda bucket, time: (2000.0 if time < 1060 else 100.0) / 64).up().run(50)
+    made = InMemorySystem(config, lambda bucket, time: (2000.0 if time < 1060 else 100.0) / 64).up().run(50)
     assert made.state.running == (1, 2, 3)
     assert made.run(60).state.running == (1,)
     assert made.notes("failed") == []

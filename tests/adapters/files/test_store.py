@@ -11,7 +11,6 @@ import sys
 
 import pytest
 
-from lego_sdn.adapters.files import store
 from lego_sdn.adapters.files.store import MEMORY, Entry, Intent, Store, Stored, StoreError
 
 
@@ -54,7 +53,8 @@ def test_an_assignment_outlives_a_killed_process(path):
     code = (
         "import os, signal, sys; from lego_sdn.adapters.files.store import *; s = Store(sys.argv[1])\n"
         "s.save(Stored({b: 1 for b in range(64)}, 1, 64)); s.note(Entry(1.0, 'a', 'b'))\n"
-        "s._base.execute('BEGIN IMMEDIATE'); s._base.execute('DELETE FROM assignment'); os.kill(os.getpid(), signal.SIGKILL)"
+        "import sqlite3; base = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "base.execute('BEGIN IMMEDIATE'); base.execute('DELETE FROM assignment'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -signal.SIGKILL
     again = Store(path)
@@ -63,9 +63,8 @@ def test_an_assignment_outlives_a_killed_process(path):
     again.close()
 
 
-def test_events_are_numbered_bounded_and_read_from_a_number_on(path, monkeypatch):
-    monkeypatch.setattr(store, "KEPT_EVENTS", 5)
-    kept = Store(path)
+def test_events_are_numbered_bounded_and_read_from_a_number_on(path):
+    kept = Store(path, kept_events=5)
     numbers = [kept.note(Entry(float(i), "steer", f"event {i}", i)) for i in range(8)]
     assert numbers == list(range(1, 9))
     assert [entry.number for entry in kept.events()] == [4, 5, 6, 7, 8]

@@ -104,10 +104,10 @@ def test_a_port_of_a_run_before_the_last_boot_is_replaced(ovs, port):
     ovs.add_bridge(BRIDGE)
     vsctl("--no-wait", "add-port", BRIDGE.name, "absent0", f"external_ids:lego={ovs.run}")
     vsctl("set", "Interface", "absent0", "external_ids:x=y")  # waits for the switch to have tried
-    assert ovs._is_stale("absent0")
+    assert ovs.is_stale("absent0")
     ovs.add_port(BRIDGE.name, port)
-    assert not ovs._is_stale(port)
-    assert not ovs._is_stale("never")
+    assert not ovs.is_stale(port)
+    assert not ovs.is_stale("never")
 
 
 @pytest.mark.root

@@ -85,7 +85,7 @@ def test_the_window_slides_over_a_large_capture_and_does_not_grow(tmp_path):
     for path in (written.save(tmp_path / "x.pcap", content), written.save(tmp_path / "x.gz", gzip.compress(content, 1))):
         with open_capture(path, block=999) as capture:
             read = np.concatenate(list(capture))
-            assert len(capture._reader.source.buffer) == WINDOW
+            assert capture.window_bytes == WINDOW
         assert read["length"].tolist() == [len(frame) for frame in frames]
         assert read["time_ns"].tolist() == [p.time_ns // 1000 * 1000 for p in packets]
         assert (read["src_port"] == 40_000).all()

@@ -8,7 +8,7 @@ import pytest
 
 from bricks.files.captures import open_capture, read_packets
 from bricks.kernels.parse.literals import read_dotted, read_ipv6, read_mac, read_time
-from bricks.records.packets import ARP, ICMP, NO_PORT
+from bricks.records.packets import ARP, CODE_SHIFT, ICMP, NO_PORT, PROTOCOL_SHIFT, TYPED
 from lego_sdn.core.facts.errors import CaptureError
 from lego_sdn.core.facts.loss import is_partial
 from tests.bricks import odd, tshark
@@ -16,6 +16,7 @@ from tests.bricks.files import written
 from tests.bricks.tshark import FIELDS
 
 HEAD = "\t".join(FIELDS)
+TCP, UDP, UNREACHABLE_PORT = 6 << PROTOCOL_SHIFT, 17 << PROTOCOL_SHIFT, TYPED | 3 << PROTOCOL_SHIFT | 3 << CODE_SHIFT
 
 
 def line(**fields):
@@ -131,7 +132,7 @@ def test_columns_count_by_name_and_others_are_passed_over(tmp_path):
     assert warnings == []
     record = packets[0]
     assert (record["time_ns"], record["length"], record["src_lo"], record["dst_lo"]) == (2 * 10**9, 99, 0x01020304, 0x05060708)
-    assert (record["src_port"], record["dst_port"], record["src_mac"], record["flags"]) == (7, 8, 0, 5)
+    assert (record["src_port"], record["dst_port"], record["src_mac"], record["flags"]) == (7, 8, 0, 5 | UDP)
 
 
 def test_kinds_of_packets(tmp_path):
@@ -142,7 +143,7 @@ def test_kinds_of_packets(tmp_path):
     lines += [row(ip | {"tcp.srcport": "1,2", "tcp.dstport": "3,4"})]
     packets, warnings = read_packets([write(tmp_path, *lines)])
     assert warnings == []
-    assert packets["flags"].tolist() == [5 | ICMP, 5 | ARP, ARP, 10, 15, 5]
+    assert packets["flags"].tolist() == [5 | ICMP | UNREACHABLE_PORT, 5 | ARP, ARP, 10, 15, 5 | TCP]
     assert packets["src_lo"].tolist() == [0x0A000001, 0x0A000003, 0, 1, 0x02000000000A, 0x0A000001]
     assert packets["src_hi"].tolist() == [0, 0, 0, 0xFE80 << 48, 0, 0]
     assert packets["src_port"].tolist() == [53, NO_PORT, NO_PORT, NO_PORT, NO_PORT, 1]
@@ -157,7 +158,7 @@ def test_of_a_tunnel_the_first_transport_and_the_outer_addresses_count(tmp_path)
     assert packets["src_port"].tolist() == [50_000, 50_000, NO_PORT]
     assert packets["dst_port"].tolist() == [4789, 4789, NO_PORT]
     assert packets["src_lo"].tolist() == [0x0A000001, 0x0A000001, 0x02000000000A]
-    assert packets["flags"].tolist() == [5, 5, 15 | ARP]  # reverse ARP is taken by its MAC addresses
+    assert packets["flags"].tolist() == [5 | UDP, 5 | UDP, 15 | ARP]  # reverse ARP is taken by its MAC addresses
 
 
 @tshark.needs_tshark

@@ -9,8 +9,9 @@ from bricks.kernels.exponent import exp2_f64
 from bricks.records.packets import PACKET, SHADOW
 from tests.bricks.definition115 import definition_with
 from tests.bricks.feature_traffic import START, capture, defined, distance, traffic
-from tests.examples import examples
+from tests.examples import examples, few_in_quick
 
+CAPTURES = ("vlan-4096", "mixed-4631", "iot23-8-1", "webddos-3104", "synack-reflection-8000", "synflood-37841")
 RARE = 1e-6  # share of values that may be further off than 1e-9: variances within rounding of their floor
 
 
@@ -37,7 +38,7 @@ def test_golden_values(data, part, name):
 @pytest.mark.data
 @pytest.mark.parametrize(
     "name",
-    ["iot23-8-1.pcap", "webddos-3104.pcap", "vlan-4096.pcap", "mixed-4631.pcap", "synack-reflection-8000.pcap", "synflood-37841.pcap"],
+    few_in_quick((f"{name}.pcap" for name in CAPTURES), 2),
 )
 def test_as_the_definition_on_real_traffic(data, oracle, name):
     packets = capture(data, name, 3100)

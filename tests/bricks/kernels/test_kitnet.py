@@ -94,6 +94,7 @@ def test_scores_of_a_capture_equal_the_golden_ones(golden):
     assert error.max() < 3e-7
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_scores_of_the_definitions_features_equal_the_golden_ones(data, oracle):
     """KitNET alone: with the features of the executable definition, every score."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bricks.files.captures import read_packets
-from bricks.records.packets import FRAGMENT, MALFORMED, VLAN, seconds
+from bricks.records.packets import BYTE_MASK, CODE_SHIFT, FRAGMENT, MALFORMED, PROTOCOL_SHIFT, TYPED, VLAN, seconds
+from bricks.records.protocols import protocol_of
 from tests.bricks import tshark
 
 pytestmark = pytest.mark.data
@@ -41,6 +42,10 @@ def test_tsv_and_pcap_of_the_same_packets_give_the_same_records(name, data):
     assert warnings == []
     frame_facts = np.uint32(VLAN | FRAGMENT | MALFORMED)  # a text has no frames to see them in
     from_pcap["flags"] &= ~frame_facts
+    protocol = np.uint32(BYTE_MASK << PROTOCOL_SHIFT | BYTE_MASK << CODE_SHIFT | TYPED)
+    untold = from_tsv["flags"] & protocol == 0  # it has columns for TCP, UDP and ICMP only
+    assert not {protocol_of(flags).number for flags in from_pcap["flags"][untold].tolist()} & {1, 6, 17}
+    from_pcap["flags"][untold] &= ~protocol
     np.testing.assert_array_equal(from_pcap, from_tsv)
 
 

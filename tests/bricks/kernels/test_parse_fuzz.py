@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bricks.kernels.parse.ethernet import LINKS, parse_frame, parse_link
-from bricks.records.packets import HIDDEN, HIDDEN_SHIFT, NO_PORT, PACKET
+from bricks.records.packets import HIDDEN, HIDDEN_MASK, HIDDEN_SHIFT, NO_PORT, PACKET
 from tests.bricks.odd import FRAMES
 from tests.examples import examples
 
@@ -62,7 +62,7 @@ def test_any_bytes_give_a_record_of_the_agreed_form(frame, link):
     record = dict(zip(PACKET.names, parse_within(frame, np.zeros(2 * GUARD, np.uint8), link), strict=True))
     assert record["length"] == len(frame)
     assert max(record["src_port"], record["dst_port"]) <= NO_PORT
-    assert record["flags"] >> HIDDEN_SHIFT < len(HIDDEN)
+    assert record["flags"] >> HIDDEN_SHIFT & HIDDEN_MASK < len(HIDDEN)
     for side, shift in (("src", 0), ("dst", 2)):
         kind, high, low = record["flags"] >> shift & 3, record[f"{side}_hi"], record[f"{side}_lo"]
         assert kind == 2 or high == 0

@@ -152,6 +152,7 @@ def infected(data):
     return captures, model
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_with_shadows_every_score_has_the_bits_of_the_unsplit_run(infected, tmp_path):
     captures, model = infected

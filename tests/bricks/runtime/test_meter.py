@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from bricks.records.sequence import SequenceRange
-from bricks.runtime import meter
 from bricks.runtime.meter import MEMORY, Meter
 
 KIND = "unsupervised-network"
 
 
+class Clocks:
+    """`ms` turned by hand; `burnt` counts the looks at the CPU clock, each a tenth of a millisecond later."""
+
+    ms, burnt = 1000.0, 0
+
+    def meter(self, **how) -> Meter:
+        return Meter(**how, now_ns=lambda: round(self.ms * 1e6), thread_s=self.thread_s)
+
+    def thread_s(self) -> float:
+        self.burnt += 1
+        return self.burnt / 1e4
+
+
 @pytest.fixture
-def clock(monkeypatch):
-    """Milliseconds; `burnt` counts the looks at the CPU clock, each a tenth of a millisecond later."""
-    now = SimpleNamespace(ms=1000.0, burnt=0)
-
-    def thread_time() -> float:
-        now.burnt += 1
-        return now.burnt / 1e4
-
-    stand_in = SimpleNamespace(monotonic_ns=lambda: round(now.ms * 1e6), monotonic=lambda: now.ms / 1e3, thread_time=thread_time)
-    monkeypatch.setattr(meter, "time", stand_in)
-    return now
+def clock() -> Clocks:
+    return Clocks()
 
 
 def ns(ms: float) -> int:
@@ -33,7 +35,7 @@ def ns(ms: float) -> int:
 
 
 def test_waits_and_deadlines_are_counted_from_the_arrival_before_the_brick(clock):
-    made = Meter()
+    made = clock.meter()
     made.set_deadlines(KIND, {KIND: 5.0, "sample-result": 1.0})
     clock.ms = 1010.0
     made.account((10, 10), 0.001, SequenceRange(0, 10, since=ns(1006.0)), ns(1008.0))  # waited for 2 ms, done after 4
@@ -46,13 +48,13 @@ def test_waits_and_deadlines_are_counted_from_the_arrival_before_the_brick(clock
 
 
 def test_a_batch_of_nobody_knows_when_waited_for_nothing(clock):
-    made = Meter()
+    made = clock.meter()
     made.account((1, 1), 0.0, SequenceRange(0, 1), ns(1000.0))
     assert (made.wait_us, made.report()["wait_us"]) == (0.0, 0.0)
 
 
 def test_the_last_brick_sees_the_whole_path(clock):
-    made = Meter(last=True)
+    made = clock.meter(last=True)
     assert made.counters() == {}, "without deadlines nothing is late"
     made.set_deadlines("sample-result", {KIND: 5.0, "sample-result": 1.0})
     for born in (995.0, 993.0):  # 5 and 7 of 6 ms
@@ -64,7 +66,7 @@ def test_the_last_brick_sees_the_whole_path(clock):
 
 
 def test_averages_forget(clock):
-    made = Meter()
+    made = clock.meter()
     for wait, batches in ((8.0, 20), (1.0, 400)):
         for _ in range(batches):
             made.account((256, 256), 0.0, SequenceRange(0, 256, since=ns(1000.0 - wait)), ns(1000.0))
@@ -73,16 +75,16 @@ def test_averages_forget(clock):
 
 
 def test_back_pressure_is_timed(clock):
-    made = Meter()
+    made = clock.meter()
     for is_so, now in ((True, 1.0), (True, 1.5), (False, 2.0), (False, 3.0), (True, 4.0)):
         made.stuck(is_so, now)
     assert made.blocked_s(4.25) == pytest.approx(1.25)
 
 
 def test_burnt_cpu_is_that_of_the_rows(clock):
-    Meter().burn(100, 0.0)
+    clock.meter().burn(100, 0.0)
     assert clock.burnt == 0
-    Meter(slow_us=50.0).burn(100, 0.001)  # 5 ms of CPU, of which one was used before
+    clock.meter(slow_us=50.0).burn(100, 0.001)  # 5 ms of CPU, of which one was used before
     assert clock.burnt == 60
 
 

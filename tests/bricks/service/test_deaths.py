@@ -7,8 +7,8 @@ import pytest
 
 from bricks.feature_quantization import extract
 from bricks.records.packets import bucket_of
+from lego_sdn.simulation.moves import MovingInstances
 from tests.bricks.service.test_handover import BUCKETS, talk
-from tests.fakes.moving import World
 
 CALLS = ["hold", "cut", "settled", "consumed", "give_streams", "take_streams", "give_rows", "take_rows", "release"]
 OLD, NEW, OTHER = 1, 2, 3
@@ -25,9 +25,9 @@ def owned(instance: int) -> set[int]:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("victim", [OLD, NEW], ids=["old owner", "new owner"])
 @pytest.mark.parametrize("method", CALLS)
-def test_an_instance_that_dies_at_any_call(method, victim, seed, monkeypatch):
+def test_an_instance_that_dies_at_any_call(method, victim, seed):
     packets = talk(seed)
-    world = World(packets, BEFORE, seed).patch(monkeypatch)
+    world = MovingInstances(packets, BEFORE, seed)
     world.send(700)
     world.fatal = (method, victim)
     moved = world.move(AFTER)
@@ -51,10 +51,10 @@ def test_an_instance_that_dies_at_any_call(method, victim, seed, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [OLD, NEW], ids=["old owner", "new owner"])
 @pytest.mark.parametrize("method", CALLS)
-def test_an_owner_dies_and_the_controller_with_it(method, victim, monkeypatch):
+def test_an_owner_dies_and_the_controller_with_it(method, victim):
     """The controller that comes finishes the move with those that are left, as it does when an instance is gone meanwhile."""
     packets = talk(40, 1500)
-    world = World(packets, BEFORE, 40).patch(monkeypatch)
+    world = MovingInstances(packets, BEFORE, 40)
     world.send(500)
     world.fatal = (method, victim)
     world.move(AFTER, stop_after=AfterADeath(world))
@@ -80,7 +80,7 @@ def test_an_owner_dies_and_the_controller_with_it(method, victim, monkeypatch):
 class AfterADeath:
     """Equal to the number of the step after the one in which somebody died: there the mover dies, too."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: MovingInstances) -> None:
         self.world = world
 
     def __eq__(self, count: object) -> bool:

@@ -7,8 +7,9 @@ import pytest
 
 from bricks.feature_quantization import LAYOUTS, extract, new_state
 from bricks.records.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET
+from lego_sdn.simulation.moves import MovingInstances
 from tests.bricks.feature_traffic import START
-from tests.fakes.moving import World
+from tests.examples import few_in_quick
 
 BUCKETS = 8
 
@@ -36,14 +37,14 @@ def split(random, owners, keep: float = 0.5, before=None) -> dict[int, int]:
     }
 
 
-def check(world: World, packets: np.ndarray) -> None:
+def check(world: MovingInstances, packets: np.ndarray) -> None:
     found, unsplit = world.finish(), extract(packets)
     assert sorted(found) == list(range(len(packets)))
     wrong = [seq for seq, row in sorted(found.items()) if row.tobytes() != unsplit[seq].tobytes()]
     assert wrong == []
 
 
-def moving(world: World, random, moves: int = 5) -> None:
+def moving(world: MovingInstances, random, moves: int = 5) -> None:
     """Some traffic, then a move to a random number of instances, again and again."""
     now = dict(world.rules)
     for there in random.integers(1, 6, moves):
@@ -54,9 +55,9 @@ def moving(world: World, random, moves: int = 5) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(16))
-def test_random_moves_change_no_bit(seed, monkeypatch):
+def test_random_moves_change_no_bit(seed):
     random, packets = np.random.default_rng(seed), talk(seed)
-    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed)
     moving(world, random)
     assert all(moved.error is None for moved in world.moved)
     assert sum(moved.packets for moved in world.moved) > 0
@@ -65,9 +66,9 @@ def test_random_moves_change_no_bit(seed, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
-def test_markers_that_are_lost_are_sent_again(seed, monkeypatch):
+def test_markers_that_are_lost_are_sent_again(seed):
     random, packets = np.random.default_rng(seed), talk(seed, 4000)
-    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed)
     world.lose_markers, world.pace = 0.4, 5
     moving(world, random, 3)
     assert all(moved.error is None for moved in world.moved)
@@ -76,10 +77,10 @@ def test_markers_that_are_lost_are_sent_again(seed, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
-def test_a_mover_that_dies_at_any_step(seed, monkeypatch):
+def test_a_mover_that_dies_at_any_step(seed):
     """Everyone goes on by itself; every packet is scored once; until rules change, and from the hand-over of all on, not a bit differs."""
     random, packets = np.random.default_rng(seed), talk(seed)
-    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed)
     world.send(700)
     world.move({b: owner % 4 + 1 if b % 2 else owner for b, owner in world.rules.items()}, stop_after=seed % 16)
     world.send(300)
@@ -94,10 +95,10 @@ def test_a_mover_that_dies_at_any_step(seed, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
-def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed, monkeypatch):
+def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed):
     """It asks who took what over, and moves the rest anew, while everyone still holds."""
     random, packets = np.random.default_rng(seed), talk(seed)
-    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed)
     world.send(700)
     before, after = dict(world.rules), split(random, [1, 2, 3, 4], 0.5, world.rules)
     world.move(after, stop_after=seed % 14)
@@ -112,12 +113,12 @@ def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed, monkeypatch):
     check(world, packets)
 
 
-@pytest.mark.parametrize("step", range(4, 16, 2))
-def test_a_release_that_comes_late_changes_nothing_in_the_next_move(step, monkeypatch):
+@pytest.mark.parametrize("step", few_in_quick(range(4, 16, 2), 3))
+def test_a_release_that_comes_late_changes_nothing_in_the_next_move(step):
     """It names what the instance owned after its own move; streams that came since are not forgotten for it."""
     random, packets = np.random.default_rng(step), talk(step)
     before = {bucket: 1 if bucket < 4 else 2 for bucket in range(BUCKETS)}
-    world = World(packets, before, step).patch(monkeypatch)
+    world = MovingInstances(packets, before, step)
     world.send(600)
     world.refuse = {(1, "release"): "not now"}
     after = before | {0: 2, 1: 2}
@@ -137,25 +138,24 @@ def test_a_release_that_comes_late_changes_nothing_in_the_next_move(step, monkey
     check(world, packets)
 
 
-def steps_of(packets: np.ndarray, before: dict[int, int], after: dict[int, int], monkeypatch) -> int:
+def steps_of(packets: np.ndarray, before: dict[int, int], after: dict[int, int]) -> int:
     """How many steps a move takes if nobody dies."""
-    world, count = World(packets, before, 0).patch(monkeypatch), [0]
-    do = world._do
-    monkeypatch.setattr(world, "_do", lambda step, to: (count.__setitem__(0, count[0] + 1), do(step, to))[1])
+    world = MovingInstances(packets, before, 0)
     world.send(400)
     world.move(after)
-    return count[0]
+    return world.steps
 
 
-def test_a_mover_that_dies_at_every_single_step_and_comes_back(monkeypatch):
+@pytest.mark.slow
+def test_a_mover_that_dies_at_every_single_step_and_comes_back():
     """Not a sample of steps: each of them, from the first to the last."""
     packets = talk(30, 700)
     before = {0: 1, 1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 3}
     after = before | {0: 2, 1: 3, 5: 1}
-    total = steps_of(packets, before, after, monkeypatch)
+    total = steps_of(packets, before, after)
     assert total > 12
     for step in range(total):
-        world = World(packets, before, 0).patch(monkeypatch)
+        world = MovingInstances(packets, before, 0)
         world.send(400)
         world.move(after, stop_after=step)
         world.send(60)
@@ -170,11 +170,11 @@ def test_a_mover_that_dies_at_every_single_step_and_comes_back(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rules_that_cannot_be_changed_leave_everything_where_it_was(seed, monkeypatch):
+def test_rules_that_cannot_be_changed_leave_everything_where_it_was(seed):
     """As when the agent, or the switch, is gone for too long."""
     packets = talk(seed, 1500)
     before = {bucket: 1 + bucket % 3 for bucket in range(BUCKETS)}
-    world = World(packets, before, seed).patch(monkeypatch)
+    world = MovingInstances(packets, before, seed)
     world.send(500)
     world.no_rules = "the switch is gone"
     moved = world.move({bucket: 1 + owner % 3 for bucket, owner in before.items()})
@@ -189,10 +189,10 @@ METHODS = ["hold", "cut", "settled", "consumed", "give_streams", "give_rows", "t
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("seed", range(3))
-def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method, monkeypatch):
+@pytest.mark.parametrize("seed", few_in_quick(range(3)))
+def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method):
     random, packets = np.random.default_rng(seed), talk(seed)
-    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed)
     world.send(700)
     world.refuse = {(2, method): "out of order"}
     moved = world.move(split(random, [1, 2, 3, 4], 0.3, world.rules))
@@ -207,19 +207,19 @@ def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method, monkey
     assert sorted(world.finish()) == list(range(len(packets)))
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_with_the_clock_of_the_kernel_every_packet_is_scored_once(seed, monkeypatch):
+@pytest.mark.parametrize("seed", few_in_quick(range(6), 2))
+def test_with_the_clock_of_the_kernel_every_packet_is_scored_once(seed):
     random, packets = np.random.default_rng(seed), talk(seed)
-    world = World(packets, split(random, [1, 2, 3]), seed, stamped=False).patch(monkeypatch)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed, stamped=False)
     moving(world, random)
     assert all(moved.error is None for moved in world.moved)
     assert sorted(world.finish()) == list(range(len(packets)))
 
 
-def test_a_new_owner_that_is_full_forgets_and_says_how_many(monkeypatch):
+def test_a_new_owner_that_is_full_forgets_and_says_how_many():
     """Invariant 5: state is bounded; what that costs is told."""
     packets = talk(3)
-    world = World(packets, split(np.random.default_rng(3), [1, 2]), 3).patch(monkeypatch)
+    world = MovingInstances(packets, split(np.random.default_rng(3), [1, 2]), 3)
     world.instances[3].brick.state = new_state("kitsune115", 40)
     world.send(1500)
     moved = world.move({bucket: 3 if bucket % 2 else owner for bucket, owner in world.rules.items()})

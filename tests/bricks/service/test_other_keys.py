@@ -14,10 +14,11 @@ from bricks.streams.assign import assign
 from lego_sdn.core.facts.headers import DST_IP
 from lego_sdn.core.nf.granularity import split_plan
 from lego_sdn.core.nf.split_key import SplitKey, split_key
+from lego_sdn.simulation.moves import MovingInstances
 from tests.bricks.service.test_handover import split, talk
 from tests.destinations import NF
 from tests.destinations.destination_load import DestinationLoad
-from tests.fakes.moving import World
+from tests.examples import few_in_quick
 
 LAYOUTS = ("received", "answered")
 
@@ -63,11 +64,11 @@ def test_a_split_by_source_would_change_them():
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("seed", range(6))
-def test_moves_between_instances_and_their_replicas_change_no_bit(layout, seed, monkeypatch):
+@pytest.mark.parametrize("seed", few_in_quick(range(6), 2))
+def test_moves_between_instances_and_their_replicas_change_no_bit(layout, seed):
     random, packets = np.random.default_rng(seed), talk(seed, 3000)
     more = {"layout": layout, "key": key_of(layout), "new_brick": DestinationLoad}
-    world = World(packets, split(random, [1, 2, 3]), seed, **more).patch(monkeypatch)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed, **more)
     now = dict(world.rules)
     for there in random.integers(1, 6, 4):
         world.send(int(random.integers(100, 500)))
@@ -128,12 +129,12 @@ class Ends(DestinationLoad, kind="made-up-ends"):
         return float(self.state.counts[int(row["src_lo"]) & 0xFF])
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_moves_with_several_copies_of_a_packet_change_no_bit(seed, monkeypatch):
+@pytest.mark.parametrize("seed", few_in_quick(range(12), 3))
+def test_moves_with_several_copies_of_a_packet_change_no_bit(seed):
     random, packets = np.random.default_rng(seed), talk(seed, 2500)
     packets["src_mac"], packets["dst_mac"] = random.integers(0, 256, (2, len(packets)))
     key = SplitKey(("src_ip",), (("dst_ip",), ("src_mac",), ("dst_mac",)))
-    world = World(packets, split(random, [1, 2, 3]), seed, key=key, new_brick=Ends).patch(monkeypatch)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed, key=key, new_brick=Ends)
     now = dict(world.rules)
     for there in random.integers(1, 6, 4):
         world.send(int(random.integers(100, 400)))

@@ -12,18 +12,18 @@ from bricks.records.packets import PACKET, bucket_of
 from bricks.runtime.score_sampler import Sampled
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.observe.score_audit import RECORD, parse
+from lego_sdn.simulation.moves import MovingInstances
 from tests.bricks.service.test_handover import BUCKETS, check, moving, split, talk
-from tests.fakes.moving import World
 
 SCORED = (1, 5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
-def test_the_twin_has_the_bits_of_the_unsplit_run_and_nobody_else_notices(seed, monkeypatch):
+def test_the_twin_has_the_bits_of_the_unsplit_run_and_nobody_else_notices(seed):
     """It comes while packets are under way, buckets move afterwards, and it is given everything anew."""
     random, packets = np.random.default_rng(seed), talk(seed, 4000)
-    world = World(packets, split(random, [1, 2, 3]), seed).patch(monkeypatch)
+    world = MovingInstances(packets, split(random, [1, 2, 3]), seed)
     world.send(int(random.integers(0, 900)))
     after = world.copy(SCORED)
     moving(world, random, 2)
@@ -63,9 +63,8 @@ def test_the_latest_scores_of_the_sampled_buckets_are_kept():
         Sampled([4], 4)
 
 
-def test_one_answer_is_bounded(monkeypatch):
-    monkeypatch.setattr("bricks.runtime.score_sampler.AT_ONCE", 3)
-    kept = Sampled([0], 1)
+def test_one_answer_is_bounded():
+    kept = Sampled([0], 1, at_once=3)
     kept.append(batch(0, 5))
     assert [(stamps(told), told["more"]) for told in (kept.since(0), kept.since(3))] == [([0, 1, 2], True), ([3, 4], False)]
 

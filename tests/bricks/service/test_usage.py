@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from bricks.service import usage
 from bricks.service.usage import Usage
 
 FORKED = """
@@ -45,10 +44,9 @@ def test_a_page_that_must_be_fetched_from_the_disk_is_a_major_fault():
     assert after["wait_s"] >= before["wait_s"]
 
 
-def test_the_pages_are_walked_over_now_and_then_only(monkeypatch):
+def test_the_pages_are_walked_over_now_and_then_only():
     walks, now = [], [100.0]
-    monkeypatch.setattr(usage, "proportional_bytes", lambda pid: walks.append(pid) or len(walks))
-    used = Usage(clock=lambda: now[0])
+    used = Usage(clock=lambda: now[0], pages=lambda pid: walks.append(pid) or len(walks))
     told = []
     for now[0] in (100.0, 129.0, 130.0, 159.0, 161.0):
         told.append(used.report()["pss_bytes"])

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bricks.packet_batching import PacketBatching
 from bricks.records.packets import PACKET, SHADOW
-from bricks.streams import handover_buffer as module
 from bricks.streams.handover_buffer import LEASE_S, HandoverBuffer
 from lego_sdn.core.facts.errors import BrickError
 
@@ -72,10 +70,9 @@ def test_what_is_up_to_the_cut_goes_on_and_the_rest_waits():
     assert drained(hold) == list(range(14, 40))
 
 
-def test_a_hold_that_nobody_ends_ends_by_itself(monkeypatch):
+def test_a_hold_that_nobody_ends_ends_by_itself():
     now = time.monotonic()
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
-    hold = HandoverBuffer(Rows(20), 4)
+    hold = HandoverBuffer(Rows(20), 4, clock=lambda: now)
     hold.begin(1)
     now += LEASE_S - 0.1
     assert read(hold) == []

@@ -181,6 +181,7 @@ def test_a_ring_whose_reader_has_ended_takes_nothing_and_is_gone(name):
     assert rings.names(name) == []
 
 
+@pytest.mark.slow
 def test_makers_may_race(name):
     makers = [subprocess.Popen([sys.executable, "-c", f"from bricks.transport import rings; rings.make({name!r}, 64)"]) for _ in range(3)]
     assert [maker.wait(30) for maker in makers] == [0, 0, 0]

@@ -12,19 +12,19 @@ from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.change_notes import Inexact, Refused
 from lego_sdn.core.facts.config import Config, InstanceSettings
 from lego_sdn.core.facts.reports import CaptureLoad
-from tests.fakes.world import World
+from lego_sdn.simulation.memory import InMemorySystem
 
 CONFIG = Config(model="m.lego", instance=InstanceSettings(streams=2000))
 
 
 @pytest.fixture
-def world() -> World:
-    made = World(replace(CONFIG, scaling=replace(CONFIG.scaling, min_instances=2, cooldown_s=0.01))).up().run(5)
+def world() -> InMemorySystem:
+    made = InMemorySystem(replace(CONFIG, scaling=replace(CONFIG.scaling, min_instances=2, cooldown_s=0.01))).up().run(5)
     assert made.state.running == (1, 2)
     return made
 
 
-def holding(world: World, streams: dict[int, int]) -> None:
+def holding(world: InMemorySystem, streams: dict[int, int]) -> None:
     """A further round of load reports, in which instances hold so many streams."""
     world.now += 0.1
     reports = [
@@ -34,7 +34,7 @@ def holding(world: World, streams: dict[int, int]) -> None:
     world.happen(Loads(tuple(reports)))
 
 
-def move(world: World, **what) -> str | None:
+def move(world: InMemorySystem, **what) -> str | None:
     return refusal(world.state, Command("move", **what), world.now)
 
 
@@ -99,16 +99,16 @@ def waited(instance: int) -> CaptureLoad:
 
 
 # ---- what the scaler does by itself ----
-def of_four(total: float, streams: dict[int, int], **scaling) -> World:
+def of_four(total: float, streams: dict[int, int], **scaling) -> InMemorySystem:
     """Three instances with `total` packets/s, of which they hold so many streams."""
     scaling = {"min_instances": 3, "max_instances": 3, "cooldown_s": 0.01} | scaling
-    made = World(replace(CONFIG, scaling=replace(CONFIG.scaling, **scaling)), lambda bucket, time: total / 64).up().run(5)
+    made = InMemorySystem(replace(CONFIG, scaling=replace(CONFIG.scaling, **scaling)), lambda bucket, time: total / 64).up().run(5)
     assert made.state.running == (1, 2, 3)
     made.host.streams = streams
     return made.run(1)
 
 
-def spared(made: World) -> World:
+def spared(made: InMemorySystem) -> InMemorySystem:
     """One instance more than must be."""
     made.state = replace(made.state, config=replace(made.config, scaling=replace(made.config.scaling, min_instances=1)))
     made.config = made.state.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -55,39 +56,41 @@ def running():
     return state
 
 
-@pytest.mark.parametrize("command", [*NUMBERED, *WRITTEN], ids=map(str, range(len(NUMBERED) + len(WRITTEN))))  # not all have a repr
-@pytest.mark.parametrize("free", [True, False])
-def test_whatever_is_asked_can_be_answered_kept_and_shown(command, free):
-    state = running() if free else fresh(Config())
-    reason = refusal(state, command, 1.0)
-    assert reason is not None
-    assert len(reason) < 1200
-    assert reason.isprintable()
-    _, actions = step(state, command, 1.0)
-    notes = [action for action in actions if isinstance(action, Note)]
-    assert notes == [Refused(command.name, reason, instance=command.instance)]
-    store = Store(MEMORY)
-    for note in notes:
-        assert note.text.isprintable()
-        store.note(Entry(1.0, note.kind, note.text, note.instance, note.type, note.fields()))
-    assert len(store.events()) == len(notes)
-    store.close()
-
-
-@pytest.mark.parametrize("text", TEXTS, ids=map(str, range(len(TEXTS))))
-@pytest.mark.parametrize("instance", [None, 1, *HUGE], ids=map(str, range(2 + len(HUGE))))
-@pytest.mark.parametrize("note_of", [notice, died, bricks, changed], ids=["notice", "died", "bricks", "changed"])
-def test_any_note_can_be_kept(text, instance, note_of):
-    note = note_of(text, instance)
+def kept(note):
+    """What a store of its own gives back of a note."""
     store = Store(MEMORY)
     store.note(Entry(1.0, note.kind, note.text, note.instance, note.type, note.fields()))
-    (kept,) = store.events()
-    assert (kept.text, kept.type) == (note.text, note.type)
-    assert kept.fields == json.loads(json.dumps(note.fields())), "fields come back as they were"
-    assert all(part.isprintable() and len(part) <= 20_000 for part in texts_in(kept.fields))
-    assert note.text.isprintable()
-    assert len(note.text) <= 20_000
+    (entry,) = store.events()
     store.close()
+    return entry
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_whatever_is_asked_can_be_answered_kept_and_shown(free):
+    for number, command in enumerate([*NUMBERED, *WRITTEN]):  # not all have a repr
+        state = running() if free else fresh(Config())
+        reason = refusal(state, command, 1.0)
+        assert reason is not None, number
+        assert len(reason) < 1200, number
+        assert reason.isprintable(), number
+        _, actions = step(state, command, 1.0)
+        (note,) = (action for action in actions if isinstance(action, Note))
+        assert note == Refused(command.name, reason, instance=command.instance), number
+        assert note.text.isprintable(), number
+        assert kept(note).text == note.text, number
+
+
+@pytest.mark.parametrize("note_of", [notice, died, bricks, changed], ids=["notice", "died", "bricks", "changed"])
+def test_any_note_can_be_kept(note_of):
+    instances = [None, 1, *HUGE]
+    for which in itertools.product(range(len(TEXTS)), range(len(instances))):
+        note = note_of(TEXTS[which[0]], instances[which[1]])
+        entry = kept(note)
+        assert (entry.text, entry.type) == (note.text, note.type), which
+        assert entry.fields == json.loads(json.dumps(note.fields())), f"{which}: fields come back as they were"
+        assert all(part.isprintable() and len(part) <= 20_000 for part in texts_in(entry.fields)), which
+        assert note.text.isprintable(), which
+        assert len(note.text) <= 20_000, which
 
 
 def test_ordinary_words_are_left_alone():

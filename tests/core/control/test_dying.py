@@ -12,22 +12,22 @@ from lego_sdn.core.facts.arrangement import StartReplica, TakeOut
 from lego_sdn.core.facts.change_notes import TwinFailed
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.instance_notes import BricksDied, ChangeFailed, InstanceDied, ProcessSilent
+from lego_sdn.simulation.memory import InMemorySystem
 from tests.core.policy.test_bricks import LEARNING, world
-from tests.fakes.world import World
 
 OVERLOAD = 300.0  # packets/s, for which one learning network is too slow
 
 
-def replicas(made: World) -> list[str]:
+def replicas(made: InMemorySystem) -> list[str]:
     """Processes of the learning network beside the first one."""
     return [one.process for one in made.state.members[1].arrangement.processes if one.bricks[0].startswith(LEARNING)][1:]
 
 
-def starts(made: World) -> list[float]:
+def starts(made: InMemorySystem) -> list[float]:
     return [time for time, _, actions in made.log for action in actions if isinstance(action, StartReplica)]
 
 
-def die(made: World, lived_s: float) -> BricksDied:
+def die(made: InMemorySystem, lived_s: float) -> BricksDied:
     """The replica dies after it has lived so long; what is said of it."""
     for _ in range(4000):
         if replicas(made):
@@ -62,6 +62,7 @@ def test_each_replica_that_dies_young_keeps_the_next_one_waiting_longer():
     assert len(replicas(made)) == 1, "who resumes tries again at once"
 
 
+@pytest.mark.slow
 def test_one_that_lived_well_begins_anew():
     made = world(offered=OVERLOAD)
     assert [waits(die(made, 1.0)) for _ in range(2)] == [pytest.approx([0.5]), pytest.approx([1.0])]
@@ -85,7 +86,7 @@ def test_a_death_beside_a_change_is_told_too():
     assert len(replicas(made)) == 1
     made.happen(Command("pause"))
     made.happen(Command("replicate", 1, brick="feature-mapping"))
-    made.queue.clear()
+    made.forget_answers()
     change = made.state.change.action
     made.host.lose(1, replicas(made)[0], "its process was killed")
     made.happen(made.host.regrow(change))
@@ -96,7 +97,7 @@ def test_a_death_beside_a_change_is_told_too():
 
 def test_instances_that_die_young_wait_however_often_the_agent_tells_what_runs():
     """Before, every list of what runs began the count anew."""
-    made = World(Config(model="m")).up()
+    made = InMemorySystem(Config(model="m")).up()
     waits = []
     for _ in range(4):
         made.run(10)
@@ -123,7 +124,8 @@ def test_a_silent_replica_is_taken_out_and_replaced():
     assert replicas(made) != [silent]
     told, died = made.notes("failed")[:2]
     assert (type(told), told.process) == (ProcessSilent, silent)
-    assert (died.bricks, died.reasons, len(died.early)) == ((f"{LEARNING}-1",), ("it did not answer and was ended",), 1)
+    reason = f"brick process {silent} did not answer and was ended"
+    assert (died.bricks, died.reasons, len(died.early)) == ((f"{LEARNING}-1",), (reason,), 1)
     made.run(20)
     assert len(replicas(made)) == 1
     assert made.actions(StartInstance) == [StartInstance(1)]
@@ -163,7 +165,7 @@ def test_the_twin_that_is_silent_fails_as_a_whole():
 
 
 def test_a_failure_of_its_start_is_counted_with_the_deaths():
-    made = World(Config(model="m")).up()
+    made = InMemorySystem(Config(model="m")).up()
     made.run(10)
     made.kill(1)
     made.host.fail_starts = 1

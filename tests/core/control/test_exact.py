@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lego_sdn.core.control.events import AgentUp, Disturbed, Loads, Running, Steered, SwitchUp
-from lego_sdn.core.control.exact import LOSSES, ONSET_S
+from lego_sdn.core.control.exact import LOSSES, ODD, ONSET_S
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.change_notes import Inexact
@@ -16,28 +16,29 @@ from lego_sdn.core.facts.config import Config, ScalingSettings
 from lego_sdn.core.facts.exact_since import ExactSince
 from lego_sdn.core.facts.reports import BrickLoad, Report
 from lego_sdn.core.traffic.handover import Handover, Moved
-from tests.fakes.world import DPID, World
+from lego_sdn.simulation.memory import DPID, InMemorySystem
+from tests.examples import few_in_quick
 
 CONFIG = Config(model="m", scaling=ScalingSettings(policy="water-marks", min_instances=2, max_instances=2, cooldown_s=0.01))
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> InMemorySystem:
     """Two instances with traffic, whose reports have stamps."""
-    made = World(CONFIG, lambda bucket, time: 1.0).up().run(5)
+    made = InMemorySystem(CONFIG, lambda bucket, time: 1.0).up().run(5)
     assert made.state.running == (1, 2)
     return made
 
 
-def fact(made: World, instance: int) -> ExactSince:
+def fact(made: InMemorySystem, instance: int) -> ExactSince:
     return made.state.exact[instance]
 
 
-def told(made: World) -> list[tuple[int | None, str]]:
+def told(made: InMemorySystem) -> list[tuple[int | None, str]]:
     return [(note.instance, note.text) for note in made.notes("inexact")]
 
 
-def report(made: World, instance: int, change: Callable[[Report], Report]) -> None:
+def report(made: InMemorySystem, instance: int, change: Callable[[Report], Report]) -> None:
     """The next round, in which an instance reports what `change` makes of its report."""
     made.now += 0.5
     reports = (one if one.instance != instance else change(one) for one in made.loads().reports)
@@ -68,7 +69,7 @@ def test_without_a_loss_an_instance_is_exact_since_its_start(world):
     assert told(world) == []
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", few_in_quick(LOSSES, 3))
 def test_every_counter_of_a_loss_sets_its_instance_back_from_before_it_grew(world, name):
     stamped = with_counter("next_stamp", 700)
     for _ in range(4):
@@ -82,6 +83,17 @@ def test_every_counter_of_a_loss_sets_its_instance_back_from_before_it_grew(worl
     assert found.stamp == 700, "what was taken before is exact"
     assert fact(world, 1).sure_until is None
     assert [instance for instance, _ in told(world)] == [2], "once, though it is reported again"
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_packets_that_cannot_be_split_are_told_once_and_spoil_no_score(world, name):
+    for total in (0, 3, 7, 9):
+        report(world, 2, with_counter(name, total))
+    found = [note for kind in ("switch", "foreign") for note in world.notes(kind) if note.instance == 2]
+    assert [note.kind for note in found] == [ODD[name][0]]
+    assert "3 more" in found[0].text
+    assert fact(world, 2).losses == {}
+    assert fact(world, 2).sure_until is None
 
 
 def test_counters_of_a_process_that_is_new_count_from_zero(world):
@@ -113,7 +125,7 @@ def test_what_the_switch_cannot_put_out_is_lost(world):
 
 def test_gaps_of_stamps_count_where_one_instance_gets_everything():
     config = replace(CONFIG, scaling=replace(CONFIG.scaling, min_instances=1, max_instances=1))
-    one = World(config, lambda bucket, time: 1.0).up().run(5)
+    one = InMemorySystem(config, lambda bucket, time: 1.0).up().run(5)
     for gaps in (0, 9, 0, 0):  # packets that were late fill theirs
         report(one, 1, with_counter("gaps", gaps))
     assert told(one) == []

@@ -6,24 +6,27 @@ from dataclasses import replace
 
 import pytest
 
-from lego_sdn.core.control.events import Command, InstanceStarted, Loads, StartInstance, Tick
+from lego_sdn.core.control.events import AgentDown, AgentUp, Command, InstanceStarted, Loads, Running, StartInstance, Tick
 from lego_sdn.core.control.host_resources import free_cores, free_memory, given_cores, instance_bytes, lacking_memory, used_memory
+from lego_sdn.core.control.hosts import LOCAL, HostState
 from lego_sdn.core.control.state import fresh
-from lego_sdn.core.facts.arrangement import BrickAction, Separate, StartReplica
+from lego_sdn.core.facts.actions import BrickAction, Separate, StartReplica
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config
+from lego_sdn.core.facts.graph import Graph
 from lego_sdn.core.observe.score_audit import ReferenceInstance
+from lego_sdn.simulation.brick_queues import GRAPH
+from lego_sdn.simulation.hosts import QUOTA, BrickHost
+from lego_sdn.simulation.memory import InMemorySystem
 from tests.core.cost.costs import MB, kitsune
-from tests.fakes.brick_host import BrickHost
-from tests.fakes.pipeline import GRAPH
-from tests.fakes.world import QUOTA, World
 
 LEARNING = "unsupervised-network"
 COSTS = kitsune(process_bytes=40 * MB)
 REPLICA, INSTANCE = 60 * MB, 404 * MB  # a process with the network in it; five processes and their bricks
 
 
-def world(costs=None, free_bytes: float | None = None, offered: float = 0.0, **settings) -> World:
+def world(costs=None, free_bytes: float | None = None, offered: float = 0.0, **settings) -> InMemorySystem:
     """An instance of five processes of 0.2 cores each on a host with 2 cores; nothing is changed unless it is asked for."""
     given = {
         "model": "m",
@@ -33,11 +36,11 @@ def world(costs=None, free_bytes: float | None = None, offered: float = 0.0, **s
     config = Config.parse(given | settings)
     host = BrickHost(cost_us=dict.fromkeys(GRAPH, 250.0) | {LEARNING: 1000.0}, cores=2.0, free_bytes=free_bytes)
     host.memory_of = costs.memory_bytes if costs else host.memory_of  # they take what was profiled
-    made = World(config, lambda bucket, time: offered / 64, host=host, state=replace(fresh(config), costs=costs))
+    made = InMemorySystem(config, lambda bucket, time: offered / 64, host=host, state=replace(fresh(config), costs=costs))
     return made.up().run(3.5)
 
 
-def asked(made: World) -> list[BrickAction]:
+def asked(made: InMemorySystem) -> list[BrickAction]:
     return [action for _, _, actions in made.log for action in actions if isinstance(action, BrickAction | StartInstance)]
 
 
@@ -53,7 +56,7 @@ def test_what_is_being_started_has_its_cores_already():
     made.happen(Command("replicate"))
     assert made.state.members[2].phase == "starting"
     assert free_cores(made.state) == pytest.approx(0.0)
-    assert free_cores(replace(made.state, cores=None)) is None
+    assert free_cores(replace(made.state, hosts={LOCAL: HostState(agent=True)})) is None
 
 
 def test_the_twin_has_what_it_uses_and_before_that_what_the_instances_use():
@@ -126,3 +129,38 @@ def test_the_twin_waits_for_memory():
     assert made.state.twin.phase == "absent", "not before it is time"
     made.now = made.state.twin.until
     assert StartInstance(REFERENCE) in made.happen(Tick())
+
+
+# ---- several hosts ----
+def test_each_agent_speaks_for_its_own_host_only():
+    made = world()
+    laid = Arrangement(graph=Graph.line(*GRAPH), quota=0.5, placement="separate").apply(StartInstance(7))
+    far = Running(7, 40, laid)
+    made.happen(AgentUp((far,), cores=8.0, memory_bytes=1e9, host="far"))
+    assert {i: member.host for i, member in made.state.members.items()} == {1: LOCAL, 7: "far"}
+    assert made.state.running == (1, 7), "the other host's agent did not name instance 1, which is not its own"
+    assert (given_cores(made.state), given_cores(made.state, "far")) == pytest.approx((1.0, 2.5))
+    assert (free_cores(made.state), free_cores(made.state, "far")) == pytest.approx((1.0, 5.5))
+    made.happen(AgentUp((Running(1, made.host.ports[1], made.host.pipelines[1].arrangement),), cores=2.0))
+    assert made.state.running == (1, 7)
+    made.happen(AgentDown("timed out", host="far"))
+    assert (made.state.answers(), made.state.answers("far")) == (True, False)
+    made.happen(AgentUp((), cores=8.0, host="far"))
+    assert made.state.running == (1,), "gone from the host whose agent does not name it any more"
+
+
+def test_free_memory_is_that_of_the_host_that_is_asked_for():
+    made = world()
+    made.happen(AgentUp((), memory_bytes=2e9, host="far"))
+    made.happen(Loads((), free_bytes={LOCAL: 3e8, "far": 5e8}))
+    assert (free_memory(made.state), free_memory(made.state, "far")) == (3e8, 5e8)
+    assert lacking_memory(made.state, 4e8) == "it wants 400 MB of memory, and 300 MB are free on the host"
+    assert lacking_memory(made.state, 4e8, "far") is None
+
+
+def test_an_agent_of_another_host_does_not_speak_for_the_twin():
+    made = world(capture={"stamps": "trailer"}, audit={"share": 1.0})
+    phase = made.state.twin.phase
+    assert phase != "absent"
+    made.happen(AgentUp((), host="far"))
+    assert made.state.twin.phase == phase

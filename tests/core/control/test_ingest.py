@@ -8,9 +8,9 @@ from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.notes import Note
-from tests.fakes.brick_host import BrickHost
-from tests.fakes.pipeline import GRAPH
-from tests.fakes.world import QUOTA, World
+from lego_sdn.simulation.brick_queues import GRAPH
+from lego_sdn.simulation.hosts import QUOTA, BrickHost
+from lego_sdn.simulation.memory import InMemorySystem
 
 
 def test_memory_at_its_mark_is_an_event_when_it_comes_there_and_not_again():
@@ -20,7 +20,7 @@ def test_memory_at_its_mark_is_an_event_when_it_comes_there_and_not_again():
         instance=InstanceSettings(cpu_quota=QUOTA, placement="separate", memory_mb=10.0),
         scaling=ScalingSettings(policy="water-marks", max_instances=1),
     )
-    made = World(config, lambda bucket, time: 2.0, host=BrickHost(cost_us=dict.fromkeys(GRAPH, 100.0))).up().run(5)
+    made = InMemorySystem(config, lambda bucket, time: 2.0, host=BrickHost(cost_us=dict.fromkeys(GRAPH, 100.0))).up().run(5)
     assert made.notes("memory") == [], "five processes of 1 MiB"
     state, told = made.state, []
     first = sorted(state.reports.values(), key=lambda report: report.process)

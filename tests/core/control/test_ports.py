@@ -7,19 +7,19 @@ import pytest
 from lego_sdn.core.control.events import PortsSeen, StopInstance, SwitchDown
 from lego_sdn.core.control.ports import DOWN_S, GONE_S
 from lego_sdn.core.facts.config import Config, ScalingSettings
-from tests.fakes.world import DPID, World
+from lego_sdn.simulation.memory import DPID, InMemorySystem
 
 CONFIG = Config(model="m", scaling=ScalingSettings(policy="water-marks", min_instances=2, max_instances=2, cooldown_s=0.01))
 
 
 @pytest.fixture
-def world() -> World:
-    made = World(CONFIG, lambda bucket, time: 1.0).up().run(5)
+def world() -> InMemorySystem:
+    made = InMemorySystem(CONFIG, lambda bucket, time: 1.0).up().run(5)
     see(made)
     return made
 
 
-def see(made: World, without: int | None = None, down: int | None = None) -> None:
+def see(made: InMemorySystem, without: int | None = None, down: int | None = None) -> None:
     """The switch tells of its ports, those of all instances among them but for `without`."""
     members = made.state.members
     made.happen(PortsSeen({one.ofport: i != down for i, one in members.items() if i != without and one.ofport is not None}))

@@ -11,7 +11,7 @@ from lego_sdn.core.control.step import step
 from lego_sdn.core.facts.change_notes import Inexact
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.reports import CaptureLoad
-from tests.fakes.world import World
+from lego_sdn.simulation.memory import InMemorySystem
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def told(actions) -> list[Inexact]:
 
 def at_counts(kind: str, counts) -> list:
     """All actions while instance 1 reports these totals, one round after the other."""
-    world = World(Config(model="m.lego")).up().run(5)
+    world = InMemorySystem(Config(model="m.lego")).up().run(5)
     reports, found = world.loads().reports, []
     for number, count in enumerate(counts, 1):
         capture = replace(CaptureLoad(10, 0, 0.0), **{kind: count})

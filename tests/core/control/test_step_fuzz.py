@@ -21,12 +21,13 @@ from lego_sdn.core.control.events import (
     SwitchDown,
     SwitchUp,
 )
-from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.actions import Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.arrangement import RegrowFailed, Regrown
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
+from lego_sdn.simulation.brick_queues import GRAPH, apart
+from lego_sdn.simulation.hosts import QUOTA, BrickHost
+from lego_sdn.simulation.memory import DPID, InMemorySystem
 from tests.examples import examples
-from tests.fakes.brick_host import BrickHost
-from tests.fakes.pipeline import GRAPH, apart
-from tests.fakes.world import DPID, QUOTA, World
 
 numbers = st.integers(1, 4)
 names = st.sampled_from(["replicate", "merge", "move", "pause", "resume"])
@@ -64,7 +65,7 @@ brick_steps = st.one_of(
 class Chaos:
     """Carries out one random step on the world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: InMemorySystem) -> None:
         self.world, self.rate = world, 0.0
         world.offered = lambda bucket, time: self.rate / 8
 
@@ -106,7 +107,7 @@ class Chaos:
 @given(st.lists(steps, max_size=25), st.integers(1, 3))
 def test_any_order_of_events_keeps_the_promises_and_it_recovers(chosen, least):
     scaling = ScalingSettings(min_instances=least, max_instances=4, period_s=1.0)
-    world = World(Config(model="m", buckets=8, instance=InstanceSettings(cpu_quota=QUOTA), scaling=scaling)).up()
+    world = InMemorySystem(Config(model="m", buckets=8, instance=InstanceSettings(cpu_quota=QUOTA), scaling=scaling)).up()
     chaos = Chaos(world)
     for name, argument in chosen:
         getattr(chaos, name)(argument)
@@ -130,7 +131,9 @@ def test_bricks_keep_the_promises_too(chosen, placement):
     scaling = ScalingSettings(max_instances=2, period_s=1.0, policy="bricks")
     instance = InstanceSettings(cpu_quota=QUOTA, placement=placement)
     host = BrickHost(cost_us=dict.fromkeys(GRAPH, 200.0) | {"unsupervised-network": 800.0}, placement=placement, cores=4.0)
-    world = World(Config(model="m", buckets=8, instance=instance, scaling=scaling, sla=SlaSettings(latency_ms=1e5)), host=host).up()
+    world = InMemorySystem(
+        Config(model="m", buckets=8, instance=instance, scaling=scaling, sla=SlaSettings(latency_ms=1e5)), host=host
+    ).up()
     chaos = Chaos(world)
     for name, argument in chosen:
         getattr(chaos, name)(min(argument, 3.0) if name == "run" else argument)
@@ -146,6 +149,6 @@ def test_bricks_keep_the_promises_too(chosen, placement):
 
 
 def test_a_late_answer_to_a_start_given_up_is_stopped():
-    world = World(Config(model="m", scaling=ScalingSettings(min_instances=1))).up().run(2)
+    world = InMemorySystem(Config(model="m", scaling=ScalingSettings(min_instances=1))).up().run(2)
     assert StopInstance(7) in world.happen(InstanceStarted(7, 77))
     assert world.state.running == (1,)

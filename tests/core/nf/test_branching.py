@@ -15,7 +15,8 @@ from lego_sdn.core.cost.measurements import CostError
 from lego_sdn.core.cost.model import BrickCost, Carriage, Costs
 from lego_sdn.core.cost.placement import HostCapacity, Need, initial
 from lego_sdn.core.cost.second_host import overloaded
-from lego_sdn.core.facts.arrangement import Arrangement, ChainBrick, Placed, Separate, StartReplica, StopReplica
+from lego_sdn.core.facts.actions import ChainBrick, Separate, StartInstance, StartReplica, StopReplica
+from lego_sdn.core.facts.arrangement import Arrangement, Placed
 from lego_sdn.core.facts.config import InstanceSettings
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.graph import Graph, Node, require_runnable
@@ -27,8 +28,7 @@ from lego_sdn.core.observe.deadlines import Promise, divide
 from lego_sdn.core.observe.diagnosis import Outside, Rounds, diagnose
 from lego_sdn.core.observe.slo import basis_of, tally
 from lego_sdn.core.policy.options import larger, smaller
-from lego_sdn.simulation.world import regrown
-from tests.fakes.pipeline import Pipeline
+from lego_sdn.simulation.brick_queues import BrickQueues
 from tests.two_keys import NF as TWO_KEYS
 
 EDGES = (("in", "streams"), ("streams", "short"), ("streams", "long"), ("short", "out"), ("long", "out"))
@@ -108,10 +108,12 @@ def test_a_cut_between_branches_carries_the_rows_of_every_edge_that_it_cuts():
 def test_an_inner_node_is_what_grows():
     assert overloaded(COSTS) == "long"
     assert overloaded(replace(COSTS, bricks=tuple(replace(b, packet_us=500.0) if b.kind == "out" else b for b in BRICKS))) == "long"
-    steps = [action for action, _ in larger(1, chained(GRAPH.order), COSTS, 0.2)]
+    steps = [action for action, _ in larger(1, Arrangement(graph=GRAPH).apply(StartInstance(1)), COSTS, 0.2)]
     assert steps == [Separate(1, "streams"), StartReplica(1, "short"), StartReplica(1, "long")]
-    assert [step for step, _ in smaller(1, laid(long=2), InstanceSettings())] == [
-        ChainBrick(1, "streams"), ChainBrick(1, "short"), StopReplica(1, "long-1"), ChainBrick(1, "out"),
+    whole = Arrangement(graph=GRAPH).apply(StartInstance(1))
+    apart = whole.apply(Separate(1, "streams")).apply(Separate(1, "short")).apply(StartReplica(1, "long"))
+    assert [step for step, _ in smaller(1, apart, InstanceSettings())] == [
+        ChainBrick(1, "streams"), ChainBrick(1, "short"), StopReplica(1, "long-1"),
     ]  # fmt: skip
 
 
@@ -128,16 +130,17 @@ def test_an_arrangement_has_the_graph_that_the_agent_tells_and_replicas_by_node(
 
 
 def test_a_change_within_puts_a_brick_back_where_the_graph_has_it():
-    whole = Arrangement((Placed("1-a", tuple(f"{node}-0" for node in GRAPH.order), 1.0),), GRAPH)
-    apart, _ = regrown(whole, Separate(1, "short"), 0.2)
-    more, brick = regrown(apart, StartReplica(1, "long"), 0.2)
-    assert (more.bricks, brick) == (("in-0", "streams-0", "short-0", "long-0", "long-1", "out-0"), "long-1")
-    assert regrown(apart, ChainBrick(1, "short"), 0.2)[0].processes[0].bricks == whole.processes[0].bricks
+    whole = Arrangement(graph=GRAPH).apply(StartInstance(1))
+    apart = whole.apply(Separate(1, "short"))
+    more = apart.apply(StartReplica(1, "long"))
+    assert more.bricks == ("in-0", "streams-0", "short-1", "long-0", "long-1", "out-0")
+    assert more.new_brick(apart) == "long-1"
+    assert apart.apply(ChainBrick(1, "short")).processes == whole.processes
 
 
 # ---- diagnosis ----
 def watched(us, offered: float):
-    pipeline = Pipeline(laid(), us)
+    pipeline = BrickQueues(laid(), us)
     pipeline.run(offered, 6)
     before = pipeline.reports()
     pipeline.run(offered, 4)

@@ -30,8 +30,8 @@ from lego_sdn.core.observe.score_audit import NUMBER, RECORD, Ledger, Losses, Re
 from lego_sdn.core.traffic.handover import BucketMove, Handover, StateCopy
 from lego_sdn.core.traffic.handover_steps import Ask
 from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules
+from lego_sdn.simulation.switch import Frame, SimulatedSwitch
 from tests.core.traffic.test_handover import play
-from tests.fakes.switch import FakeSwitch, Frame
 
 AUDITED = {"model": "m", "capture": {"stamps": "trailer"}, "audit": {"share": 0.1}}
 
@@ -219,10 +219,10 @@ def test_the_twin_gets_every_packet_once_and_owns_only_the_sampled(source, famil
     rules = compile_rules(assignment, {1: 11, 2: 12, REFERENCE: 99}, options)
     kind = {"eth_type": 0x0800, "ipv4_src": source, "ipv4_dst": 3} if family == "ipv4" else {"eth_type": 0x1234}
     frame = Frame({"eth_src": source, "eth_dst": 3} | kind)
-    outputs = FakeSwitch().load(rules).send(frame, 1)
+    outputs = SimulatedSwitch().load(rules).send(frame, 1)
     (copy,) = [out.frame for out in outputs if out.port == 99]
     assert copy.tags == ((0x88A8, 4093 if source in (0, 4) else 4094),)
-    without = FakeSwitch().load(compile_rules(assignment, {1: 11, 2: 12}, options)).send(frame, 1)
+    without = SimulatedSwitch().load(compile_rules(assignment, {1: 11, 2: 12}, options)).send(frame, 1)
     assert [out for out in outputs if out.port != 99] == without, "the others get what they get without it"
 
 
@@ -231,7 +231,7 @@ def test_it_costs_no_bucket_rules_and_nothing_enters_from_it():
     assignment = dict.fromkeys(range(64), 1)
     with_it, without = (compile_rules(assignment, {1: 11} | twin, options) for twin in ({REFERENCE: 99}, {}))
     assert len(with_it) == len(without) + 1
-    assert FakeSwitch().load(with_it).send(Frame({"eth_type": 0x1234, "eth_src": 1, "eth_dst": 2}), 99) == []
+    assert SimulatedSwitch().load(with_it).send(Frame({"eth_type": 0x1234, "eth_src": 1, "eth_dst": 2}), 99) == []
 
 
 # ---- giving it the streams ----

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lego_sdn.core.cost.model import BrickCost, Costs
-from lego_sdn.core.facts.arrangement import Arrangement, Placed, SetDeadlines, SetQuota
+from lego_sdn.core.facts.actions import SetDeadlines, SetQuota
+from lego_sdn.core.facts.arrangement import Arrangement, Placed
 from lego_sdn.core.facts.change_notes import PromiseBroken, PromiseKept
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings, SlaSettings
 from lego_sdn.core.facts.graph import Graph, Node
@@ -16,9 +17,9 @@ from lego_sdn.core.facts.instance_notes import ChangeFailed
 from lego_sdn.core.facts.reports import Report
 from lego_sdn.core.observe.slo import Promised, Tally, basis_of, tally, to_tell, watch
 from lego_sdn.core.observe.slo import divided as by_basis
-from tests.fakes.brick_host import BrickHost
-from tests.fakes.pipeline import GRAPH
-from tests.fakes.world import QUOTA, World
+from lego_sdn.simulation.brick_queues import GRAPH
+from lego_sdn.simulation.hosts import QUOTA, BrickHost
+from lego_sdn.simulation.memory import InMemorySystem
 
 PROMISE = SlaSettings(latency_ms=100.0, loss=0.01, tolerance=0.05, window_s=2.0)
 COST = dict.fromkeys(GRAPH, 100.0) | {"unsupervised-network": 400.0}
@@ -28,7 +29,7 @@ def costs(**more: float) -> Costs:
     return Costs("kitsune", "kitsune115", tuple(BrickCost(kind, 0.0, more.get(kind.replace("-", "_"), us)) for kind, us in COST.items()))
 
 
-def world(offered=300.0, **promise) -> World:
+def world(offered=300.0, **promise) -> InMemorySystem:
     told = {"latency_ms": 20_000.0, "loss": 0.01, "window_s": 2.0} | promise
     config = Config(
         model="m",
@@ -36,7 +37,7 @@ def world(offered=300.0, **promise) -> World:
         scaling=ScalingSettings(policy="water-marks", max_instances=1),
         sla=SlaSettings(**told),
     )
-    return World(config, lambda bucket, time: offered / 64, host=BrickHost(cost_us=dict(COST))).up()
+    return InMemorySystem(config, lambda bucket, time: offered / 64, host=BrickHost(cost_us=dict(COST))).up()
 
 
 def divided(kept: Promised, config: Config, costs: Costs, *laid: Arrangement) -> Promised:

@@ -9,33 +9,33 @@ import pytest
 from lego_sdn.core.control.events import AgentUp, Command, Drain, StartInstance
 from lego_sdn.core.control.state import fresh
 from lego_sdn.core.control.step import step
-from lego_sdn.core.facts.arrangement import BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
+from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetQuota, StartReplica, StopReplica
 from lego_sdn.core.facts.change_notes import BrickChange, InstanceStarting
 from lego_sdn.core.facts.config import Config, InstanceSettings, ScalingSettings
 from lego_sdn.core.facts.instance_notes import BricksDied, BricksGone, ChangeFailed, GaveUp
-from tests.fakes.brick_host import BrickHost
-from tests.fakes.pipeline import GRAPH
-from tests.fakes.world import QUOTA, World
+from lego_sdn.simulation.brick_queues import GRAPH
+from lego_sdn.simulation.hosts import QUOTA, BrickHost
+from lego_sdn.simulation.memory import InMemorySystem
 
 LEARNING, STREAMS = "unsupervised-network", "feature-quantization"
 PAPER = dict.fromkeys(GRAPH, 250.0) | {LEARNING: 1000.0, "feature-quantization": 500.0}  # 200 packets/s, then 400
 
 
-def world(cost=PAPER, placement="separate", offered=0.0, cores=2.0, **scaling) -> World:
+def world(cost=PAPER, placement="separate", offered=0.0, cores=2.0, **scaling) -> InMemorySystem:
     """`offered` packets/s, or a function of the time, the same in every bucket."""
     scaling = {"policy": "bricks", "period_s": 0.5, "cooldown_s": 2.0, "reallocate": False, "max_instances": 1} | scaling
     config = Config(model="m", instance=InstanceSettings(cpu_quota=QUOTA, placement=placement), scaling=ScalingSettings(**scaling))
     at = offered if callable(offered) else lambda time: offered
     host = BrickHost(cost_us=cost, placement=placement, cores=cores)
-    return World(config, lambda bucket, time: at(time) / 64, host=host).up().run(1.0)
+    return InMemorySystem(config, lambda bucket, time: at(time) / 64, host=host).up().run(1.0)
 
 
-def done(made: World) -> list[BrickAction]:
+def done(made: InMemorySystem) -> list[BrickAction]:
     """What was done within instances, in order."""
     return [action for _, _, actions in made.log for action in actions if isinstance(action, BrickAction)]
 
 
-def scored(made: World, seconds: float) -> float:
+def scored(made: InMemorySystem, seconds: float) -> float:
     """Packets/s that come out of instance 1."""
     before = made.host.pipelines[1].scored
     made.run(seconds)
@@ -87,6 +87,7 @@ def test_a_chained_brick_is_separated_and_chained_again():
     assert len(made.state.members[1].arrangement.processes) == 1
 
 
+@pytest.mark.slow
 def test_a_chained_brick_without_streams_gets_a_replica_and_goes_on_beside_it():
     made = world(placement="chained", offered=lambda time: 120.0 if time < 1040 else 20.0).run(30)
     assert done(made) == [StartReplica(1, LEARNING)]
@@ -129,6 +130,7 @@ def test_what_is_not_enough_is_not_reallocated():
     assert done(made)[0] == StartReplica(1, LEARNING)
 
 
+@pytest.mark.slow
 def test_a_host_without_free_cpu_gets_nothing_more():
     made = world(offered=300.0, cores=1.0).run(30)
     assert done(made) == []
@@ -146,6 +148,7 @@ def test_leftovers_of_a_host_are_used_up_to_the_last_process():
     assert scored(made, 10.0) == pytest.approx(1e6 / 1000 * (0.6 + 0.05), rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_leftover_that_helps_little_stays():
     made = world(dict.fromkeys(GRAPH, 100.0) | {LEARNING: 1000.0}, offered=900.0, cores=1.0 + 0.005).run(30)
     assert done(made) == []
@@ -173,6 +176,7 @@ def test_a_replica_that_fails_is_told_and_tried_again_later():
     assert len(made.state.members[1].arrangement.processes) == 6
 
 
+@pytest.mark.slow
 def test_failures_in_a_row_are_given_up_for_a_while():
     made = world(offered=300.0)
     made.host.refuse = 1000
@@ -208,6 +212,7 @@ def test_an_instance_that_dies_while_its_brick_is_replicated():
     assert len(made.state.running) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("died", "told"),
     [(("its process was killed",), BricksDied), ((), BricksGone)],
@@ -236,6 +241,7 @@ def test_to_advise_is_to_say_and_not_to_do():
     assert done(made) == [StartReplica(1, LEARNING)]
 
 
+@pytest.mark.slow
 def test_what_would_be_refused_is_no_advice():
     full = world(offered=300.0, mode="advise", policy="water-marks", max_instances=1).run(30)
     assert (full.notes("advice"), full.state.advice) == ([], "")
@@ -291,6 +297,7 @@ def test_commands_for_bricks_say_why_not():
     assert "name the instance; instances 1, 2 have it" in made.notes("refused")[-1].reason
 
 
+@pytest.mark.slow
 def test_the_same_observations_give_the_same_actions():
     made = world(offered=lambda time: 300.0 if time < 1030 else 60.0).run(60)
     state = fresh(made.config)
@@ -300,6 +307,7 @@ def test_the_same_observations_give_the_same_actions():
     assert state == made.state
 
 
+@pytest.mark.slow
 def test_no_instance_drains_for_a_brick():
     made = world(offered=lambda time: 300.0 if time < 1030 else 60.0).run(80)
     assert made.actions(Drain) == []
@@ -325,6 +333,7 @@ def test_what_would_be_refused_is_not_advised(policy, offered, scaling, refused)
             assert [(note.change, note.reason) for note in made.notes("refused")] == refused
 
 
+@pytest.mark.slow
 def test_advice_goes_when_nothing_is_wanted_and_with_a_pause():
     made = world(mode="advise", offered=lambda time: 300.0 if time < 1030 else 120.0).run(20)
     assert made.state.advice

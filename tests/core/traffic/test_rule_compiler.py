@@ -15,7 +15,7 @@ from bricks.streams.assign import assign
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 from lego_sdn.core.traffic.rule_compiler import FAMILIES, Cookie, Rule, RuleOptions, SteeringError, compile_rules, diff
-from tests.fakes.switch import NORMAL, FakeSwitch, Frame
+from lego_sdn.simulation.switch import NORMAL, Frame, SimulatedSwitch
 
 TRAFFIC_PORT, PEER_PORT = 1, 2
 SRC_MAC, DST_MAC = 0x020000000001, 0x020000000002
@@ -86,7 +86,7 @@ def test_every_packet_has_one_owner_and_each_instance_at_most_one_copy(data, opt
     """What the switch delivers is what `assign` says of the packet's record, whatever the key."""
     assignment = data.draw(assignments(options.buckets))
     frame, src, dst = frame_of(family, src, dst, tags)
-    outputs = FakeSwitch().load(compile_rules(assignment, PORTS, options)).send(frame, TRAFFIC_PORT)
+    outputs = SimulatedSwitch().load(compile_rules(assignment, PORTS, options)).send(frame, TRAFFIC_PORT)
     owned, shadows = deliveries(outputs, tags)
     table = np.array([assignment.get(bucket, 0) for bucket in range(options.buckets)])
     (owner,), copies = assign(record(family, src, dst), table, options.key)
@@ -100,7 +100,7 @@ def test_every_packet_has_one_owner_and_each_instance_at_most_one_copy(data, opt
 def test_forwarding_does_not_depend_on_the_assignment(data, options, family, src, dst, tags):
     frame, *_ = frame_of(family, src, dst, tags)
     assignment = data.draw(assignments(options.buckets))
-    outputs = FakeSwitch().load(compile_rules(assignment, PORTS, options)).send(frame, TRAFFIC_PORT)
+    outputs = SimulatedSwitch().load(compile_rules(assignment, PORTS, options)).send(frame, TRAFFIC_PORT)
     forwarded = [(out.port, out.frame) for out in outputs if out.port not in INSTANCE_OF]
     assert forwarded == {"normal": [(NORMAL, frame)], "drop": [], "wires": [(PEER_PORT, frame)]}[options.forward]
 
@@ -109,7 +109,7 @@ def test_forwarding_does_not_depend_on_the_assignment(data, options, family, src
 @given(st.data(), options)
 def test_a_diff_leads_to_the_fresh_compile_and_touches_nothing_else(data, options):
     first, second = (compile_rules(data.draw(assignments(options.buckets)), PORTS, options) for _ in range(2))
-    switch = FakeSwitch().load(first)
+    switch = SimulatedSwitch().load(first)
     change = diff(switch.rules, second)
     switch.apply(change)
     assert switch.rules == second
@@ -135,7 +135,7 @@ def test_the_number_of_rules_depends_on_the_buckets_only(owners):
 
 
 def test_nothing_enters_from_an_instance():
-    switch = FakeSwitch().load(compile_rules(dict.fromkeys(range(64), 1), PORTS, RuleOptions()))
+    switch = SimulatedSwitch().load(compile_rules(dict.fromkeys(range(64), 1), PORTS, RuleOptions()))
     frame, *_ = frame_of("ipv4", 5, 6)
     assert switch.send(frame, PORTS[3]) == []
 
@@ -143,7 +143,7 @@ def test_nothing_enters_from_an_instance():
 @given(families, addresses, addresses, own_tags)
 def test_stamps_are_believed_of_their_ports_only(family, src, dst, tags):
     options = RuleOptions(2, forward="wires", wires=((TRAFFIC_PORT, PEER_PORT),), stamp_ports=(TRAFFIC_PORT,))
-    switch = FakeSwitch().load(compile_rules({0: 1, 1: 2}, PORTS, options))
+    switch = SimulatedSwitch().load(compile_rules({0: 1, 1: 2}, PORTS, options))
     frame, *_ = frame_of(family, src, dst, tags)
     trusted, others = switch.send(frame, TRAFFIC_PORT), switch.send(frame, PEER_PORT)
     assert {out.frame.tags[0] for out in trusted[:-1]} <= {OWN, SHADOW}
@@ -153,13 +153,13 @@ def test_stamps_are_believed_of_their_ports_only(family, src, dst, tags):
 
 
 def test_a_bucket_whose_owner_has_no_port_is_forwarded_only():
-    switch = FakeSwitch().load(compile_rules(dict.fromkeys(range(64), 9), PORTS, RuleOptions()))
+    switch = SimulatedSwitch().load(compile_rules(dict.fromkeys(range(64), 9), PORTS, RuleOptions()))
     frame, *_ = frame_of("ipv4", 5, 6)
     assert [out.port for out in switch.send(frame, TRAFFIC_PORT)] == [NORMAL]
 
 
 def test_an_ipv4_packet_without_owner_is_not_steered_by_its_mac():
-    switch = FakeSwitch().load(compile_rules({1: 1, 2: 2}, PORTS, RuleOptions()))  # MACs of frame_of end in 1 and 2
+    switch = SimulatedSwitch().load(compile_rules({1: 1, 2: 2}, PORTS, RuleOptions()))  # MACs of frame_of end in 1 and 2
     frame, *_ = frame_of("ipv4", 5, 6)
     assert deliveries(switch.send(frame, TRAFFIC_PORT)) == ([], [])
     frame, *_ = frame_of("other", 1, 2)
@@ -211,6 +211,8 @@ def test_ports_are_part_of_a_key_where_a_packet_has_them(seed, src, dst, sport, 
     packet["src_port"], packet["dst_port"] = (sport, dport) if ports else (NO_PORT, NO_PORT)
     table = np.random.default_rng(seed).integers(0, 6, 256)
     assignment = {bucket: int(owner) for bucket, owner in enumerate(table) if owner}
-    outputs = FakeSwitch().load(compile_rules(assignment, PORTS, RuleOptions(256, exact=False, key=SOCKET_KEY))).send(frame, TRAFFIC_PORT)
+    outputs = (
+        SimulatedSwitch().load(compile_rules(assignment, PORTS, RuleOptions(256, exact=False, key=SOCKET_KEY))).send(frame, TRAFFIC_PORT)
+    )
     (owner,), _ = assign(packet, table, SOCKET_KEY)
     assert deliveries(outputs) == ([owner] if owner else [], [])

@@ -133,6 +133,7 @@ def test_a_page_of_its_own_may(alone: Lab):
     assert alone.ask("/lego/v1/status", headers={"Origin": f"http://127.0.0.1:{alone.rest}"}).status == 200
 
 
+@pytest.mark.slow
 def test_who_listens_everywhere_is_asked_by_any_address_but_no_foreign_name(everywhere: Lab):
     for host in ("192.0.2.1", f"[2001:db8::1]:{everywhere.rest}", f"{socket.gethostname()}:{everywhere.rest}", "0.0.0.0", "localhost"):
         assert everywhere.ask("/lego/v1/status", headers={"Host": host}).status == 200, host

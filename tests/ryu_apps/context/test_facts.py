@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from lego_sdn.core.facts.flow_rules import Cookie, Flow, Port, Rule
-from ryu_apps.context.facts import GIVEN_UP_S, KEPT_ALERTS, KEPT_SOURCES, SHOWN_SOURCES, Alerts, BucketRates, ObservedProcess, PortLosses
+from ryu_apps.context.facts import KEPT_ALERTS, KEPT_SOURCES, SHOWN_SOURCES, Alerts, BucketRates, ObservedProcess, PortLosses
+
+PATIENCE_S = 7.0
 
 
 def flow(bucket: int | None, owner: int, packets: int, family: int = 1, role: str = "owner") -> Flow:
@@ -77,13 +79,13 @@ def test_a_flood_of_sources_stays_bounded_over_any_number_of_deaths():
 
 def test_a_process_that_stays_silent_is_given_up_again_and_again():
     process, now, told = ObservedProcess(1, "1-f", "/nowhere", 42), 100.0, []
-    for after_s in (0.0, GIVEN_UP_S, 0.1, GIVEN_UP_S, 0.1):
+    for after_s in (0.0, PATIENCE_S, 0.1, PATIENCE_S, 0.1):
         now += after_s
-        told.append(process.stays_silent("timed out", now))
+        told.append(process.stays_silent("timed out", now, PATIENCE_S))
     assert told == [False, False, True, False, True]
     assert process.error == "timed out"
     process.silent_since = None  # it answered
-    assert not process.stays_silent("timed out", now + GIVEN_UP_S + 1)
+    assert not process.stays_silent("timed out", now + PATIENCE_S + 1, PATIENCE_S)
 
 
 def port(number: int, tx_dropped: int) -> Port:

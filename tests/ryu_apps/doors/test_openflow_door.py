@@ -231,6 +231,7 @@ def test_another_user_s_process_is_no_switch_unless_it_is_named(alone: Lab, tmp_
         assert int(told.stdout) >= 8, told
 
 
+@pytest.mark.slow
 def test_a_user_that_is_not_there_is_one_sentence(tmp_path):
     (tmp_path / "lego.yaml").write_text("switch: {users: [no-such-user]}\n")
     command = [MANAGER, "lego_sdn.app", "--lego-config", str(tmp_path / "lego.yaml")]
@@ -244,13 +245,13 @@ def test_without_descriptors_it_lives_on(tmp_path):
     with lab(tmp_path) as made:
         limited = ["prlimit", "--nofile=48:48", str(MANAGER), "lego_sdn.app", "--lego-config", str(made.write_config())]
         made.launch("controller", limited, env=os.environ)
-        until(made._answers, "the controller answers", 60.0)
+        until(made.answers, "the controller answers", 60.0)
         with contextlib.ExitStack() as stack:
             for port in [made.rest, made.openflow] * 60:
                 stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             time.sleep(1.0)
             assert made.running["controller"].poll() is None
-        until(made._answers, "the controller answers again", 20.0)
+        until(made.answers, "the controller answers again", 20.0)
         with Claimant(made.openflow, OTHER, "other"):
             until(lambda: made.get("switches")["switches"], "it accepts switches again")
 

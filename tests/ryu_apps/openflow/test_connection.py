@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 
 import pytest
@@ -73,7 +74,7 @@ def test_a_staged_change_waits_for_its_commit_alone():
     assert kinds == [ofp.OFPT_BUNDLE_CONTROL, *[ofp.OFPT_BUNDLE_ADD_MESSAGE] * len(RULES), ofp.OFPT_BARRIER_REQUEST]
     asked.commit_staged(staged)
     assert [kind for kind, _, _ in asked.datapath.messages][len(kinds) :] == [ofp.OFPT_BUNDLE_CONTROL, ofp.OFPT_BARRIER_REQUEST]
-    assert asked._waiting == {}
+    assert asked.waiting == 0
 
 
 def test_a_rule_that_is_refused_while_staged_is_named_at_the_commit():
@@ -88,14 +89,38 @@ def test_a_rule_that_is_refused_while_staged_is_named_at_the_commit():
     staged = asked.stage(diff((), RULES))
     with pytest.raises(SwitchError, match=f"refused {len(RULES)} rule changes"):
         asked.commit_staged(staged)
-    assert asked._waiting == {}
+    assert asked.waiting == 0
 
 
 def test_a_staged_change_can_be_thrown_away():
     asked = switch(taking)
     asked.discard(asked.stage(diff((), RULES)))
     assert asked.datapath.messages[-1][0] == ofp.OFPT_BUNDLE_CONTROL
-    assert asked._waiting == {}
+    assert asked.waiting == 0
+
+
+def test_frames_go_out_of_their_ports_in_their_order():
+    asked = switch()
+    frames = [(7, b"first" * 12), (3, b"second" * 10), (7, b"third" * 13)]
+    asked.send_frames(iter(frames))
+    assert [kind for kind, _, _ in asked.datapath.messages] == [ofp.OFPT_PACKET_OUT] * 3
+    assert len({xid for _, xid, _ in asked.datapath.messages}) == 3
+    assert [_packet_out(data) for _, _, data in asked.datapath.messages] == frames
+
+
+def test_frames_for_a_switch_that_is_gone():
+    asked = switch()
+    asked.datapath.alive = False
+    with pytest.raises(SwitchError, match="went away"):
+        asked.send_frames([(1, bytes(60))])
+
+
+def _packet_out(data: bytes) -> tuple[int, bytes]:
+    """(port, frame) of a packet-out with one action, by the OpenFlow 1.4 layout: header 8, buffer 4, port 4, length 2, padding 6."""
+    (length,) = struct.unpack_from("!H", data, 16)
+    kind, size, port = struct.unpack_from("!HHI", data, 24)
+    assert (kind, size) == (ofp.OFPAT_OUTPUT, length), "an output to one port, and nothing else"
+    return port, data[24 + length :]
 
 
 def test_no_change_sends_nothing():
@@ -121,14 +146,14 @@ def test_a_refused_rule_is_named_and_the_bundle_thrown_away():
         asked.commit(change)
     assert repr(change.add[0]) in str(caught.value)
     assert asked.datapath.messages[-1][0] == ofp.OFPT_BUNDLE_CONTROL, "discarded"
-    assert asked._waiting == {}
+    assert asked.waiting == 0
 
 
 def test_silence_is_an_error_with_a_deadline():
     asked = switch()
     with pytest.raises(SwitchError, match=r"br-test did not tell its flows within 0\.05 s"):
         asked.flows()
-    assert asked._waiting == {}
+    assert asked.waiting == 0
 
 
 def test_a_refused_question_is_named():
@@ -148,7 +173,7 @@ def test_who_waits_is_told_that_the_switch_went_away():
 
     thread = threading.Thread(target=ask)
     thread.start()
-    while not asked._waiting:
+    while not asked.waiting:
         pass
     asked.close()
     thread.join(5)

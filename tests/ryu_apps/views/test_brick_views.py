@@ -12,10 +12,10 @@ from lego_sdn.core.cost.measurements import Measured
 from lego_sdn.core.cost.model import BrickCost, Costs
 from lego_sdn.core.facts.config import Config, InstanceSettings, SlaSettings
 from lego_sdn.core.observe.diagnosis import Cause, Diagnosis
+from lego_sdn.simulation.brick_queues import GRAPH
+from lego_sdn.simulation.hosts import QUOTA, BrickHost
+from lego_sdn.simulation.memory import InMemorySystem
 from ryu_apps.views import brick_metrics, brick_views
-from tests.fakes.brick_host import BrickHost
-from tests.fakes.pipeline import GRAPH
-from tests.fakes.world import QUOTA, World
 
 ROW = {"id": "router-0", "kind": "router", "packets_in": 640, "batches": 10}
 SEEN = BrickCost("router", 100.0, 2.0, scale=1.5)
@@ -58,7 +58,7 @@ def test_metrics_name_what_holds_an_instance_up(cause):
 def test_a_brick_shows_its_part_of_what_is_promised_and_only_of_that(promised):
     host = BrickHost(cost_us=dict.fromkeys(GRAPH, 100.0))
     config = Config(model="m", instance=InstanceSettings(cpu_quota=QUOTA, placement="separate"), sla=SlaSettings(**promised))
-    state = World(config, lambda bucket, time: 2.0, host=host).up().run(10).state
+    state = InMemorySystem(config, lambda bucket, time: 2.0, host=host).up().run(10).state
     row = brick_views.assessed(state)[1, "feature-mapping-0"]["deadline"]
     assert (row["ms"] is not None, row["may_wait_ms"] is not None) == ("latency_ms" in promised,) * 2
     assert row["may_lose"] == (pytest.approx(1 - 0.99 ** (1 / len(GRAPH)), rel=0.05) if "loss" in promised else None)

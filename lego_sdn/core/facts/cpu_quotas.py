@@ -7,9 +7,6 @@ it was started with: CPU that it had borrowed returns to the lenders, and CPU th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-
-from lego_sdn.core.facts.arrangement import Arrangement
 
 LEAST = 0.01  # cores: no host keeps a smaller quota
 EXACT = 1e-9
@@ -41,15 +38,3 @@ def regiven(quotas: Quotas, told: Quotas, given: Quotas) -> dict[str, float | No
 
 def _sum(cores: list[float | None]) -> float:
     return sum(one for one in cores if one is not None)
-
-
-def without(arrangement: Arrangement, process: str) -> dict[str, float | None]:
-    """Quotas of the other processes once this one is gone."""
-    return {one.process: one.quota for one in resettled(arrangement, process).processes}
-
-
-def resettled(arrangement: Arrangement, gone: str | None = None) -> Arrangement:
-    """An instance with its quotas settled, without the process that is gone."""
-    rest = tuple(one for one in arrangement.processes if one.process != gone)
-    quotas = settled({one.process: one.quota for one in rest}, {one.process: one.given for one in rest})
-    return replace(arrangement, processes=tuple(replace(one, quota=quotas.get(one.process, one.quota)) for one in rest))

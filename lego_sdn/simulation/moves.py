@@ -1,4 +1,4 @@
-"""Instances and a switch in memory, for moves of buckets: real holds and real feature bricks, and a clock turned by hand.
+"""Instances and a switch in memory, for moves of buckets: real holds and real keyed bricks, and a clock turned by hand.
 
 The switch takes packets in batches, lets flows overtake each other inside them, and follows a change of its rules flow by flow. Queues
 before the instances have any length.
@@ -7,13 +7,13 @@ before the instances have any length.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from bricks.capture import packet_ring
 from bricks.capture.packet_ring import PacketRing
 from bricks.capture.stamp_reorder import PATIENCE_NS, StampReorder
 from bricks.feature_quantization import FeatureQuantization
@@ -22,13 +22,12 @@ from bricks.records.brick import Batch
 from bricks.records.packets import PACKET, SHADOW, bucket_of
 from bricks.records.sequence import SequenceRange
 from bricks.runtime.reorder import ReorderBuffer
-from bricks.service import handover, shards
 from bricks.service.handover import HandoverCalls
 from bricks.service.node_shards import NodeShards
-from bricks.streams import handover_buffer
 from bricks.streams.handover_buffer import HandoverBuffer
 from bricks.streams.partitioner import KeyTable, LoadSketch, partition
 from lego_sdn.adapters.rpc.calls import Unreachable
+from lego_sdn.core.facts.clock import ClockNs
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.nf.split_key import BY_SOURCE
 from lego_sdn.core.traffic import handover as moves
@@ -38,11 +37,12 @@ BATCH = 32
 COPIED = -1  # among rules: not a bucket but every packet, and to whom
 
 
-class Wire(PacketRing):
+class QueuedPackets(PacketRing):
     """A packet ring whose interface is a queue of rows and markers."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ns: ClockNs) -> None:
         self.queue_: deque[np.void | int] = deque()
+        self.now_ns = now_ns
         self._order, self._passed, self.markers = StampReorder(), deque(), {}
         self._alarm = SimpleNamespace(set=lambda due_ns: None)
         self.highest = -1
@@ -55,7 +55,7 @@ class Wire(PacketRing):
         while self.queue_ and rows < len(out):
             item = self.queue_.popleft()
             if isinstance(item, int):
-                self._passed.append((item, self.highest, packet_ring.time.monotonic_ns()))
+                self._passed.append((item, self.highest, self.now_ns()))
                 if rows:
                     return rows
                 continue
@@ -68,14 +68,20 @@ class Wire(PacketRing):
         pass
 
 
-class Instance:
+class MovedInstance:
     """Packets in, features by stamp out: the part of an instance that a move is about. Its keyed bricks lag behind the interface, each
     by as much as it likes."""
 
-    def __init__(self, number: int, buckets: int, **more: Any) -> None:
-        self.number, self.wire, self.layout = number, Wire(), more.get("layout", "kitsune115")
+    def __init__(self, number: int, world: MovingInstances) -> None:
+        more, buckets = world.more, world.buckets
+        self.number, self.wire, self.clock, self.layout = (
+            number,
+            QueuedPackets(world.monotonic_ns),
+            world.monotonic,
+            more.get("layout", "kitsune115"),
+        )
         self.key, self.new_brick = more.get("key", BY_SOURCE), more.get("new_brick", FeatureQuantization)
-        self.hold = HandoverBuffer(self.wire, buckets, more.get("stamped", True), key=self.key)
+        self.hold = HandoverBuffer(self.wire, buckets, more.get("stamped", True), key=self.key, clock=self.clock)
         self.batching = PacketBatching(0, self.hold, 64)
         self.features: list[tuple[int, np.ndarray]] = []
         self.queues: dict[str, deque[tuple[Batch, SequenceRange]]] = {}
@@ -92,7 +98,7 @@ class Instance:
         )
         self._keyed(0)
         self.process.traffic[self.brick.node] = LoadSketch(buckets, self.key)
-        self.moving = HandoverCalls(self.process)  # type: ignore[arg-type]
+        self.moving = HandoverCalls(self.process, self.clock, world.connect)  # type: ignore[arg-type]
         self.handlers = self.moving.handlers()
 
     def _keyed(self, serial: int) -> str:
@@ -123,7 +129,7 @@ class Instance:
 
     def work(self, batches: int) -> None:
         for _ in range(batches):
-            batch = self.batching.take() if packet_ring.time.monotonic() >= self.process.paused_until else None
+            batch = self.batching.take() if self.clock() >= self.process.paused_until else None
             if batch is None:
                 return
             self.process.traffic[self.brick.node].see(batch.head)
@@ -148,8 +154,14 @@ class Instance:
                 self.features += [(int(seq), row) for seq, row in zip(result.head["seq"], result.values, strict=True)]
 
 
-class World:
-    """`send` lets packets in; `move` changes the assignment as the controller does, with traffic in between."""
+class MovingInstances:
+    """`send` lets packets in; `move` changes the assignment as the controller does, with traffic in between; `finish` gives the features.
+
+    packets     PACKET [n], each with the stamp that is its number
+    assignment  bucket -> instance, of those numbered 1 to 5
+    seed        of everything that is left to chance: batches, overtaking, who works when
+    more        key: of the split; new_brick(serial, layout, streams, key): a keyed brick; layout, stamped: as of an instance
+    """
 
     def __init__(self, packets: np.ndarray, assignment: dict[int, int], seed: int, **more: Any) -> None:
         self.random = np.random.default_rng(seed)
@@ -157,11 +169,11 @@ class World:
         self.more = more  # stamped, layout, key, new_brick
         sides = more.get("key", BY_SOURCE).sides
         self.sides = np.stack([bucket_of(packets, self.buckets, fields).astype(int) for fields in sides], axis=1)
-        self.instances = {i: Instance(i, self.buckets, **more) for i in range(1, 6)}
         self.rules = dict(assignment)
         self.owners: dict[int, int] | None = None  # who has the streams, where that differs from the rules
         self.cached: dict[tuple[int, ...], dict[int, int]] = {}  # flow -> the assignment that its cached rule is of
         self.at, self.now_ns = 0, 10**9
+        self.instances = {i: MovedInstance(i, self) for i in range(1, 6)}
         self.tokens = iter(range(1, 10**6))
         self.moved: list[moves.Moved] = []
         self.lose_markers = 0.0
@@ -172,6 +184,8 @@ class World:
         self.no_rules: str | None = None  # why rules cannot be changed
         self.twin: int | None = None
         self.scored: tuple[int, ...] = ()  # buckets, by the twin
+        self.steps = 0  # that movers took so far
+        self.before_ask: Callable[[], None] = lambda: None
 
     # ---- traffic ----
     def send(self, count: int) -> None:
@@ -184,7 +198,7 @@ class World:
             self.now_ns += int(self.random.integers(0, 400_000))
             self.some_work()
 
-    def alive(self) -> list[Instance]:
+    def alive(self) -> list[MovedInstance]:
         return [instance for number, instance in self.instances.items() if number not in self.dead]
 
     def some_work(self) -> None:
@@ -223,7 +237,7 @@ class World:
         """Give the auditor's twin every stream, for the first time or again; the stamp after which it has them."""
         if self.twin is None:
             self.twin, self.scored = max(self.instances) + 1, scored
-            self.instances[self.twin] = Instance(self.twin, self.buckets, **self.more)
+            self.instances[self.twin] = MovedInstance(self.twin, self)
         plan = moves.StateCopy(next(self.tokens), self._owners(), self._owners(), frozenset(self.instances), to=self.twin, scored=scored)
         assert all(one.error is None for one in self._carry_out(plan))
         assert plan.cut is not None
@@ -250,6 +264,7 @@ class World:
         raise AssertionError
 
     def _do(self, step: Any, after: dict[int, int]) -> Any:
+        self.steps += 1
         if isinstance(step, handover_steps.ChangeRules):
             if self.no_rules is None:
                 self._change_rules(after)
@@ -268,6 +283,7 @@ class World:
         return [self._ask(ask) for ask in step]
 
     def _ask(self, ask: handover_steps.Ask) -> handover_steps.Answer:
+        self.before_ask()
         self.some_work()
         params = list(ask.params) + ([f"i{ask.peer}"] if ask.peer else [])
         try:
@@ -319,25 +335,28 @@ class World:
         return found
 
     # ---- in place of clocks and sockets ----
-    def patch(self, monkeypatch: Any) -> World:
-        clock = SimpleNamespace(monotonic_ns=lambda: self.now_ns, monotonic=lambda: self.now_ns / 1e9)
-        monkeypatch.setattr(packet_ring, "time", clock)
-        monkeypatch.setattr(handover_buffer, "time", clock)
-        monkeypatch.setattr(shards, "time", clock)
-        world = self
+    def monotonic_ns(self) -> int:
+        return self.now_ns
 
-        class Peer:
-            def __init__(self, address: str, timeout: float) -> None:
-                self.number = int(address[1:])
+    def monotonic(self) -> float:
+        return self.now_ns / 1e9
 
-            def __enter__(self) -> Peer:
-                return self
+    def connect(self, address: str, timeout: float) -> _Peer:
+        return _Peer(self, int(address[1:]))
 
-            def __exit__(self, *_: object) -> None:
-                pass
 
-            def call(self, method: str, *params: Any) -> Any:
-                return world.call(self.number, method, *params)
+@dataclass(frozen=True)
+class _Peer:
+    """What a process has in hand when it calls another one."""
 
-        monkeypatch.setattr(handover, "Client", Peer)
+    world: MovingInstances
+    number: int
+
+    def __enter__(self) -> _Peer:
         return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def call(self, method: str, *params: Any) -> Any:
+        return self.world.call(self.number, method, *params)

@@ -1,6 +1,8 @@
-"""An instance's bricks as a fluid: what they cost is known, so what holds them up is known too. Bounded queues push back, as rings do.
+"""An instance's bricks with a bounded queue before each: what they cost is known, so what holds them up is known too. Full queues push
+back, as rings do.
 
-A clock turned by hand in steps of 50 ms. What is not modelled: batches, noise, the CPU that a process uses besides its bricks.
+A clock turned by hand in steps of 50 ms; rows are a quantity. `fluid` is coarser and faster: it has one queue. Not modelled: batches,
+noise, the CPU that a process uses besides its bricks.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lego_sdn.core.facts.actions import StartInstance
 from lego_sdn.core.facts.arrangement import Arrangement, Placed
 from lego_sdn.core.facts.graph import BrickId, Graph, node_of
 from lego_sdn.core.facts.reports import BrickLoad, CaptureLoad, Report, usable
@@ -18,11 +21,11 @@ RING = 512.0  # rows before a brick in another process
 CHAIN = 16.0  # rows between chained bricks: they are passed on at once
 CAPTURE = 20_000.0  # packets in the ring of the interface
 GRAPH = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
-KEYED = "feature-quantization"
+KEYED = "feature-quantization"  # in graphs that do not say which node is keyed
 
 
 @dataclass
-class Brick:
+class QueuedBrick:
     queue: float = 0.0
     taken: float = 0.0
     cpu_s: float = 0.0
@@ -30,7 +33,7 @@ class Brick:
 
 
 @dataclass
-class Pipeline:
+class BrickQueues:
     """`cost_us` of a row by kind; `granted`: share of its quota that a process really gets (a busy host gives less); `memory_of`: bytes
     of a process, by the kinds in it."""
 
@@ -39,13 +42,15 @@ class Pipeline:
     instance: int = 1
     memory_of: Callable[[Sequence[str]], float] = lambda kinds: 1 << 20
     granted: Mapping[str, float] = field(default_factory=dict)
-    bricks: dict[str, Brick] = field(default_factory=dict)
+    bricks: dict[str, QueuedBrick] = field(default_factory=dict)
     received: float = 0.0
     drops: float = 0.0
     late: float = 0.0
     scored: float = 0.0
     now: float = 0.0
     cpu_s: dict[str, float] = field(default_factory=dict)
+    _next: dict[str, list[tuple[str, ...]]] = field(init=False, repr=False)  # brick -> for each edge, the bricks of which one gets a row
+    _limit: dict[tuple[str, str], float] = field(init=False, repr=False)  # (brick, target) -> rows that may wait between them
 
     def __post_init__(self) -> None:
         self.rearrange(self.arrangement)
@@ -55,13 +60,16 @@ class Pipeline:
         left = {brick: self.bricks.pop(brick) for brick in set(self.bricks) - set(arrangement.bricks)}
         self.arrangement = arrangement
         for brick in arrangement.bricks:
-            self.bricks.setdefault(brick, Brick())
+            self.bricks.setdefault(brick, QueuedBrick())
         for brick, gone in left.items():
             self.bricks[arrangement.of_kind(node_of(brick))[0]].queue += gone.queue
         for one in arrangement.processes:
             self.cpu_s.setdefault(one.process, 0.0)
+        self._next = {b: [arrangement.of_kind(node) for node in arrangement.graph.after(node_of(b))] for b in arrangement.bricks}
+        homes = {brick: one.process for one in arrangement.processes for brick in one.bricks}
+        self._limit = {(b, t): CHAIN if homes[b] == homes[t] else RING for b, edges in self._next.items() for edge in edges for t in edge}
 
-    def run(self, offered: float, seconds: float) -> Pipeline:
+    def run(self, offered: float, seconds: float) -> BrickQueues:
         for _ in range(round(seconds / STEP_S)):
             self._arrive(offered * STEP_S)
             for one in reversed(self.arrangement.processes):
@@ -100,20 +108,12 @@ class Pipeline:
         self._give(brick, rows)
         return rows * cost
 
-    def _next(self, brick: str) -> list[tuple[str, ...]]:
-        """For each edge the bricks of which one gets a row."""
-        return [self.arrangement.of_kind(node) for node in self.arrangement.graph.after(node_of(brick))]
-
-    def _limit(self, brick: str, target: str) -> float:
-        same = self.arrangement.process_of(brick) == self.arrangement.process_of(target)
-        return CHAIN if same else RING
-
     def _room(self, brick: str, one: Placed) -> float:
-        rooms = (sum(max(0.0, self._limit(brick, t) - self.bricks[t].queue) for t in targets) for targets in self._next(brick))
+        rooms = (sum(max(0.0, self._limit[brick, t] - self.bricks[t].queue) for t in targets) for targets in self._next[brick])
         return min(rooms, default=float("inf"))
 
     def _give(self, brick: str, rows: float) -> None:
-        edges = self._next(brick)
+        edges = self._next[brick]
         if not edges:
             self.scored += rows
         for targets in edges:
@@ -121,8 +121,8 @@ class Pipeline:
 
     def _share(self, brick: str, rows: float, targets: tuple[str, ...]) -> None:
         while rows > 1e-12:
-            target = min(targets, key=lambda t: self.bricks[t].queue / self._limit(brick, t))
-            part = min(rows, max(1e-6, min(rows / len(targets), self._limit(brick, target) - self.bricks[target].queue)))
+            target = targets[0] if len(targets) == 1 else min(targets, key=lambda t: self.bricks[t].queue / self._limit[brick, t])
+            part = min(rows, max(1e-6, min(rows / len(targets), self._limit[brick, target] - self.bricks[target].queue)))
             self.bricks[target].queue += part
             rows -= part
 
@@ -144,9 +144,9 @@ class Pipeline:
         chained = one.bricks.index(brick) > 0 and kind not in self.arrangement.graph.sources
         at_interface = kind in self.arrangement.graph.sources
         queue = 0 if chained or at_interface else round(here.queue)
-        ahead = sum(round(self.bricks[t].queue) for targets in self._next(brick) for t in targets if self.arrangement.process_of(t) != one)
+        ahead = sum(round(self.bricks[t].queue) for targets in self._next[brick] for t in targets if self.arrangement.process_of(t) != one)
         counters = {"late_total": round(self.late)} if kind in self.arrangement.graph.ends else {}
-        counters |= {"shadows": 0} if kind == KEYED else {}
+        counters |= {"shadows": 0} if kind == KEYED or kind in self.arrangement.graph.keyed else {}
         serial = BrickId.parse(brick).serial
         cost = self.cost_us[kind]
         loads = (taken, taken, taken, here.cpu_s, cost, queue, ahead, {}, counters)
@@ -156,12 +156,12 @@ class Pipeline:
 
 def apart(quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:
     """A process for each brick."""
-    return Arrangement(tuple(Placed(f"1-{chr(97 + at)}", (f"{kind}-0",), quota) for at, kind in enumerate(graph)), Graph.line(*graph))
+    return Arrangement(graph=Graph.line(*graph), quota=quota, placement="separate").apply(StartInstance(1))
 
 
 def chained(quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:
     """All in one process."""
-    return Arrangement((Placed("1-a", tuple(f"{kind}-0" for kind in graph), quota),), Graph.line(*graph))
+    return Arrangement(graph=Graph.line(*graph), quota=quota).apply(StartInstance(1))
 
 
 def cut(cuts: set[int], quota: float | None = 0.2, graph: tuple[str, ...] = GRAPH) -> Arrangement:

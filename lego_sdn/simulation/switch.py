@@ -1,4 +1,4 @@
-"""A switch that interprets rules on packets, strictly: the tests' oracle for steering."""
+"""A switch in memory that interprets rules on packets, strictly: where Open vSwitch would refuse a rule, it fails."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Output:
+class SentFrame:
     port: int | str
     frame: Frame
 
 
 @dataclass
-class FakeSwitch:
+class SimulatedSwitch:
     """Flow tables as OpenFlow 1.4 has them; two rules of one priority that both match are an error, since a switch may take either."""
 
     flows: dict[tuple, Rule] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class FakeSwitch:
             check(rule)
             self.flows[rule.key] = rule
 
-    def load(self, rules: Iterable[Rule]) -> FakeSwitch:
+    def load(self, rules: Iterable[Rule]) -> SimulatedSwitch:
         self.apply(RuleChange(add=tuple(rules)))
         return self
 
-    def send(self, frame: Frame, in_port: int) -> list[Output]:
+    def send(self, frame: Frame, in_port: int) -> list[SentFrame]:
         """Outputs in order; a frame is never sent back to the port it came from (OpenFlow's rule for `output`)."""
-        outputs: list[Output] = []
+        outputs: list[SentFrame] = []
         table: int | None = 0
         metadata = 0
         while table is not None:
@@ -86,12 +86,12 @@ def _holds(match: Match, frame: Frame, pipeline: Mapping[str, int]) -> bool:
     return value is not None and value & mask == match.value
 
 
-def _act(rule: Rule, frame: Frame, outputs: list[Output]) -> Frame:
+def _act(rule: Rule, frame: Frame, outputs: list[SentFrame]) -> Frame:
     for name, value in rule.actions:
         if name == "output":
-            outputs.append(Output(value, frame))
+            outputs.append(SentFrame(value, frame))
         elif name == "normal":
-            outputs.append(Output(NORMAL, frame))
+            outputs.append(SentFrame(NORMAL, frame))
         elif name == "push_vlan":
             frame = replace(frame, tags=((value, 0), *frame.tags))
         elif name == "set_vlan_vid":
