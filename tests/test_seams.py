@@ -27,6 +27,7 @@ REPLACING = {
     "tests/commands/test_offline.py": 1,
     "tests/commands/test_paper_policies.py": 1,
     "tests/live/test_other_keys.py": 2,
+    "tests/live/test_two_keys.py": 2,
 }
 
 

@@ -47,6 +47,7 @@ class PacketRing:
                  those of the stamps would spoil every statistic; one whose stamp cannot be true (far from those before it) as `implausible`
     switch       frames come from LEGO's switch: the outermost tag is the switch's own and says what each is. A frame under another tag or
                  none is `foreign` and not given out. Without, every frame is a packet of its own, whatever tags it has
+    apart        a packet may come as an own one and as a copy: neither repeats the other, and the copy is no shadow (see `SplitKey.apart`)
 
     HostError if the interface is missing, gone, or root is missing; BrickError for an impossible ring.
     """
@@ -59,19 +60,21 @@ class PacketRing:
         timeout_ms: int = 1,
         stamps: str = "kernel",
         switch: bool = False,
+        apart: bool = False,
         now_ns: ClockNs = time.monotonic_ns,
     ) -> None:
         _check(blocks, block_bytes, timeout_ms, stamps)
         self.interface, self.blocks, self.block_bytes, self.timeout_ms = interface, blocks, block_bytes, timeout_ms
         self.stamps, self.switch, self.now_ns = stamps, switch, now_ns
         self._how = (kernel.TRAILER if stamps == "trailer" else 0) | (kernel.SWITCH if switch else 0)
+        self._how |= kernel.APART if apart else 0
         self._cursor = np.zeros(kernel.CURSOR, np.int64)
         self._cursor[kernel.LEFT] = -1
         self._counts = np.zeros(kernel.COUNTS, np.int64)
         self._counts[[kernel.FIRST, kernel.LAST]] = -1
-        self._seen = np.zeros(kernel.WINDOW // 64, np.uint64)
+        self._seen = np.zeros((1 + apart, kernel.WINDOW // 64), np.uint64)
         self._kernel_drops = 0
-        self._order = StampReorder() if stamps == "trailer" else None
+        self._order = StampReorder(apart=apart) if stamps == "trailer" else None
         self._passed: deque[tuple[int, int, int]] = deque(maxlen=_MARKERS)  # token, highest stamp before it, when it was read
         self.markers: dict[int, int] = {}  # token of a marker that came, all rows before it given out -> highest stamp before it, or -1
         self._socket = _socket(interface)

@@ -24,16 +24,18 @@ class StampReorder:
     A row waits until its stamp is the next one, or one `reach` higher came, or `patience_ns` passed since it was read. One instance that
     sees every packet therefore never waits without a loss; one of several waits for stamps that go to others, at low rates for all of its
     patience. What comes even later is given out at once, and counted as `late`: its order is lost. One stamp that is far ahead of its time
-    makes those after it late; 64 of them one after the other end that.
+    makes those after it late; 64 of them one after the other end that. `apart`: a stamp may come twice, once as an own packet and once as
+    a copy, which others may overtake: then each waits, also if its stamp is the next.
     """
 
-    def __init__(self, reach: int = REACH, patience_ns: int = PATIENCE_NS) -> None:
+    def __init__(self, reach: int = REACH, patience_ns: int = PATIENCE_NS, apart: bool = False) -> None:
         self.held = 0
         self._limits = reach, patience_ns
         self._rows = np.zeros(_ROOM + 4 * reach, PACKET)
         self._words = self._rows.view(np.uint64).reshape(-1, kernel.WORDS)
         self._arrived = np.zeros(len(self._rows), np.int64)
         self._state = np.zeros(kernel.STATE, np.int64)
+        self._state[kernel.APART] = apart
 
     @property
     def late(self) -> int:

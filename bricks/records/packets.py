@@ -57,6 +57,9 @@ HIDDEN = (
 PROTOCOL_SHIFT, CODE_SHIFT, BYTE_MASK = 14, 22, 0xFF
 TYPED = 1 << 30
 
+# the last bit: which of two results of its packet a row is, where keyed nodes divide packets by keys of their own (`SplitKey.results`)
+RESULT_SHIFT, RESULT_MASK = 31, 1
+
 STAMP_MAGIC = 0x4C45474F  # "LEGO", big-endian, first of the trailer
 STAMP_BYTES = 20  # magic u32, sequence number u64, nanoseconds u64, all big-endian
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,16 @@ from bricks.capture.packet_ring import PacketRing
 from bricks.nfs.registry import load
 from bricks.packet_batching import PacketBatching
 from bricks.records.brick import BRICKS, STATE_CALLS, Brick
+from bricks.runtime.outputs import Follower, NextNode
+from bricks.runtime.reorder import Joining
 from bricks.runtime.spec import Spec
+from bricks.runtime.stage import StagePlace
 from bricks.streams.handover_buffer import HandoverBuffer
+from bricks.streams.results import pick_for
 from lego_sdn.core.facts.errors import BrickError
-from lego_sdn.core.facts.graph import BrickId, Node, require_runnable
+from lego_sdn.core.facts.graph import BrickId, Graph, Node, require_runnable
 from lego_sdn.core.nf.network_function import NetworkFunction
+from lego_sdn.core.nf.split_key import SplitKey
 
 
 def brick_class(kind: str) -> type[Brick]:
@@ -58,25 +62,62 @@ class Models:
 
 
 def build(spec: Spec, models: Models) -> list[Brick]:
-    """The bricks of one process, chained as the graph says. BrickError or ModelError if one cannot be built."""
+    """The bricks of one process, in the order of the graph. BrickError or ModelError if one cannot be built."""
     nf = load(spec.nf)
     require_runnable(nf.graph)
     ids = [BrickId.parse(brick) for brick in spec.bricks]
     for id in ids:
         if id.node not in nf.graph:
             raise BrickError(f"process {spec.process}: {id} is no brick of {spec.nf}; its graph is {nf.graph}")
-    for one, following in pairwise(ids):
-        if nf.graph.after(one.node) != (following.node,):
-            raise BrickError(f"process {spec.process}: {' -> '.join(spec.bricks)} is no part of the graph {nf.graph}")
+    nodes = [id.node for id in ids]
+    connected = all(set(nf.graph.before(node)) & set(nodes) for node in nodes[1:])
+    if not connected or len(set(nodes)) < len(nodes) or nodes != sorted(nodes, key=nf.graph.place):
+        raise BrickError(f"process {spec.process}: {' -> '.join(spec.bricks)} is no part of the graph {nf.graph}")
     loaded = models.of(nf, nf.model_paths(spec.model, spec.models), spec.layout)
     return [_brick(nf, id, loaded, spec) for id in ids]
+
+
+def place_of(node: str, nf: NetworkFunction, key: SplitKey, here: Mapping[str, Follower]) -> StagePlace:
+    """A node's edges; `here`: the stages of this process that come after it. BrickError if its inputs cannot be joined."""
+    graph = nf.graph
+    after = []
+    for target in graph.after(node):
+        pick = pick_for(target, key) if node in graph.sources else None
+        after.append(NextNode(target, here.get(target), graph.before(target).index(node), _may_share(target, graph), pick))
+    return StagePlace(graph.before(node), tuple(after), joining_of(node, graph, key))
+
+
+def _may_share(node: str, graph: Graph) -> bool:
+    """Whether replicas of a node may each take any batch."""
+    if graph.node(node).keyed or node not in graph.inner:
+        return False
+    try:
+        return not brick_class(graph.node(node).kind).in_order
+    except BrickError:  # a kind of another package, of which no brick was built here
+        return True
+
+
+def joining_of(node: str, graph: Graph, key: SplitKey) -> Joining:
+    """How a node's inputs become one: side by side, unless each is another result of the packet."""
+    before = graph.before(node)
+    if len(before) < 2:
+        return Joining(gaps=node in graph.ends)
+    results = [frozenset(one for one in key.results if one == source or source in graph.beyond(one)) for source in before]
+    every = frozenset[str]().union(*results)
+    if all(one == results[0] for one in results):
+        return Joining(len(before), gaps=node in graph.ends)
+    if sum(map(len, results)) > len(every) or not all(results):
+        raise BrickError(
+            f"node {node} of the graph {graph} cannot join {' and '.join(before)}: they have one result in common, and another not"
+        )
+    return Joining(len(before), False, 1 if key.apart else len(every), node in graph.ends)
 
 
 def _brick(nf: NetworkFunction, id: BrickId, models: Mapping[str, Any], spec: Spec) -> Brick:
     """The NF builds its bricks; only the one at the interface is built here."""
     node = nf.graph.node(id.node)
     if node.kind == PacketBatching.kind and spec.interface:
-        ring = PacketRing(spec.interface, stamps=spec.stamps, switch=spec.switch, **spec.capture)
+        ring = PacketRing(spec.interface, stamps=spec.stamps, switch=spec.switch, apart=spec.key.apart, **spec.capture)
         brick: Brick = PacketBatching(
             id.serial, HandoverBuffer(ring, spec.buckets, stamped=spec.stamps == "trailer", key=spec.key), spec.batch
         )
@@ -87,7 +128,7 @@ def _brick(nf: NetworkFunction, id: BrickId, models: Mapping[str, Any], spec: Sp
             "threshold": spec.threshold,
             "batch": spec.batch,
             "capture": spec.capture,
-            "key": spec.key,
+            "key": spec.key.of_node(node.id),
         }
         brick = nf.build(node, id.serial, models, settings)
     brick.node = node.id

@@ -1,10 +1,13 @@
-"""Where a brick's results go: over rings to its next hops in other processes, and to the next brick of its own process."""
+"""Where a brick's results go along one edge of the graph: over rings to its next hops in other processes, and to the next brick of its own
+process."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from bricks.records.brick import Batch
+from bricks.records.brick import Batch, Brick
 from bricks.records.sequence import NO_PART, SequenceRange
 from bricks.streams.partitioner import KeyTable, partition
 from bricks.transport.rings import RingReader, RingWriter
@@ -15,21 +18,62 @@ Given = tuple[Batch, SequenceRange]
 AHEAD = 2  # batches in the ring of a next hop beside which this process does the same work
 
 
+class Follower(Protocol):
+    """The next brick in this process, at its place: `bricks.runtime.stage.Stage` is one."""
+
+    brick: Brick
+
+    def admits(self, first: int) -> bool:
+        """Whether it could take the batch that begins at row `first` now."""
+
+    def accept(self, batch: Batch, ticket: SequenceRange, now: float, edge: int = 0) -> None:
+        """Take a batch that came by an edge."""
+
+
+@dataclass(frozen=True)
+class NextNode:
+    """Where an edge leads.
+
+    target     the node; following: its brick in this process, if there is one
+    edge       which of the target's inputs it is, as `Graph.before` numbers them
+    shares     the target may take any batch, so that there may be several replicas of it
+    pick       what of a batch goes along the edge; None: all of it, as it is
+    """
+
+    target: str = ""
+    following: Follower | None = None
+    edge: int = 0
+    shares: bool = True
+    pick: Callable[[Batch], Batch] | None = None
+
+
 class Outputs:
-    """The routing table of one brick.
+    """The routing table of one brick for one edge: every batch goes to one replica of the next node, or by key to each its part.
 
     here    whether the next brick of this process is a next hop, too; else it is an idle seat, or there is none
-    shares  the next bricks may take any batch, so that there may be several
     cut     for keyed next hops, which each get their part of every batch. Hops are numbered as in `rings`; the next brick of this process
             is the one after them
     carried what was taken back from a ring whose reader died, to be sent again
     """
 
-    def __init__(self, brick: str, here: bool, shares: bool) -> None:
-        self.brick, self.here, self.shares = brick, here, shares
+    def __init__(self, brick: str, to: NextNode) -> None:
+        self.brick, self.to, self.here = brick, to, to.following is not None
         self.rings: list[RingWriter] = []
         self.cut: KeyTable | None = None
         self.carried: list[Given] = []
+
+    # ---- where a batch may go ----
+    def has_room(self, first: int) -> bool:
+        """Whether the batch that begins at row `first` has somewhere to go along this edge."""
+        if self.cut is not None:
+            return self.all_have_room() and self.here_now(first)
+        if self.rings and self.any_has_room():
+            return True
+        return self.here and self.here_now(first)
+
+    def here_now(self, first: int) -> bool:
+        """Whether the next brick of this process could take the batch; if it is no next hop, nothing depends on it."""
+        return not self.here or self.to.following is None or self.to.following.admits(first)
 
     def any_has_room(self) -> bool:
         """Whether a ring could take a batch now."""
@@ -38,23 +82,27 @@ class Outputs:
     def all_have_room(self) -> bool:
         return all(ring.has_room for ring in self.rings)
 
-    def send(self, result: Batch, ticket: SequenceRange, here_now: bool) -> Given | None:
-        """Put the result into its ring, or its parts into theirs. `here_now`: the next brick of this process could take it.
-
-        Returns what that brick is to get; None: nothing.
-        """
+    def send(self, result: Batch, ticket: SequenceRange) -> Given | None:
+        """Put the result into its ring, or its parts into theirs. Returns what the next brick of this process is to get; None: nothing."""
         if ticket.part == NO_PART:
             return None
+        return self._put(result if self.to.pick is None else self.to.pick(result), ticket)
+
+    def send_carried(self) -> Given | None:
+        """The same with the oldest of what was taken back."""
+        return self._put(*self.carried.pop(0))
+
+    def _put(self, result: Batch, ticket: SequenceRange) -> Given | None:
         if self.cut is not None:
             return self._send_parts(result, ticket, self.cut)
-        ring = self._hop(here_now)
+        ring = self._hop(ticket.first)
         if ring is None:
             return result, ticket
         if not ring.put(result, ticket):
             self.carried.append((result.copy(), ticket))  # its reader ended it just now
         return None
 
-    def _hop(self, here_now: bool) -> RingWriter | None:
+    def _hop(self, first: int) -> RingWriter | None:
         """Choose the next hop: a ring with fewer than AHEAD queued batches, so that its reader stays busy; else the next brick of this
         process (None); else the least filled ring."""
         if not self.rings:
@@ -62,7 +110,7 @@ class Outputs:
         ring = min(self.rings, key=_waiting)
         if not self.here or (ring.has_room and ring.queued < AHEAD):
             return ring
-        return None if here_now else ring
+        return None if self.here_now(first) else ring
 
     def _send_parts(self, result: Batch, ticket: SequenceRange, cut: KeyTable) -> Given | None:
         mine = None
@@ -76,7 +124,7 @@ class Outputs:
     # ---- changes ----
     def set_rings(self, names: list[str], rows: int) -> None:
         """Send to these rings. What waits in a ring that is not among them any more, and whose reader is dead, is sent to the others."""
-        if not self.shares and len(names) + self.here > 1:
+        if not self.to.shares and len(names) + self.here > 1:
             raise BrickError(f"the brick after {self.brick} needs every batch in order: it has one next hop, not {', '.join(names)}")
         self._replace(opened(RingWriter, names, self._kept, rows), rows)
 

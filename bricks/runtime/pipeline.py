@@ -9,16 +9,18 @@ from bricks.files.scores import ScoreFile
 from bricks.nfs.registry import load
 from bricks.records.brick import Batch, HasFileno
 from bricks.records.sequence import SequenceRange
-from bricks.runtime.assembly import Models, brick_class, build
+from bricks.runtime.assembly import Models, build, place_of
 from bricks.runtime.score_sampler import Sampled
 from bricks.runtime.spec import Spec
 from bricks.runtime.stage import Stage
 from bricks.streams.partitioner import LoadSketch
+from bricks.streams.results import pick_for
 from lego_sdn.core.facts.errors import BrickError
 
 
 class Pipeline:
-    """A chain of stages. The first may be a source; any stage may also read rings and share its results out over rings.
+    """The stages of a process, in the order of the graph. The first may be a source; any stage may also read rings and share its results
+    out over rings.
 
     Every batch gets a ticket where it enters: the numbers of its rows in the instance's stream. It keeps the ticket to the
     end of the graph, whatever becomes of its rows, so that order is put right and loss is seen wherever ways join.
@@ -26,24 +28,23 @@ class Pipeline:
 
     def __init__(self, spec: Spec, models: Models) -> None:
         self.spec, self.key = spec, spec.key
-        graph, bricks = load(spec.nf).graph, build(spec, models)
+        nf, bricks = load(spec.nf), build(spec, models)
         self.scores = ScoreFile(spec.scores) if spec.scores else None
         self.sampled = Sampled(spec.sampled, spec.buckets, key=self.key) if spec.sampled else None
         self.stages: list[Stage] = []
-        for brick in reversed(bricks):  # a stage knows the one after it
-            after = graph.after(brick.node)
-            shares = not any(brick_class(graph.node(node).kind).in_order for node in after)
-            slow_us = spec.slow_us.get(brick.node, 0.0)
-            stage = Stage(brick, self.stages[0] if self.stages else None, last=not after, shares=shares, slow_us=slow_us)
+        for brick in reversed(bricks):  # a stage knows those after it
+            here = {stage.brick.node: stage for stage in self.stages}
+            last, slow_us = brick.node in nf.graph.ends, spec.slow_us.get(brick.node, 0.0)
+            stage = Stage(brick, last=last, slow_us=slow_us, place=place_of(brick.node, nf, self.key, here))
             stage.meter.set_deadlines(brick.node, spec.deadlines)
-            if not after:
+            if last:
                 stage.tap = self._tap
             self.stages.insert(0, stage)
         self.source = bricks[0] if getattr(bricks[0], "source", None) is not None else None
         for stage in self.stages:
-            stage.set_inputs(list(spec.rings_in.get(stage.brick.id, [])), spec.batch)
-            stage.exits.set_rings(list(spec.rings_out.get(stage.brick.id, [])), spec.batch)
-        self.traffic = LoadSketch(spec.buckets, self.key)
+            stage.set_inputs(spec.rings_in.get(stage.brick.id, []), spec.batch)
+            stage.set_outputs(spec.rings_out.get(stage.brick.id, []), spec.batch)
+        self.traffic = {node: LoadSketch(spec.buckets, self.key.of_node(node), pick_for(node, self.key)) for node in nf.graph.keyed}
         self.ticks = {stage.brick: 0.0 for stage in self.stages if stage.brick.tick_s is not None}  # when each is due
         self.paused_until = 0.0  # monotonic seconds: no packets are taken before
         self._go_on()
@@ -91,7 +92,8 @@ class Pipeline:
         born = time.monotonic_ns() - self.source.waited_ns()
         ticket = SequenceRange(self.next_row, len(batch), born, born)
         self.next_row += len(batch)
-        self.traffic.see(batch.head)
+        for sketch in self.traffic.values():
+            sketch.see(batch.head)
         self.stages[0].emit(batch, ticket, began, now)
         return True
 
@@ -149,9 +151,9 @@ class Pipeline:
 
     def set_seats(self, seats: Collection[str]) -> None:
         """These bricks are idle seats from now on, and no others: nothing goes to them from the brick before them in this process."""
-        for stage in self.stages:
-            if stage.following is not None and stage.exits.shares:  # who deals out parts is told so by `deal`
-                stage.exits.here = stage.following.brick.id not in seats
+        for way in (way for stage in self.stages for way in stage.ways):
+            if way.to.following is not None and way.to.shares:  # who deals out parts is told so by `deal`
+                way.here = way.to.following.brick.id not in seats
 
     def close(self) -> None:
         """End what it reads, let go of what it writes."""

@@ -1,8 +1,10 @@
-"""Reorder and join buffer: puts batches that took several ways back in order, and joins parts of batches partitioned by key."""
+"""Reorder and join buffer: puts batches that took several ways back in order, joins parts of batches partitioned by key, and the
+results of several nodes of a graph."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,32 +16,105 @@ PATIENCE_S = 2.0  # for a batch that nobody seems to have, before it counts as l
 LONG_S = 60.0  # as long as somebody may have it who is behind
 
 
+class Joining(NamedTuple):
+    """How a brick sees the results of several nodes before it.
+
+    edges         how many there are; they are numbered as `Graph.before` names them
+    side_by_side  one row for each packet, with the columns of all inputs in the order of the edges; else each input is another result, and
+                  its rows stay rows of their own, in the order of stamps and then of edges
+    results       of these, how many each row that entered the instance becomes
+    gaps          rows of which nothing came count as lost here; else where the graph ends
+    """
+
+    edges: int = 1
+    side_by_side: bool = True
+    results: int = 1
+    gaps: bool = True
+
+
 @dataclass
 class _Pending:
-    """A batch, or what has come of its `wanted` parts so far, by number; since: when the first of them came (seconds)."""
+    """A batch, or what has come of it so far: by edge and part. `wanted`: how many parts it has on each edge of which one came.
+
+    since: when the first of them came (seconds)
+    """
 
     since: float
     ticket: SequenceRange
-    wanted: int
-    parts: dict[int, Batch] = field(default_factory=dict)
+    edges: int
+    wanted: dict[int, tuple[int, int]] = field(default_factory=dict)  # edge -> (parts, rows to be scored)
+    parts: dict[tuple[int, int], Batch] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        return len(self.parts) == self.wanted
+        return len(self.wanted) == self.edges and len(self.parts) == sum(parts for parts, _ in self.wanted.values())
 
     @property
     def rows(self) -> int:
         return sum(map(len, self.parts.values()))
 
-    def joined(self) -> Batch:
-        """All rows in stamp order."""
-        parts = list(self.parts.values())
-        if len(parts) == 1:
-            return parts[0]
-        head = np.concatenate([part.head for part in parts])
-        order = np.argsort(head["seq"], kind="stable")
-        values = [part.values for part in parts if part.values is not None and len(part)]
-        return Batch(head[order], np.concatenate(values)[order] if values else parts[0].values)
+    def expected(self, edge: int) -> int:
+        """Rows that an edge had to bring, as far as it is known."""
+        parts, scored = self.wanted[edge]
+        return self.arrived(edge) if parts == sum(there == edge for there, _ in self.parts) else scored
+
+    def arrived(self, edge: int) -> int:
+        return sum(len(batch) for (there, _), batch in self.parts.items() if there == edge)
+
+    def of_edge(self, edge: int) -> Batch:
+        """What came by an edge, in stamp order."""
+        return _in_stamp_order([batch for (there, _), batch in self.parts.items() if there == edge])
+
+    def joined(self, how: Joining) -> Batch:
+        """All rows in stamp order; side by side: those that all edges brought."""
+        if how.side_by_side and len(self.wanted) < how.edges:
+            return Batch(next(iter(self.parts.values())).head[:0], None)
+        return join([self.of_edge(edge) for edge in sorted(self.wanted)], how)
+
+    def lost(self, how: Joining, given: int) -> int:
+        """Rows that should have been given out and were not."""
+        if self.complete:
+            return 0
+        expected = [self.expected(edge) for edge in self.wanted]
+        if how.edges == 1 or how.side_by_side:
+            return max(expected) - given
+        missing = 0 if len(self.wanted) == how.edges else max(0, self.ticket.span * how.results - sum(expected))
+        return sum(expected) + missing - given
+
+
+def join(inputs: list[Batch], how: Joining) -> Batch:
+    """The batches of all edges as the one that a brick gets."""
+    if len(inputs) == 1:
+        return inputs[0]
+    return _side_by_side(inputs) if how.side_by_side else _in_stamp_order(inputs)
+
+
+def _in_stamp_order(parts: list[Batch]) -> Batch:
+    """Their rows, of equal stamps in the order of the parts."""
+    if len(parts) == 1:
+        return parts[0]
+    head = np.concatenate([part.head for part in parts])
+    order = np.argsort(head["seq"], kind="stable")
+    values = [part.values for part in parts if part.values is not None and len(part)]
+    return Batch(head[order], np.concatenate(values)[order] if values else parts[0].values)
+
+
+def _side_by_side(inputs: list[Batch]) -> Batch:
+    """One row for each stamp that all have: heads of the first, columns of all."""
+    stamps = inputs[0].head["seq"]
+    if any(not np.array_equal(stamps, one.head["seq"]) for one in inputs[1:]):
+        for one in inputs[1:]:
+            stamps = np.intersect1d(stamps, one.head["seq"])
+        inputs = [_rows(one, np.isin(one.head["seq"], stamps)) for one in inputs]
+    columns = [one.values for one in inputs if one.values is not None]
+    return Batch(inputs[0].head, np.hstack(columns) if columns else None)
+
+
+def _rows(batch: Batch, chosen: np.ndarray) -> Batch:
+    return Batch(batch.head[chosen], None if batch.values is None else batch.values[chosen])
+
+
+ONE_INPUT = Joining()
 
 
 class ReorderBuffer:
@@ -51,10 +126,14 @@ class ReorderBuffer:
     `wanted` is the row number of the next batch. Once any batch is held for `patience_s`, what does not come before it is given up, a batch
     or a part: its rows count as `lost`. What comes a second time, or after it was given up, counts as `repeated`. `behind`: a
     live writer has not yet passed the wanted number; wait up to `LONG_S` instead.
+
+    how  a batch comes once by each edge, and is given out as one once it came by all
     """
 
-    def __init__(self, wanted: int = 0, most: int = MOST, patience_s: float = PATIENCE_S, joins: bool = True) -> None:
-        self.wanted, self.most, self.patience_s, self.joins = wanted, most, patience_s, joins
+    def __init__(
+        self, wanted: int = 0, most: int = MOST, patience_s: float = PATIENCE_S, joins: bool = True, how: Joining = ONE_INPUT
+    ) -> None:
+        self.wanted, self.most, self.patience_s, self.joins, self.how = wanted, most, patience_s, joins, how
         self.lost = self.repeated = 0
         self.behind = False
         self.held_rows = 0
@@ -62,21 +141,22 @@ class ReorderBuffer:
 
     def admits(self, first: int) -> bool:
         """Whether a batch that begins there could be offered: it is due, or there is room to hold it."""
-        return first <= self.wanted or len(self._held) < self.most
+        return first <= self.wanted or len(self._held) < self.most or first in self._held
 
-    def offer(self, batch: Batch, ticket: SequenceRange, now: float) -> bool:
+    def offer(self, batch: Batch, ticket: SequenceRange, now: float, edge: int = 0) -> bool:
         """True: it is this batch's turn, process it now. False: it is held (copied), or it came before and is not to be processed."""
         part, parts = (ticket.part, ticket.parts) if self.joins else (0, 1)
         there = self._held.get(ticket.first)
-        if ticket.first == self.wanted and parts == 1 and there is None:
+        if ticket.first == self.wanted and parts == 1 and there is None and self.how.edges == 1:
             self.wanted = ticket.end
             return True
-        if ticket.first < self.wanted or (there is not None and part in there.parts):
+        if ticket.first < self.wanted or (there is not None and (edge, part) in there.parts):
             self.repeated += len(batch)
             return False
         if there is None:
-            there = self._held[ticket.first] = _Pending(now, ticket, parts)
-        there.parts[part] = batch.copy()
+            there = self._held[ticket.first] = _Pending(now, ticket, self.how.edges)
+        there.wanted.setdefault(edge, (parts, ticket.scored))
+        there.parts[edge, part] = batch.copy()
         self.held_rows += len(batch)
         return False
 
@@ -90,17 +170,18 @@ class ReorderBuffer:
         if not self._held or self.wait_s(now):
             return None
         earliest = min(self._held)
-        self.lost += earliest - self.wanted
+        if self.how.gaps:
+            self.lost += (earliest - self.wanted) * self.how.results
         self.wanted = earliest
         return self._give(self._held[earliest])
 
     def _give(self, there: _Pending) -> tuple[Batch, SequenceRange]:
         del self._held[self.wanted]
-        if not there.complete:
-            self.lost += there.ticket.scored - there.rows
+        joined = there.joined(self.how)
+        self.lost += there.lost(self.how, len(joined))
         self.held_rows -= there.rows
         self.wanted = there.ticket.end
-        return there.joined(), there.ticket.whole if self.joins else there.ticket
+        return joined, there.ticket.whole if self.joins else there.ticket
 
     def wait_s(self, now: float) -> float | None:
         """Seconds until something can be given out without anything more coming; None: nothing is held."""

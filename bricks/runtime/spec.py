@@ -21,7 +21,8 @@ class Spec:
     nf          name of the NF, as `bricks.nfs.registry.load` knows it
     model       file of an NF that has one; models: {node: file} of one that has several
     socket      where it answers calls; run_dir: folder of its log, unless `log` names another file
-    rings_in    rings that the first brick reads, or {brick: rings}; rings_out {brick: rings to its next hops}
+    rings_in    rings that the first brick reads, or {brick: rings}; rings_out {brick: rings to its next hops}. Of a brick with several
+                edges: {brick: {node at the other end: rings}}
     batch       rows that go through the bricks at once, at most
     switch      the interface is a port of LEGO's switch, which says by its own tag what each frame is
     capture     settings of the packet ring; limits: bounds of the bricks' state; threshold: instead of the model's
@@ -48,8 +49,8 @@ class Spec:
     switch: bool = False
     buckets: int = 64
     batch: int = 256
-    rings_in: Mapping[str, list[str]] = field(default_factory=dict)
-    rings_out: Mapping[str, list[str]] = field(default_factory=dict)
+    rings_in: Mapping[str, Any] = field(default_factory=dict)
+    rings_out: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
     capture: Mapping[str, int] = field(default_factory=dict)
     exact: bool = True

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bricks.records.brick import Batch, Brick
 from bricks.records.sequence import SequenceRange
 from bricks.runtime.meter import Meter
-from bricks.runtime.outputs import Outputs, opened
-from bricks.runtime.reorder import ReorderBuffer
+from bricks.runtime.outputs import Given, NextNode, Outputs, opened
+from bricks.runtime.reorder import ONE_INPUT, Joining, ReorderBuffer
 from bricks.transport.rings import RingReader, RingWriter
+from lego_sdn.core.facts.errors import BrickError
+
+Rings = Mapping[str, Sequence[str]] | Sequence[str]  # names, by the node at the other end; without, where there is one such node
 
 
 class FinishedBatch(NamedTuple):
@@ -23,29 +27,63 @@ class FinishedBatch(NamedTuple):
     taken_ns: int
 
 
-class Stage:
-    """One brick with its routing table: rings that it reads, rings to its next hops, and the next brick of the same process.
+@dataclass(frozen=True)
+class StagePlace:
+    """Where a brick is in a graph that branches or joins: the nodes before it, the edges after it, and how its inputs are joined."""
 
-    `last`: the graph ends here. `shares`: the next bricks may take any batch, so that there may be several. `slow_us`: see Meter.
+    before: tuple[str, ...] = ()
+    after: tuple[NextNode, ...] = ()
+    joining: Joining = ONE_INPUT
+
+
+class Stage:
+    """One brick with its routing table: rings that it reads, and for every edge rings to its next hops and the next brick of the process.
+
+    `following`, `shares`: where one edge leads, if no `place` says more. `last`: the graph ends here. `slow_us`: see Meter.
     `tap` sees every batch before the brick does, in the order in which the brick gets it.
     """
 
     def __init__(
-        self, brick: Brick, following: Stage | None = None, *, last: bool = False, shares: bool = True, slow_us: float = 0.0
+        self,
+        brick: Brick,
+        following: Stage | None = None,
+        *,
+        last: bool = False,
+        shares: bool = True,
+        slow_us: float = 0.0,
+        place: StagePlace | None = None,
     ) -> None:
-        self.brick, self.following, self.last = brick, following, last
+        self.brick, self.last = brick, last
+        self.place = place or StagePlace(after=() if last else (NextNode("", following, 0, shares),))
         self.inputs: list[RingReader] = []
         self.retiring: list[RingReader] = []
-        self.exits = Outputs(brick.id, following is not None, shares)
-        self.order = ReorderBuffer(joins=brick.state is None) if brick.in_order or brick.state is not None else None
+        self.ways = [Outputs(brick.id, to) for to in self.place.after]
+        joining = self.place.joining
+        in_order = brick.in_order or brick.state is not None or joining.edges > 1
+        self.order = ReorderBuffer(joins=brick.state is None, how=joining) if in_order else None
         self.tap: Callable[[Batch], None] | None = None
         self.meter = Meter(slow_us, last)
         self._turn = 0
         self._reached: dict[str, int] = {}  # ring -> the row up to which it brought batches
+        self._edges: dict[str, int] = {}  # ring -> the edge that it belongs to
+
+    @property
+    def exits(self) -> Outputs:
+        """Where results go, for a brick with one edge. BrickError if there is none or several."""
+        if len(self.ways) != 1:
+            raise BrickError(f"{self.brick.id} gives its results to {len(self.ways)} nodes: say to which")
+        return self.ways[0]
+
+    def way(self, target: str) -> Outputs:
+        """Where results go along the edge to a node. BrickError if there is no such edge."""
+        for way in self.ways:
+            if way.to.target == target:
+                return way
+        raise BrickError(f"no edge leads from {self.brick.id} to {target}")
 
     @property
     def outputs(self) -> list[RingWriter]:
-        return self.exits.rings
+        return [ring for way in self.ways for ring in way.rings]
 
     # ---- where a batch may go ----
     def admits(self, first: int) -> bool:
@@ -55,17 +93,11 @@ class Stage:
         return self.has_exit(first)
 
     def has_exit(self, first: int) -> bool:
-        """Whether the brick's result has somewhere to go; at the end of the graph it always has."""
-        exits = self.exits
-        if exits.cut is not None:
-            return exits.all_have_room() and self._here_now(first)
-        if exits.rings and exits.any_has_room():
-            return True
-        return self._here_now(first) if exits.here else self.last
-
-    def _here_now(self, first: int) -> bool:
-        """Whether the next brick of this process could take the batch; if it is no next hop, nothing depends on it."""
-        return not self.exits.here or self.following is None or self.following.admits(first)
+        """Whether the brick's result has somewhere to go along every edge; at the end of the graph it always has."""
+        for way in self.ways:
+            if not way.has_room(first):
+                return False
+        return self.last or bool(self.ways)
 
     # ---- taking and giving batches ----
     def step(self, now: float) -> bool:
@@ -79,12 +111,11 @@ class Stage:
 
     def _is_stuck(self) -> bool:
         """Rows wait for the brick, and what they become has nowhere to go."""
-        waiting = self.exits.carried or (self.order and len(self.order)) or any(ring.queued for ring in (*self.inputs, *self.retiring))
-        return bool(waiting) and not self.has_exit(self.order.wanted if self.order is not None else 0)
+        return not self.idle and not self.has_exit(self.order.wanted if self.order is not None else 0)
 
-    def accept(self, batch: Batch, ticket: SequenceRange, now: float) -> None:
-        """Process a batch that `admits` allowed, at its turn, and pass the result on."""
-        if self.order is None or self.order.offer(batch, ticket, now):
+    def accept(self, batch: Batch, ticket: SequenceRange, now: float, edge: int = 0) -> None:
+        """Process a batch that `admits` allowed and that came by an edge, at its turn, and pass the result on."""
+        if self.order is None or self.order.offer(batch, ticket, now, edge):
             self._process(batch, ticket, now)
 
     def _do_held(self, now: float, patient: bool = True) -> bool:
@@ -108,7 +139,7 @@ class Stage:
         if found is None:
             return self._let_go()
         ring, batch, ticket = found
-        self.accept(batch, ticket, now)
+        self.accept(batch, ticket, now, self._edges[ring.name])
         del found, batch  # no view of the slot may outlive its release
         ring.release(self.order.wanted if self.order is not None else ticket.end)
         self._reached[ring.name] = ticket.end
@@ -146,32 +177,55 @@ class Stage:
         self._pass_on(FinishedBatch(batch, batch, began, taken_ns), ticket, now)
 
     def _pass_on(self, done: FinishedBatch, ticket: SequenceRange, now: float) -> None:
-        here = self._send(done.result, ticket)
+        here = [(way.to, way.send(done.result, ticket)) for way in self.ways]
         rows = len(done.batch), len(done.result)
         done_ns = self.meter.account(rows, time.thread_time() - done.began, ticket, done.taken_ns)
-        if here is not None and self.following is not None:
-            self.following.accept(here[0], here[1].at(done_ns), now)
+        for to, given in here:
+            self._give(to, given, now, done_ns)
 
-    def _send(self, result: Batch, ticket: SequenceRange) -> tuple[Batch, SequenceRange] | None:
-        """Put the result where it goes in other processes; what the next brick of this one is to get."""
-        return self.exits.send(result, ticket, self._here_now(ticket.first))
+    @staticmethod
+    def _give(to: NextNode, given: Given | None, now: float, since_ns: int) -> None:
+        """To the next brick of this process what it is to get."""
+        if given is not None and to.following is not None:
+            to.following.accept(given[0], given[1].at(since_ns), now, to.edge)
 
     def _send_carried(self) -> bool:
         """Send on a batch that was taken back from a ring whose reader died."""
-        carried = self.exits.carried
-        if not carried or not self.has_exit(carried[0][1].first):
-            return False
-        here = self._send(*carried.pop(0))
-        if here is not None and self.following is not None:
-            self.following.accept(*here, time.monotonic())
-        return True
+        for way in self.ways:
+            if way.carried and way.has_room(way.carried[0][1].first):
+                since_ns = way.carried[0][1].since
+                self._give(way.to, way.send_carried(), time.monotonic(), since_ns)
+                return True
+        return False
 
     # ---- changes of the routing table ----
-    def set_inputs(self, names: list[str], rows: int) -> None:
+    def set_inputs(self, rings: Rings, rows: int) -> None:
         """Read these rings. One that is not among them any more is read until it is empty, and removed."""
+        by_node = self._by_node(rings, self.place.before)
+        edges = {ring: self.place.before.index(node) if node else 0 for node, names in by_node.items() for ring in names}
         kept = {ring.name: ring for ring in (*self.inputs, *self.retiring)}
-        self.inputs = opened(RingReader, names, kept, rows)
-        self.retiring = [ring for name, ring in kept.items() if name not in names]
+        self.inputs = opened(RingReader, list(edges), kept, rows)
+        self.retiring = [ring for name, ring in kept.items() if name not in edges]
+        self._edges = {ring.name: self._edges[ring.name] for ring in self.retiring} | edges
+
+    def set_outputs(self, rings: Rings, rows: int) -> None:
+        """Send to these rings. An edge of which nothing is said stays as it is."""
+        targets = tuple(way.to.target for way in self.ways)
+        for node, names in self._by_node(rings, targets).items():
+            (self.way(node) if node else self.exits).set_rings(list(names), rows)
+
+    def _by_node(self, rings: Rings, nodes: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
+        """Rings by the node at their other end; "": the only one. BrickError if it is not said, or there is no such edge."""
+        if isinstance(rings, Mapping):
+            for node in rings:
+                if node not in nodes:
+                    raise BrickError(f"no edge joins {self.brick.id} and {node}")
+            return rings
+        if not rings:
+            return dict.fromkeys(nodes, ())
+        if len(nodes) > 1:
+            raise BrickError(f"{self.brick.id} has edges with {', '.join(nodes)}: rings are told by node")
+        return {"": rings}
 
     def _let_go(self) -> bool:
         """End the rings that are not to be read any more and are empty."""
@@ -186,7 +240,8 @@ class Stage:
         for reader in (*self.inputs, *self.retiring):
             reader.end()
         self.inputs, self.retiring = [], []
-        self.exits.close()
+        for way in self.ways:
+            way.close()
 
     # ---- what it says of itself ----
     @property
@@ -198,8 +253,8 @@ class Stage:
     @property
     def idle(self) -> bool:
         """Nothing waits for this brick, or to be sent on by it."""
-        waits = self.exits.carried or (self.order and len(self.order)) or any(r.queued for r in (*self.inputs, *self.retiring))
-        return not waits
+        waits = any(way.carried for way in self.ways) or (self.order and len(self.order))
+        return not (waits or any(ring.queued for ring in (*self.inputs, *self.retiring)))
 
     def report(self) -> dict[str, Any]:
         """The brick's part of a load report."""
@@ -210,10 +265,10 @@ class Stage:
             "serial": self.brick.serial,
             **self.meter.report(),
             "queue_in": self.queue_in,
-            "queue_out": self.exits.queued_rows,
+            "queue_out": sum(way.queued_rows for way in self.ways),
             "dropped": self.brick.dropped | ({"lost": lost} if lost else {}),
             "counters": self.brick.counters | self.meter.counters() | ({"repeated": repeated} if repeated else {}),
         }
 
     def __repr__(self) -> str:
-        return f"<Stage {self.brick.id} in={self.inputs} out={self.exits!r}>"
+        return f"<Stage {self.brick.id} in={self.inputs} out={self.ways}>"

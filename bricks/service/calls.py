@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bricks.runtime.pipeline import Pipeline
+from bricks.runtime.stage import Rings
 from bricks.service.handover import HandoverCalls
 from bricks.service.usage import Usage
 from lego_sdn.core.facts.clock import Clock
@@ -58,18 +59,18 @@ class Northbound:
         kept = self.process.sampled
         return kept.since(since) if kept is not None else {"next": since, "missed": 0, "more": False, "records": b""}
 
-    def routes(self, table: dict[str, list[str]], seats: list[str] | None = None) -> bool:
-        """Replace the routing table of each named brick: rings to its next hops in other processes.
+    def routes(self, table: dict[str, Rings], seats: list[str] | None = None) -> bool:
+        """Replace the routing table of each named brick: rings to its next hops in other processes; of one with several edges, by node.
 
         `seats`: the bricks of this process that are idle seats from now on: the brick before one has it as a next hop no more.
         """
         for stage, rings in self._stages(table):
-            stage.exits.set_rings(rings, self.process.spec.batch)
+            stage.set_outputs(rings, self.process.spec.batch)
         if seats is not None:
             self.process.set_seats(seats)
         return True
 
-    def inputs(self, table: dict[str, list[str]]) -> bool:
+    def inputs(self, table: dict[str, Rings]) -> bool:
         """Replace the set of rings that each named brick reads."""
         for stage, rings in self._stages(table):
             stage.set_inputs(rings, self.process.spec.batch)
@@ -94,8 +95,8 @@ class Northbound:
 
     def _stages(self, table: Any) -> list:
         """Stages and their new rings, all checked before one is changed."""
-        if not isinstance(table, dict) or not all(isinstance(rings, list) for rings in table.values()):
-            raise BrickError(f"wanted a map from bricks to lists of rings, found {table!r}")
+        if not isinstance(table, dict) or not all(isinstance(rings, (list, dict)) for rings in table.values()):
+            raise BrickError(f"wanted a map from bricks to rings, found {table!r}")
         return [(self.process.stage(brick), rings) for brick, rings in table.items()]
 
 

@@ -69,9 +69,9 @@ class HandoverCalls:
         """Hand the streams of these buckets to the process at `address`, whose instance owned `owned` before."""
         size, records, evicted, first = 0, 0, 0, True
         with self._connect(address, PEER_S) as peer:
-            for data in self._front().exported(buckets):
+            for node, data in self._front().exported(buckets):
                 size += len(data)
-                taken = peer.call("take_streams", token, data, owned if first else None)
+                taken = peer.call("take_streams", token, data, owned if first else None, node)
                 records, evicted, first = records + taken["records"], evicted + taken["evicted"], False
                 self._hold().renew(token)
         return {"bytes": size, "records": records, "evicted": evicted}
@@ -112,15 +112,16 @@ class HandoverCalls:
         return hold.taken(token) if hold is not None else []
 
     # ---- asked by the old owner ----
-    def take_streams(self, token: int, data: bytes, owned: list[int] | None) -> dict[str, int]:
-        """Take streams in; `owned`: first forget those with no end in there, which an earlier ownership left.
+    def take_streams(self, token: int, data: bytes, owned: list[int] | None, node: str | None = None) -> dict[str, int]:
+        """Take streams of a keyed node in (None: of the only one).
 
-        records: that were new here; evicted: streams that had to go for them, since the instance is full.
+        owned    first forget streams with no end in there, which an earlier ownership left
+        records  that were new here; evicted: streams that had to go for them, since the instance is full.
         """
         self._hold().renew(token)
         if owned is not None:
             self._front().tidy(owned)
-        return self.front.adopt(data)
+        return self.front.adopt(data, node)
 
     def take_rows(self, token: int, buckets: list[int], data: bytes) -> bool:
         """Take waiting packets of these buckets; they are this instance's from now on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bricks.records.packets import bucket_of
+from bricks.records.packets import SHADOW, bucket_of
 from lego_sdn.core.nf.split_key import SplitKey
 
 
@@ -26,3 +26,9 @@ def is_copied(rows: np.ndarray, chosen: np.ndarray, key: SplitKey) -> np.ndarray
     for fields in key.shadows:
         found |= chosen[bucket_of(rows, len(chosen), fields)]
     return found
+
+
+def owned_by_result(rows: np.ndarray, chosen: np.ndarray, key: SplitKey) -> np.ndarray:
+    """bool [rows], where `key.apart`: whether the bucket of a row's own result is one of `chosen`, bool [buckets]."""
+    first, second = (chosen[bucket_of(rows, len(chosen), fields)] for fields in key.sides)
+    return np.where(rows["flags"] & SHADOW == 0, first, second)

@@ -125,7 +125,7 @@ class HandoverBuffer:
     def _keep(self, move: HeldPackets, rows: np.ndarray) -> None:
         room = self.most - move.count
         if len(rows) > room:
-            own = int(np.count_nonzero(rows["flags"][room:] & SHADOW == 0))
+            own = len(rows) - room if self.key.apart else int(np.count_nonzero(rows["flags"][room:] & SHADOW == 0))
             self.counters["held_dropped"] += own
             self.counters["held_shadows_dropped"] += len(rows) - room - own
             rows = rows[:room]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bricks.records.packets import PACKET, SHADOW
-from bricks.streams.assign import is_copied, is_owned
+from bricks.streams.assign import is_copied, is_owned, owned_by_result
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 
@@ -72,6 +72,8 @@ class HeldPackets:
         marker), and the new owner drops duplicates by stamp.
         """
         rows = joined(self.rows).copy()
+        if self.split.apart:  # a packet of a result goes to one instance only
+            return rows[owned_by_result(rows, chosen, self.split)]
         own, scored = rows["flags"] & SHADOW == 0, is_owned(rows, chosen, self.split)
         wanted = is_copied(rows, chosen, self.split) | (own & scored)
         stays = is_owned(rows, self.after, self.split)
@@ -98,6 +100,8 @@ class HeldPackets:
 
     def _merged(self, rows: np.ndarray) -> np.ndarray:
         """With the rows of old owners, each packet once: an own packet wins over its shadow."""
+        if self.split.apart:
+            return np.concatenate([*self.forwarded, rows])
         if not self.stamped:  # own packets from the buckets taken come from their old owner
             twice = (rows["flags"] & SHADOW != 0) & is_owned(rows, self.took, self.split)
             return np.concatenate([*self.forwarded, rows[~twice]])
@@ -109,6 +113,9 @@ class HeldPackets:
 
     def _without(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
         """Packets of buckets that were given away become shadows, where a copy of them is still due here; else they go."""
+        if self.split.apart:
+            gone = owned_by_result(rows, self.gave, self.split)
+            return rows[~gone], int(np.count_nonzero(gone))
         kept = (self.before & ~self.gave) | (self.after & ~self.before)
         due, shadow = is_copied(rows, kept, self.split), rows["flags"] & SHADOW != 0
         given = ~shadow & is_owned(rows, self.gave, self.split)

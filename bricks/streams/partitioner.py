@@ -14,6 +14,7 @@ from bricks.records.brick import Batch
 from bricks.records.packets import SHADOW, bucket_of
 from bricks.records.sequence import NO_PART, SequenceRange
 from bricks.streams.assign import assign
+from bricks.streams.results import Pick
 from lego_sdn.core.facts.assignment import Owners, balance, place, weights
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 from lego_sdn.core.traffic.split_prediction import EXTRACTION_SHARE
@@ -25,8 +26,8 @@ REMEMBERED = 1 << 16  # packets looked at, after which the older half counts hal
 class LoadSketch:
     """How much each bucket has to do with the packets, from a sample of the batches: what a replica that owns it is spared."""
 
-    def __init__(self, buckets: int, key: SplitKey = BY_SOURCE) -> None:
-        self.buckets, self.key = buckets, key
+    def __init__(self, buckets: int, key: SplitKey = BY_SOURCE, pick: Pick | None = None) -> None:
+        self.buckets, self.key, self._pick = buckets, key, pick
         self._work = np.zeros(buckets)
         self._batches = 0
 
@@ -34,6 +35,7 @@ class LoadSketch:
         """A batch of PACKET rows went by."""
         self._batches += 1
         if self._batches % EVERY == 1:
+            rows = rows if self._pick is None else self._pick(Batch(rows)).head
             if self._work.sum() > REMEMBERED:
                 self._work /= 2
             for at, fields in enumerate(self.key.sides):

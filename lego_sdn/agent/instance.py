@@ -178,8 +178,7 @@ class Instance:
     def _bury(self, name: str, words: str) -> None:
         """Go on without a dead process, if it was a replica; what was in it is counted as `lost` where batches are put in order."""
         LOG.error("instance %d: %s", self.spec.instance, words)
-        keyed = self.wiring.of_kind(self.wiring.keyed) if self.wiring.keyed else []
-        has_streams = not set(keyed).isdisjoint(self.wiring.processes[name])
+        has_streams = not set(self.wiring.keyed).isdisjoint(self.wiring.processes[name])
         try:
             self._rewire(self._without(name), dead=frozenset({name}))
         except LegoError as error:

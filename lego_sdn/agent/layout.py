@@ -9,6 +9,7 @@ from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.graph import BrickId, Graph, node_of, require_runnable
 
 PLACEMENTS = ("chained", "separate")
+Rings = list[str] | dict[str, list[str]]  # names; of a brick with several edges by the node at the other end
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,21 @@ class InstanceLayout:
         return str(BrickId(self.graph.sources[0], 0))
 
     @property
-    def keyed(self) -> str | None:
-        """The node whose replicas divide the keys; it comes right after the source (`require_runnable`)."""
-        return next(iter(self.graph.keyed), None)
+    def keyed(self) -> list[str]:
+        """The bricks that divide keys among them; they come right after the source (`require_runnable`)."""
+        return [brick for node in self.graph.keyed for brick in self.of_kind(node)]
 
     def has_end(self, process: str) -> bool:
         """Whether the graph ends in a process."""
         return any(node_of(brick) in self.graph.ends for brick in self.processes[process])
 
-    def routes(self, brick: str) -> list[str]:
+    def routes(self, brick: str) -> Rings:
         """The brick's routing table: names of the rings to its next hops in other processes."""
-        return [ring.name for ring in self.rings if ring.source == brick]
+        return _by_node(self.graph.after(node_of(brick)), [(ring.target, ring.name) for ring in self.rings if ring.source == brick])
 
-    def inputs(self, brick: str) -> list[str]:
+    def inputs(self, brick: str) -> Rings:
         """Names of the rings that the brick reads."""
-        return [ring.name for ring in self.rings if ring.target == brick]
+        return _by_node(self.graph.before(node_of(brick)), [(ring.source, ring.name) for ring in self.rings if ring.target == brick])
 
     def process_of(self, brick: str) -> str:
         for name, bricks in self.processes.items():
@@ -80,11 +81,9 @@ class InstanceLayout:
         """The replicas of a kind, in order of their serial numbers."""
         return sorted((brick for brick in self.bricks if node_of(brick) == kind), key=BrickId.parse)
 
-    def next_here(self, brick: str) -> str | None:
-        """The brick after this one in the same process."""
-        chain = self.processes[self.process_of(brick)]
-        at = chain.index(brick) + 1
-        return chain[at] if at < len(chain) else None
+    def share_process(self, one: str, other: str) -> bool:
+        """Whether two bricks are in one process, so that no ring is needed between them."""
+        return self.process_of(one) == self.process_of(other)
 
     def ring_between(self, source: str, target: str) -> str | None:
         """Name of the ring that leads from one brick to another; None: there is none."""
@@ -124,7 +123,8 @@ class InstanceLayout:
         if kind not in self.graph:
             raise BrickError(f"instance {self.instance} has no brick of kind {kind!r}; its graph is {self.graph}")
         if kind not in self.graph.inner:
-            raise BrickError(f"{kind} is at an end of the graph and {otherwise}")
+            where = "is at an end of the graph" if len(self.graph.before(kind)) < 2 else "joins several inputs"
+            raise BrickError(f"{kind} {where} and {otherwise}")
         return self.neighbours(kind)
 
     def separated(self, kind: str) -> tuple[InstanceLayout, str]:
@@ -156,8 +156,8 @@ class InstanceLayout:
         (brick,) = self.of_kind(kind)
         back = replace(self._less(brick), seats=self.seats - {seat})
         before, after = back.neighbours(kind)
-        pairs = [(source, seat) for source in before if back.next_here(source) != seat]
-        return back.joined(pairs + [(seat, target) for target in after if back.next_here(seat) != target]), seat
+        pairs = [(source, seat) for source in before if not back.share_process(source, seat)]
+        return back.joined(pairs + [(seat, target) for target in after if not back.share_process(seat, target)]), seat
 
     def without(self, brick: str) -> InstanceLayout:
         """This without one replica. BrickError if it is the last of its kind or shares its process with others."""
@@ -184,7 +184,7 @@ class InstanceLayout:
 def lay_out(instance: int, run: str, graph: Graph, placement: str) -> InstanceLayout:
     """An instance with one replica of each node: all in one process (`chained`), or each in its own (`separate`).
 
-    BrickError if bricks cannot run this graph yet.
+    BrickError if bricks cannot run this graph.
     """
     require_runnable(graph)
     bricks = tuple(str(BrickId(node, 0)) for node in graph.order)
@@ -193,6 +193,20 @@ def lay_out(instance: int, run: str, graph: Graph, placement: str) -> InstanceLa
     processes = {process_name(instance, at): (brick,) for at, brick in enumerate(bricks)}
     apart = InstanceLayout(instance, run, graph, processes, made_processes=len(bricks))
     return apart.joined([(f"{edge.source}-0", f"{edge.target}-0") for edge in graph.edges])
+
+
+def _by_node(nodes: tuple[str, ...], rings: list[tuple[str, str]]) -> Rings:
+    """Names of rings, given each with the brick at its other end, which is of one of the nodes."""
+    if len(nodes) < 2:
+        return [name for _, name in rings]
+    return {node: [name for brick, name in rings if node_of(brick) == node] for node in nodes}
+
+
+def merged(one: Rings, other: Rings) -> Rings:
+    """The rings of both, each once."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {node: list(dict.fromkeys([*one.get(node, []), *other.get(node, [])])) for node in {**one, **other}}
+    return list(dict.fromkeys([*one, *other]))
 
 
 def process_name(instance: int, at: int) -> str:

@@ -19,7 +19,7 @@ from lego_sdn.adapters.linux.processes import Process
 from lego_sdn.adapters.ovs.vsctl import Ovs
 from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.launcher import BrickProcess, Launcher
-from lego_sdn.agent.layout import InstanceLayout
+from lego_sdn.agent.layout import InstanceLayout, Rings
 from lego_sdn.agent.spec import InstanceSpec, require_cores
 from lego_sdn.core.facts.cpu_quotas import regiven, settled
 from lego_sdn.core.facts.errors import BrickError, RpcError
@@ -188,9 +188,9 @@ class BrickProcesses:
         """One sentence on a process that died."""
         return self.host.launcher.obituary(self.replicas[name])
 
-    def shares(self, wiring: InstanceLayout) -> dict[str, dict[str, str | None]]:
-        """The keyed bricks, as the process at the interface is told of them: the ring that leads there, and where they answer."""
-        keyed = wiring.of_kind(wiring.keyed) if wiring.keyed else []
+    def shares(self, wiring: InstanceLayout, node: str | None = None) -> dict[str, dict[str, str | None]]:
+        """The keyed bricks (of a node), as the process at the interface is told of them: the ring to each, and where it answers."""
+        keyed = wiring.keyed if node is None else wiring.of_kind(node)
         sockets = {brick: self._socket(wiring.process_of(brick)) for brick in keyed}
         return {brick: {"ring": wiring.ring_between(wiring.source, brick), "socket": sockets[brick]} for brick in keyed}
 
@@ -232,8 +232,8 @@ class BrickProcesses:
             "socket": self._socket(name),
             "log": str(self._log(name)),
             "run_dir": str(run_dir),
-            "rings_in": [ring for brick in bricks for ring in wiring.inputs(brick)],
-            "rings_out": {brick: wiring.routes(brick) for brick in bricks if wiring.routes(brick)},
+            "rings_in": _inputs(wiring, bricks),
+            "rings_out": {brick: wiring.routes(brick) for brick in bricks if any(ring.source == brick for ring in wiring.rings)},
             "limits": spec.limits,
             "capture": spec.capture,
             "scores": str(Path(scores) / f"{name}.scores") if scores and has_end else None,
@@ -247,3 +247,10 @@ class BrickProcesses:
             "namespace": str(netns.path(f"{self.host.prefix}{spec.instance}")),
             "cgroup": [str(folder) for folder in self.groups[name].directories] if name in self.groups else [],
         }
+
+
+def _inputs(wiring: InstanceLayout, bricks: tuple[str, ...]) -> Rings | dict[str, Rings]:
+    """What the bricks of a process read: of the first brick alone, where that has one edge; else by brick."""
+    told = {brick: wiring.inputs(brick) for brick in bricks if any(ring.target == brick for ring in wiring.rings)}
+    only = next(iter(told.values()), []) if set(told) <= {bricks[0]} else None
+    return only if isinstance(only, list) else told

@@ -12,9 +12,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from lego_sdn.agent.layout import InstanceLayout
+from lego_sdn.agent.layout import InstanceLayout, Rings, merged
 from lego_sdn.agent.processes import BrickProcesses
 from lego_sdn.core.facts.errors import BrickError, LegoError
+from lego_sdn.core.facts.graph import node_of
 
 LOG = logging.getLogger(__name__)
 DRAIN_S = 2.0  # after which it is looked whether what waits gets less
@@ -85,43 +86,39 @@ class LayoutTransition:
             if added:
                 self.processes.call(name, "inputs", added)
 
-    def _joint(self, brick: str) -> list[str]:
-        return list(dict.fromkeys([*self.old.inputs(brick), *self.new.inputs(brick)]))
+    def _joint(self, brick: str) -> Rings:
+        return merged(self.old.inputs(brick), self.new.inputs(brick))
 
     def _send(self, to: InstanceLayout, instead_of: InstanceLayout) -> None:
         """Who stays sends where `to` says; a seat keeps its rings until it is empty, and the keyed bricks' shares are another step."""
         for name in self.staying:
-            working = [brick for brick in to.working(name) if not self._deals(brick)]
-            changed = {brick: to.routes(brick) for brick in working if to.routes(brick) != instead_of.routes(brick)}
+            routes = {brick: (_undealt(to, brick), _undealt(instead_of, brick)) for brick in to.working(name)}
+            changed = {brick: wanted for brick, (wanted, before) in routes.items() if wanted != before}
             if to.seats_of(name) != instead_of.seats_of(name):
                 self.processes.call(name, "routes", changed, to.seats_of(name))
             elif changed:
                 self.processes.call(name, "routes", changed)
 
-    def _deals(self, brick: str) -> bool:
-        """Whether it shares out the stream."""
-        return self.new.keyed is not None and brick == self.new.source
-
     def _share_out(self) -> None:
         """Streams and packets go to the keyed bricks that there are now; packets wait at the interface meanwhile."""
-        keyed = self.new.keyed
-        if keyed is None or self.new.of_kind(keyed) == self.old.of_kind(keyed):
-            return
+        for node in self.new.graph.keyed:
+            if self.new.of_kind(node) != self.old.of_kind(node):
+                self._share_out_among(node)
+
+    def _share_out_among(self, node: str) -> None:
         front = self.new.process_of(self.new.source)
-        lost = [brick for name in self.dead for brick in self.old.processes[name] if brick in self.old.of_kind(keyed)]
+        lost = [brick for name in self.dead for brick in self.old.processes[name] if node_of(brick) == node]
         if lost:
             self.processes.call(front, "bury", lost)
-        self._pause(front)
-        self.dealt = self.processes.call(front, "deal", self.processes.shares(self.new), timeout=DEAL_S)
+        self._pause(front, node)
+        self.dealt = self.processes.call(front, "deal", self.processes.shares(self.new, node), timeout=DEAL_S)
 
-    def _pause(self, front: str) -> None:
+    def _pause(self, front: str, node: str) -> None:
         deadline = time.monotonic() + SETTLE_S
         while not self.processes.call(front, "pause", LEASE_S):
             if time.monotonic() > deadline:
                 self.processes.call(front, "pause", 0)
-                raise BrickError(
-                    f"{self.new.keyed} still had packets to take in after {SETTLE_S:g} s of a pause: try again under less load"
-                )
+                raise BrickError(f"{node} still had packets to take in after {SETTLE_S:g} s of a pause: try again under less load")
             time.sleep(0.002)
 
     def _finish(self) -> None:
@@ -156,10 +153,10 @@ class LayoutTransition:
 
     def _vacate(self, name: str, seat: str) -> None:
         """A seat ends what was sent to it; then it neither reads nor sends."""
-        if self.old.inputs(seat):
+        if any(ring.target == seat for ring in self.old.rings):
             self.processes.call(name, "inputs", {seat: []})
             self.processes.await_empty(name, seat, DRAIN_S)
-        if self.old.routes(seat):
+        if any(ring.source == seat for ring in self.old.rings):
             self.processes.call(name, "routes", {seat: []})
 
     def _attempt(self, act: Any) -> None:
@@ -181,6 +178,14 @@ class LayoutTransition:
             if name in self.processes.replicas:
                 self.processes.stop(name)
             self.processes.belongings.remove(self.processes.belongings.of(name))
+
+
+def _undealt(layout: InstanceLayout, brick: str) -> Rings:
+    """A brick's routes but for those to keyed bricks: `deal` says which of these get what."""
+    routes, keyed = layout.routes(brick), layout.graph.keyed
+    if isinstance(routes, dict):
+        return {node: rings for node, rings in routes.items() if node not in keyed}
+    return [] if set(layout.graph.after(node_of(brick))) <= set(keyed) else routes
 
 
 def _waiting(report: dict[str, Any]) -> int:

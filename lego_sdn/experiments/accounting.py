@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bricks.streams.results import result_of
 from lego_sdn.core.facts.instance_notes import InstanceDied
 
 
@@ -16,8 +17,8 @@ from lego_sdn.core.facts.instance_notes import InstanceDied
 class ScoreComparison:
     """Scores of a run against those of one unsplit run over the same stamped packets, bit for bit.
 
-    scored, twice     packets with a score, packets with more than one
-    equal             packets whose score has the same bits
+    scored, twice     packets with a score, packets with more than one (where a packet has several results: of each)
+    equal             of these scores, those that have the same bits
     first_difference  sequence number of the first packet whose score differs
     """
 
@@ -31,14 +32,22 @@ class ScoreComparison:
         return self.equal / self.scored if self.scored else 0.0
 
 
+def numbers_of(records: np.ndarray, results: int) -> np.ndarray:
+    """The number of each score: that of its packet, times the results that a packet has, and its result. int64 [records]"""
+    seqs: np.ndarray = records["seq"].astype(np.int64)
+    return seqs if results == 1 else seqs * results + result_of(records["flags"])
+
+
 def compare(records: np.ndarray, unsplit: np.ndarray) -> ScoreComparison:
-    """`records`: rows with `seq` and `score`, in any order; `unsplit`: float64 [packets], its index is the sequence number."""
-    seqs, first, count = np.unique(records["seq"], return_index=True, return_counts=True)
-    scores = np.ascontiguousarray(records["score"][first])
-    same = scores.view(np.uint64) == unsplit[seqs.astype(np.int64)].view(np.uint64)
+    """`records`: rows with `seq` and `score`, in any order, and `flags` where a packet has several scores; `unsplit`: float64 [packets] or
+    [packets, results], its index is the sequence number."""
+    results = unsplit[0].size if len(unsplit) else 1
+    numbers, first, count = np.unique(numbers_of(records, results), return_index=True, return_counts=True)
+    seqs, scores = numbers // results, np.ascontiguousarray(records["score"][first])
+    same = scores.view(np.uint64) == unsplit.ravel()[numbers].view(np.uint64)
     different = np.flatnonzero(~same)
     return ScoreComparison(
-        scored=len(seqs),
+        scored=len(numbers),
         twice=int(np.count_nonzero(count > 1)),
         equal=int(np.count_nonzero(same)),
         first_difference=int(seqs[different[0]]) if len(different) else None,
@@ -79,12 +88,12 @@ def note_owned(owned: dict[int, set[int]], by_owner: Mapping[str, Iterable[int]]
         owned.setdefault(int(instance), set()).update(buckets)
 
 
-def died_with(unscored: Mapping[int, int], deaths: Deaths, most: int) -> dict[str, int]:
-    """Of the unscored packets (stamp -> bucket), at most `most`, those that were in, or on the way to, an instance that died: by reason."""
+def died_with(unscored: Sequence[tuple[int, int]], deaths: Deaths, most: int) -> dict[str, int]:
+    """Of the unscored packets (stamp, bucket), at most `most`, those that were in, or on the way to, an instance that died: by reason."""
     lost: Counter[str] = Counter()
     for dead in deaths.instances:
         buckets, held_from = deaths.buckets(dead), deaths.held_from(dead)
-        for stamp in [stamp for stamp, bucket in sorted(unscored.items()) if bucket in buckets][: most - lost.total()]:
+        for stamp in [stamp for stamp, bucket in sorted(unscored) if bucket in buckets][: most - lost.total()]:
             held = held_from is not None and stamp >= held_from
             lost[f"held by instance {dead}, which died in a move" if held else f"with instance {dead}, which died"] += 1
     return dict(lost)
@@ -112,6 +121,7 @@ class RunSummary:
 
     entered, forwarded  packets that came into the switch from the source and that left it to the sink
     out_of_order        results that came to the end of an instance's graph after one with a higher stamp
+    results             scores of each packet
     """
 
     sent: int
@@ -125,6 +135,12 @@ class RunSummary:
     machine: dict[str, Any]
     moves: list[dict[str, Any]] = field(default_factory=list)  # rows of `GET moves`
     out_of_order: int = 0
+    results: int = 1
+
+    @property
+    def due(self) -> int:
+        """Scores that there should be."""
+        return self.sent * self.results
 
     @property
     def missing(self) -> int:
@@ -137,7 +153,7 @@ class RunSummary:
 
     @property
     def _too_many(self) -> int:
-        return self.comparison.scored + sum(self.dropped.values()) - self.sent
+        return self.comparison.scored + sum(self.dropped.values()) - self.due
 
     @property
     def accounted(self) -> bool:

@@ -148,7 +148,7 @@ class Proof:
         """Everything was done, and each packet that was sent has one score, which has the bits of the unsplit run."""
         compared = self.summary.comparison
         whole = self.summary.accounted and not self.summary.dropped and not self.summary.out_of_order
-        return not self.undone and whole and compared.equal == self.summary.sent
+        return not self.undone and whole and compared.equal == self.summary.due
 
     @property
     def figures(self) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from bricks.nfs.registry import load
 from bricks.records.brick import Batch
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import bucket_of
+from bricks.runtime.assembly import joining_of
+from bricks.runtime.reorder import join
+from bricks.streams.results import pick_for, result_of
 from lego_sdn.adapters.files.outputs import output_path
 from lego_sdn.core.facts.assignment import REFERENCE
 from lego_sdn.core.facts.config import Config, ForwardSettings
@@ -24,7 +27,7 @@ from lego_sdn.core.facts.errors import CaptureError, HostError, ModelError
 from lego_sdn.core.facts.graph import require_runnable
 from lego_sdn.core.nf.network_function import NetworkFunction
 from lego_sdn.core.nf.split_key import configured_key
-from lego_sdn.experiments.accounting import Deaths, RunSummary, compare, died_with, dropped_in, note_owned, out_of_order_in
+from lego_sdn.experiments.accounting import Deaths, RunSummary, compare, died_with, dropped_in, note_owned, numbers_of, out_of_order_in
 from lego_sdn.experiments.endpoints import OfferedTraffic, ReplayProcess, Testbed
 from lego_sdn.system import machine as host
 from lego_sdn.system.local import key_of
@@ -110,18 +113,25 @@ def prepare(offered: OfferedTraffic, model_file: Path | None, folder: Path, conf
 
 
 def score_unsplit(function: NetworkFunction, models: Mapping[str, Any], packets: np.ndarray, config: Config) -> np.ndarray:
-    """Scores of PACKET rows by one brick of each node between the graph's source and its end: float64 [packets]."""
+    """Scores of PACKET rows by one brick of each node between the graph's source and its end: float64 [packets], or [packets, results]."""
     require_runnable(function.graph)
-    settings = {"limits": {}, "key": configured_key(function.extractor(config.layout), config)}
-    chain = [function.build(function.graph.node(id), 0, models, settings) for id in function.graph.order[1:-1]]
-    scores = np.empty(len(packets))
+    graph, key = function.graph, configured_key(function.extractor(config.layout), config)
+    whole = replace(key, own=(), shadows=())  # one instance takes every packet, once
+    middle = [id for id in graph.order if graph.before(id) and graph.after(id)]
+    bricks = {id: function.build(graph.node(id), 0, models, {"limits": {}, "key": key.of_node(id)}) for id in middle}
+    scores = np.empty((len(packets), max(1, len(key.results))))
     for begin in range(0, len(packets), SCORED_AT_ONCE):
-        batch = Batch(packets[begin : begin + SCORED_AT_ONCE])
-        for brick in chain:
-            batch = brick.process(batch)
-        assert batch.values is not None
-        scores[begin : begin + len(batch)] = batch.values[:, 0]
-    return scores
+        rows = Batch(packets[begin : begin + SCORED_AT_ONCE])
+        given: dict[str, Batch] = {}
+        for id in graph.order:
+            pick = pick_for(id, whole)
+            inputs = [given[before] if pick is None else pick(given[before]) for before in graph.before(id)]
+            joined = join(inputs, joining_of(id, graph, whole)) if inputs else rows
+            given[id] = bricks[id].process(joined) if id in bricks else joined
+        last = given[graph.ends[0]]
+        assert last.values is not None
+        scores[last.head["seq"].astype(np.int64) - int(packets["seq"][0]), result_of(last.head["flags"])] = last.values[:, 0]
+    return scores if key.results else scores[:, 0]
 
 
 def _rounds(packets: np.ndarray, rounds: int) -> np.ndarray:
@@ -212,9 +222,11 @@ class Experiment(Live):
             dropped["before the switch"] = sent["sent"] - entered
         files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{REFERENCE}-")]
         records = np.concatenate(files) if files else np.empty(0, SCORE)
-        left = sent["sent"] - len(np.unique(records["seq"])) - sum(dropped.values())
+        results = unsplit[0].size if len(unsplit) else 1
+        numbers = np.unique(numbers_of(records, results))
+        left = sent["sent"] * results - len(numbers) - sum(dropped.values())
         if packets is not None:
-            dropped |= died_with(self._unscored(packets[: sent["sent"]], records), Deaths(self._owned, moves, self.actions), left)
+            dropped |= died_with(self._unscored(packets[: sent["sent"]], numbers, results), Deaths(self._owned, moves, self.actions), left)
         return RunSummary(
             sent=sent["sent"],
             seconds=sent["seconds"],
@@ -227,12 +239,18 @@ class Experiment(Live):
             moves=moves,
             machine=machine(self.config),
             out_of_order=out_of_order_in(reports),
+            results=results,
         )
 
-    def _unscored(self, packets: np.ndarray, records: np.ndarray) -> dict[int, int]:
-        """Stamp -> bucket, of the packets without a score."""
-        seqs = np.setdiff1d(np.arange(len(packets)), records["seq"].astype(np.int64))
-        return dict(zip(seqs.tolist(), bucket_of(packets[seqs], self.config.buckets, key_of(self.config).own).tolist(), strict=True))
+    def _unscored(self, packets: np.ndarray, numbers: np.ndarray, results: int) -> list[tuple[int, int]]:
+        """(stamp, bucket) of the packets without a score, of each result."""
+        key, found = key_of(self.config), []
+        lacking = np.setdiff1d(np.arange(len(packets) * results), numbers)
+        for result in range(results):
+            seqs = lacking[lacking % results == result] // results
+            fields = key.sides[result] if key.apart else key.own
+            found += zip(seqs.tolist(), bucket_of(packets[seqs], self.config.buckets, fields).tolist(), strict=True)
+        return found
 
     def await_ready(self) -> None:
         """Until instances enough run. HostError, with the reason, if one could not be started."""

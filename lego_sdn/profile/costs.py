@@ -49,4 +49,4 @@ def profile(capture: Path, model: Model, wanted: ProfileOptions, say: Say = lamb
 
 def _shadows(nf: str, layout: str) -> int:
     """Copies of a packet in an exact split."""
-    return len(split_key(load(nf).extractor(layout)).shadows)
+    return split_key(load(nf).extractor(layout)).copies

@@ -23,6 +23,7 @@ from bricks.records.packets import PACKET, SHADOW, bucket_of
 from bricks.records.sequence import SequenceRange
 from bricks.runtime.reorder import ReorderBuffer
 from bricks.service.handover import HandoverCalls
+from bricks.service.node_shards import NodeShards
 from bricks.streams.handover_buffer import HandoverBuffer
 from bricks.streams.partitioner import KeyTable, LoadSketch, partition
 from lego_sdn.adapters.rpc.calls import Unreachable
@@ -84,18 +85,19 @@ class MovedInstance:
         self.batching = PacketBatching(0, self.hold, 64)
         self.features: list[tuple[int, np.ndarray]] = []
         self.queues: dict[str, deque[tuple[Batch, SequenceRange]]] = {}
-        exits = SimpleNamespace(set_parts=lambda rings, here, cut: None)
+        way = SimpleNamespace(set_parts=lambda rings, here, cut: None, rings=[])
         self.process = SimpleNamespace(
             source=SimpleNamespace(source=self.hold),
-            stages=[SimpleNamespace(brick=self.batching, outputs=[], exits=exits)],
+            stages=[SimpleNamespace(brick=self.batching, way=lambda node: way)],
             spec=SimpleNamespace(buckets=buckets, process="a", replicas={}, batch=64),
             key=self.key,
-            traffic=LoadSketch(buckets, self.key),
+            traffic={},
             stage=lambda brick: next(stage for stage in self.process.stages if stage.brick.id == brick),
             paused_until=0.0,
             next_row=0,
         )
         self._keyed(0)
+        self.process.traffic[self.brick.node] = LoadSketch(buckets, self.key)
         self.moving = HandoverCalls(self.process, self.clock, world.connect)  # type: ignore[arg-type]
         self.handlers = self.moving.handlers()
 
@@ -109,6 +111,11 @@ class MovedInstance:
     def brick(self) -> FeatureQuantization:
         """The keyed brick that was there first."""
         return self.process.stages[1].brick
+
+    @property
+    def shards(self) -> NodeShards:
+        """Which of its keyed bricks owns which bucket."""
+        return self.moving.front.nodes[self.brick.node]
 
     def deal(self, serials: Iterable[int]) -> dict[str, Any]:
         """From now on these keyed bricks share the stream."""
@@ -125,14 +132,14 @@ class MovedInstance:
             batch = self.batching.take() if self.clock() >= self.process.paused_until else None
             if batch is None:
                 return
-            self.process.traffic.see(batch.head)
+            self.process.traffic[self.brick.node].see(batch.head)
             ticket = SequenceRange(self.process.next_row, len(batch))
             self.process.next_row += len(batch)
             replicas = self.moving.front.replicas
             if len(replicas) == 1:
                 self.queues[replicas[0].brick].append((batch, ticket))
             else:
-                cut = KeyTable(np.array(self.moving.front.owners), len(replicas), self.key)
+                cut = KeyTable(np.array(self.shards.owners), len(replicas), self.key)
                 for replica, part, its in partition(batch, ticket, cut):
                     self.queues[replicas[replica].brick].append((part, its))
 

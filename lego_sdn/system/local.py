@@ -277,7 +277,9 @@ def require_model(config: Config) -> None:
     nf = load(config.nf)
     for read in nf.models.values() if config.model is not None else ():
         read(config.model, config.layout)
-    key_of(config).require(config.scaling.max_instances, "scaling.max_instances")
+    key = key_of(config)
+    key.require(config.scaling.max_instances, "scaling.max_instances")
+    key.require_joined(config.capture.stamps, config.audit.share > 0)
 
 
 def key_of(config: Config) -> SplitKey:

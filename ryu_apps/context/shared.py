@@ -97,6 +97,7 @@ class Shared:
             self.config_path, self.config = read_config()
             self.key = key_of(self.config)
             self.key.require(self.config.scaling.max_instances, "scaling.max_instances")
+            self.key.require_joined(self.config.capture.stamps, self.config.audit.share > 0)
             listen_where_told(self.config)
             self.host = AgentHost(self.config.agent)
             self._guard_doors()
@@ -108,7 +109,7 @@ class Shared:
         stored = self.store.load()
         usable = stored is not None and stored.buckets == self.config.buckets
         kept = stored.assignment if stored and usable else None
-        known = fresh(self.config, kept, profiled_costs(self.config), len(self.key.shadows))
+        known = fresh(self.config, kept, profiled_costs(self.config), self.key.copies)
         self.state = replace(known, whole=self.key.whole, paused=self.store.paused())
 
     def _guard_doors(self) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from lego_sdn.agent.layout import InstanceLayout, lay_out, process_name
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.graph import Graph
+from tests.two_keys import NF as TWO_KEYS
 
 KINDS = ("packet-batching", "feature-quantization", "feature-mapping", "unsupervised-network", "sample-result")
 NETWORK = "unsupervised-network"
@@ -103,8 +104,8 @@ def changed(wiring: InstanceLayout, deed: str, kind: str) -> InstanceLayout:
 
 def links(wiring: InstanceLayout) -> list[tuple[str, str]]:
     """Every way that a batch can take from one working brick to another: by ring, or inside a process."""
-    chained = [(brick, wiring.next_here(brick)) for brick in wiring.bricks]
-    return [(ring.source, ring.target) for ring in wiring.rings] + [(a, b) for a, b in chained if b is not None and b not in wiring.seats]
+    pairs = [(a, b) for edge in wiring.graph.edges for a in wiring.of_kind(edge.source) for b in wiring.of_kind(edge.target)]
+    return [(ring.source, ring.target) for ring in wiring.rings] + [pair for pair in pairs if wiring.share_process(*pair)]
 
 
 @given(some.sampled_from(["chained", "separate"]), DEEDS)
@@ -159,3 +160,32 @@ def test_a_chained_brick_gets_a_process_of_its_own_and_goes_back():
 def test_what_cannot_be_separated_or_chained_is_said(act, sentence):
     with pytest.raises(BrickError, match=sentence):
         act(apart())
+
+
+TWO_KEYS_INNER = ("senders", "receivers", "doubling")
+
+
+@given(
+    some.sampled_from(["chained", "separate"]),
+    some.lists(
+        some.tuples(some.sampled_from(["with_replica", "separated", "chained", "without"]), some.sampled_from(TWO_KEYS_INNER)), max_size=12
+    ),
+)
+def test_on_a_graph_that_branches_every_brick_reaches_every_next_one_by_one_way(placement, deeds):
+    graph = TWO_KEYS.graph
+    wiring = lay_out(1, "ab", graph, placement)
+    for deed, node in deeds:
+        wiring = changed(wiring, deed, node)
+        wanted = [(a, b) for edge in graph.edges for a in wiring.of_kind(edge.source) for b in wiring.of_kind(edge.target)]
+        assert sorted(links(wiring)) == sorted(wanted)
+
+
+def test_rings_of_a_brick_with_several_edges_are_told_by_node():
+    wiring = lay_out(1, "ab", TWO_KEYS.graph, "separate")
+    assert list(wiring.routes("packet-batching-0")) == ["senders", "receivers"]
+    assert wiring.inputs("sample-result-0") == {
+        "doubling": wiring.routes("doubling-0"),
+        "receivers": wiring.routes("receivers-0"),
+    }
+    with pytest.raises(BrickError, match="joins several inputs"):
+        wiring.with_replica("sample-result")

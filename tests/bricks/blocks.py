@@ -53,7 +53,7 @@ class Blocks:
         self.cursor[kernel.LEFT] = -1
         self.counts = np.zeros(kernel.COUNTS, np.int64)
         self.counts[[kernel.FIRST, kernel.LAST]] = -1
-        self.seen = np.zeros(kernel.WINDOW // 64, np.uint64)
+        self.seen = np.zeros((1, kernel.WINDOW // 64), np.uint64)
         self.next = 0
 
     def fill(self, *arrived: Arrived) -> None:

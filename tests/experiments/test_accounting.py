@@ -85,12 +85,12 @@ def test_what_died_with_an_instance_is_told_from_what_it_held_for_a_move():
     note_owned(owned, {"1": [0, 5]})
     assert owned == {1: {0, 5}, 2: {5}}
     unscored = {3: 5, 10: 5, 11: 5, 12: 7, 13: 0}  # bucket 0 was never instance 2's
-    found = died_with(unscored, Deaths(owned, [MOVE], [FAILED]), most=9)
+    found = died_with([*unscored.items()], Deaths(owned, [MOVE], [FAILED]), most=9)
     assert found == {"with instance 2, which died": 2, "held by instance 2, which died in a move": 2}
 
 
 def test_no_more_is_put_down_to_a_death_than_is_missing():
     deaths = Deaths({2: {5}}, [], [FAILED])
-    assert died_with(dict.fromkeys(range(9), 5), deaths, most=4) == {"with instance 2, which died": 4}
-    assert died_with({1: 5}, Deaths({2: {5}}, [MOVE], []), most=4) == {}
-    assert died_with({1: 5}, Deaths({2: {5}}, [], [NOT_STARTED]), most=4) == {}
+    assert died_with([(stamp, 5) for stamp in range(9)], deaths, most=4) == {"with instance 2, which died": 4}
+    assert died_with([(1, 5)], Deaths({2: {5}}, [MOVE], []), most=4) == {}
+    assert died_with([(1, 5)], Deaths({2: {5}}, [], [NOT_STARTED]), most=4) == {}

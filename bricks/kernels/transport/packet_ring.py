@@ -12,8 +12,8 @@ from bricks.kernels.parse.ethernet import parse_switched
 from bricks.records.packets import MARKER_BYTES, MARKER_MAGIC, MARKER_TYPE, SHADOW, STAMP_BYTES, STAMP_MAGIC, STAMPED, VLAN
 from lego_sdn.core.facts.flow_rules import MARKER_VID, OWN_VID, SHADOW_VID, SWITCH_TPID
 
-# how frames come: with a stamp trailer; from LEGO's switch, under its own tag
-TRAILER, SWITCH = 1, 2
+# how frames come: with a stamp trailer; from LEGO's switch, under its own tag; a packet once as an own one and once as a copy
+TRAILER, SWITCH, APART = 1, 2, 4
 
 # where the walk stands: block; packets of it still to come, -1 before it is entered; byte of the next one in the ring
 BLOCK, LEFT, AT = 0, 1, 2
@@ -87,9 +87,10 @@ def walk(ring, words, block_bytes, blocks, cursor, counts, seen, how, out):
     """Parse what is ready into `out`; returns the number of rows.
 
     ring     uint8 [blocks * block_bytes], the mapped ring; `words` is the same memory as uint32
-    cursor   int64 [CURSOR], counts int64 [COUNTS], seen uint64 [WINDOW / 64]: kept from call to call
+    cursor   int64 [CURSOR], counts int64 [COUNTS], seen uint64 [roles, WINDOW / 64]: kept from call to call
     how      TRAILER: stamps come from a trailer on the frame; a frame without one is counted, not given out. SWITCH: every frame has the
-             switch's tag, which is taken off and says what it is; one without is counted, not given out. Added to each other
+             switch's tag, which is taken off and says what it is; one without is counted, not given out. APART: a stamp may
+             come twice, once in a copy. Added to each other
     out      PACKET [rows]
 
     A block goes back to the kernel as soon as its last packet is parsed. The walk stops behind a marker, and says so in counts[MARKER].
@@ -152,13 +153,13 @@ def _take(ring, words, at, counts, seen, how, out, row):
             counts[IMPLAUSIBLE] += 1
             return 0
         captured, length, flags = captured - STAMP_BYTES, length - STAMP_BYTES, flags | STAMPED
-        _note(seq, counts, seen)
+        _note(seq, counts, seen, 1 if how & APART and flags & SHADOW else 0)
     else:
         counts[NEXT] += 1
     counts[SET_BACK] += time_ns < counts[HIGHEST_NS] - BACK_NS
     counts[HIGHEST_NS] = max(counts[HIGHEST_NS], time_ns)
     parse_switched(ring, start, captured, length, (size, taken_out), out, row)
-    counts[SHADOWS] += flags & SHADOW != 0
+    counts[SHADOWS] += flags & SHADOW != 0 and not how & APART
     record = out[row]
     record.flags |= np.uint32(flags)
     record.seq, record.time_ns = np.uint64(seq), time_ns
@@ -213,21 +214,25 @@ def _big_endian(ring, at, size):
 
 
 @compiled
-def _note(stamp, counts, seen):
-    """Hold a stamp against those before it: gaps, repeats, reorderings (see PacketRing for what they mean)."""
+def _note(stamp, counts, seen, role):
+    """Hold a stamp against those before it: gaps, repeats, reorderings (see PacketRing for what they mean).
+
+    seen  uint64 [roles, WINDOW // 64]: a stamp may come once in each role, and fills its gap with the first
+    """
     if counts[FIRST] < 0:
         counts[FIRST] = counts[LAST] = stamp
-        _mark(stamp, seen)
+        _mark(stamp, seen, role)
         return
     ahead = stamp - counts[LAST]
     if ahead > 0:
         counts[GAPS] += ahead - 1
-        for missing in range(max(stamp - WINDOW, counts[LAST]) + 1, stamp):
-            seen[(missing % WINDOW) >> 6] &= ~(np.uint64(1) << np.uint64(missing & 63))
+        for missing in range(max(stamp - WINDOW, counts[LAST]) + 1, stamp + len(seen) - 1):  # in two roles also what the other had here
+            for one in range(len(seen)):
+                seen[one, (missing % WINDOW) >> 6] &= ~(np.uint64(1) << np.uint64(missing & 63))
         counts[LAST] = stamp
-    elif ahead > -WINDOW and seen[(stamp % WINDOW) >> 6] >> np.uint64(stamp & 63) & np.uint64(1):
+    elif ahead > -WINDOW and _is_marked(stamp, seen, role):
         counts[REPEATS] += 1
-    else:
+    elif not (ahead > -WINDOW and len(seen) > 1 and _is_marked(stamp, seen, 1 - role)):
         counts[REORDERED] += 1
         if stamp < counts[FIRST]:
             counts[GAPS] += counts[FIRST] - stamp - 1
@@ -235,9 +240,14 @@ def _note(stamp, counts, seen):
         elif ahead > -WINDOW:
             counts[GAPS] -= 1
     if ahead > -WINDOW:
-        _mark(stamp, seen)
+        _mark(stamp, seen, role)
 
 
 @compiled
-def _mark(stamp, seen):
-    seen[(stamp % WINDOW) >> 6] |= np.uint64(1) << np.uint64(stamp & 63)
+def _is_marked(stamp, seen, role):
+    return seen[role, (stamp % WINDOW) >> 6] >> np.uint64(stamp & 63) & np.uint64(1)
+
+
+@compiled
+def _mark(stamp, seen, role):
+    seen[role, (stamp % WINDOW) >> 6] |= np.uint64(1) << np.uint64(stamp & 63)

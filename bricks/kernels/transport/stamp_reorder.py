@@ -8,7 +8,8 @@ from bricks.records.packets import PACKET
 WORDS = PACKET.itemsize // 8  # a row as uint64, of which the first is `seq`
 # state: one more than the last stamp given out; the highest that came; rows given out of order; how many of these one after the other
 NEXT, HIGHEST, LATE, RUN = 0, 1, 2, 3
-STATE = 4
+APART = 4  # 1: a stamp may come twice, so that the next one is not known to be the next
+STATE = 5
 RESTART = 64  # so many late rows in a row show that the highest stamp was none of theirs: the order begins anew with them
 
 
@@ -19,6 +20,7 @@ def settle(rows, arrived, held, total, now_ns, limits, state, out):
     rows     uint64 [capacity, WORDS]; what stays is moved to the front
     arrived  int64 [capacity], nanoseconds: when each row was read; `now_ns` for the new ones
     limits   (reach, patience_ns): a row waits until one with a stamp `reach` higher came, or `patience_ns` passed, or it is the next
+             (where each comes once)
     state    int64 [STATE]
     """
     reach, patience_ns = limits
@@ -29,7 +31,7 @@ def settle(rows, arrived, held, total, now_ns, limits, state, out):
     given = 0
     while given < total and given < len(out):
         stamp = np.int64(rows[given, 0])
-        if stamp > state[NEXT] and stamp > state[HIGHEST] - reach and now_ns - arrived[given] < patience_ns:
+        if (stamp > state[NEXT] or state[APART]) and stamp > state[HIGHEST] - reach and now_ns - arrived[given] < patience_ns:
             break
         late = stamp < state[NEXT] - 1
         state[LATE] += late

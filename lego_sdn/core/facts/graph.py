@@ -73,7 +73,7 @@ class Node:
 
 
 class Edge(NamedTuple):
-    """Records that `source` gives out go to `target`: to every edge, and along an edge to one replica."""
+    """Records that `source` gives out go to `target`: along every edge, and on it to one replica."""
 
     source: str
     target: str
@@ -162,8 +162,8 @@ class Graph:
 
     @property
     def inner(self) -> tuple[str, ...]:
-        """Nodes that are neither a source nor an end: only these may have replicas in an instance."""
-        return tuple(id for id in self.order if self._before[id] and self._after[id])
+        """Nodes with one node before them and some after: only these may have replicas in an instance."""
+        return tuple(id for id in self.order if len(self._before[id]) == 1 and self._after[id])
 
     @property
     def keyed(self) -> tuple[str, ...]:
@@ -208,16 +208,18 @@ class Graph:
 
 
 def require_runnable(graph: Graph) -> None:
-    """BrickError if the bricks of a host cannot run this graph: they pass every batch on to one next node, and one node divides keys."""
-    if not graph.is_line:
-        raise BrickError(f"the graph {graph} branches or joins; a running brick passes its batches on to one next node only")
-    late = [node for node in graph.keyed if not set(graph.before(node)) & set(graph.sources)]
-    if len(graph.keyed) > 1:
+    """BrickError if the bricks of a host cannot run this graph: packets come in at one node, and keyed nodes follow it."""
+    if len(graph.sources) != 1:
         raise BrickError(
-            f"the graph {graph} has several keyed nodes ({', '.join(graph.keyed)}); an instance can move the state of one only"
+            f"the graph {graph} has {len(graph.sources)} nodes without one before them ({', '.join(graph.sources)}); packets enter at one"
         )
-    if late:
-        raise BrickError(f"keyed node {late[0]} of the graph {graph} must come right after the source, which divides packets by key")
+    for node in graph.keyed:
+        if graph.before(node) != graph.sources:
+            raise BrickError(f"keyed node {node} of the graph {graph} must come right after the source, which divides packets by key")
+    if len(graph.ends) != 1:
+        raise BrickError(
+            f"the graph {graph} has {len(graph.ends)} nodes without one after them ({', '.join(graph.ends)}); results are taken at one"
+        )
 
 
 def _twice(items: Iterable[Any]) -> Any:

@@ -16,7 +16,7 @@ from lego_sdn.core.facts.text import shown
 NAME_CHARACTERS = 100  # of a brick, a process, a ring
 PATH_CHARACTERS = 4096
 MARKERS_MOST = 4096
-RINGS_MOST = 64  # of one brick: one to each replica of the next
+RINGS_MOST = 64  # of one edge of a brick: one to each replica of the next
 BRICKS_MOST = 1024
 STAMP_MOST, WORD_MOST = 2**63 - 1, 2**64 - 1
 DRAIN_MS, PAUSE_S = 3_600_000, 60
@@ -77,6 +77,10 @@ def _or_none(of: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or of(value)
 
 
+def _either(one: Callable[[Any], bool], other: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: one(value) or other(value)
+
+
 def _amount(most: float) -> Callable[[Any], bool]:
     return lambda value: number(value) and 0 <= value <= most
 
@@ -89,6 +93,7 @@ def _place(value: Any) -> bool:
 
 
 _CORES = _or_none(number)
+_NAMES = _list(_NAME, RINGS_MOST)
 _BUCKETS = _list(whole(0, BUCKETS_MOST - 1), BUCKETS_MOST)
 _RECORDS = Argument("data", "bytes", lambda value: isinstance(value, bytes) and len(value) <= RECORDS_BYTES)
 
@@ -141,8 +146,9 @@ _SCORED = Argument("scored", "a list of buckets", _BUCKETS)
 _PERHAPS = Argument("buckets", "a list of buckets, or null", _or_none(_BUCKETS))
 _MARKER = Argument("marker", f"a whole number from 0 to {WORD_MOST}", whole(0, WORD_MOST))
 _MARKERS = Argument("markers", "a list of markers", _list(whole(0, WORD_MOST), MARKERS_MOST))
+_NODE = Argument("node", "the node whose streams they are", _NAME)
 _ADDRESS = Argument("address", "the address of a process", text(PATH_CHARACTERS))
-_RINGS = Argument("table", "a map from bricks to lists of rings", _map(_list(_NAME, RINGS_MOST)))
+_RINGS = Argument("table", "a map from bricks to lists of rings, or to these by node", _map(_either(_NAMES, _map(_NAMES))))
 _SEATS = Argument("seats", "a list of bricks, or null", _or_none(_list(_NAME, BRICKS_MOST)))
 _PAUSE = Argument("seconds", f"seconds from 0 to {PAUSE_S}", _amount(PAUSE_S))
 _SHARED_OUT = Argument("bricks", "a map from bricks to where they are", _map(_place))
@@ -163,7 +169,7 @@ BRICK: dict[str, Signature] = {
     "copy_rows": Signature((_TOKEN, _SOME, _MARKER, _SCORED, _ADDRESS)),
     "release": Signature((_TOKEN, _PERHAPS)),
     "taken": Signature((_TOKEN,)),
-    "take_streams": Signature((_TOKEN, _RECORDS, _PERHAPS), own=True),
+    "take_streams": Signature((_TOKEN, _RECORDS, _PERHAPS, _NODE), optional=1, own=True),
     "take_rows": Signature((_TOKEN, _SOME, _RECORDS), own=True),
     "routes": Signature((_RINGS, _SEATS), optional=1, own=True),
     "inputs": Signature((_RINGS,), own=True),

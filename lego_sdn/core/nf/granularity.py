@@ -55,12 +55,16 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """Streams keyed by the fields of `group`; `updates`: what a packet that writes a stream reads to do so."""
+    """Streams keyed by the fields of `group`; `updates`: what a packet that writes a stream reads to do so.
+
+    node  the keyed node of the graph that keeps it; it need not be said where Algorithm 1 has one result
+    """
 
     name: str
     group: HeaderGroup
     features: tuple[Feature, ...] = ()
     updates: tuple[Read, ...] = ()
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,16 @@ class Extractor:
     @property
     def groups(self) -> tuple[HeaderGroup, ...]:
         return tuple(dict.fromkeys(statistic.group for statistic in self.statistics))
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The keyed nodes, where Algorithm 1 has several results and a node is told for every statistic: each gives a result of its own."""
+        nodes = tuple(dict.fromkeys(statistic.node for statistic in self.statistics))
+        return nodes if "" not in nodes and len(nodes) > 1 and len(algorithm_1(self.groups)) > 1 else ()
+
+    def of_node(self, node: str) -> Extractor:
+        """What a keyed node declares. DeclarationError if it reads a statistic of another node."""
+        return Extractor(f"{self.name}: {node}", tuple(one for one in self.statistics if one.node == node), self.assumptions)
 
     @property
     def features(self) -> tuple[Feature, ...]:

@@ -42,6 +42,22 @@ class NetworkFunction:
                 raise BrickError(f"NF {self.name}: a model is read for {node!r}, which is no node of {self.graph}")
         if not self.extractors:
             raise BrickError(f"NF {self.name}: no extractor is declared; without one, nothing says by which key traffic may be split")
+        for extractor in self.extractors.values():
+            self._check_nodes(extractor)
+
+    def _check_nodes(self, extractor: Extractor) -> None:
+        """BrickError if a statistic is kept by a node that has no state, or results of several keys are not told apart by the graph."""
+        keyed = self.graph.keyed
+        for statistic in extractor.statistics:
+            if statistic.node and statistic.node not in keyed:
+                raise BrickError(
+                    f"NF {self.name}: statistic {statistic.name} is kept by {statistic.node!r}, which is no keyed node of {self.graph}"
+                )
+        if extractor.results and set(self.graph.after(*self.graph.sources[:1])) != set(extractor.results):
+            nodes = ", ".join(extractor.results)
+            raise BrickError(
+                f"NF {self.name}: packets are divided by the keys of {nodes}; no other node may follow the source in {self.graph}"
+            )
 
     @property
     def layouts(self) -> tuple[str, ...]:

@@ -9,14 +9,15 @@ carried out gives a key for one instance, with the reason; `require` refuses to 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.facts.headers import ADDRESSES, GROUPS, PORTS, SRC_IP, WORDS, HeaderGroup, spell
-from lego_sdn.core.nf.granularity import Copies, Extractor, SplitPlan, algorithm_1, split_plan
+from lego_sdn.core.nf.granularity import Copies, DeclarationError, Extractor, SplitPlan, algorithm_1, split_plan
 
 Fields = tuple[str, ...]
+RESULTS_MOST = 2  # an own packet and a copy
 ELSE = "exact: false would split all the same, and change scores"
 
 
@@ -31,6 +32,7 @@ class SplitKey:
     own      fields whose low bits are a packet's bucket, whose owner scores it; none: all packets are in bucket 0
     shadows  for each copy, the fields whose low bits are the bucket of its receiver, in the order of `own`
     inexact  features that a split by this key may change
+    results  keyed nodes of which each gives a result of its own, where Algorithm 1 has several results
     whole    why all packets must go to one instance; None: they may be split
     """
 
@@ -38,6 +40,22 @@ class SplitKey:
     shadows: tuple[Fields, ...] = ()
     inexact: tuple[str, ...] = ()
     whole: str | None = None
+    results: tuple[str, ...] = ()
+
+    @property
+    def apart(self) -> bool:
+        """Whether a packet is delivered once for each result: to the owner by `own` for the first, to that by `shadows` for the second,
+        also where both are one instance. Such a copy is not taken into other state: it is a packet of the second result's own."""
+        return bool(self.results) and len(self.sides) == len(self.results)
+
+    @property
+    def copies(self) -> int:
+        """Shadows of a packet: what is taken into state and not scored."""
+        return 0 if self.apart else len(self.shadows)
+
+    def of_node(self, node: str) -> SplitKey:
+        """The key by which replicas of a keyed node divide its packets."""
+        return SplitKey(self.sides[self.results.index(node)]) if self.apart and node in self.results else self
 
     @property
     def exact(self) -> bool:
@@ -53,8 +71,20 @@ class SplitKey:
         if instances > 1 and self.whole is not None:
             raise SplitError(f"{what} is {instances}, but one instance must take all packets: {self.whole}")
 
+    def require_joined(self, stamps: str, audited: bool) -> None:
+        """SplitError if the results of a packet could not be told for one packet's, or an auditor is to take each packet once."""
+        if self.apart and stamps != "trailer":
+            nodes = " and ".join(self.results)
+            raise SplitError(f"capture.stamps: the results of {nodes} are joined by the stamps of packets; wanted trailer, found {stamps}")
+        if self.apart and audited:
+            raise SplitError(
+                "audit.share: wanted 0: the reference instance takes each packet once, and this NF wants it once for each result"
+            )
+
     def deliveries(self, instances: int) -> float:
         """Packets and copies for each packet, where owners are spread evenly."""
+        if self.apart:
+            return float(len(self.results))
         return 1 + len(self.shadows) * (1 - 1 / instances)
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,6 +95,7 @@ class SplitKey:
             "sentence": str(self),
             "exact": self.exact,
             "inexact": list(self.inexact),
+            "results": list(self.results),
             "one_instance_because": self.whole,
             "deliveries_per_packet": {str(n): round(self.deliveries(n), 3) for n in (2, 3, 4, 8)} if self.whole is None else {"1": 1.0},
         }
@@ -72,6 +103,8 @@ class SplitKey:
     def __str__(self) -> str:
         if self.whole is not None:
             return f"one instance takes all packets: {self.whole}"
+        if self.apart:
+            return ", ".join(f"{node}: buckets of {spell(side)}" for node, side in zip(self.results, self.sides, strict=True))
         copies = " and ".join(f"the owner of {spell(fields)}" for fields in self.shadows)
         return f"buckets of {spell(self.own)}, " + (f"copies to {copies}" if copies else "no copies")
 
@@ -105,6 +138,10 @@ def split_key(extractor: Extractor, exact: bool = True, by: HeaderGroup | None =
 
     Exact: with every copy that the plan asks for. Else without any copy, whatever that does to the scores.
     """
+    return replace(_split_key(extractor, exact, by), results=extractor.results)
+
+
+def _split_key(extractor: Extractor, exact: bool, by: HeaderGroup | None) -> SplitKey:
     groups = algorithm_1(extractor.groups) if by is None else (by,)
     groups = groups or (SRC_IP,)  # nothing is kept of any packet: any field will do
     for group in groups:
@@ -112,6 +149,8 @@ def split_key(extractor: Extractor, exact: bool = True, by: HeaderGroup | None =
             return _one_instance(f"{_keyed_by(extractor, group)} is keyed by {group}: every packet writes it")
     if not exact:
         return _without_copies(extractor, groups, by)
+    if len(groups) > 1 and extractor.results:
+        return _each_by_its_own(extractor)
     if len(groups) > 1:
         first, second = (_keyed_by(extractor, group) for group in groups[:2])
         reason = f"{first} is keyed by {groups[0]} and {second} by {groups[1]}, and neither lies within the other"
@@ -122,6 +161,26 @@ def split_key(extractor: Extractor, exact: bool = True, by: HeaderGroup | None =
     best = min(plans, key=_price)
     obstacle = _obstacle(best)
     return SplitKey(tuple(best.granularity.fields), best.shadows) if obstacle is None else _one_instance(f"{obstacle} ({ELSE})")
+
+
+def _each_by_its_own(extractor: Extractor) -> SplitKey:
+    """A packet goes to the owner of each keyed node's key. Each must need no copies; a switch tells two deliveries apart."""
+    if len(extractor.results) > RESULTS_MOST:
+        nodes = ", ".join(extractor.results)
+        return _one_instance(f"{len(extractor.results)} keyed nodes ({nodes}) divide packets by keys of their own, and a switch marks two")
+    sides = []
+    for node in extractor.results:
+        try:
+            key = _split_key(extractor.of_node(node), True, None)
+        except DeclarationError as error:  # it reads what another node has
+            return _one_instance(f"node {node} cannot be split from the others: {error}")
+        if key.whole is not None:
+            return key
+        if key.shadows:
+            copies = f"copies to the owner of {spell(key.shadows[0])}"
+            return _one_instance(f"node {node} needs {copies}, and a switch cannot tell them from the packets of another node")
+        sides.append(key.own)
+    return SplitKey(sides[0], tuple(sides[1:]), results=extractor.results)
 
 
 def _without_copies(extractor: Extractor, groups: tuple[HeaderGroup, ...], by: HeaderGroup | None) -> SplitKey:

@@ -213,6 +213,7 @@ def _own(owners: Mapping[int, int], ports: Mapping[int, int], options: RuleOptio
 def _shadow(owners: Mapping[int, int], ports: Mapping[int, int], options: RuleOptions) -> Iterator[Rule]:
     """For each copy a table: bucket of its fields -> a marked copy to the owner, unless that one has the packet already.
 
+    Where keyed nodes divide packets by keys of their own, the copy is the second node's packet: its owner gets it whoever has the first.
     Metadata tells who has it: 16 bits for the owner, then as many for the receiver of each copy that another may follow.
     """
     copies = options.shadows
@@ -222,7 +223,7 @@ def _shadow(owners: Mapping[int, int], ports: Mapping[int, int], options: RuleOp
         yield from _misses(table, onward, options)
         for family, bucket, owner, match in _buckets(owners, fields, options):
             held_cookie = Cookie(table, "held", family.code, bucket, owner).encode()
-            for earlier in range(at + 1):
+            for earlier in range(0 if options.key.apart else at + 1):
                 held = (_has_it(owner, earlier, alone=len(copies) == 1), *match)
                 yield Rule(table, _priority(family) + 50, held, goto=onward, cookie=held_cookie)
             cookie = Cookie(table, "shadow", family.code, bucket, owner).encode()

@@ -13,7 +13,9 @@ from hypothesis import strategies as some
 from bricks.records.brick import Batch, Brick
 from bricks.records.packets import PACKET
 from bricks.records.sequence import SequenceRange
-from bricks.runtime.stage import Stage
+from bricks.runtime.outputs import NextNode
+from bricks.runtime.reorder import Joining, ReorderBuffer
+from bricks.runtime.stage import Stage, StagePlace
 from bricks.transport import rings
 from lego_sdn.core.facts.errors import BrickError
 from tests.examples import examples
@@ -220,3 +222,119 @@ def test_a_routing_table_that_cannot_be_had_changes_nothing():
         assert [row for row, _ in world.last.brick.rows] == [1, 2]
     finally:
         world.close()
+
+
+class Left(Brick):
+    """One column."""
+
+    def process(self, batch: Batch) -> Batch:
+        return Batch(batch.head, batch.head["seq"][:, None] * 2.0)
+
+
+class Right(Brick):
+    """Two columns."""
+
+    def process(self, batch: Batch) -> Batch:
+        return Batch(batch.head, np.repeat(batch.head["seq"][:, None] * 3.0, 2, axis=1))
+
+
+class Rows(Brick):
+    """A join that keeps what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[float, ...]] = []
+
+    def process(self, batch: Batch) -> Batch:
+        if batch.values is not None:
+            self.rows += [(seq, *row) for seq, row in zip(batch.head["seq"].tolist(), batch.values.tolist(), strict=True)]
+        return batch
+
+
+class Fork:
+    """first -> left (two replicas in other processes) + right (in this process) -> end."""
+
+    def __init__(self, how: Joining) -> None:
+        self.prefix, self.sent = f"lego-test-{os.getpid()}-fork{next(_NUMBER)}", 0
+        self.end = Stage(Rows(), last=True, place=StagePlace(("left", "right"), (), how))
+        self.right = Stage(Right(), place=StagePlace(("first",), (NextNode("end", self.end, 1, False),)))
+        self.first = Stage(Brick(), place=StagePlace((), (NextNode("left"), NextNode("right", self.right))))
+        self.left = [Stage(Left(serial), place=StagePlace(("first",), (NextNode("end", None, 0, False),))) for serial in (0, 1)]
+        for at, stage in enumerate(self.left):
+            stage.set_inputs([f"{self.prefix}-in{at}"], ROWS)
+            stage.set_outputs([f"{self.prefix}-out{at}"], ROWS)
+        self.first.set_outputs({"left": [f"{self.prefix}-in{at}" for at in (0, 1)], "right": []}, ROWS)
+        self.end.set_inputs({"left": [f"{self.prefix}-out{at}" for at in (0, 1)], "right": []}, ROWS)
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [self.first, self.right, *self.left, self.end]
+
+    def send(self) -> None:
+        head = np.zeros(ROWS, PACKET)
+        head["seq"] = np.arange(self.sent, self.sent + ROWS)
+        assert self.first.has_exit(self.sent)
+        self.first.emit(Batch(head), SequenceRange(self.sent, ROWS), 0.0, 0.0)
+        self.sent += ROWS
+
+    def settle(self, now: float = 0.0) -> None:
+        while sum(stage.step(now) for stage in self.stages):
+            pass
+
+    def close(self) -> None:
+        for stage in self.stages:
+            stage.close()
+        for name in rings.names(self.prefix):
+            rings.remove(name)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_batch_goes_along_every_edge_and_is_joined_side_by_side(order):
+    fork = Fork(Joining(2))
+    try:
+        for _ in range(6):
+            fork.send()
+            for at in order:
+                fork.left[at].step(0.0)
+        fork.settle()
+        assert fork.end.brick.rows == [(seq, 2.0 * seq, 3.0 * seq, 3.0 * seq) for seq in range(fork.sent)]
+        assert (fork.end.order.lost, fork.end.order.repeated, fork.end.queue_in) == (0, 0, 0)
+    finally:
+        fork.close()
+
+
+def test_a_branch_that_dies_with_a_batch_costs_that_batch_and_says_so():
+    fork = Fork(Joining(2))
+    try:
+        for _ in range(4):
+            fork.send()
+        dead = next(stage for stage in fork.left if stage.queue_in)
+        waiting = dead.queue_in
+        for ring in (*dead.inputs, *dead.outputs):
+            ring.close()
+        fork.left.remove(dead)
+        fork.settle()
+        fork.settle(now=1000.0)
+        assert fork.end.order.lost == waiting
+        assert len(fork.end.brick.rows) == fork.sent - waiting
+    finally:
+        fork.close()
+
+
+def test_rings_of_several_edges_are_told_by_node():
+    stage = Stage(Brick(), place=StagePlace(("a",), (NextNode("b"), NextNode("c"))))
+    with pytest.raises(BrickError, match="has edges with b, c: rings are told by node"):
+        stage.set_outputs(["r"], ROWS)
+    with pytest.raises(BrickError, match="no edge joins"):
+        stage.set_outputs({"d": ["r"]}, ROWS)
+
+
+def test_results_of_different_nodes_stay_rows_of_their_own_in_the_order_of_stamps():
+    order = ReorderBuffer(how=Joining(2, side_by_side=False))
+    for edge, seqs in ((1, (1, 2)), (0, (0, 2))):
+        head = np.zeros(2, PACKET)
+        head["seq"] = seqs
+        assert not order.offer(Batch(head, np.array(seqs, float)[:, None] + 10 * edge), SequenceRange(0, 4), 0.0, edge)
+    batch, ticket = order.due()
+    assert (batch.head["seq"].tolist(), batch.values[:, 0].tolist()) == ([0, 1, 2, 2], [0.0, 11.0, 2.0, 12.0])
+    assert (ticket.end, order.wanted, order.lost) == (4, 4, 0)

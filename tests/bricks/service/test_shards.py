@@ -135,7 +135,7 @@ def test_keyed_bricks_come_and_go_in_one_instance(seed):
         some_traffic(world, random)
         dealt = one.deal(serials)
         assert dealt["lost"] == []
-        assert set(one.moving.front.owners) == set(range(len(serials)))
+        assert set(one.shards.owners) == set(range(len(serials)))
     assert world.instances[1].process.stages[2].brick.state.counters()["streams_hh"] == 0, "who left has forgotten everything"
     check(world, packets)
 
@@ -227,7 +227,7 @@ def test_a_change_that_fails_leaves_everything_as_it_was(method):
     one = world.instances[1]
     one.deal([0, 1])
     world.send(700)
-    owners, there = one.moving.front.owners, one.moving.front.replicas
+    owners, there = one.shards.owners, one.shards.replicas
 
     OutOfOrder.broken = method
     try:
@@ -235,7 +235,7 @@ def test_a_change_that_fails_leaves_everything_as_it_was(method):
             one.deal([0, 1, 2])
     finally:
         OutOfOrder.broken = ""
-    assert (one.moving.front.owners, one.moving.front.replicas) == (owners, there)
+    assert (one.shards.owners, one.shards.replicas) == (owners, there)
     some_traffic(world, random)
     one.deal([1, 2])
     check(world, packets)
@@ -259,7 +259,7 @@ def test_the_streams_of_the_dead_begin_anew_and_are_told():
     one.deal([0, 1])
     world.send(1000)
     one.catch_up(10**6)
-    owned = one.moving.front.of(1)
+    owned = one.shards.of(1)
     one.handlers["bury"]([f"{FeatureQuantization.kind}-1"])
     assert one.deal([0])["lost"] == owned
     found, unsplit = world.finish(), extract(packets)

@@ -1,6 +1,6 @@
 """An NF whose graph branches and joins, with two nodes of one kind: every decision in core asks the graph, none a list.
 
-in -> streams -> short + long -> out; short and long are autoencoders, long costs four times as much. Nothing runs such a graph yet.
+in -> streams -> short + long -> out; short and long are autoencoders, long costs four times as much.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from lego_sdn.core.facts.arrangement import Arrangement, Placed
 from lego_sdn.core.facts.config import InstanceSettings
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.graph import Graph, Node, require_runnable
+from lego_sdn.core.facts.headers import SRC_IP
 from lego_sdn.core.facts.reports import Report
+from lego_sdn.core.nf.granularity import Extractor, Statistic
+from lego_sdn.core.nf.split_key import SplitError, SplitKey, split_key
 from lego_sdn.core.observe.deadlines import Promise, divide
 from lego_sdn.core.observe.diagnosis import Outside, Rounds, diagnose
 from lego_sdn.core.observe.slo import basis_of, tally
 from lego_sdn.core.policy.options import larger, smaller
 from lego_sdn.simulation.brick_queues import BrickQueues
+from tests.two_keys import NF as TWO_KEYS
 
 EDGES = (("in", "streams"), ("streams", "short"), ("streams", "long"), ("short", "out"), ("long", "out"))
 NODES = (Node("in", "packet-batching"), Node("streams", keyed=True), Node("short", "autoencoder"), Node("long", "autoencoder"), Node("out"))
@@ -173,16 +177,49 @@ def test_what_is_late_counts_at_every_end():
     assert (found.scored, found.late) == (200, 20)
 
 
-# ---- what cannot run yet ----
+# ---- what runs, and what cannot ----
+@pytest.mark.parametrize("graph", [GRAPH, Graph.line("a", Node("b", keyed=True), "c"), TWO_KEYS.graph])
+def test_a_graph_that_branches_and_joins_may_run(graph):
+    require_runnable(graph)
+
+
 @pytest.mark.parametrize(
     ("graph", "words"),
     [
-        (GRAPH, "branches or joins"),
-        (Graph((Node("a"), Node("b"))), "branches or joins"),
-        (Graph.line("a", Node("b", keyed=True), Node("c", keyed=True), "d"), r"has several keyed nodes \(b, c\)"),
+        (Graph((Node("a"), Node("b"))), "has 2 nodes without one before them"),
+        (Graph((Node("a"), Node("b"), Node("c")), (("a", "b"), ("a", "c"))), "has 2 nodes without one after them"),
+        (Graph.line("a", Node("b", keyed=True), Node("c", keyed=True), "d"), "keyed node c .* must come right after the source"),
         (Graph.line("a", "b", Node("c", keyed=True), "d"), "keyed node c .* must come right after the source"),
     ],
 )
 def test_a_graph_that_bricks_cannot_run_is_refused_in_one_sentence(graph, words):
     with pytest.raises(BrickError, match=words):
         require_runnable(graph)
+
+
+def test_a_node_that_joins_has_no_replicas():
+    graph = Graph((Node("a"), Node("b"), Node("c"), Node("d"), Node("e")), (("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("d", "e")))
+    assert graph.inner == ("b", "c")
+
+
+# ---- several results of Algorithm 1 ----
+def test_each_keyed_node_has_a_key_of_its_own():
+    key = split_key(TWO_KEYS.extractor("loads"))
+    assert (key.own, key.shadows, key.results, key.apart, key.whole) == (("src_ip",), (("dst_ip",),), ("senders", "receivers"), True, None)
+    assert (key.of_node("senders"), key.of_node("receivers")) == (SplitKey(("src_ip",)), SplitKey(("dst_ip",)))
+    assert (key.deliveries(4), key.copies) == (2.0, 0)
+    assert str(key) == "senders: buckets of SrcIP, receivers: buckets of DstIP"
+
+
+def test_results_without_stamps_or_with_an_auditor_are_refused():
+    key = split_key(TWO_KEYS.extractor("loads"))
+    key.require_joined("trailer", False)
+    for stamps, audited, words in (("kernel", False, "capture.stamps"), ("trailer", True, "audit.share")):
+        with pytest.raises(SplitError, match=words):
+            key.require_joined(stamps, audited)
+
+
+def test_a_statistic_that_no_keyed_node_keeps_is_refused():
+    wrong = Extractor("x", (Statistic("s", SRC_IP, node="elsewhere"),))
+    with pytest.raises(BrickError, match="kept by 'elsewhere', which is no keyed node"):
+        replace(TWO_KEYS, extractors={"x": wrong})
