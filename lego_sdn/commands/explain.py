@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lego_sdn.commands.numbers import MOST_PACKETS
+from lego_sdn.commands.offline import STREAMS
 from lego_sdn.commands.partial import warn
 from lego_sdn.core.facts.errors import CaptureError
 from lego_sdn.core.facts.json_text import json_text
@@ -19,10 +21,10 @@ if TYPE_CHECKING:
 @click.command("explain", short_help="Say why a packet of a capture has its score.")
 @click.argument("model_file", metavar="MODEL", type=click.Path(dir_okay=False))
 @click.argument("capture", metavar="CAPTURE", type=click.Path(dir_okay=False))
-@click.option("--packet", type=click.IntRange(min=0), required=True, help="Number of the packet, from 0 on: the stamp of an alert.")
 @click.option(
-    "--streams", type=click.IntRange(min=8), default=1_000_000, show_default=True, help="Bound of the state: streams of each kind."
+    "--packet", type=click.IntRange(0, MOST_PACKETS), required=True, help="Number of the packet, from 0 on: the stamp of an alert."
 )
+@STREAMS
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
 def explain(model_file: str, capture: str, packet: int, streams: int, as_json: bool) -> None:
     """Divide the score of a packet of the CAPTURE exactly among the features that make it, by a MODEL of `lego train` or `lego watch`.

@@ -25,7 +25,7 @@ _PATIENCE_S = 1.0  # before a bar appears
 _captures = click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=click.Path(dir_okay=False))
 _out = click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to write.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
-_streams = click.option(
+STREAMS = click.option(
     "--streams",
     type=click.IntRange(8, STREAMS_MOST),
     default=1_000_000,
@@ -50,7 +50,7 @@ _layout = click.option("--layout", default=_DEFAULT, show_default=True, callback
 @_captures
 @_out
 @_layout
-@_streams
+@STREAMS
 @PARTIAL
 @_json
 def features(captures: tuple[str, ...], out: str, layout: str, streams: int, **how: bool) -> None:
@@ -109,7 +109,7 @@ def train(captures: tuple[str, ...], out: str, reference_numerics: bool, **given
 @click.option("--workers", type=click.IntRange(1, 254), default=1, show_default=True, help="Processes; the scores have the same bits.")
 @click.option("--precision", type=click.Choice(["float64", "float32"]), default="float64", show_default=True, help="Of the network.")
 @click.option("--threshold", type=float, help="Alert above this score, instead of the model's.")
-@_streams
+@STREAMS
 @PARTIAL
 @_json
 def score(captures: tuple[str, ...], model_file: str, out: str, **given: Any) -> None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lego_sdn.commands.numbers import FiniteRange
-from lego_sdn.commands.offline import check_layout, progress_bar
+from lego_sdn.commands.offline import STREAMS, check_layout, progress_bar
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.errors import ConfigError, HostError
 from lego_sdn.core.facts.json_text import json_text
+from lego_sdn.core.facts.text import printable
 
 if TYPE_CHECKING:
     from bricks.learning.training import Training
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _LEARN = 55_001  # packets: 5,001 for the feature map and 50,000 for the autoencoders, as in Kitsune's paper
 _LEARN_MOST = 1_000_000  # their features are held: 920 bytes each
-_INTERFACE_BYTES = 15  # of a name, at most
+_SCORE_MOST = 1e9  # above any score
 
 
 @click.command("watch", short_help="Detect on an interface or a capture, without a switch.")
@@ -42,11 +43,9 @@ _INTERFACE_BYTES = 15  # of a name, at most
 @click.option("--eve", metavar="PATH|unix:PATH|-", help="Write alerts as EVE JSON: to a file, a Unix socket, or standard output.")
 @click.option("--host", default=None, help="Name of this sensor in events.  [default: the machine's]")
 @click.option("--every-alert", is_flag=True, help="Tell of every alert, instead of incidents.")
-@click.option("--threshold", type=FiniteRange(min=0, min_open=True), help="Alert above this score, instead of the model's.")
+@click.option("--threshold", type=FiniteRange(0, _SCORE_MOST, min_open=True), help="Alert above this score, instead of the model's.")
 @click.option("--workers", type=click.IntRange(1, 254), default=1, show_default=True, help="Processes, for a file; the same scores.")
-@click.option(
-    "--streams", type=click.IntRange(min=8), default=1_000_000, show_default=True, help="Bound of the state: streams of each kind."
-)
+@STREAMS
 @PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, and nothing else.")
 def watch(source: str, as_json: bool, partial: bool, **given: Any) -> None:
@@ -158,8 +157,8 @@ def _require_interface(name: str, workers: int) -> None:
         raise ConfigError(
             "--workers is for a file: an interface is read by one process, in order; `lego up` shares its traffic out to several"
         )
-    if not 1 <= len(os.fsencode(name)) <= _INTERFACE_BYTES or name not in (found for _, found in socket.if_nameindex()):
-        raise HostError(f"there is no file and no interface {name!r}: give a capture, or an interface of `ip link`")
+    if name not in (found for _, found in socket.if_nameindex()):
+        raise HostError(f"there is no file and no interface {printable(name)!r}: give a capture, or an interface of `ip link`")
 
 
 def _tell(event: dict[str, Any]) -> None:

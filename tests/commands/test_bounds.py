@@ -78,8 +78,19 @@ def given(tmp_path_factory) -> dict[str, str]:
     """What required parameters are given, by name."""
     folder = tmp_path_factory.mktemp("bounds")
     write_capture(folder / "a.pcap", benign=300, attack=0)
-    values = {"captures": "a.pcap", "capture": "a.pcap", "model_file": "m", "out": "out", "interface": "lego-none", "name": "kitsune"}
-    return {name: value if name in ("interface", "name") else str(folder / value) for name, value in values.items()} | {"rest": REST}
+    values = {
+        "captures": "a.pcap",
+        "capture": "a.pcap",
+        "source": "a.pcap",
+        "model_file": "m",
+        "out": "out",
+        "interface": "lego-none",
+        "name": "kitsune",
+        "packet": "5",
+    }
+    return {name: value if name in ("interface", "name", "packet") else str(folder / value) for name, value in values.items()} | {
+        "rest": REST
+    }
 
 
 def smallest(command: click.Command, given: dict[str, str], apart: str | None) -> list[str]:

@@ -59,6 +59,7 @@ def writers(capture: Path, model: Path, out: Path) -> dict[tuple[str, ...], tupl
         ("score", "out"): ("score", capture, "--model", model, "--out", out),
         ("plan", "out"): ("plan", capture, "--instances", "2", "--out", out),
         ("synth", "out"): ("synth", out, "--benign", "50", "--attack", "0"),
+        ("watch", "save_model"): ("watch", capture, "--learn", "300", "--save-model", out),
         ("paper", "policies", "plot"): ("paper", "policies", "--seeds", "1", "--plot", out),
     }
 
