@@ -34,6 +34,7 @@ from lego_sdn.core.traffic import handover as moves
 from lego_sdn.core.traffic import handover_steps
 
 BATCH = 32
+STREAMS = 20_000  # of each kind, in a keyed brick: more than what is sent has; a world is freed late, since it is a circle of references
 COPIED = -1  # among rules: not a bucket but every packet, and to whom
 
 
@@ -102,7 +103,7 @@ class MovedInstance:
         self.handlers = self.moving.handlers()
 
     def _keyed(self, serial: int) -> str:
-        brick = self.new_brick(serial, self.layout, 200_000, self.key)
+        brick = self.new_brick(serial, self.layout, STREAMS, self.key)
         self.process.stages.append(SimpleNamespace(brick=brick, order=ReorderBuffer(joins=False)))
         self.queues[brick.id] = deque()
         return brick.id

@@ -62,7 +62,7 @@ TICKING, STATEFUL = nf(Ticking), nf(Stateful, KEYED)
 PLAIN = nf(Stateful, Node("streams", "feature-quantization"))
 INCOMPLETE = nf(Incomplete, KEYED)
 STATELESS = nf(Ticking, Node("streams", "feature-quantization", keyed=True))
-SEVERAL = nf(Stateful, KEYED, Node("more", "feature-quantization", keyed=True))
+LATE = nf(Stateful, KEYED, Node("more", "feature-quantization", keyed=True))
 
 
 def process(tmp_path, name: str, *bricks: str) -> Pipeline:
@@ -90,7 +90,7 @@ def test_a_brick_that_needs_no_time_costs_nothing(tmp_path):
         ("INCOMPLETE", "the state of streams .feature-quantization. lacks counters"),
         ("PLAIN", "node streams is not keyed in its graph, and its brick .feature-quantization. has a state"),
         ("STATELESS", "node streams is keyed in its graph, and its brick .feature-quantization. has no state"),
-        ("SEVERAL", "has several keyed nodes .streams, more."),
+        ("LATE", "keyed node more of the graph .* must come right after the source"),
     ],
 )
 def test_a_state_that_could_not_be_moved_is_refused_before_packets_come(tmp_path, name, words):
