@@ -63,11 +63,10 @@ def test_every_number_has_two_bounds():
 
 
 @pytest.mark.parametrize(
-    ("kind", "parameter"), [pytest.param(kind, parameter, id=f"{words} {parameter.name}") for words, parameter, kind in numbers()]
+    ("kind", "parameter"),
+    [pytest.param(kind, parameter, id=f"{words} {parameter.name}") for words, parameter, kind in numbers() if hasattr(kind, "max")],
 )
 def test_what_lies_outside_is_refused_by_the_option(kind, parameter):
-    if getattr(kind, "max", None) is None:
-        pytest.skip("it is checked where it is used, below")
     for text in BAD:
         with pytest.raises(click.BadParameter):
             kind.convert(text, parameter, None)

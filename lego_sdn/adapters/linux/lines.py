@@ -128,7 +128,7 @@ class Lines:
                 os.close(file)
         except BlockingIOError:
             raise HostError(
-                f"{self.path} is in use: another LEGO process runs with this run_dir; stop it or choose another run_dir"
+                f"{self.path} is in use: another LEGO process runs with this run_dir; end it ('lego down'), or choose another run_dir"
             ) from None
         except OSError as error:
             raise HostError(f"cannot open the journal {self.path}: {error.strerror}") from error
