@@ -223,9 +223,21 @@ def test_a_daemon_with_a_policy_from_beside_the_configuration(place, up):
     assert (code, json.loads(text)["scaling"]["policy"]) == (0, "calm:Calm")
     runs = marks(place)
     code, text = lego("up", "--config", str(path))
-    assert code == 2
-    assert f"{place.folder}/system.journal is in use" in text
-    assert "'lego down'" in text
+    used = f"{place.folder}/system.journal is in use: another LEGO process runs with this run_dir"
+    assert (code, text) == (2, f"lego: {used}; end it ('lego down'), or choose another run_dir\n")
+    assert len([what for run in runs for what in processes.marked(run)]) >= 3
+    assert lego("down", "--config", str(path))[0] == 0
+    assert place.left(*runs) == []
+
+
+def test_lego_up_is_refused_while_the_parts_of_a_killed_one_run(place, up):
+    child, path = up()
+    wait_for(lambda: is_up(place, child))
+    runs = marks(place)
+    child.kill()
+    child.wait(PATIENCE_S)
+    code, text = lego("up", "--config", str(path))
+    assert (code, text) == (2, f"lego: LEGO runs already with run_dir {place.folder}: 'lego down' ends it\n")
     assert len([what for run in runs for what in processes.marked(run)]) >= 3
     assert lego("down", "--config", str(path))[0] == 0
     assert place.left(*runs) == []
