@@ -13,6 +13,7 @@ from ryu.ofproto import ofproto_v1_4_parser as parser
 
 from lego_sdn.core.facts.flow_rules import COOKIE_MASK, OURS, Act, Flow, Match, Port, Rule, number, text
 from lego_sdn.core.traffic.rule_compiler import RuleChange
+from ryu_apps.openflow.flow_memory import FlowMemory, ReportedFlow
 
 VERSION = ofp.OFP_VERSION
 ALL_BITS = (1 << 64) - 1
@@ -23,6 +24,8 @@ OFF = ofp.OFPPC_PORT_DOWN
 BUNDLE_FLAGS = ofp.OFPBF_ATOMIC | ofp.OFPBF_ORDERED
 # The order in which the rule compiler names the fields of a match; a switch reports them in its own.
 FIELD_ORDER = {"in_port": 0, "vlan_vid": 1, "metadata": 2, "eth_type": 3, "ip_proto": 4}  # then by name
+
+parser.OFPFlowStats.parser = FlowMemory(parser.OFPFlowStats.parser).parser
 
 
 # ---- requests ----
@@ -123,7 +126,7 @@ def error_text(message: Any) -> str:
 def flows_of(replies: Iterable[Any]) -> list[Flow]:
     """The flows of a flow statistics answer."""
     return [
-        Flow(_rule(found), found.packet_count, found.byte_count, found.duration_sec + found.duration_nsec / 1e9)
+        Flow(_rule_of(found), found.packet_count, found.byte_count, found.duration_sec + found.duration_nsec / 1e9)
         for reply in replies
         for found in reply.body
     ]
@@ -182,6 +185,13 @@ def _action(act: Act) -> Any:
         "pop_vlan": lambda _: parser.OFPActionPopVlan(),
     }
     return builders[act.name](act.value)
+
+
+def _rule_of(found: ReportedFlow) -> Rule:
+    if not hasattr(found.fixed, "rule"):
+        found.fixed.rule = _rule(found.fixed)
+    rule: Rule = found.fixed.rule
+    return rule
 
 
 def _rule(found: Any) -> Rule:
