@@ -15,7 +15,6 @@ from bricks.feature_quantization import LAYOUTS, new_state
 from bricks.files.captures import read_packets
 from bricks.files.frames import Frames, read_frames
 from bricks.learning.threshold import score_features
-from lego_sdn.core.facts.errors import HostError
 from lego_sdn.experiments.accounting import dropped_in
 from lego_sdn.experiments.bench.generator import Generator, GeneratorPlan
 from lego_sdn.experiments.bench.inputs import Bench
@@ -27,7 +26,8 @@ from lego_sdn.system import machine
 SOURCES, RATES = (100, 500, 1000), (3000, 20_000)
 LOADS = tuple((sources, rate) for sources in SOURCES for rate in RATES)
 HALF = list(range(32))  # buckets that go to the other instance, and back
-APART_S, FIRST_S = 0.9, 1.5  # of traffic for a move, and before the first one
+APART_S, FIRST_S, LAST_S = 0.9, 1.5, 0.3  # of traffic: from one move to the next, before the first, and after the end of the last
+LONGEST_S = 900.0  # of traffic, should the moves not end; it is stopped when they have
 STREAMS = 200_000
 
 
@@ -103,7 +103,7 @@ def _results(load: tuple[int, int], seen: _Seen) -> Iterator[Result]:
         note=f"{note}; of it {longest} ms",
         detail={"steps": steps, "moves": seen.moves},
     )
-    waits = [added for added in seen.added_ms if len(added)]
+    waits = [added if len(added) else np.zeros(1) for added in seen.added_ms]  # no packet was sent while it lasted: none waited
     held = np.median([row["held"] for row in seen.moves])
     note = f"longest {max(added.max() for added in waits):.0f} ms; {held:,.0f} packets held in a move; otherwise {seen.usual_ms:.1f} ms"
     yield Result(WAITS[load], tuple(float(np.median(added)) for added in waits), note=note)
@@ -131,21 +131,23 @@ class _Ground:
         self.running.ask("move", buckets=list(buckets), instance=to)
         self.running.wait_for(f"buckets are at instance {to}", lambda: self.running.settled(2))
 
+    def _await(self, due: float) -> None:
+        """Let traffic flow until that monotonic time."""
+        self.running.wait_for("its turn", lambda: time.monotonic() > due)
+
     def under(self, sources: int, rate: int) -> _Seen:
-        """Moves there and back, while packets flow."""
+        """Moves there and back, while packets flow: they are sent until the last move has ended, however long the machine takes."""
         frames, packets = _talk(self.bench, sources)
         before = self.running.get("moves?limit=1000")["total"]
         dropped = self._dropped()
-        seconds = FIRST_S + self.bench.runs * APART_S
-        plan = GeneratorPlan(frames, INSIDE, rate, seconds, frozenset(os.sched_getaffinity(0)), self.running.source, self.first)
+        plan = GeneratorPlan(frames, INSIDE, rate, LONGEST_S, frozenset(os.sched_getaffinity(0)), self.running.source, self.first)
         began = time.monotonic()
         with Generator(plan) as generator:
             for number in range(self.bench.runs):
-                self.running.wait_for("its turn", lambda due=began + FIRST_S + number * APART_S: time.monotonic() > due)  # type: ignore[misc]
+                self._await(began + FIRST_S + number * APART_S)
                 self._move(HALF, 1 + (number + 1) % 2)
-            if not generator.running:
-                raise HostError(f"the traffic of {seconds:g} s ended before the last of {self.bench.runs} moves: this machine is too busy")
-            sent = generator.result().sent
+            self._await(time.monotonic() + LAST_S)
+            sent = generator.stop().sent
         if self.bench.runs % 2:
             self._move(HALF, 1)
         records = self.watch.take(self.first, sent)
