@@ -50,8 +50,8 @@ class Instance:
             self.belongings.make("namespace", self.name, lambda: netns.create(self.name))
             self.belongings.make("veth", self.name, lambda: netns.add_veth(self.name, self.name, INTERFACE, netns.MTU + netns.TAGS))
             laps.note("network")
-            for ring in self.wiring.rings:
-                self.belongings.note("ring", ring.name)
+            own = [thing for name in self.wiring.processes for thing in self.processes.makes(name)]
+            self.belongings.note_all([*(("ring", ring.name, {}) for ring in self.wiring.rings), *own])
             for name in self.wiring.processes:
                 self.processes.fork(name, self.wiring)
             laps.note("fork")

@@ -63,16 +63,21 @@ class BrickProcesses:
         self.groups: dict[str, CpuGroup] = {}
 
     def fork(self, name: str, wiring: InstanceLayout, cores: float | None = None) -> BrickProcess:
-        """Start one process of the wiring, with `cores` instead of what every process gets; `await_answer` says when it is up."""
+        """Start one process of the wiring, with `cores` instead of what every process gets; `await_answer` says when it is up.
+
+        What it `makes` is in the journal already.
+        """
         self.quotas[name] = self.given[name] = self.quota if cores is None else require_cores(cores)
         if self.quotas[name] is not None:
             self._group(name)
-        told = self._told(name, wiring)
-        self.belongings.note("file", told["socket"], of=name)  # the log stays, for whoever wants to know
-        replica = self.host.launcher.fork(told)
+        replica = self.host.launcher.fork(self._told(name, wiring))
         self.replicas[name] = replica
         self.belongings.note("process", str(replica.process.pid), of=name, start=replica.process.start)
         return replica
+
+    def makes(self, name: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """What a process makes by itself, for `OwnedResources.note_all`. Its log stays, for whoever wants to know."""
+        return [("file", self._socket(name), {"of": name})]
 
     def take_over(self, name: str, process: Process) -> None:
         """A process that an earlier agent started, and that runs."""

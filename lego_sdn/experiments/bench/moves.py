@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ from bricks.feature_quantization import LAYOUTS, new_state
 from bricks.files.captures import read_packets
 from bricks.files.frames import Frames, read_frames
 from bricks.learning.threshold import score_features
+from lego_sdn.adapters.ovs.socket_buffer import give_room
 from lego_sdn.experiments.accounting import dropped_in
 from lego_sdn.experiments.bench.generator import Generator, GeneratorPlan
 from lego_sdn.experiments.bench.inputs import Bench
@@ -29,6 +31,7 @@ HALF = list(range(32))  # buckets that go to the other instance, and back
 APART_S, FIRST_S, LAST_S = 0.9, 1.5, 0.3  # of traffic: from one move to the next, before the first, and after the end of the last
 LONGEST_S = 900.0  # of traffic, should the moves not end; it is stopped when they have
 STREAMS = 200_000
+STILL_S = 3.0  # without a change of the switch's counters, which it writes every half second
 
 
 def _row(sources: int, rate: int, what: str, words: str) -> Row:
@@ -66,7 +69,7 @@ def measure(bench: Bench, wanted: frozenset[str]) -> Iterator[Result]:
             yield from _results(load, seen)
     note = f"of {ground.first:,}, under {len(loads)} loads"
     if before:
-        note += f"; besides, {before:,} were lost before the switch, which was not given the CPU to take them in"
+        note += f"; besides, {before:,} were lost before the switch, which was not given the CPU to empty its socket in time"
     if any(lost):
         told = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
         note += f"; of the lost ones the instances counted {told or 'none'}"
@@ -117,11 +120,13 @@ class _Ground:
     running: RunningSystem
     watch: ScoreWatch
     first: int = 0
-    entered: int = 0  # packets that the switch has counted
+    entered: int = 0  # packets that the switch has taken in
     state: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.state = new_state(self.bench.model.layout, STREAMS)
+        with contextlib.suppress(OSError):  # an old kernel: what is lost before the switch is counted all the same
+            give_room(self.running.source)
         self.running.ask("replicate")
         self.running.wait_for("two instances", lambda: self.running.settled(2))
         self._move(range(64), 1)
@@ -176,17 +181,18 @@ class _Ground:
         return _Seen(sent - before - len(seqs) + int((count > 1).sum()), before, int(np.count_nonzero(other)))
 
     def _entered(self) -> int:
-        """Packets that came into the switch since the last time, once its counters stand still."""
-        seen = [-1, -1]
+        """Packets that the switch took in since the last time, once its rules' counters stand still: it writes them behind the packets."""
+        seen, since = -1, time.monotonic()
 
         def stands() -> bool:
-            (switch,) = self.running.get("switches")["switches"]
-            seen.append(next(port["rx_packets"] for port in switch["ports"] if port["name"] == self.running.source))
-            return time.monotonic() > deadline and seen[-1] == seen[-2]
+            nonlocal seen, since
+            now = self.running.entered()
+            if now != seen:
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since > STILL_S
 
-        deadline = time.monotonic() + 2 * self.running.system.config.scaling.period_s
         self.running.wait_for("the switch's counters", stands)
-        return seen[-1] - self.entered
+        return seen - self.entered
 
 
 def _waits(records: np.ndarray, moves: list[dict[str, Any]]) -> tuple[float, list[np.ndarray]]:
