@@ -37,6 +37,8 @@ class Instance:
         self.dealt: dict[str, Any] | None = None  # what the latest change of keyed replicas moved
         self.buried: list[str] = []  # last words of replicas that died
         self.streams_lost: list[str] = []  # and of those of them that had streams
+        self.link_downs = 0  # times that somebody switched its link off
+        self._downs_before: int | None = None  # of its link when it was started or taken over
         self._last_report: dict[str, Any] | None = None
 
     def start(self) -> None:
@@ -57,6 +59,7 @@ class Instance:
             laps.note("port")
             for name in self.wiring.processes:
                 self.processes.await_answer(name)
+            self._count_link_downs()
             laps.note("answer")
         except BaseException:
             self.belongings.remove()
@@ -103,8 +106,9 @@ class Instance:
             self._keep_link_up()
 
     def _keep_link_up(self) -> None:
-        """A link that somebody switched off is switched on again. (The switch tells the controller of it.)"""
+        """A link that somebody switched off is switched on again, and counted: of a short time the switch tells nobody."""
         try:
+            self._count_link_downs()
             if netns.is_up(self.name):
                 return
             LOG.error("instance %d: the link of its port %s was switched off by somebody; it is switched on", self.spec.instance, self.name)
@@ -113,6 +117,11 @@ class Instance:
                 netns.set_up(INTERFACE)
         except HostError as error:
             LOG.error("instance %d: its link is down: %s", self.spec.instance, error)
+
+    def _count_link_downs(self) -> None:
+        now = netns.times_down(self.name)
+        self._downs_before = now if self._downs_before is None else self._downs_before
+        self.link_downs = now - self._downs_before
 
     def start_replica(self, kind: str, cores: float | None = None) -> dict[str, Any]:
         """One more replica of a kind, in a process of its own."""
@@ -218,6 +227,7 @@ class Instance:
             "error": self.error,
             "buried": self.buried,
             "streams_lost": self.streams_lost,
+            "link_downs": self.link_downs,
             "dealt": self.dealt,
             "cpu_quota": self.processes.quota,
             "deadlines": self.processes.deadlines,

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from lego_sdn.commands.ending import ends_after
 from lego_sdn.commands.numbers import FASTEST, LONGEST_S, MOST_ROUNDS, MOST_SENT, SLOWEST, FiniteRange
 from lego_sdn.commands.partial import PARTIAL, end, warn
 from lego_sdn.core.facts.json_text import json_text
@@ -48,7 +49,10 @@ class ReplayOptions:
 @PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay(captures: tuple[str, ...], as_json: bool, partial: bool, fastest: bool, stamp: bool, stamp_clock: bool, **given: Any) -> None:
-    """Send captures, as one time line, into an interface: padded to their length on the wire, otherwise as they are."""
+    """Send captures, as one time line, into an interface: padded to their length on the wire, otherwise as they are.
+
+    Ctrl-C and SIGTERM end it after the frame at hand, and what was sent is shown.
+    """
     given["shape"] = parse_shape(given["shape"] or "")
     chosen = sum((fastest, given["pps"] is not None, given["speed"] is not None, bool(given["shape"])))
     if chosen > 1:
@@ -58,17 +62,19 @@ def replay(captures: tuple[str, ...], as_json: bool, partial: bool, fastest: boo
     if not chosen:
         given["speed"] = 1.0
     stamps = "clock" if stamp_clock else "capture" if stamp else None
-    result, warnings = _replay(captures, ReplayOptions(stamps=stamps, **given))
+    ended_by: list[int] = []
+    result, warnings = _replay(captures, ReplayOptions(stamps=stamps, **given), ended_by)
     if as_json:
         click.echo(json_text(result))
     else:
         _show(result, given["interface"])
-    end(warnings, partial)
+    end(warnings, partial, 128 + ended_by[0] if ended_by else 0)
 
 
 def _show(result: dict[str, Any], interface: str) -> None:
     click.echo(f"sent {result['sent']:,} packets in {result['seconds']:.2f} s: {result['rate']:,.0f} packets/s")
     for key, what in (
+        ("not_sent", "not sent: it was ended before"),
         ("too_long", f"longer than {interface} takes, not sent; raise its MTU"),
         ("too_short", "shorter than an Ethernet header, not sent"),
         ("interface_drops", f"dropped by {interface} or on the way to its peer"),
@@ -95,8 +101,8 @@ def parse_shape(text: str) -> tuple[tuple[float, float], ...]:
     return tuple(parts)
 
 
-def _replay(captures: tuple[str, ...], how: ReplayOptions) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What was sent, and warnings about the captures, which are said."""
+def _replay(captures: tuple[str, ...], how: ReplayOptions, ended_by: list[int]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What was sent, and warnings about the captures, which are said. A signal that ends it is added to `ended_by`."""
     from bricks.files.frames import read_frames
     from lego_sdn.adapters.linux.pace import Pace
     from lego_sdn.adapters.linux.replay_sender import Sender, Sent, Stamps
@@ -109,11 +115,12 @@ def _replay(captures: tuple[str, ...], how: ReplayOptions) -> tuple[dict[str, An
         count = len(frames.times_ns)
         span_ns = int(frames.times_ns.max() - frames.times_ns.min()) if count else 0
         total = Sent()
-        with _progress(count * how.rounds) as show:
+        with _progress(count * how.rounds) as show, ends_after(sender.stop, ended_by):
             for done in range(how.rounds):
                 stamps = Stamps(done * count, how.stamps == "clock", done * span_ns) if how.stamps else None
                 total += sender.send(frames, pace, stamps, lambda n, before=done * count: show(before + n))
-    return asdict(total) | {"rate": total.rate}, frames.warnings
+    not_sent = count * how.rounds - total.sent - total.too_long - total.too_short
+    return asdict(total) | {"not_sent": not_sent, "rate": total.rate}, frames.warnings
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class ReplayProcess:
     def __init__(self, load: OfferedTraffic, namespace: str, run: str) -> None:
         command = [sys.executable, "-m", "lego_sdn", "replay", *map(str, load.captures), "--namespace", namespace, "--interface", INSIDE]
         command += ["--pps", str(load.pps), "--loop", str(load.rounds), "--stamp", "--json"]
+        self._told = False
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -80,10 +82,16 @@ class ReplayProcess:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    def enough(self) -> None:
+        """It sends no further packet; `result` has those that it sent."""
+        if not self._told:  # a second signal would end it without a result
+            self._process.send_signal(signal.SIGTERM)
+        self._told = True
+
     def result(self) -> dict[str, Any]:
         """Packets sent, seconds, rate and what could not be sent. HostError, with its last words, if it failed."""
         out, words = self._process.communicate()
-        if self._process.returncode:
+        if self._process.returncode not in ((0, 128 + signal.SIGTERM) if self._told else (0,)):
             raise HostError(f"the replay ended: {words.strip().splitlines()[-1] if words.strip() else 'without a word'}")
         return json.loads(out)
 

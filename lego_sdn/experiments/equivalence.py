@@ -30,13 +30,18 @@ class ProofStep:
 
 @dataclass
 class Drive:
-    """An experiment whose instances come and go by a script, not by load."""
+    """An experiment whose instances come and go by a script, not by load.
+
+    whole   all of the load is sent; else the sending ends soon after the last step
+    """
 
     experiment: Experiment
     load: OfferedTraffic
+    whole: bool = True
     done: list[ProofStep] = field(default_factory=list)
     left: list[ProofStep] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    _until: int = 0  # packets that the bricks have taken in when the sending ends; 0: not yet known
 
     def go(self, steps: Sequence[ProofStep], settle_s: float = 60.0) -> Iterator[RunObservation]:
         """Carry the steps out while the traffic goes on; every look at the system on the way.
@@ -49,6 +54,8 @@ class Drive:
         for seen in self.experiment.watch(self.load, settle_s):
             if self.left and seen.quiet and self.experiment.sending and _flows(seen):
                 self._try(self.left[0], seen)
+            elif not (self.whole or self.left) and seen.quiet:
+                self._end_soon(seen)
             yield seen
             if seen.quiet and not self.experiment.sending:  # instances that the script leaves there are no change to wait for
                 return
@@ -61,6 +68,13 @@ class Drive:
         self.done.append(self.left.pop(0))
         for then in step.then:
             then(self)
+
+    def _end_soon(self, seen: RunObservation) -> None:
+        """Let some packets through after the last step, with whatever it left behind; then the sending ends."""
+        taken = sum(brick["packets_in"] for brick in seen.bricks["bricks"])
+        self._until = self._until or taken + FLOWING
+        if taken >= self._until:
+            self.experiment.enough()
 
     def ask(self, command: str, **body: Any) -> str | None:
         """A command to the controller: why it was refused, or None once it is begun."""

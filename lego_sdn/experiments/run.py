@@ -205,6 +205,11 @@ class Experiment(Live):
         """Whether the load is still being sent."""
         return self._replay is not None and self._replay.running
 
+    def enough(self) -> None:
+        """No further packet of the load is sent."""
+        assert self._replay is not None
+        self._replay.enough()
+
     def look(self) -> RunObservation:
         """What the controller shows now. HostError if it or the agent has ended."""
         self.system.check()

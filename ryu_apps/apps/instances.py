@@ -97,6 +97,8 @@ class Instances(app_manager.RyuApp):
         self.failed: dict[int, str] = {}
         self.problems: set[str] = set()
         self.deaths: dict[int, int] | None = None  # of replicas, by instance, as the agent last told
+        self.link_downs: dict[int, int] | None = None  # times that a link was off, by instance, as the agent last told
+        self.heard: tuple[float, ...] = ()  # when the last two answers came; the older one was there before what the latest tells
         for action, work in ((StartInstance, self._start), (StopInstance, self._stop), *((one, self._regrow) for one in METHODS)):
             lego.performers[action] = self._counted(work)
         lego.performers[Drain] = lambda action: spawn(self._drain, action)
@@ -139,6 +141,8 @@ class Instances(app_manager.RyuApp):
             del seen.processes[key]
         self._tell_failures(instances)
         self._tell_deaths(instances)
+        self._tell_links(instances)
+        self.heard = (*self.heard, self.shared.clock())[-2:]
         told = frozenset(map(running, instances))
         if told != self.known:
             self.known = told
@@ -174,8 +178,20 @@ class Instances(app_manager.RyuApp):
         for one in instances:
             if self.deaths is not None and deaths[one["instance"]] > self.deaths.get(one["instance"], 0):
                 text = f"a replica of instance {one['instance']} died with its streams: {one['streams_lost'][-1]}"
-                self.shared.put(Disturbed("replica-died", text, None, one["instance"]))
+                self.shared.put(Disturbed("replica-died", text, self._good(), one["instance"]))
         self.deaths = deaths
+
+    def _tell_links(self, instances: Iterable[Mapping[str, Any]]) -> None:
+        """Of links that were switched off: the switch does not tell of one that was on again soon."""
+        downs = {one["instance"]: one.get("link_downs", 0) for one in instances}
+        for instance, times in downs.items():
+            if self.link_downs is not None and times > self.link_downs.get(instance, 0):
+                self.shared.put(Disturbed("link-down", f"instance {instance}: its link was switched off", self._good(), instance))
+        self.link_downs = downs
+
+    def _good(self) -> float | None:
+        """A moment before the agent's last answer but one was made: it told of no loss."""
+        return self.heard[0] if self.heard else None
 
     def _watch_processes(self, instances: Iterable[Mapping[str, Any]]) -> set[tuple[int, str]]:
         """The monitor pulls from these processes from now on, kept in the agent's order, that of the packets' way; their keys."""

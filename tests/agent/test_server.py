@@ -183,6 +183,18 @@ def test_a_process_that_dies(host):
 
 
 @pytest.mark.root
+def test_a_link_that_is_switched_off_is_counted_and_on_again(host):
+    agent = host.start()
+    one = agent.call("start_instance", {"instance": 1, "model": host.model()})
+    assert one["link_downs"] == 0
+    with netns.inside(one["namespace"]):
+        for state in ("down", "up", "down"):
+            subprocess.run(["ip", "link", "set", one["interface"], state], check=True)
+    wait_for(lambda: netns.is_up(one["port"]))
+    wait_for(lambda: agent.call("instances")[0]["link_downs"] == 2)
+
+
+@pytest.mark.root
 def test_a_replica_that_does_not_answer_is_taken_out_and_nothing_else(host):
     agent = host.start()
     agent.call("start_instance", {"instance": 1, "model": host.model(), "placement": "separate"})

@@ -1,6 +1,9 @@
 """`lego replay` from the command line, into a veth, read by the ring."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +60,19 @@ def test_a_loop_runs_on_in_stamps_and_time(capture):
         rows = collect(ring, 9)
         assert rows["seq"].tolist() == list(range(9))
         assert rows["time_ns"].tolist() == [START_NS + ms * 10**6 for ms in (0, 10, 20, 20, 30, 40, 40, 50, 60)]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_order_and_what_was_sent_is_shown(capture, number):
+    with veth() as (here, there), PacketRing(there, stamps="trailer") as ring:
+        words = ["replay", capture, "--interface", here, "--pps", "2", "--stamp", "--loop", "100", "--json"]
+        with subprocess.Popen([sys.executable, "-m", "lego_sdn", *words], stdout=subprocess.PIPE, text=True) as child:
+            collect(ring, 1)
+            child.send_signal(number)
+            said = json.loads(child.communicate(timeout=20)[0])
+        assert child.returncode == 128 + number
+        assert (said["sent"] >= 1, said["sent"] + said["not_sent"]) == (True, 300)
 
 
 @pytest.mark.root

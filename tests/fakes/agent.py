@@ -78,7 +78,7 @@ class Agent:
         self.calls: list[str] = []
         self.free_bytes = 2_000_000_000
         self.warm = True
-        names = ("hello", "start_instance", "stop_instance", "flush_cache", "pretend", "fail", "refuse", "warm_up", "quit")
+        names = ("hello", "start_instance", "stop_instance", "flush_cache", "pretend", "fail", "link_down", "refuse", "warm_up", "quit")
         self.server = Server(socket, {name: getattr(self, name) for name in (*names, *WITHIN_INSTANCES)} | {"called": lambda: self.calls})
 
     def serve(self) -> None:
@@ -169,6 +169,11 @@ class Agent:
         """Set `share` (cores), `rate` (packets/s), `hangs` or `alerts` of an instance's process."""
         for name, value in facts.items():
             setattr(self.instances[number][1], name, value)
+        return True
+
+    def link_down(self, number: int, times: int) -> bool:
+        """Its link was off so often, each time for too short a time that the switch would tell of it."""
+        self.instances[number][0]["link_downs"] = times
         return True
 
     def fail(self, number: int, error: str) -> bool:

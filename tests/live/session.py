@@ -22,13 +22,13 @@ BENIGN, ATTACK = 9000, 3000
 _NUMBER = itertools.count()
 
 
-def traffic_in(folder: Path, pps: float) -> tuple[OfferedTraffic, Prepared]:
+def traffic_in(folder: Path, pps: float, rounds: int = 1) -> tuple[OfferedTraffic, Prepared]:
     """Benign packets and an attack, and what the unsplit run makes of them."""
     made = traffic(devices=10, benign_packets=BENIGN, attack_packets=ATTACK, seed=11)
     paths = folder / "benign.pcap", folder / "attack.pcap"
     for path, rows in zip(paths, (slice(0, BENIGN), slice(BENIGN, None)), strict=True):
         write_pcap(path, made.frames[rows], made.times_us[rows])
-    load = OfferedTraffic(paths, pps)
+    load = OfferedTraffic(paths, pps, rounds)
     return load, prepare(load, None, folder)
 
 

@@ -21,7 +21,7 @@ from topologies.traffic import traffic, write_pcap
 pytestmark = pytest.mark.root
 
 LEARNING, KEYED = "unsupervised-network", "feature-quantization"
-PACKETS = 3200
+PACKETS = 4800
 BRIDGE = f"lb{os.getpid()}"
 PATIENCE_S = 60.0
 
@@ -79,7 +79,7 @@ def is_it(event: dict[str, Any], kind: str, type: str, **fields: Any) -> bool:
 
 def run(captures: tuple[Path, ...], folder: Path, placement: str, last: dict[str, str]) -> Run:
     """Send everything, faster than one learning network can take it, and wait for an event and the end of its change."""
-    load = OfferedTraffic(captures, 240.0)
+    load = OfferedTraffic(captures, 400.0)
     prepared = prepare(load, None, folder)
     with Experiment(configuration(folder, prepared.model, placement), folder, print) as experiment:
         looks = list(experiment.watch(load, 0.0))

@@ -25,7 +25,7 @@ from tests.fakes.tap import Tap
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-BUCKETS, PPS, FIRST = 64, 200.0, 1
+BUCKETS, PPS, ROUNDS, FIRST = 64, 200.0, 4, 1  # more traffic than the kills need: the sending ends with them
 OLD, NEW = "old owner", "new owner"
 # the call of a move at which somebody dies, where it arrives (at the old owner, the new one or the agent), who dies, and whether the call
 # is carried out all the same
@@ -108,7 +108,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path):
-    load, prepared = traffic_in(tmp_path, PPS)
+    load, prepared = traffic_in(tmp_path, PPS, ROUNDS)
     config = configuration(tmp_path, prepared.model)
     with Experiment(config, tmp_path, lambda line: None) as experiment:
         site = Site(Live(experiment, load, prepared))
@@ -157,6 +157,7 @@ def records(site: Site) -> np.ndarray:
 
 def check_scores(site: Site, exact_up_to: int) -> None:
     """Up to the first death of an instance all are equal; of sources that never were with one that died, all that are scored at all."""
+    site.live.experiment.enough()
     summary = site.live.finish()
     assert (summary.missing, summary.comparison.twice) == (0, 0), summary.dropped
     given = records(site)
@@ -166,6 +167,6 @@ def check_scores(site: Site, exact_up_to: int) -> None:
     assert given["seq"][early].tolist() == list(range(exact_up_to + 1))
     assert equal[early].all()
     assert equal[np.isin(bucket_of(given, BUCKETS), site.low)].all()
-    packets, _ = read_packets(site.live.load.captures)
+    packets = site.live.prepared.packets
     missing = np.setdiff1d(np.arange(summary.sent), given["seq"].astype(int))
     assert not np.isin(bucket_of(packets[missing], BUCKETS), site.low).any()

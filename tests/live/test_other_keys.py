@@ -23,7 +23,7 @@ from topologies.traffic import traffic, write_pcap
 
 pytestmark = pytest.mark.root
 ROOT = Path(__file__).resolve().parents[2]
-PACKETS = 9000
+PACKETS = 30_000  # more than the steps need: the sending ends with them
 STEPS = (replicate(), replicate(), move_busiest(1, 2), move(range(32), 2), move(range(32), 1), merge(3), merge(2))
 
 
@@ -54,7 +54,7 @@ def test_a_split_by_destination_is_carried_out_and_proved(installed, tmp_path, l
         shown = experiment.get("granularity")["key"]
         assert (shown["own"], shown["shadows"]) == (["dst_ip"], [["src_ip"]] if layout == "answered" else [])
         tables = {flow["table"] for flow in experiment.get("flows")["flows"]}
-        proof = prove(Drive(experiment, load), prepared, STEPS)
+        proof = prove(Drive(experiment, load, whole=False), prepared, STEPS)
     assert proof.holds, proof.as_dict()
     assert proof.most_instances == 3
     assert proof.figures["streams"] > 0

@@ -20,7 +20,7 @@ from lego_sdn.experiments.run import Experiment, RunObservation
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-PPS, SECONDS = 600.0, 40.0
+PPS, ROUNDS, SECONDS = 600.0, 4, 40.0  # more traffic than the steps need: the sending ends with them
 VIDS = (0, 1, 4092, 4093, 4094, 4095, 1 << 13 | 4093, 0xE000 | 4094)
 TPIDS = (0x8100, 0x88A8, 0x9100)
 NUMBERS = (0, 5, 7000, 2**20, 2**56, 2**62, 2**63 + 5, 2**64 - 1)
@@ -120,7 +120,7 @@ def attack(where: dict[str, list[bytes]]) -> Iterator[dict[str, int]]:
 
 @pytest.fixture
 def live(tmp_path):
-    load, prepared = traffic_in(tmp_path, PPS)
+    load, prepared = traffic_in(tmp_path, PPS, ROUNDS)
     with Experiment(configuration(tmp_path, prepared.model), tmp_path, lambda line: None) as experiment:
         yield Live(experiment, load, prepared)
 
@@ -145,6 +145,8 @@ def test_hostile_frames_from_both_sides_while_instances_move(live):
         for seen in live.experiment.watch(live.load, SECONDS):
             if steps and seen.quiet and live.experiment.sending and flows(seen) and live.post(steps[0][0], **steps[0][1]):
                 steps.pop(0)
+            elif not steps and seen.quiet:
+                live.experiment.enough()
             if seen.quiet and not live.experiment.sending:
                 break
         moves = live.experiment.get("moves")["moves"]

@@ -14,7 +14,7 @@ import pytest
 from lego_sdn.core.facts.errors import RpcError
 from lego_sdn.experiments.equivalence import Drive, Proof, ProofStep, merge, move, prove, replicate
 from lego_sdn.experiments.run import RunObservation
-from tests.live.test_moves import PACKETS, check_all_equal, live, notes, prepared  # noqa: F401 (fixtures)
+from tests.live.test_moves import check_all_equal, live, notes, prepared  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.root
 QUANTIZATION, MAPPING, NETWORK = "feature-quantization", "feature-mapping", "unsupervised-network"
@@ -138,6 +138,6 @@ def test_a_keyed_replica_that_is_killed_costs_what_was_in_it(run):
     summary = proof.summary
     assert "replica-died" in [event["fields"]["reason"] for event in notes(proof, "inexact")]
     assert (grown.told[-1]["state"], summary.comparison.twice) == ("running", 0)
-    assert summary.comparison.scored + summary.dropped.get("lost", 0) == PACKETS
+    assert summary.comparison.scored + summary.dropped.get("lost", 0) == summary.sent
     assert set(summary.dropped) <= {"lost"}
     assert grown.told[-1]["dealt"]["lost"] != []

@@ -17,7 +17,9 @@ from lego_sdn.experiments.run import Experiment, RunObservation
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-PPS, STOPPED_S = 250.0, 5.0
+PPS, ROUNDS = 500.0, 8  # more than the faults need: the sending ends with them
+RING = {"stamps": "trailer", "blocks": 4, "block_bytes": 16384}
+TOO_MANY = 800  # packets, each of 100 bytes or more in the ring
 
 
 def until(live: Live, found: Callable[[RunObservation], object], what: str) -> RunObservation:
@@ -43,8 +45,8 @@ def pids(live: Live, instance: int) -> list[int]:
 
 
 def test_no_fault_is_silent(tmp_path):
-    load, prepared = traffic_in(tmp_path, PPS)
-    config = configuration(tmp_path, prepared.model, capture={"stamps": "trailer", "blocks": 32, "block_bytes": 32768})
+    load, prepared = traffic_in(tmp_path, PPS, ROUNDS)
+    config = configuration(tmp_path, prepared.model, capture=RING)
     with Experiment(config, tmp_path, lambda line: None) as experiment:
         live = Live(experiment, load, prepared)
         until(live, lambda seen: seen.quiet and seen.instances == 1, "an instance")
@@ -64,11 +66,11 @@ def test_no_fault_is_silent(tmp_path):
         lost(live, 2, "link-down")
         until(live, lambda seen: not any("gets no packets" in text for text in seen.status["missing"]), "the agent switches it on")
 
-        stopped = pids(live, 1)
+        stopped, before = pids(live, 1), put_out(live, 1)
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         try:
-            time.sleep(STOPPED_S)
+            until(live, lambda _: put_out(live, 1) > before + TOO_MANY, "more packets than the ring has room for")
         finally:
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
@@ -78,11 +80,19 @@ def test_no_fault_is_silent(tmp_path):
         after = marks(lost(live, 1, "streams-lost"))
         told = {(one["instance"], one["reason"]) for one in live.fields("Inexact")}
         assert len(told) >= 4
+        experiment.enough()
         live.finish()
         wrong = {number: wrong_stamps(live, number) for number in (1, 2)}
     assert any(map(len, wrong.values())), "the faults did nothing: this test would prove nothing"
     for number, mark in ((1, after[1]), (2, before[2])):
         assert len(wrong[number]) == 0 or wrong[number].min() >= mark["inexact"]["stamp"], f"instance {number}: {mark}"
+
+
+def put_out(live: Live, instance: int) -> int:
+    """Packets that the switch has put out to an instance's port."""
+    port = next(one["port"] for one in live.experiment.system.agent.call("instances") if one["instance"] == instance)
+    ports = {one["name"]: one for switch in live.experiment.get("switches")["switches"] for one in switch["ports"]}
+    return ports[port]["tx_packets"]
 
 
 def wrong_stamps(live: Live, instance: int) -> np.ndarray:

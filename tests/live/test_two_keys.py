@@ -24,7 +24,7 @@ from topologies.traffic import traffic, write_pcap
 
 pytestmark = pytest.mark.root
 ROOT = Path(__file__).resolve().parents[2]
-PACKETS = 12_000
+PACKETS = 30_000  # more than the steps need: the sending ends with them
 
 
 def grow(instance: int, node: str) -> ProofStep:
@@ -96,7 +96,7 @@ def test_two_keyed_nodes_are_split_moved_and_replicated_without_a_bit_of_differe
     with Experiment(config, tmp_path, print) as experiment:
         shown = experiment.get("granularity")["key"]
         assert (shown["own"], shown["shadows"], shown["results"]) == (["src_ip"], [["dst_ip"]], ["senders", "receivers"])
-        proof = prove(Drive(experiment, load), what, STEPS)
+        proof = prove(Drive(experiment, load, whole=False), what, STEPS)
     assert proof.holds, proof.as_dict()
     assert proof.most_instances == 3
     assert proof.figures["inexact"] == []
@@ -109,10 +109,10 @@ def test_a_replica_that_is_killed_on_a_branch_costs_only_what_was_in_it(installe
     config = configuration(tmp_path, what.model, nf="two-keys", layout="loads")
     with Experiment(config, tmp_path, print) as experiment:
         steps = (replicate(), grow(1, "doubling"), kill(1, "doubling-1"), move(range(32), 2), grow(1, "doubling"))
-        proof = prove(Drive(experiment, load), what, steps)
+        proof = prove(Drive(experiment, load, whole=False), what, steps)
     compared = proof.summary.comparison
     assert not proof.undone
     assert (compared.equal, compared.twice) == (compared.scored, 0), proof.as_dict()
     assert set(proof.summary.dropped) <= {"lost"}
     assert proof.summary.missing == 0, proof.as_dict()
-    assert compared.scored > 2 * PACKETS - 1000
+    assert compared.scored > 2 * proof.summary.sent - 1000

@@ -146,6 +146,14 @@ class Lab:
     def post(self, name: str, body: Any = None) -> Answer:
         return self.ask(f"/lego/v1/{name}", "POST", {} if body is None else body)
 
+    def begun(self, name: str, body: Any = None) -> Answer:
+        """The answer to a command once it is accepted: it is refused while another change is under way."""
+        deadline = time.monotonic() + 30.0
+        while (answer := self.post(name, body)).status == 409 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert answer.status == 202, answer
+        return answer
+
     def running_instances(self) -> list[int]:
         return [one["instance"] for one in self.get("status")["instances"] if one["phase"] == "running"]
 

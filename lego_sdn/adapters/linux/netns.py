@@ -155,6 +155,17 @@ def is_up(name: str) -> bool:
     return struct.unpack_from("H", told, 16)[0] & UP_AND_RUNNING == UP_AND_RUNNING
 
 
+def times_down(name: str) -> int:
+    """How often an interface of the current namespace, or the other end of its veth pair, was switched off since it was made. HostError if
+    there is none of this name; 0 where this host does not show it (no /sys)."""
+    try:
+        return int(Path("/sys/class/net", name, "carrier_down_count").read_text())
+    except OSError as error:
+        if Path("/sys/class/net/lo").exists():
+            raise HostError(f"the state of {name} is not known: {error.strerror}") from error
+        return 0
+
+
 def set_up(name: str) -> None:
     """Switch an interface of the current namespace on. HostError if there is none of this name."""
     with _mapped(f"set up the interface {name}"), IPRoute() as route:

@@ -13,6 +13,7 @@ from lego_sdn.core.facts.errors import ConfigError
 
 _BURST_NS = 1_000_000  # of schedule sent in one go at most
 _REST_NS = 250_000  # between two goes: at high rates a few system calls per ms do
+_LOOK_S = 0.1  # of a long wait, until the pacer asks again whether to stop
 _AT_ONCE = 1024  # frames per go at most: what one sendmmsg takes
 
 
@@ -68,23 +69,33 @@ FASTEST = Pace()
 
 
 class Pacer:
-    """Lets frames go by their schedule; the clock starts when it is made. `sleep` lets so many seconds pass."""
+    """Lets frames go by their schedule; the clock starts when it is made. `sleep` lets so many seconds pass.
 
-    def __init__(self, now_ns: ClockNs = time.monotonic_ns, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._now_ns, self._sleep = now_ns, sleep
+    Once `stopped`, no frame goes.
+    """
+
+    def __init__(
+        self, now_ns: ClockNs = time.monotonic_ns, sleep: Callable[[float], None] = time.sleep, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._now_ns, self._sleep, self._stopped = now_ns, sleep, stopped
         self.start_ns = now_ns()
         self.wall_ns = time.time_ns()
         self._rest_until = self.start_ns
 
     def next_stop(self, due: np.ndarray | None, at: int, count: int) -> int:
-        """Wait until frame `at` of `count` may go; returns the frame before which to stop then. `due` int64 [count] or None."""
+        """Wait until frame `at` of `count` may go; returns the frame before which to pause then (`at`: it is stopped).
+
+        due  int64 [count] or None
+        """
         if due is None:
-            return min(at + _AT_ONCE, count)
+            return at if self._stopped() else min(at + _AT_ONCE, count)
         earliest = max(self.start_ns + int(due[at]), self._rest_until)
         now = self._now_ns()
-        while now < earliest:
-            self._sleep((earliest - now) / 1e9)
+        while now < earliest and not self._stopped():
+            self._sleep(min(_LOOK_S, (earliest - now) / 1e9))
             now = self._now_ns()
+        if self._stopped():
+            return at
         until = min(now - self.start_ns, int(due[at]) + _BURST_NS)
         stop = min(int(np.searchsorted(due, until, side="right")), at + _AT_ONCE, count)
         self._rest_until = now + max(_REST_NS, int(due[stop - 1] - due[at]) // 2)

@@ -90,6 +90,7 @@ class Sender:
 
     def __init__(self, interface: str, namespace: str | None = None) -> None:
         self.interface, self.namespace = interface, namespace
+        self.stopped = False
         self._where = interface + (f" of namespace {namespace}" if namespace else "")
         self._sendmmsg = ctypes.CDLL(None, use_errno=True).sendmmsg
         self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
@@ -117,13 +118,20 @@ class Sender:
     def send(
         self, frames: FramesLike, pace: Pace = FASTEST, stamps: Stamps | None = None, progress: Callable[[int], None] | None = None
     ) -> Sent:
-        """Send all frames, in order; `progress` is told the frames done after every portion. HostError if the interface goes."""
+        """Send all frames, in order, or those before `stop`; `progress` is told the frames done after every portion.
+
+        HostError if the interface goes.
+        """
         run = _Run(self, frames, stamps)
         before = self.drops()
         for done in run.steps(pace):
             if progress is not None:
                 progress(done)
         return replace(run.result(), interface_drops=self.drops() - before)
+
+    def stop(self) -> None:
+        """Send no further frame; what `send` returns is right. A signal handler or another thread may call it."""
+        self.stopped = True
 
     def transmit(self, address: int, count: int) -> int:
         """Hand `count` messages (struct mmsghdr) at `address` to the kernel: how many it took, or minus the errno for the first."""
@@ -180,7 +188,7 @@ class _Run:
     def steps(self, pace: Pace) -> Iterator[int]:
         """Send; yields the number of frames done after every portion."""
         times_ns = np.asarray(self.frames.times_ns, np.int64)
-        pacer = Pacer()
+        pacer = Pacer(stopped=lambda: self.sender.stopped)
         for first in range(0, len(times_ns), PREPARED):
             some = slice(first, first + PREPARED)
             due = pace.schedule(times_ns[some], first, int(times_ns[0]))
@@ -190,6 +198,8 @@ class _Run:
             at = 0
             while at < count:
                 stop = pacer.next_stop(due, at, count)
+                if stop == at:
+                    return
                 if self._by_clock and due is None:
                     self._trailers["time_ns"][at:stop] = time.time_ns()
                 self._transmit(at, stop)

@@ -138,7 +138,7 @@ class Disturbed:
     instance  whose scores; None: those of every instance
     """
 
-    reason: Literal["rules-repaired", "rules-of-others", "rules-refused", "replica-died"]
+    reason: Literal["rules-repaired", "rules-of-others", "rules-refused", "replica-died", "link-down"]
     text: str
     good: float | None = None
     instance: int | None = None

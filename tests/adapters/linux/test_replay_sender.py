@@ -195,6 +195,15 @@ def test_a_pacer_lets_no_more_than_a_millisecond_go_at_once():
     assert clock.now - pacer.start_ns <= due[-1] + 1_000_000
 
 
+def test_a_pacer_that_is_stopped_lets_no_frame_go_and_does_not_wait_for_one_that_is_due_in_an_hour():
+    clock, stopped = Clock(), [False, False, True]
+    pacer = Pacer(clock.monotonic_ns, clock.sleep, lambda: stopped.pop(0) if len(stopped) > 1 else stopped[0])
+    due = np.array([3600 * 10**9])
+    assert pacer.next_stop(due, 0, 1) == 0
+    assert clock.now - pacer.start_ns < 10**9
+    assert pacer.next_stop(None, 0, 1) == 0
+
+
 class Clock:
     """Time that passes only by sleeping."""
 

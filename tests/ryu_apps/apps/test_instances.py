@@ -139,18 +139,17 @@ def test_load_brings_an_instance_and_its_end_takes_it_away(running: Lab):
 
 
 def test_commands_are_begun_and_pausing_holds(running: Lab):
-    assert running.post("pause").status == 202
+    running.begun("pause")
     running.agent("pretend", 1, {"share": 0.95})
-    answer = running.post("replicate")
-    assert (answer.status, answer.body["accepted"]) == (202, "replicate")
+    assert running.begun("replicate").body["accepted"] == "replicate"
     until(lambda: running.running_instances() == [1, 2] and running.settled(), "an instance, paused or not")
-    assert running.post("move", {"buckets": [0, 1], "instance": 2}).status == 202
+    running.begun("move", {"buckets": [0, 1], "instance": 2})
     until(lambda: running.settled() and {row["owner"] for row in running.get("assignment")["buckets"][:2]} == {2}, "they are moved")
     running.agent("pretend", 1, {"share": 0.01})
-    assert running.post("merge", {"instance": 1}).status == 202
+    running.begun("merge", {"instance": 1})
     until(lambda: running.running_instances() == [2] and running.settled(), "instance 1 is gone")
     assert running.get("status")["paused"]
-    assert running.post("resume").status == 202
+    running.begun("resume")
     until(lambda: not running.get("status")["paused"], "scaling goes on")
 
 
@@ -162,15 +161,14 @@ def test_a_brick_is_replicated_and_merged_and_refusals_leave_it_as_it_was(runnin
     (number,) = running.running_instances()
     after = last_event(running)
     assert running.post("replicate", {"instance": number, "brick": "sample-result"}).status == 409
-    answer = running.post("replicate", {"brick": "unsupervised-network"})
-    assert (answer.status, answer.body["accepted"]) == (202, "replicate")
+    assert running.begun("replicate", {"brick": "unsupervised-network"}).body["accepted"] == "replicate"
     until(running.settled, "it is done")
     until(lambda: processes(running, number) == [f"{number}-a", f"{number}-b"], "the new process is watched")
     running.agent("refuse", ["no memory is left"])
-    assert running.post("replicate", {"brick": "unsupervised-network"}).status == 202
+    running.begun("replicate", {"brick": "unsupervised-network"})
     until(running.settled, "it has failed")
     finished = len(running.get("status")["finished"])
-    assert running.post("merge", {"brick": "unsupervised-network-1"}).status == 202
+    running.begun("merge", {"brick": "unsupervised-network-1"})
     until(lambda: running.settled() and processes(running, number) == [f"{number}-a"], "its process is not watched any more")
     assert len(running.get("status")["finished"]) == finished + 1
     assert [(one["instance"], one["fields"]["brick"]) for one in told(running, after, "BrickRuns")] == [(number, "unsupervised-network-1")]
@@ -201,7 +199,7 @@ def test_a_command_for_a_brick_is_checked_at_the_door(running: Lab, name, body, 
 
 def test_a_process_that_hangs_holds_nobody_up(running: Lab):
     (first,) = running.running_instances()
-    assert running.post("replicate").status == 202
+    running.begun("replicate")
     until(lambda: len(running.running_instances()) == 2 and running.settled(), "two")
     (second,) = set(running.running_instances()) - {first}
 
@@ -213,6 +211,16 @@ def test_a_process_that_hangs_holds_nobody_up(running: Lab):
     until(lambda: process()["error"], "its silence is shown", 15)
     ages = {process["instance"]: process["age_s"] for process in running.get("bricks")["processes"]}
     assert ages[first] < 1.0 < ages[second]
+
+
+def test_a_link_that_was_off_for_a_short_time_is_told_though_the_switch_does_not(running: Lab):
+    number, *_ = running.running_instances()
+    after = last_event(running)
+    running.agent("link_down", number, 1)
+    (lost,) = until(lambda: told(running, after, "Inexact"), "the loss is told")
+    assert (lost["instance"], lost["fields"]["reason"]) == (number, "link-down")
+    (mark,) = [one["exact"] for one in running.get("status")["instances"] if one["instance"] == number]
+    assert mark["losses"]["link-down"] == 1
 
 
 def test_an_instance_that_dies_is_replaced_and_its_buckets_find_an_owner(running: Lab):
