@@ -31,6 +31,7 @@ class TakeOvers:
     def __init__(self, shared: Shared, standby: StandbyStreams, take_steps: TakeSteps) -> None:
         self.shared, self.standby, self._take_steps = shared, standby, take_steps
         self.done: dict[int, TakenOver] = {}  # by the instance that died, as long as a `Steer` names it
+        self._told: set[int] = set()
         self._gave: deque[tuple[float, int, Handover]] = deque(maxlen=LATELY)  # when, the cut, what
 
     def gave(self, moved: Iterable[Moved], cut: int | None) -> None:
@@ -42,6 +43,7 @@ class TakeOvers:
         """The core may not have heard yet who died, and which standby is none any more."""
         named = {*steer.assignment.values(), *(one.dead for one in steer.takeovers)}
         self.done = {dead: one for dead, one in self.done.items() if dead in named}
+        self._told &= set(self.done)
         heirs = {dead: one.of.heir for dead, one in self.done.items() if one.error is None}
         if steer.standby is not None and steer.standby == self.standby.heir:
             steer = replace(steer, standby=None)
@@ -88,7 +90,10 @@ class TakeOvers:
         return replace(steer, assignment=owners, settle=True, standby=None)
 
     def told(self, done: Steered, steer: Steer) -> Steered:
-        """The answer to this change, with what became of the takeovers that it knows."""
+        """The answer to this change, with what became of takeovers: each is told once."""
         heir = self.standby.heir if self.standby.heir == steer.standby else None
         left = [TakenOver(one, error="nobody knows what it owned") for one in steer.takeovers if one.dead not in self.done]
-        return replace(done, taken=(*self.done.values(), *left), heir=heir)
+        taken = [one for dead, one in self.done.items() if dead not in self._told]
+        if done.error is None:  # else nobody may hear of it
+            self._told |= set(self.done)
+        return replace(done, taken=(*taken, *left), heir=heir)

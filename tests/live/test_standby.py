@@ -18,7 +18,7 @@ from lego_sdn.experiments.run import Experiment, RunObservation
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-PPS, KILLS = 800.0, 4
+PPS, ROUNDS, KILLS = 800.0, 8, 2  # more packets than the kills need: the sending ends with them
 
 
 class Standby:
@@ -56,7 +56,7 @@ class Standby:
 
 
 def test_deaths_cost_no_score(tmp_path: Path):
-    load, prepared = traffic_in(tmp_path, PPS)
+    load, prepared = traffic_in(tmp_path, PPS, ROUNDS)
     config = configuration(tmp_path, prepared.model, standby=1, instance={"placement": "separate"})
     with Experiment(config, tmp_path, lambda line: None) as experiment:
         live = Live(experiment, load, prepared)
