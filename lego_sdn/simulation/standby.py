@@ -80,6 +80,10 @@ class InstancesWithStandby(MovingInstances):
         self.call(number, "keep_from", plan.cut)
         return number
 
+    def owned(self) -> dict[int, int]:
+        """bucket -> the instance that has its streams."""
+        return self._owners()
+
     def is_ready(self) -> bool:
         return self.twin is not None and self.twin not in self.dead and self.call(self.twin, "standing")["complete"]
 

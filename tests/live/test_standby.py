@@ -70,6 +70,7 @@ def test_deaths_cost_no_score(tmp_path: Path):
         os.kill(run.processes(standby=True)[0][1], signal.SIGKILL)  # nobody misses it
         run.until(lambda _: live.fields("StandbyFailed"), "the death of the standby is known")
         assert live.experiment.sending
+        live.experiment.enough()
         summary = live.finish()
     compared = summary.comparison
     assert (summary.missing, summary.dropped, compared.scored, compared.twice) == (0, {}, summary.sent, 0)
