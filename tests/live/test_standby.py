@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from lego_sdn.experiments.run import Experiment, RunObservation
+from lego_sdn.system.shutdown import CONTROLLER
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-PPS, ROUNDS, KILLS = 800.0, 8, 2  # more packets than the kills need: the sending ends with them
+PPS, ROUNDS, KILLS = 800.0, 16, 2  # more packets than the kills need: the sending ends with them
 
 
 class Standby:
@@ -47,11 +48,15 @@ class Standby:
         told = self.live.experiment.system.agent.call("instances")
         return [(one["instance"], process["pid"]) for one in told if (one["instance"] == spare) == standby for process in one["processes"]]
 
-    def kill_one(self) -> None:
-        """kill -9 of a random process of a random owner; until the standby has taken over from it."""
+    def kill_one(self, with_controller: bool = False) -> None:
+        """kill -9 of a random process of a random owner, and perhaps of the controller first; until the standby has taken over from it."""
         instance, pid = self.choice.choice(self.processes(standby=False))
         before = len(self.live.fields("StandbyTookOver"))
+        if with_controller:
+            self.live.kill(CONTROLLER)
         os.kill(pid, signal.SIGKILL)
+        if with_controller:
+            self.live.experiment.system.revive(CONTROLLER)
         self.until(lambda _: len(self.live.fields("StandbyTookOver")) > before, f"the standby takes over from instance {instance}")
 
 
@@ -66,6 +71,8 @@ def test_deaths_cost_no_score(tmp_path: Path):
         for _ in range(KILLS):
             run.ready(2)
             run.kill_one()
+        run.ready(2)
+        run.kill_one(with_controller=True)
         run.ready(2)
         os.kill(run.processes(standby=True)[0][1], signal.SIGKILL)  # nobody misses it
         run.until(lambda _: live.fields("StandbyFailed"), "the death of the standby is known")
