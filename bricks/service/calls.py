@@ -32,7 +32,7 @@ class Northbound:
         names = "load alerts scores routes inputs deadlines drain stop"
         moves = HandoverCalls(self.process, self._clock)
         own = {name: getattr(self, name) for name in names.split()}
-        return own | moves.handlers() | TakeOverCalls(self.process, moves.front).handlers()
+        return own | moves.handlers() | TakeOverCalls(self.process, moves).handlers()
 
     def load(self) -> dict[str, Any]:
         """The load report: totals since start."""

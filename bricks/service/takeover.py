@@ -13,7 +13,7 @@ from bricks.records.brick import Batch
 from bricks.runtime.kept_rows import KeptRows, Unscored
 from bricks.runtime.pipeline import Pipeline
 from bricks.runtime.scored_stamp import read_scored
-from bricks.service.shards import ShardTable
+from bricks.service.handover import HandoverCalls
 from bricks.streams.handover_buffer import HandoverBuffer
 from lego_sdn.core.facts.counters import EVICTED
 from lego_sdn.core.facts.errors import BrickError
@@ -26,15 +26,21 @@ LOSSES = ("kernel_drops", "late", "implausible", "held_dropped", "held_shadows_d
 class TakeOverCalls:
     """Handlers of the calls about a standby. `scored`: of an instance, the highest stamp that it has scored."""
 
-    def __init__(self, process: Pipeline, front: ShardTable, scored: Callable[[int], int] | None = None) -> None:
-        self.process, self.front = process, front
+    def __init__(self, process: Pipeline, moves: HandoverCalls, scored: Callable[[int], int] | None = None) -> None:
+        self.process, self.moves, self.front = process, moves, moves.front
         self._scored = scored or (lambda instance: read_scored(scored_file(process.spec.run_dir, instance)))
-        self._lost: dict[str, int] = {}  # totals of losses when the streams were complete
+        self._lost: dict[str, int] = {}  # totals of losses when the streams were given to it
         self._asked: set[int] = set()  # takeovers, by marker
         self._owned: list[int] = []  # buckets that were taken over
 
     def handlers(self) -> dict[str, Callable]:
-        return {name: getattr(self, name) for name in ("progress", "standing", "keep_from", "take_over", "end_take_over")}
+        return {name: getattr(self, name) for name in ("release", "progress", "standing", "keep_from", "take_over", "end_take_over")}
+
+    def release(self, token: int, owned: list[int] | None) -> dict[str, int]:
+        """Go on after a move. A standby was given streams in it, of which nothing may be lost from now on; what waited was put in order."""
+        told = self.moves.release(token, owned)
+        self._lost = self._losses() if self.process.kept is not None else {}
+        return told
 
     def progress(self) -> dict[str, int | None]:
         """taken: number of the next row at the interface; scored: of the next one at the end of the graph; None: not in this process."""
@@ -53,7 +59,6 @@ class TakeOverCalls:
     def keep_from(self, stamp: int) -> bool:
         """The streams are complete after this stamp, and all instances have scored what came up to it."""
         self._kept().begin(stamp)
-        self._lost = self._losses()
         return True
 
     def take_over(self, marker: int, dead: int, buckets: list[int], given: list[int], until: int) -> dict[str, Any]:

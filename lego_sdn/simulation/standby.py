@@ -29,7 +29,7 @@ class StandbyInMemory(MovedInstance):
         self.after = self.process.kept.sift
         self._take = self.batching.take
         self.batching.take = self._unmarked  # type: ignore[method-assign]
-        self.handlers |= TakeOverCalls(self.process, self.moving.front, world.scored_by).handlers()  # type: ignore[arg-type]
+        self.handlers |= TakeOverCalls(self.process, self.moving, world.scored_by).handlers()  # type: ignore[arg-type]
 
     def _unmarked(self) -> Batch | None:
         batch = self._take()

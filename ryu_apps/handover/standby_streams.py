@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -18,6 +19,7 @@ from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.shared import Shared
 from ryu_apps.handover.calls import Asking
 
+LOG = logging.getLogger("lego.mover")
 TOKEN_BITS = 50
 QUESTIONS = 2000  # whether an instance has scored what it had at the cut
 
@@ -54,8 +56,11 @@ class StandbyStreams:
         for process in self._processes(ports) if self.shared.config.standby else ():
             try:
                 standing = self._asking.call(process, "standing", [])
-            except LegoError:  # it is no source of truth then
+            except LegoError as error:
+                LOG.warning("instance %d does not say whether it is a standby: %s", process.instance, error)
                 continue
+            if standing["standby"]:
+                LOG.info("instance %d is a standby: %s", process.instance, standing)
             owned |= dict.fromkeys(standing["owned"], process.instance)
             if standing["standby"] and (standing["complete"] or standing["owned"]):
                 self._given = process
@@ -90,6 +95,8 @@ class StandbyStreams:
                 self._await_scored(owner)
             for process in self._processes([standby]):
                 self._asking.call(process, "keep_from", [move.cut])
+                if not self._asking.call(process, "standing", [])["complete"]:
+                    return "it lost packets or streams meanwhile"
                 self._given, self.heir = process, None
         except LegoError as problem:
             return str(problem)

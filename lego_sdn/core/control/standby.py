@@ -98,6 +98,7 @@ def _agent_up(turn: Turn, event: AgentUp) -> tuple[Running, ...]:
 def _take_over_from_missing(turn: Turn, there: set[int]) -> None:
     for dead in sorted({owner for owner in turn.state.owners if owner is not None} - there):
         _give_to_standby(turn, dead)
+        turn.do(StopInstance(dead))  # what is left of it
 
 
 def _steered(turn: Turn, event: Steered) -> None:
