@@ -17,6 +17,25 @@ from lego_sdn.core.traffic import handover_steps, takeover
 from lego_sdn.simulation.moves import MovedInstance, MovingInstances
 
 KEPT = 1 << 13
+EVERYTHING = 10**6  # batches
+
+
+class LateScoring(MovedInstance):
+    """What its keyed bricks give is scored some time later, and is lost if it dies before."""
+
+    def __init__(self, number: int, world: InstancesWithStandby) -> None:
+        super().__init__(number, world)
+        self.random = world.random
+        self.unscored: list[tuple[int, np.ndarray]] = []
+
+    def catch_up(self, batches: int) -> None:
+        before = len(self.features)
+        super().catch_up(batches)
+        self.unscored += self.features[before:]
+        del self.features[before:]
+        count = len(self.unscored) if batches >= EVERYTHING else int(self.random.integers(0, len(self.unscored) // 2 + 1))
+        self.features += self.unscored[:count]
+        del self.unscored[:count]
 
 
 class StandbyInMemory(MovedInstance):
@@ -39,7 +58,7 @@ class StandbyInMemory(MovedInstance):
 
     def work(self, batches: int) -> None:
         super().work(batches)
-        self.catch_up(10**6)
+        self.catch_up(EVERYTHING)
 
     def _score(self, batches: Any) -> int:
         rows = 0
@@ -60,6 +79,7 @@ class InstancesWithStandby(MovingInstances):
 
     def __init__(self, packets: np.ndarray, assignment: dict[int, int], seed: int, **more: Any) -> None:
         super().__init__(packets, assignment, seed, **more)
+        self.instances = {number: LateScoring(number, self) for number in self.instances}
         self.given: list[tuple[moves.Handover, int]] = []
         self.taken: list[TakenOver] = []
         self.repeats = 0
@@ -76,7 +96,7 @@ class InstancesWithStandby(MovingInstances):
         copied = self._carry_out(plan)
         assert all(one.error is None for one in copied), copied
         for owner in {*plan.before.values()}:
-            self.instances[owner].catch_up(10**6)  # the controller waits until they have scored what came up to the cut
+            self.instances[owner].catch_up(EVERYTHING)  # the controller waits until they have scored what came up to the cut
         self.call(number, "keep_from", plan.cut)
         return number
 
@@ -141,8 +161,8 @@ class InstancesWithStandby(MovingInstances):
         for _ in range(8):
             self.now_ns += 2 * PATIENCE_NS
             for instance in self.alive():
-                instance.work(10**6)
-                instance.catch_up(10**6)
+                instance.work(EVERYTHING)
+                instance.catch_up(EVERYTHING)
         found: dict[int, np.ndarray] = {}
         for instance in self.instances.values():
             for seq, row in instance.features:
