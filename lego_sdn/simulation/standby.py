@@ -20,6 +20,10 @@ KEPT = 1 << 13
 EVERYTHING = 10**6  # batches
 
 
+class ControllerDied(Exception):
+    """In the middle of a takeover."""
+
+
 class LateScoring(MovedInstance):
     """What its keyed bricks give is scored some time later, and is lost if it dies before."""
 
@@ -83,6 +87,7 @@ class InstancesWithStandby(MovingInstances):
         self.given: list[tuple[moves.Handover, int]] = []
         self.taken: list[TakenOver] = []
         self.repeats = 0
+        self.stop_after: int | None = None
 
     def scored_by(self, instance: int) -> int:
         """The highest stamp that it has scored."""
@@ -118,6 +123,17 @@ class InstancesWithStandby(MovingInstances):
         self.given += [(one.handover, plan.cut) for one in moved if one.error is None and plan.cut is not None]
         self._take_over({one.failed for one in moved if one.failed is not None})
 
+    def restart(self, after: Mapping[int, int], standby: int) -> None:
+        """The controller died in a takeover, and another one goes on: it asks the standby where it stands."""
+        standing = self.call(standby, "standing")
+        self.owners = {**self._owners(), **dict.fromkeys(standing["owned"], standby)}
+        self.twin = standby if standing["standby"] else None
+        if standing["standby"] and standing["owned"]:
+            owned = sorted(standing["owned"])
+            assert self._steps(takeover.become_ordinary(standby, owned, next(self.tokens) << 32 | 1), self._owners()) is None
+            self.twin = None
+        self.change(after)
+
     def _take_over(self, died: Collection[int]) -> None:
         for dead in sorted(died):
             if self.is_ready():
@@ -130,15 +146,20 @@ class InstancesWithStandby(MovingInstances):
         after = takeover.owners_after(before, one)
         keeps = one.heir not in after.values()
         steps: Any = takeover.carry_out(one, before, rest, next(self.tokens) << 32 | 1)
+        self.taken.append(self._steps(steps, after))
+        self.owners = after
+        self.twin = self.twin if keeps else None
+
+    def _steps(self, steps: Any, after: dict[int, int]) -> Any:
+        """Carry out steps in which the standby ceases to get every packet; `stop_after`: so many of them, then the controller dies."""
         answer, twin = None, self.twin
-        while True:
+        for count in range(10**6):
             try:
                 step = steps.send(answer)
             except StopIteration as end:
-                self.taken.append(end.value)
-                self.owners = after
-                self.twin = twin if keeps else None
-                return
+                return end.value
+            if count == self.stop_after:
+                raise ControllerDied
             self.send(int(self.random.integers(0, self.pace)))
             self.now_ns += PATIENCE_NS // 3
             self.some_work()
@@ -146,6 +167,7 @@ class InstancesWithStandby(MovingInstances):
                 self.twin = None  # it gets no copy of every packet any more
             answer = self._do(step, after)
             self.twin = twin
+        raise AssertionError
 
     def _do(self, step: Any, after: dict[int, int]) -> Any:
         if isinstance(step, handover_steps.LeaveToStandby):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lego_sdn.simulation.standby import InstancesWithStandby
+from lego_sdn.simulation.standby import ControllerDied, InstancesWithStandby
 from tests.bricks.service.test_deaths import AFTER, BEFORE, CALLS, NEW, OLD, OTHER
 from tests.bricks.service.test_handover import check, split, talk
 
@@ -42,6 +42,22 @@ def test_an_owner_dies(seed):
     world.change(heirs(world, world.owned()))
     assert [one.of.dead for one in world.taken] == [dead]
     world.send(200)
+    check_exact(world)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", range(5))
+def test_an_owner_dies_and_the_controller_in_the_takeover(step):
+    world = begun(step, dict(BEFORE))
+    standby = world.twin
+    world.dead.add(OLD)
+    world.stop_after = step
+    with pytest.raises(ControllerDied):
+        world.change(heirs(world, BEFORE))
+    world.stop_after = None
+    world.send(100)
+    world.restart(heirs(world, BEFORE), standby)
+    world.send(100)
     check_exact(world)
 
 
