@@ -91,9 +91,17 @@ class Instance:
         return list(reports.values())
 
     def check(self) -> None:
-        """Look whether every process lives. A dead replica is taken out, and the others do its work; others make the instance `failed`."""
+        """Look whether every process lives. A dead replica is taken out, and the others do its work; others make the instance `failed`.
+
+        Where a standby takes over, each does: nothing that was in it is lost then, and no brick goes on without streams.
+        """
         if self.error is None:
-            for name in self.processes.dead():
+            dead = self.processes.dead()
+            if dead and self.spec.failover:
+                self.error = self.processes.last_words(dead[0])
+                LOG.error("instance %d failed: %s", self.spec.instance, self.error)
+                return
+            for name in dead:
                 self._bury(name, self.processes.last_words(name))
             self._keep_link_up()
 

@@ -23,6 +23,7 @@ from lego_sdn.agent.layout import InstanceLayout, Rings
 from lego_sdn.agent.spec import InstanceSpec, require_cores
 from lego_sdn.core.facts.cpu_quotas import regiven, settled
 from lego_sdn.core.facts.errors import BrickError, RpcError
+from lego_sdn.core.facts.standby import KEPT_ROWS, scored_file
 
 LOG = logging.getLogger(__name__)
 INTERFACE = "in0"
@@ -242,6 +243,8 @@ class BrickProcesses:
             "limits": spec.limits,
             "capture": spec.capture,
             "scores": str(Path(scores) / f"{name}.scores") if scores and has_end else None,
+            "kept": KEPT_ROWS if spec.standby and first in bricks else 0,
+            "scored": scored_file(str(run_dir), spec.instance) if spec.failover and has_end else None,
             "threshold": spec.threshold,
             "slow_us": spec.slow_us,
             "exact": spec.exact,
