@@ -53,7 +53,7 @@ FLOORS = (
     "topologies",
     "bricks/records",
     "bricks/kernels",
-    *(f"bricks/kernels/{name}" for name in ("streams", "parse", "kitsune", "kitnet", "transport", "network")),
+    *(f"bricks/kernels/{name}" for name in ("streams", "parse", "kitsune", "kitnet", "transport", "network", "doshi")),
     "bricks/models",
     "bricks",  # the bricks themselves
     *(
@@ -64,6 +64,7 @@ FLOORS = (
             "alerts",
             "nfs",
             "nfs/kitsune",
+            "nfs/doshi",
             "streams",
             "transport",
             "capture",
