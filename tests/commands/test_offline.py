@@ -48,7 +48,7 @@ def lego(*words: object, code: int = 0) -> Done:
 
 @pytest.mark.slow
 def test_the_installed_command_ends_with_2_and_one_sentence(tmp_path):
-    done = subprocess.run([BIN, "features", tmp_path / "nix", "--out", tmp_path / "f"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([BIN, "features", tmp_path / "nix", "--out", tmp_path / "f"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == f"lego: capture {tmp_path / 'nix'} cannot be opened: No such file or directory\n"
@@ -56,7 +56,7 @@ def test_the_installed_command_ends_with_2_and_one_sentence(tmp_path):
 
 def test_the_installed_command_ends_with_0_and_shows_no_bar_without_a_terminal(capture, model, tmp_path):
     words = ["score", capture, "--model", model, "--out", tmp_path / "s.npy", "--workers", "2", "--json"]
-    done = subprocess.run([BIN, *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([BIN, *words], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["scored"] == 600
     lego("score", capture, "--model", model, "--out", tmp_path / "here.npy")

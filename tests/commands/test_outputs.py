@@ -60,7 +60,7 @@ def writers(capture: Path, model: Path, out: Path) -> dict[tuple[str, ...], tupl
         ("plan", "out"): ("plan", capture, "--instances", "2", "--out", out),
         ("synth", "out"): ("synth", out, "--benign", "50", "--attack", "0"),
         ("watch", "save_model"): ("watch", capture, "--learn", "300", "--save-model", out),
-        ("paper", "policies", "plot"): ("paper", "policies", "--seeds", "1", "--plot", out),
+        ("paper", "policies", "plot"): ("paper", "policies", "--policy", "water-marks", "--seeds", "1", "--plot", out),
     }
 
 
@@ -169,7 +169,7 @@ def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path):
 def test_a_full_standard_output_is_told_in_a_sentence(words, tmp_path):
     command = [sys.executable, "-m", "lego_sdn", *(word.format(tmp_path) for word in words)]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=600, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("lego: ")
@@ -178,6 +178,6 @@ def test_a_full_standard_output_is_told_in_a_sentence(words, tmp_path):
 def test_a_reader_that_goes_away_ends_the_command_without_a_word():
     ours, theirs = os.pipe()
     os.close(ours)
-    done = subprocess.run([sys.executable, "-m", "lego_sdn", "nf", "list"], stdout=theirs, stderr=subprocess.PIPE, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-m", "lego_sdn", "nf", "list"], stdout=theirs, stderr=subprocess.PIPE, timeout=600, check=False)
     os.close(theirs)
     assert (done.returncode, done.stderr) == (1, b"")

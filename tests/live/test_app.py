@@ -22,7 +22,7 @@ POWERLESS = ALONE if os.geteuid() == 0 else []
 def end_of(*options: str, **environment: str) -> subprocess.CompletedProcess:
     """A controller that does not come up."""
     command = [MANAGER, "lego_sdn.app", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, env=os.environ | environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT, env=os.environ | environment, check=False)
 
 
 def sentence(done: subprocess.CompletedProcess) -> str:
@@ -198,5 +198,5 @@ def test_there_is_one_app_in_the_module():
         "import inspect, lego_sdn.app as m; from ryu.base.app_manager import RyuApp\n"
         "print([n for n, c in inspect.getmembers(m, inspect.isclass) if issubclass(c, RyuApp) and c.__module__ == m.__name__])"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout == "['Lego']\n", done.stderr
