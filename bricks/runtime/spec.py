@@ -33,6 +33,7 @@ class Spec:
     slow_us     {kind: CPU microseconds burnt for every packet that a brick takes in}; deadlines {kind: milliseconds}
     scores      file that SCORE records are appended to
     sampled     buckets whose scores are kept for the auditor
+    kept        rows that a standby keeps, 0: the process is none; scored: file that says how far the instance has scored
     namespace   path of the network namespace to enter; cgroup: folders whose `cgroup.procs` it joins
     """
 
@@ -63,6 +64,8 @@ class Spec:
     scores: str | None = None
     threshold: float | None = None
     sampled: tuple[int, ...] = ()
+    kept: int = 0
+    scored: str | None = None
     log: str | None = None
     namespace: str | None = None
     cgroup: tuple[str, ...] = ()
@@ -88,6 +91,7 @@ class Spec:
         for key, fits, wanted in (
             ("bricks", bool(self.bricks), "at least one brick"),
             ("batch", _whole(self.batch) and self.batch > 0, "a whole number above 0"),
+            ("kept", _whole(self.kept) and self.kept >= 0, "a whole number of rows"),
             ("buckets", _whole(self.buckets) and self.buckets > 0 and not self.buckets & (self.buckets - 1), "a power of two"),
             ("slow_us", are_amounts(self.slow_us), "kinds of bricks with microseconds from 0 to 1000000"),
             ("deadlines", are_amounts(self.deadlines), "kinds of bricks with milliseconds from 0 to 1000000"),

@@ -27,7 +27,17 @@ from lego_sdn.core.facts.errors import CaptureError, HostError, ModelError
 from lego_sdn.core.facts.graph import require_runnable
 from lego_sdn.core.nf.network_function import NetworkFunction
 from lego_sdn.core.nf.split_key import configured_key
-from lego_sdn.experiments.accounting import Deaths, RunSummary, compare, died_with, dropped_in, note_owned, numbers_of, out_of_order_in
+from lego_sdn.experiments.accounting import (
+    Deaths,
+    RunSummary,
+    compare,
+    died_with,
+    dropped_in,
+    note_owned,
+    numbers_of,
+    out_of_order_in,
+    without_repeats,
+)
 from lego_sdn.experiments.endpoints import OfferedTraffic, ReplayProcess, Testbed
 from lego_sdn.system import machine as host
 from lego_sdn.system.local import key_of
@@ -227,6 +237,7 @@ class Experiment(Live):
         files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{REFERENCE}-")]
         records = np.concatenate(files) if files else np.empty(0, SCORE)
         results = unsplit[0].size if len(unsplit) else 1
+        records, repeated = without_repeats(records, results) if self.config.standby else (records, 0)
         numbers = np.unique(numbers_of(records, results))
         left = sent["sent"] * results - len(numbers) - sum(dropped.values())
         if packets is not None:
@@ -244,6 +255,7 @@ class Experiment(Live):
             machine=machine(self.config),
             out_of_order=out_of_order_in(reports),
             results=results,
+            repeated=repeated,
         )
 
     def _unscored(self, packets: np.ndarray, numbers: np.ndarray, results: int) -> list[tuple[int, int]]:
