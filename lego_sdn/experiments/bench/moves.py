@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bricks.feature_quantization import LAYOUTS, new_state
 from bricks.files.captures import read_packets
 from bricks.files.frames import Frames, read_frames
-from bricks.learning.threshold import score_features
 from lego_sdn.core.facts.errors import HostError
 from lego_sdn.experiments.accounting import dropped_in
 from lego_sdn.experiments.bench.generator import Generator, GeneratorPlan
@@ -22,13 +20,13 @@ from lego_sdn.experiments.bench.inputs import Bench
 from lego_sdn.experiments.bench.rows import Result, Row
 from lego_sdn.experiments.bench.running import INSIDE, RunningSystem
 from lego_sdn.experiments.bench.score_watch import ScoreWatch
+from lego_sdn.experiments.bench.unsplit import UnsplitRun
 from lego_sdn.system import machine
 
 SOURCES, RATES = (100, 500, 1000), (3000, 20_000)
 LOADS = tuple((sources, rate) for sources in SOURCES for rate in RATES)
 HALF = list(range(32))  # buckets that go to the other instance, and back
 APART_S, FIRST_S = 0.9, 1.5  # of traffic for a move, and before the first one
-STREAMS = 200_000
 
 
 def _row(sources: int, rate: int, what: str, words: str) -> Row:
@@ -118,10 +116,10 @@ class _Ground:
     watch: ScoreWatch
     first: int = 0
     entered: int = 0  # packets that the switch has counted
-    state: Any = field(init=False)
+    unsplit: UnsplitRun = field(init=False)
 
     def __post_init__(self) -> None:
-        self.state = new_state(self.bench.model.layout, STREAMS)
+        self.unsplit = UnsplitRun(self.bench.model)
         self.running.ask("replicate")
         self.running.wait_for("two instances", lambda: self.running.settled(2))
         self._move(range(64), 1)
@@ -133,7 +131,7 @@ class _Ground:
 
     def under(self, sources: int, rate: int) -> _Seen:
         """Moves there and back, while packets flow."""
-        frames, packets = _talk(self.bench, sources)
+        frames, packets = talk(self.bench, sources)
         before = self.running.get("moves?limit=1000")["total"]
         dropped = self._dropped()
         seconds = FIRST_S + self.bench.runs * APART_S
@@ -163,11 +161,7 @@ class _Ground:
     def _account(self, packets: np.ndarray, records: np.ndarray, sent: int) -> _Seen:
         """Scores against those of the unsplit run over the packets that came through."""
         seqs, at, count = np.unique(records["seq"].astype(np.int64), return_index=True, return_counts=True)
-        rows = packets[(seqs - self.first) % len(packets)]
-        rows["seq"], rows["time_ns"] = seqs, records["time_ns"][at]
-        features = np.empty((len(rows), LAYOUTS[self.bench.model.layout]))
-        self.state.advance(rows, features)
-        unsplit = score_features(self.bench.model, features)
+        unsplit = self.unsplit.scores(packets[(seqs - self.first) % len(packets)], records[at])
         other = np.ascontiguousarray(records["score"][at]).view(np.uint64) != unsplit.view(np.uint64)
         before = 0 if len(seqs) == sent else sent - self._entered()
         self.entered += sent - before
@@ -196,7 +190,7 @@ def _waits(records: np.ndarray, moves: list[dict[str, Any]]) -> tuple[float, lis
     return usual, [latency[of_one] - usual for of_one in waited]
 
 
-def _talk(bench: Bench, sources: int) -> tuple[Frames, np.ndarray]:
+def talk(bench: Bench, sources: int) -> tuple[Frames, np.ndarray]:
     """Hosts that talk with two others each, and are answered: frames, and their records, PACKET [4 sources]."""
     from topologies.frames import Endpoint, udp
     from topologies.traffic import write_pcap
