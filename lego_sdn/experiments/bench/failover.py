@@ -21,6 +21,7 @@ from lego_sdn.experiments.bench.moves import talk
 from lego_sdn.experiments.bench.rows import Result, Row
 from lego_sdn.experiments.bench.running import INSIDE, RunningSystem
 from lego_sdn.experiments.bench.unsplit import UnsplitRun
+from lego_sdn.experiments.run import ENTRANCE
 from lego_sdn.system import machine
 
 SOURCES, PPS = 500, 20_000
@@ -165,7 +166,16 @@ class _Deaths:
         return _Death(*told, missing - before, different, len(records) - len(seqs), before)
 
     def _entered(self) -> int:
-        """Packets that came into the switch since the last time."""
-        (switch,) = self.running.get("switches")["switches"]
-        received = next(port["rx_packets"] for port in switch["ports"] if port["name"] == self.running.source)
-        return int(received) - self.entered
+        """Packets that the rules saw since the last time, once their counters stand still. (A port's own counter has those, too, that the
+        switch was not given the CPU to take in.)"""
+        seen: list[tuple[float, int]] = [(time.monotonic(), -1)]
+
+        def stands() -> bool:
+            flows = self.running.get("flows")["flows"]
+            now = sum(row["packets"] for row in flows if (row["table"], row["role"]) in ENTRANCE)
+            if now != seen[-1][1]:
+                seen.append((time.monotonic(), now))
+            return time.monotonic() > seen[-1][0] + STILL_S
+
+        self.running.wait_for("the rules' counters", stands)
+        return seen[-1][1] - self.entered
