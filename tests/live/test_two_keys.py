@@ -6,18 +6,23 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bricks.files.captures import read_packets
+from bricks.files.scores import read_scores
+from bricks.records.packets import bucket_of
 from lego_sdn.adapters.linux import processes
+from lego_sdn.core.control.exact import STREAMS_LOST
+from lego_sdn.experiments.accounting import numbers_of
 from lego_sdn.experiments.endpoints import OfferedTraffic
 from lego_sdn.experiments.equivalence import Drive, ProofStep, merge, move, move_busiest, prove, replicate
-from lego_sdn.experiments.run import Experiment, Prepared, score_unsplit
+from lego_sdn.experiments.run import Experiment, Prepared, RunObservation, score_unsplit
 from tests.fakes.environment import new_environment, write_facts
-from tests.live.session import configuration
+from tests.live.session import configuration, fields_of
 from tests.two_keys import NF
 from tests.two_keys.bricks import FADED_NS
 from topologies.traffic import traffic, write_pcap
@@ -33,20 +38,6 @@ def grow(instance: int, node: str) -> ProofStep:
 
 def shrink(instance: int, brick: str) -> ProofStep:
     return ProofStep(f"{brick} leaves {instance}", lambda drive, _: drive.ask("merge", instance=instance, brick=brick))
-
-
-def kill(instance: int, brick: str) -> ProofStep:
-    """Its process dies, of SIGKILL."""
-
-    def do(drive: Drive, _) -> str | None:
-        (one,) = [one for one in drive.call("instances") if one["instance"] == instance]
-        pids = [process["pid"] for process in one["processes"] if process["bricks"] == [brick]]
-        if not pids:
-            return f"{brick} of instance {instance} has no process of its own"
-        os.kill(pids[0], signal.SIGKILL)
-        return None
-
-    return ProofStep(f"{brick} of instance {instance} is killed", do)
 
 
 STEPS = (
@@ -66,14 +57,22 @@ def installed(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "PYTHON", (str(python), "-I"))
 
 
+WORDS = (("src_lo", 2.0), ("dst_lo", 1.0))  # of each result: the word of a packet's address, and what its load is multiplied with
+
+
+def faded(known: tuple[float, int], now: int) -> float:
+    """The load of an address with one packet more."""
+    load, then = known
+    return load * 2.0 ** (-(now - then) / FADED_NS) + 1.0
+
+
 def loads(packets: np.ndarray) -> np.ndarray:
     """What the NF gives each packet, without any of LEGO: float64 [packets, 2]."""
     found = np.empty((len(packets), 2))
-    for result, (word, factor) in enumerate((("src_lo", 2.0), ("dst_lo", 1.0))):
+    for result, (word, factor) in enumerate(WORDS):
         known: dict[int, tuple[float, int]] = {}
         for at, (address, now) in enumerate(zip(packets[word].tolist(), packets["time_ns"].tolist(), strict=True)):
-            load, then = known.get(address, (0.0, now))
-            known[address] = load * 2.0 ** (-(now - then) / FADED_NS) + 1.0, now
+            known[address] = faded(known.get(address, (0.0, now)), now), now
             found[at, result] = factor * known[address][0]
     return found
 
@@ -104,15 +103,89 @@ def test_two_keyed_nodes_are_split_moved_and_replicated_without_a_bit_of_differe
     assert proof.summary.results == 2
 
 
-def test_a_replica_that_is_killed_on_a_branch_costs_only_what_was_in_it(installed, tmp_path, prepared):
+@dataclass
+class Losses:
+    """What is killed, and the buckets of the instance concerned when that happened."""
+
+    buckets: dict[str, set[int]] = field(default_factory=dict)
+
+    def kill(self, instance: int, brick: str | None = None) -> ProofStep:
+        """The process of a replica, or all processes of an instance, dies of SIGKILL."""
+
+        def do(drive: Drive, seen: RunObservation) -> str | None:
+            (one,) = [one for one in drive.call("instances") if one["instance"] == instance]
+            pids = [process["pid"] for process in one["processes"] if brick is None or process["bricks"] == [brick]]
+            if not pids:
+                return f"{brick} of instance {instance} has no process of its own"
+            self.buckets[brick or f"instance {instance}"] = set(seen.assignment["by_owner"][str(instance)])
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            return None
+
+        return ProofStep(f"{brick or 'all'} of instance {instance} is killed", do)
+
+
+def known_dead(instance: int, words: int) -> ProofStep:
+    """The agent has gone on without so many replicas of an instance."""
+
+    def do(drive: Drive, _) -> str | None:
+        (one,) = [one for one in drive.call("instances") if one["instance"] == instance]
+        return None if len(one["buried"]) >= words else "nobody has noticed the death"
+
+    return ProofStep(f"{words} deaths in instance {instance} are known", do)
+
+
+def known_gone(instance: int) -> ProofStep:
+    """Others own the buckets of an instance."""
+    return ProofStep(
+        f"instance {instance} owns nothing", lambda _, seen: "it does" if str(instance) in seen.assignment["by_owner"] else None
+    )
+
+
+def begun_anew(what: Prepared, records: np.ndarray) -> dict[int, set[int]]:
+    """Result -> addresses whose load began anew. Every score is that of the load since the beginning, or since it last began anew."""
+    scores = dict(zip(numbers_of(records, 2).tolist(), records["score"].tolist(), strict=True))
+    anew: dict[int, set[int]] = {0: set(), 1: set()}
+    for result, (word, factor) in enumerate(WORDS):
+        known: dict[int, tuple[float, int]] = {}
+        for at, (address, now) in enumerate(zip(what.packets[word].tolist(), what.packets["time_ns"].tolist(), strict=True)):
+            known[address] = faded(known.get(address, (0.0, now)), now), now
+            score = scores.get(2 * at + result)
+            if score is not None and score != factor * known[address][0]:
+                assert score == factor, f"result {result} of packet {at} is of neither load"
+                known[address] = 1.0, now
+                anew[result].add(address)
+    return anew
+
+
+def test_deaths_on_the_branches_cost_what_died_and_nothing_else(installed, tmp_path, prepared):
+    """A replica without state, a keyed one and a whole instance are killed: each loss is told; all others go on bit for bit."""
     what, load = prepared
     config = configuration(tmp_path, what.model, nf="two-keys", layout="loads")
+    lost = Losses()
     with Experiment(config, tmp_path, print) as experiment:
-        steps = (replicate(), grow(1, "doubling"), kill(1, "doubling-1"), move(range(32), 2), grow(1, "doubling"))
-        proof = prove(Drive(experiment, load, whole=False), what, steps)
-    compared = proof.summary.comparison
+        steps = (replicate(), grow(1, "doubling"), lost.kill(1, "doubling-1"), known_dead(1, 1), move(range(0, 64, 2), 2), grow(1, "doubling"))
+        keyed = (grow(1, "receivers"), lost.kill(1, "receivers-1"), known_dead(1, 2), grow(1, "receivers"))
+        proof = prove(Drive(experiment, load, whole=False), what, (*steps, *keyed, replicate(), lost.kill(2), known_gone(2)))
+        records = np.concatenate([read_scores(path) for path in sorted(experiment.scores.iterdir())])
+    summary = proof.summary
     assert not proof.undone
-    assert (compared.equal, compared.twice) == (compared.scored, 0), proof.as_dict()
-    assert set(proof.summary.dropped) <= {"lost"}
-    assert proof.summary.missing == 0, proof.as_dict()
-    assert compared.scored > 2 * proof.summary.sent - 1000
+    assert (summary.comparison.twice, summary.missing, summary.extra) == (0, 0, 0), proof.as_dict()
+    assert set(summary.dropped) <= {"lost", "with instance 2, which died", "held by instance 2, which died in a move"}
+    assert summary.comparison.scored > 2 * summary.sent - 2000
+    told = fields_of(summary.actions, "Inexact")
+    assert ("replica-died", 1) in {(one["reason"], one["instance"]) for one in told}, told
+    assert STREAMS_LOST in {one["reason"] for one in told if one["instance"] != 2}, told
+    anew, of_instance = begun_anew(what, records), lost.buckets["instance 2"]
+    assert buckets_of(what, 0, anew[0]) & of_instance, "senders of the instance that died"
+    assert buckets_of(what, 1, anew[1]) & of_instance, "receivers of the instance that died"
+    assert buckets_of(what, 1, anew[1]) & lost.buckets["receivers-1"], "receivers of the replica that died"
+    assert buckets_of(what, 0, anew[0]) <= of_instance
+    assert buckets_of(what, 1, anew[1]) <= of_instance | lost.buckets["receivers-1"]
+
+
+def buckets_of(what: Prepared, result: int, addresses: set[int]) -> set[int]:
+    """Of the addresses of a result."""
+    word, side = WORDS[result][0], (("src_ip",), ("dst_ip",))[result]
+    rows = what.packets[np.isin(what.packets[word], np.array(sorted(addresses), what.packets[word].dtype))]
+    return set(bucket_of(rows, 64, side).tolist())
