@@ -65,8 +65,6 @@ def writers(capture: Path, model: Path, out: Path) -> dict[tuple[str, ...], tupl
         ("synth", "out"): ("synth", out, "--benign", "50", "--attack", "0"),
         ("watch", "save_model"): ("watch", capture, "--learn", "300", "--save-model", out),
         ("paper", "policies", "plot"): ("paper", "policies", "--policy", "water-marks", "--seeds", "1", "--plot", out),
-
-        ("paper", "policies", "plot"): ("paper", "policies", "--seeds", "1", "--plot", out),
         ("import", "out"): ("import", capture.parent / "import.onnx", "--nf", "doshi", "--out", out),
     }
 
