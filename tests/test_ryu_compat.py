@@ -56,6 +56,13 @@ def test_the_name_that_ryu_needs_is_back():
     assert done.stdout == "True\n", done.stderr
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python has no distutils of its own any more: Ryu gets that of setuptools")
+def test_ryu_imports_no_setuptools_and_others_get_the_distutils_that_they_would_get():
+    shown = "print('setuptools' in sys.modules, '_distutils' in distutils.__file__)"
+    assert python(f"import sys, ryu.lib.packet.zebra, distutils; {shown}").stdout == "False False\n"
+    assert python(f"import sys, distutils; {shown}", "-W", "ignore").stdout == "True True\n"
+
+
 def test_a_name_that_eventlet_has_is_left_as_it_is():
     code = "import eventlet.wsgi; eventlet.wsgi.ALREADY_HANDLED = 'its own'; import ryu.app.wsgi; print(eventlet.wsgi.ALREADY_HANDLED)"
     assert python(code, "-W", "ignore").stdout == "its own\n"

@@ -17,9 +17,9 @@ _FROM_HEAD = ("seq", "time_ns", "src_hi", "src_lo", "flags")
 
 
 def records_of(batch: Batch) -> np.ndarray:
-    """SCORE [n] of rows with their scores, float64 [n, 1]."""
-    if batch.values is None or batch.values.shape != (len(batch), 1):
-        raise BrickError(f"scores must be one value for each row, not {None if batch.values is None else batch.values.shape}")
+    """SCORE [n] of rows with their scores, the first column of float64 [n, 1 or more]."""
+    if batch.values is None or batch.values.ndim != 2 or len(batch.values) != len(batch) or not batch.values.shape[1]:
+        raise BrickError(f"scores must be one value or more for each row, not {None if batch.values is None else batch.values.shape}")
     records = np.empty(len(batch), SCORE)
     for name in _FROM_HEAD:
         records[name] = batch.head[name]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from bricks.nfs.registry import load
 from lego_sdn.core.facts.errors import ConfigError
+from lego_sdn.core.facts.headers import GROUPS
 from lego_sdn.core.facts.keys import are_amounts, check_keys
-from lego_sdn.core.nf.split_key import SplitKey, configured_key
+from lego_sdn.core.nf.split_key import SplitKey, split_key
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,18 @@ class Spec:
     @property
     def key(self) -> SplitKey:
         """By what packets find their owners, derived as the controller does: from the NF's declaration. LegoError if there is none."""
-        nf = load(self.nf)
-        extractor = nf.extractor(self.layout or nf.layouts[0])
-        return configured_key(extractor, self)
+        return _key(self.nf, self.layout, self.exact, self.granularity)
 
     @property
     def log_path(self) -> Path:
         """Where standard error goes."""
         return Path(self.log) if self.log else Path(self.run_dir) / f"{self.process}.log"
+
+
+@lru_cache(maxsize=64)  # it takes milliseconds; a forked process inherits what the fork server derived
+def _key(nf: str, layout: str | None, exact: bool, granularity: str | None) -> SplitKey:
+    function = load(nf)
+    return split_key(function.extractor(layout or function.layouts[0]), exact, GROUPS.get(granularity or ""))
 
 
 def _whole(value: object) -> bool:

@@ -13,9 +13,11 @@ from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.layout import InstanceLayout, lay_out
 from lego_sdn.agent.processes import INTERFACE, AgentContext, BrickProcesses
 from lego_sdn.agent.record import save_record
-from lego_sdn.agent.spec import InstanceSpec, require_deadlines
+from lego_sdn.agent.spec import InstanceSpec, require_cores, require_deadlines
 from lego_sdn.agent.transition import LayoutTransition
-from lego_sdn.core.facts.errors import BrickError, HostError, LegoError
+from lego_sdn.core.facts.actions import ChainBrick, Separate, SetQuota, StartReplica, StopInstance, StopReplica, TakeOut
+from lego_sdn.core.facts.arrangement import Arrangement
+from lego_sdn.core.facts.errors import HostError, LegoError
 from lego_sdn.core.facts.graph import Graph
 
 LOG = logging.getLogger(__name__)
@@ -29,14 +31,14 @@ class Instance:
         spec.require_kinds(graph.order)
         self.host, self.spec = host, spec
         self.name = f"{host.prefix}{spec.instance}"  # of the namespace and of the port
-        self.wiring = lay_out(spec.instance, host.run, graph, spec.placement)
+        empty = Arrangement(graph=graph, quota=spec.cpu_quota, placement=spec.placement)
+        self.wiring = lay_out(spec.instance, host.run, empty)
         self.belongings = OwnedResources(host.journal, host.run, str(spec.instance))
         self.processes = BrickProcesses(host, spec, self.belongings)
         self.ofport = 0
         self.error: str | None = None
         self.dealt: dict[str, Any] | None = None  # what the latest change of keyed replicas moved
-        self.buried: list[str] = []  # last words of replicas that died
-        self.streams_lost: list[str] = []  # and of those of them that had streams
+        self.streams_lost: list[str] = []  # last words of those replicas that died with streams
         self.link_downs = 0  # times that somebody switched its link off
         self._downs_before: int | None = None  # of its link when it was started or taken over
         self._last_report: dict[str, Any] | None = None
@@ -50,8 +52,8 @@ class Instance:
             self.belongings.make("namespace", self.name, lambda: netns.create(self.name))
             self.belongings.make("veth", self.name, lambda: netns.add_veth(self.name, self.name, INTERFACE, netns.MTU + netns.TAGS))
             laps.note("network")
-            for ring in self.wiring.rings:
-                self.belongings.note("ring", ring.name)
+            own = [thing for name in self.wiring.processes for thing in self.processes.makes(name)]
+            self.belongings.note_all([*(("ring", ring.name, {}) for ring in self.wiring.rings), *own])
             for name in self.wiring.processes:
                 self.processes.fork(name, self.wiring)
             laps.note("fork")
@@ -88,6 +90,7 @@ class Instance:
         for name in self.wiring.processes:
             self.processes.stop(name)
         self.belongings.remove()
+        self.wiring = self.wiring.after(StopInstance(self.spec.instance))
         return list(reports.values())
 
     def check(self) -> None:
@@ -125,39 +128,39 @@ class Instance:
 
     def start_replica(self, kind: str, cores: float | None = None) -> dict[str, Any]:
         """One more replica of a kind, in a process of its own."""
-        return self._add(*self.wiring.with_replica(kind), cores)
+        return self._add(StartReplica(self.spec.instance, kind, require_cores(cores)))
 
     def stop_replica(self, brick: str) -> dict[str, Any]:
         """Take a replica out: it gets nothing more, finishes what it has, and hands its streams over, if it has any."""
-        return self._rewire(self.wiring.without(brick)) | self._last_words()
+        return self._rewire(self.wiring.after(StopReplica(self.spec.instance, brick))) | self._last_words()
 
     def separate(self, kind: str, cores: float | None = None) -> dict[str, Any]:
         """A process of its own for a chained brick, which takes everything over."""
-        return self._add(*self.wiring.separated(kind), cores)
+        return self._add(Separate(self.spec.instance, kind, require_cores(cores)))
 
     def chain(self, kind: str) -> dict[str, Any]:
         """A separated brick goes back into its chain."""
-        back, seat = self.wiring.chained(kind)
-        return self._rewire(back) | {"brick": seat} | self._last_words()
+        before, back = self.wiring.arrangement, self.wiring.after(ChainBrick(self.spec.instance, kind))
+        return self._rewire(back) | {"brick": back.arrangement.new_brick(before)} | self._last_words()
 
     def _last_words(self) -> dict[str, Any]:
         """The report of the process that went, if it gave one."""
         return {} if self._last_report is None else {"report": self._last_report}
 
-    def _add(self, grown: InstanceLayout, brick: str, cores: float | None) -> dict[str, Any]:
-        told = self._rewire(grown, cores)
-        name = grown.process_of(brick)
-        return told | {"brick": brick, "process": self.processes.as_dict(name, (brick,))}
+    def _add(self, action: StartReplica | Separate) -> dict[str, Any]:
+        told = self._rewire(self.wiring.after(action))
+        started = self.wiring.arrangement.processes[-1]
+        return told | {"brick": started.bricks[0], "process": self.processes.as_dict(started)}
 
-    def _rewire(self, new: InstanceLayout, cores: float | None = None, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
+    def _rewire(self, new: InstanceLayout, dead: frozenset[str] = frozenset()) -> dict[str, Any]:
         """To another wiring; what has been made for it keeps its name, also if it cannot be had. `undone`: what failed afterwards."""
         more, fewer = (new, self.wiring) if set(new.processes) - set(self.wiring.processes) else (self.wiring, new)
-        save_record(self, more, replace(fewer, made_processes=new.made_processes, made_rings=new.made_rings))
+        save_record(self, more, fewer.counting(new))
         change = LayoutTransition(self.processes, self.wiring, new, dead)
         try:
-            change.carry_out(cores)
+            change.carry_out()
         except BaseException:
-            self.wiring = replace(self.wiring, made_processes=new.made_processes, made_rings=new.made_rings)
+            self.wiring = self.wiring.counting(new)
             raise
         self.wiring = new
         self._last_report = next(iter(change.reports), None)
@@ -178,36 +181,35 @@ class Instance:
 
     def take_out(self, name: str) -> dict[str, Any]:
         """End a process that does not answer, and go on without it. BrickError, with nothing done, if no other one does its work."""
-        if name not in self.wiring.processes:
-            raise BrickError(f"instance {self.spec.instance} has no process {name}; it has {', '.join(self.wiring.processes)}")
-        self._without(name)
+        words = self.wiring.after(TakeOut(self.spec.instance, name)).arrangement.died[-1]
         self.processes.end(name)
-        self._bury(name, f"brick process {name} did not answer and was ended")
+        self._bury(name, words)
         return self.as_dict()
-
-    def _without(self, name: str) -> InstanceLayout:
-        """The wiring without a process. BrickError if it has the only brick of a kind."""
-        rest = self.wiring
-        for brick in self.wiring.processes[name]:
-            rest = rest.without(brick)
-        return rest
 
     def _bury(self, name: str, words: str) -> None:
         """Go on without a dead process, if it was a replica; what was in it is counted as `lost` where batches are put in order."""
         LOG.error("instance %d: %s", self.spec.instance, words)
         has_streams = not set(self.wiring.keyed).isdisjoint(self.wiring.processes[name])
         try:
-            self._rewire(self._without(name), dead=frozenset({name}))
+            self._rewire(self.wiring.after_death(name, words), dead=frozenset({name}))
         except LegoError as error:
             self.error = words
             LOG.error("instance %d failed: %s", self.spec.instance, error)
         else:
-            self.buried.append(words)
             self.streams_lost += [words] if has_streams else []
 
     def set_quota(self, cores: float | dict[str, float | None] | None) -> dict[str, Any]:
-        """Give each of its processes `cores` (None: no limit), or some of them theirs, by name."""
-        self.processes.set_quota(cores)
+        """Give each of its processes `cores` (None: no limit), and those that are still to be started; or, by name, some of them theirs.
+
+        BrickError if there is no such process, HostError if this host has no CPU quotas: nothing is changed then.
+        """
+        each = cores if isinstance(cores, dict) else dict.fromkeys(self.wiring.processes, cores)
+        told = tuple((name, require_cores(share)) for name, share in each.items())
+        new = self.wiring.after(SetQuota(self.spec.instance, told))
+        if not isinstance(cores, dict):
+            new = replace(new, arrangement=replace(new.arrangement, quota=cores))
+        self.processes.set_quotas(new.arrangement.quotas)
+        self.wiring = new
         return self.as_dict()
 
     def set_deadlines(self, ms: dict[str, float]) -> dict[str, Any]:
@@ -225,14 +227,14 @@ class Instance:
             "ofport": self.ofport,
             "state": "failed" if self.error else "running",
             "error": self.error,
-            "buried": self.buried,
+            "buried": list(self.wiring.arrangement.died),
             "streams_lost": self.streams_lost,
             "link_downs": self.link_downs,
             "dealt": self.dealt,
-            "cpu_quota": self.processes.quota,
+            "cpu_quota": self.wiring.arrangement.quota,
             "deadlines": self.processes.deadlines,
             "graph": self.wiring.graph.to_dict(),
-            "processes": [self.processes.as_dict(name, self.wiring.working(name)) for name in self.wiring.in_graph_order],
+            "processes": [self.processes.as_dict(one) for one in self.wiring.placed],
             "spec": asdict(self.spec),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -20,9 +21,9 @@ from lego_sdn.adapters.ovs.vsctl import Ovs
 from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.launcher import BrickProcess, Launcher
 from lego_sdn.agent.layout import InstanceLayout, Rings
-from lego_sdn.agent.spec import InstanceSpec, require_cores
-from lego_sdn.core.facts.cpu_quotas import regiven, settled
-from lego_sdn.core.facts.errors import BrickError, RpcError
+from lego_sdn.agent.spec import InstanceSpec
+from lego_sdn.core.facts.arrangement import Placed
+from lego_sdn.core.facts.errors import BrickError, HostError, RpcError
 from lego_sdn.core.facts.standby import KEPT_ROWS, scored_file
 
 LOG = logging.getLogger(__name__)
@@ -56,24 +57,27 @@ class BrickProcesses:
 
     def __init__(self, host: AgentContext, spec: InstanceSpec, belongings: OwnedResources) -> None:
         self.host, self.spec, self.belongings = host, spec, belongings
-        self.quota = spec.cpu_quota  # of a process that is told no other
-        self.quotas: dict[str, float | None] = {}
-        self.given: dict[str, float | None] = {}  # what the instance got with each process, before CPU went from one to another
+        self.quotas: dict[str, float | None] = {}  # in cores, as the kernel has them; None: no limit
         self.deadlines: dict[str, float] = {}
         self.replicas: dict[str, BrickProcess] = {}
         self.groups: dict[str, CpuGroup] = {}
 
-    def fork(self, name: str, wiring: InstanceLayout, cores: float | None = None) -> BrickProcess:
-        """Start one process of the wiring, with `cores` instead of what every process gets; `await_answer` says when it is up."""
-        self.quotas[name] = self.given[name] = self.quota if cores is None else require_cores(cores)
+    def fork(self, name: str, wiring: InstanceLayout) -> BrickProcess:
+        """Start one process of the wiring, with its quota; `await_answer` says when it is up.
+
+        What it `makes` is in the journal already.
+        """
+        self.quotas[name] = wiring.arrangement.quotas[name]
         if self.quotas[name] is not None:
             self._group(name)
-        told = self._told(name, wiring)
-        self.belongings.note("file", told["socket"], of=name)  # the log stays, for whoever wants to know
-        replica = self.host.launcher.fork(told)
+        replica = self.host.launcher.fork(self._told(name, wiring))
         self.replicas[name] = replica
         self.belongings.note("process", str(replica.process.pid), of=name, start=replica.process.start)
         return replica
+
+    def makes(self, name: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """What a process makes by itself, for `OwnedResources.note_all`. Its log stays, for whoever wants to know."""
+        return [("file", self._socket(name), {"of": name})]
 
     def take_over(self, name: str, process: Process) -> None:
         """A process that an earlier agent started, and that runs."""
@@ -118,7 +122,7 @@ class BrickProcesses:
     def stop(self, name: str) -> None:
         """Ask a process to stop and wait for it; whoever does not is ended with its belongings."""
         replica = self.replicas.pop(name, None)
-        for kept in (self.groups, self.quotas, self.given):
+        for kept in (self.groups, self.quotas):
             kept.pop(name, None)
         if replica is None or not replica.process.is_alive():  # it was never started, or nobody is there to be asked
             return
@@ -129,28 +133,17 @@ class BrickProcesses:
         except RpcError as error:
             LOG.debug("instance %d: %s did not take the request to stop: %s", self.spec.instance, name, error)
 
-    def set_quota(self, cores: float | Mapping[str, float | None] | None) -> None:
-        """Give each process `cores` (None: no limit), and those that are still to be started; or, by name, some processes theirs.
-
-        HostError if this host has no CPU quotas, BrickError if there is no such process, before anything is changed.
-        """
-        each = dict(cores) if isinstance(cores, Mapping) else dict.fromkeys(self.replicas, cores)
-        for name, share in each.items():
-            if name not in self.replicas:
-                raise BrickError(f"instance {self.spec.instance} has no process {name}; it has {', '.join(self.replicas)}")
-            require_cores(share)
-        given = regiven(self.quotas, each, self.given)
-        for name, share in each.items():
-            self._limit(name, share)
-        self.given = given
-        if not isinstance(cores, Mapping):
-            self.quota = cores
-
-    def settle_quotas(self) -> None:
-        """Once a process is gone: what it had of others is theirs again, and what they had of it goes with it."""
-        for name, cores in settled(self.quotas, self.given).items():
-            if cores != self.quotas[name]:
-                self._limit(name, cores)
+    def set_quotas(self, wanted: Mapping[str, float | None]) -> None:
+        """Give processes these quotas, in cores by name (None: no limit). HostError, with all as before, if this host has none."""
+        before = {name: self.quotas[name] for name, cores in wanted.items() if cores != self.quotas[name]}
+        try:
+            for name in before:
+                self._limit(name, wanted[name])
+        except HostError:
+            for name, cores in before.items():
+                with contextlib.suppress(HostError):
+                    self._limit(name, cores)
+            raise
 
     def _limit(self, name: str, cores: float | None) -> None:
         if cores is not None or name in self.groups:
@@ -198,10 +191,11 @@ class BrickProcesses:
     def _socket(self, name: str) -> str:
         return str(self.host.run_dir / f"i{name}.sock")
 
-    def as_dict(self, name: str, bricks: tuple[str, ...]) -> dict[str, Any]:
-        replica = self.replicas[name]
-        told = {"process": name, "pid": replica.process.pid, "socket": replica.socket, "bricks": list(bricks)}
-        return told | {"cpu_quota": self.quotas.get(name, self.quota), "cpu_given": self.given.get(name, self.quota)}
+    def as_dict(self, placed: Placed) -> dict[str, Any]:
+        """A process as docs/reference/contract.md shows it."""
+        name, replica = placed.process, self.replicas[placed.process]
+        told = {"process": name, "pid": replica.process.pid, "socket": replica.socket, "bricks": list(placed.bricks)}
+        return told | {"cpu_quota": self.quotas.get(name, placed.quota), "cpu_given": placed.given}
 
     def _group(self, process: str) -> CpuGroup:
         if process not in self.groups:

@@ -9,6 +9,7 @@ from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.layout import InstanceLayout, Ring
 from lego_sdn.agent.processes import BrickProcesses
 from lego_sdn.agent.spec import InstanceSpec
+from lego_sdn.core.facts.arrangement import Arrangement, Placed
 from lego_sdn.core.facts.graph import Graph
 
 KIND = "instance"  # of the journal's note; without one no later agent takes an instance over
@@ -32,7 +33,7 @@ def save_record(instance: Recorded, wiring: InstanceLayout | None = None, to: In
     running = instance.processes
     record = {"spec": asdict(instance.spec), "wiring": _plain(wiring or instance.wiring), "ofport": instance.ofport}
     record |= {"deadlines": dict(running.deadlines), "to": None if to is None else _plain(to)}
-    record["cpu"] = {"quota": running.quota, "quotas": dict(running.quotas), "given": dict(running.given)}
+    record["quotas"] = dict(running.quotas)
     name, things = str(instance.spec.instance), instance.belongings.things
     there = next((thing for thing in things if thing.kind == KIND), None)
     if there is None or any(there.detail.get(key) != value for key, value in record.items()):
@@ -42,18 +43,17 @@ def save_record(instance: Recorded, wiring: InstanceLayout | None = None, to: In
 
 
 def _plain(wiring: InstanceLayout) -> dict[str, Any]:
+    arranged = {item.name: getattr(wiring.arrangement, item.name) for item in fields(Arrangement)}
+    arranged |= {"graph": wiring.graph.to_dict(), "processes": [asdict(one) for one in wiring.arrangement.processes]}
     plain = {item.name: getattr(wiring, item.name) for item in fields(wiring)}
-    plain |= {"graph": wiring.graph.to_dict(), "rings": [asdict(ring) for ring in wiring.rings]}
-    return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in plain.items()}
+    return plain | {"arrangement": arranged, "rings": [asdict(ring) for ring in wiring.rings]}
 
 
 def wiring_of(data: dict[str, Any]) -> InstanceLayout:
     """As `_plain` and the journal made it plain. GraphError, KeyError or TypeError if it is none."""
-    sets = {
-        item.name: frozenset(data[item.name])
-        for item in fields(InstanceLayout)
-        if isinstance(item.default, frozenset) and item.name in data
-    }
+    arranged = data["arrangement"]
+    placed = tuple(Placed(**one | {"bricks": tuple(one["bricks"])}) for one in arranged["processes"])
+    changed = {"graph": Graph.parse(arranged["graph"]), "processes": placed, "died": tuple(arranged["died"])}
     made = {name: tuple(bricks) for name, bricks in data["processes"].items()}
     rings = tuple(Ring(**ring) for ring in data["rings"])
-    return InstanceLayout(**data | sets | {"graph": Graph.parse(data["graph"]), "processes": made, "rings": rings})
+    return InstanceLayout(**data | {"arrangement": Arrangement(**arranged | changed), "processes": made, "rings": rings})

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from lego_sdn.adapters.linux import netns, processes
 from lego_sdn.adapters.linux.journal import Journal, Thing
@@ -31,14 +30,14 @@ BRIDGES = ("bridge", "bridge-settings")
 class Survivor:
     """An instance all of whose parts are still there: what the journal says of it.
 
-    to   how it is to be wired, where a change was under way: what that adds may be there or not
-    cpu  quota of a new process; `quotas`, and what was `given` with it, by process
+    to      how it is to be wired, where a change was under way: what that adds may be there or not
+    quotas  that the kernel has, in cores by process
     """
 
     spec: InstanceSpec
     wiring: InstanceLayout
     ofport: int
-    cpu: dict[str, Any]
+    quotas: dict[str, float | None]
     deadlines: dict[str, float]
     things: list[Thing]
     processes: dict[str, Process]
@@ -83,7 +82,7 @@ def _survivor(journal: Journal, record: Thing, ports: set[str]) -> Survivor | No
         detail = record.detail
         spec, wiring = InstanceSpec.parse(detail["spec"]), wiring_of(detail["wiring"])
         to = wiring_of(detail["to"]) if detail["to"] is not None else None
-        rest = detail["ofport"], detail["cpu"], detail["deadlines"]
+        rest = detail["ofport"], detail["quotas"], detail["deadlines"]
     except (LegoError, KeyError, TypeError) as error:
         LOG.warning("instance %s cannot be taken over: the journal does not say how it is made up: %s", record.name, error)
         return None
@@ -120,8 +119,7 @@ def take_over(host: AgentContext, survivor: Survivor, graph: Graph) -> Instance:
     instance.belongings.things = list(survivor.things)
     for name, process in survivor.processes.items():
         instance.processes.take_over(name, process)
-    instance.processes.quota, instance.processes.quotas = survivor.cpu["quota"], dict(survivor.cpu["quotas"])
-    instance.processes.given = dict(survivor.cpu["given"])
+    instance.processes.quotas = dict(survivor.quotas)
     instance.processes.deadlines = dict(survivor.deadlines)
     if survivor.to is not None:
         instance.end_change(survivor.to)

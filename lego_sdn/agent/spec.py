@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lego_sdn.agent.layout import PLACEMENTS
+from lego_sdn.core.facts.arrangement import PLACEMENTS
 from lego_sdn.core.facts.config import BATCH_MOST, BUCKETS_MOST, STREAMS_MOST, CaptureSettings, KeyProblem
 from lego_sdn.core.facts.errors import ConfigError
 from lego_sdn.core.facts.headers import GROUPS

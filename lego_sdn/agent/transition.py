@@ -54,12 +54,12 @@ class LayoutTransition:
         return [name for name in self.new.processes if name in self.old.processes and name not in self.dead]
 
     # ---- the steps ----
-    def carry_out(self, cores: float | None = None) -> LayoutTransition:
+    def carry_out(self) -> LayoutTransition:
         """All of it. If something fails before packets go the new way, everything is as it was; LegoError says why."""
         try:
-            self._note_rings()
+            self._announce()
             for name in self.fresh:
-                self.processes.fork(name, self.new, cores)
+                self.processes.fork(name, self.new)
             self._listen()
             for name in self.fresh:
                 self.processes.await_answer(name)
@@ -71,13 +71,16 @@ class LayoutTransition:
         self._finish()
         return self
 
-    def _note_rings(self) -> None:
+    def _announce(self) -> None:
+        """In the journal, with one sync: the new rings, and what the new processes make by themselves."""
         known = {thing.name for thing in self.processes.belongings.things}
+        wanted = [thing for name in self.fresh for thing in self.processes.makes(name)]
         for ring in self.new.rings:
             if ring.name not in known:
                 ends = [self.new.process_of(end) for end in (ring.source, ring.target)]
                 owner = next((end for end in ends if end in self.fresh), None)
-                self.processes.belongings.note("ring", ring.name, **({} if owner is None else {"of": owner}))
+                wanted.append(("ring", ring.name, {} if owner is None else {"of": owner}))
+        self.processes.belongings.note_all(wanted)
 
     def _listen(self) -> None:
         """Who stays reads old rings and new ones."""
@@ -90,12 +93,12 @@ class LayoutTransition:
         return merged(self.old.inputs(brick), self.new.inputs(brick))
 
     def _send(self, to: InstanceLayout, instead_of: InstanceLayout) -> None:
-        """Who stays sends where `to` says; a seat keeps its rings until it is empty, and the keyed bricks' shares are another step."""
+        """Who stays sends where `to` says; an idle brick keeps its rings until it is empty. The shares of keyed bricks are another step."""
         for name in self.staying:
             routes = {brick: (_undealt(to, brick), _undealt(instead_of, brick)) for brick in to.working(name)}
             changed = {brick: wanted for brick, (wanted, before) in routes.items() if wanted != before}
-            if to.seats_of(name) != instead_of.seats_of(name):
-                self.processes.call(name, "routes", changed, to.seats_of(name))
+            if to.idle(name) != instead_of.idle(name):
+                self.processes.call(name, "routes", changed, to.idle(name))
             elif changed:
                 self.processes.call(name, "routes", changed)
 
@@ -127,7 +130,7 @@ class LayoutTransition:
             if name not in self.dead:
                 self._attempt(lambda name=name: self.reports.append(self._drained(name)))
         for name in self.staying:
-            vacated = [brick for brick in self.new.seats_of(name) if brick not in self.old.seats]
+            vacated = [brick for brick in self.new.idle(name) if brick not in self.old.idle(name)]
             for brick in vacated:
                 self._attempt(lambda name=name, brick=brick: self._vacate(name, brick))
             changed = {brick: self.new.inputs(brick) for brick in self.new.working(name) if self.new.inputs(brick) != self._joint(brick)}
@@ -137,7 +140,7 @@ class LayoutTransition:
             self.processes.stop(name)
             self.processes.belongings.remove(self.processes.belongings.of(name))
         if self.gone:
-            self._attempt(self.processes.settle_quotas)
+            self._attempt(lambda: self.processes.set_quotas(self.new.arrangement.quotas))
 
     def _drained(self, name: str) -> dict[str, Any]:
         """Its last report, when nothing waits in it any more. It may take long, if it is slow, as long as something gets done."""
@@ -151,13 +154,13 @@ class LayoutTransition:
     def _drain(self, name: str) -> dict[str, Any]:
         return self.processes.call(name, "drain", round(DRAIN_S * 1e3), timeout=DRAIN_S + 2)
 
-    def _vacate(self, name: str, seat: str) -> None:
-        """A seat ends what was sent to it; then it neither reads nor sends."""
-        if any(ring.target == seat for ring in self.old.rings):
-            self.processes.call(name, "inputs", {seat: []})
-            self.processes.await_empty(name, seat, DRAIN_S)
-        if any(ring.source == seat for ring in self.old.rings):
-            self.processes.call(name, "routes", {seat: []})
+    def _vacate(self, name: str, idle: str) -> None:
+        """An idle brick ends what was sent to it; then it neither reads nor sends."""
+        if any(ring.target == idle for ring in self.old.rings):
+            self.processes.call(name, "inputs", {idle: []})
+            self.processes.await_empty(name, idle, DRAIN_S)
+        if any(ring.source == idle for ring in self.old.rings):
+            self.processes.call(name, "routes", {idle: []})
 
     def _attempt(self, act: Any) -> None:
         """Packets go the new way already: what fails now is told, and for `check`."""

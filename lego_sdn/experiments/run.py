@@ -48,7 +48,6 @@ SENT_MOST = 100_000_000  # packets of a run: they, their scores and those of the
 COUNT_S, STILL_S = 0.1, 3.0  # between two looks at counters; the switch brings those of its cached flows up to date twice a second
 SCORED_AT_ONCE = 4096  # packets
 KITSUNE = Config()
-ENTRANCE = ((0, "base"), (0, "stamps"))  # table and role of the rules of which every packet from outside meets one first
 
 
 @dataclass
@@ -281,10 +280,7 @@ class Experiment(Live):
         return seen.instances >= self.instances and seen.quiet and seen.assignment["in_force"]
 
     def _through_the_switch(self, sent: int) -> tuple[int, int]:
-        """Packets that the rules saw and that left at the sink; waits until all did, or until the counters stand still.
-
-        (A port's own counter is its interface's: packets that are lost between it and the rules are in there.)
-        """
+        """Packets that the rules saw and that left at the sink; waits until all did, or until the counters stand still."""
         before, since = (-1, -1), time.monotonic()
         while True:
             now = self._counted()
@@ -295,9 +291,8 @@ class Experiment(Live):
             time.sleep(COUNT_S)  # the pace of looking
 
     def _counted(self) -> tuple[int, int]:
-        entered = sum(row["packets"] for row in self.get("flows")["flows"] if (row["table"], row["role"]) in ENTRANCE)
         ports = {port["name"]: port for switch in self.get("switches")["switches"] for port in switch["ports"]}
-        return entered, ports[self.testbed.sink]["tx_packets"]
+        return self.entered(), ports[self.testbed.sink]["tx_packets"]
 
     def _end_instances(self) -> list[dict[str, Any]]:
         """Stop what still runs, drained; the final load reports of the whole run, but for the twin's: what it misses, others have."""

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from lego_sdn.agent.layout import InstanceLayout, lay_out, process_name
+from lego_sdn.agent.layout import InstanceLayout, lay_out
+from lego_sdn.core.facts.actions import ChainBrick, Separate, StartReplica, StopInstance, StopReplica
+from lego_sdn.core.facts.arrangement import Arrangement, process_name
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.graph import Graph
 from tests.two_keys import NF as TWO_KEYS
@@ -17,12 +19,30 @@ KINDS = ("packet-batching", "feature-quantization", "feature-mapping", "unsuperv
 NETWORK = "unsupervised-network"
 
 
+def laid_out(instance, placement, graph=None):
+    return lay_out(instance, "ab", Arrangement(graph=graph or Graph.line(*KINDS), placement=placement))
+
+
 def apart():
-    return lay_out(3, "ab", Graph.line(*KINDS), "separate")
+    return laid_out(3, "separate")
+
+
+def more(wiring, kind, action=StartReplica):
+    """After `action` of a kind, and the new brick's id."""
+    new = wiring.after(action(wiring.instance, kind))
+    return new, new.arrangement.new_brick(wiring.arrangement)
+
+
+def less(wiring, brick):
+    return wiring.after(StopReplica(wiring.instance, brick))
+
+
+def apart_from_chain(wiring, kind=NETWORK):
+    return more(wiring, kind, Separate)[0]
 
 
 def test_chained_is_one_process_without_rings():
-    wiring = lay_out(1, "ab", Graph.line(*KINDS), "chained")
+    wiring = laid_out(1, "chained")
     assert wiring.processes == {"1-a": tuple(f"{kind}-0" for kind in KINDS)}
     assert wiring.rings == ()
 
@@ -38,38 +58,38 @@ def test_separate_is_a_process_for_each_brick_and_a_ring_for_each_link():
 
 @pytest.mark.parametrize("placement", ["chained", "separate"])
 def test_replicas_are_joined_to_every_neighbour_and_leave_no_trace(placement):
-    first = lay_out(3, "ab", Graph.line(*KINDS), placement)
-    second, one = first.with_replica(NETWORK)
-    third, two = second.with_replica(NETWORK)
+    first = laid_out(3, placement)
+    second, one = more(first, NETWORK)
+    third, two = more(second, NETWORK)
     assert (one, two) == (f"{NETWORK}-1", f"{NETWORK}-2")
     assert third.of_kind(NETWORK) == [f"{NETWORK}-0", one, two]
-    both, mapper = third.with_replica("feature-mapping")
+    both, mapper = more(third, "feature-mapping")
     assert len(both.routes(mapper)) == 3, "a ring to every network"
     assert len(both.inputs(one)) == 2
     names = [ring.name for ring in both.rings]
     assert len(set(names)) == len(names)
-    back = both.without(mapper).without(two).without(one)
+    back = less(less(less(both, mapper), two), one)
     assert (back.processes, back.rings) == (first.processes, first.rings)
-    again, _ = back.with_replica(NETWORK)
+    again, _ = more(back, NETWORK)
     assert not {ring.name for ring in again.rings} & (set(names) - {ring.name for ring in first.rings}), "no name is used twice"
 
 
 def test_the_order_of_draining_is_that_of_the_graph():
-    wiring, _ = apart().with_replica("feature-mapping")
+    wiring, _ = more(apart(), "feature-mapping")
     assert wiring.in_graph_order == ["3-a", "3-b", "3-c", "3-f", "3-d", "3-e"]
 
 
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
-        (lambda w: w.with_replica("packet-batching"), "at an end of the graph .* replicate the instance"),
-        (lambda w: w.with_replica("sample-result"), "at an end of the graph"),
-        (lambda w: w.with_replica("nothing"), "has no brick of kind 'nothing'; its graph is packet-batching -> "),
-        (lambda w: w.without(f"{NETWORK}-0"), "is the only unsupervised-network of instance 3"),
-        (lambda w: w.without(f"{NETWORK}-7"), f"instance 3 has no brick {NETWORK}-7; it has packet-batching-0, "),
-        (lambda w: lay_out(3, "ab", Graph.line(*KINDS), "chained").with_replica(NETWORK)[0].without(f"{NETWORK}-0"), "shares process 3-a"),
+        (lambda w: more(w, "packet-batching"), "at an end of the graph .* replicate the instance"),
+        (lambda w: more(w, "sample-result"), "at an end of the graph"),
+        (lambda w: more(w, "nothing"), "has no brick of kind 'nothing'; its graph is packet-batching -> "),
+        (lambda w: less(w, f"{NETWORK}-0"), "is the only unsupervised-network of instance 3"),
+        (lambda w: less(w, f"{NETWORK}-7"), f"instance 3 has no brick {NETWORK}-7; it has packet-batching-0, "),
+        (lambda w: less(more(laid_out(3, "chained"), NETWORK)[0], f"{NETWORK}-0"), "shares process 3-a"),
         (
-            lambda w: lay_out(3, "ab", Graph.line(*KINDS), "chained").separated(NETWORK)[0].without(f"{NETWORK}-0"),
+            lambda w: less(apart_from_chain(laid_out(3, "chained")), f"{NETWORK}-0"),
             f"has no brick {NETWORK}-0",
         ),
     ],
@@ -87,17 +107,13 @@ def test_process_names_do_not_run_out():
 
 # ---- any sequence of changes ----
 INNER = KINDS[1:-1]
-DEEDS = some.lists(
-    some.tuples(some.sampled_from(["with_replica", "without", "separated", "chained"]), some.sampled_from(INNER)), max_size=25
-)
+DEEDS = some.lists(some.tuples(some.sampled_from([StartReplica, StopReplica, Separate, ChainBrick]), some.sampled_from(INNER)), max_size=25)
 
 
-def changed(wiring: InstanceLayout, deed: str, kind: str) -> InstanceLayout:
-    """The wiring after a deed; as it was if that is refused."""
+def changed(wiring: InstanceLayout, action: type, kind: str) -> InstanceLayout:
+    """The wiring after an action; as it was if that is refused."""
     try:
-        if deed == "without":
-            return wiring.without(wiring.of_kind(kind)[-1])
-        return getattr(wiring, deed)(kind)[0]
+        return wiring.after(action(wiring.instance, wiring.of_kind(kind)[-1] if action is StopReplica else kind))
     except BrickError:
         return wiring
 
@@ -110,7 +126,7 @@ def links(wiring: InstanceLayout) -> list[tuple[str, str]]:
 
 @given(some.sampled_from(["chained", "separate"]), DEEDS)
 def test_whatever_is_done_every_brick_reaches_every_next_one_by_one_way(placement, deeds):
-    wiring = lay_out(1, "ab", Graph.line(*KINDS), placement)
+    wiring = laid_out(1, placement)
     names = set(wiring.processes)
     for deed, kind in deeds:
         after = changed(wiring, deed, kind)
@@ -123,20 +139,24 @@ def test_whatever_is_done_every_brick_reaches_every_next_one_by_one_way(placemen
         assert sorted(links(wiring)) == sorted(wanted)
         assert len({ring.name for ring in wiring.rings}) == len(wiring.rings)
         assert len(set(wiring.bricks)) == len(wiring.bricks)
-        assert not any(wiring.inputs(seat) or wiring.routes(seat) for seat in wiring.seats)
+        idle = [brick for process in wiring.processes for brick in wiring.idle(process)]
+        assert not any(wiring.inputs(brick) or wiring.routes(brick) for brick in idle)
+        assert set(wiring.bricks).isdisjoint(idle)
+    nothing = wiring.after(StopInstance(1))
+    assert (nothing.processes, nothing.rings) == ({}, ())
 
 
 def test_a_chained_brick_gets_a_process_of_its_own_and_goes_back():
-    first = lay_out(1, "ab", Graph.line(*KINDS), "chained")
-    apart_, brick = first.separated(NETWORK)
-    assert (brick, apart_.seats, apart_.seats_of("1-a")) == (f"{NETWORK}-1", {f"{NETWORK}-0"}, [f"{NETWORK}-0"])
+    first = laid_out(1, "chained")
+    apart_, brick = more(first, NETWORK, Separate)
+    assert (brick, apart_.idle("1-a"), apart_.idle("1-b")) == (f"{NETWORK}-1", [f"{NETWORK}-0"], [])
     assert apart_.working("1-a") == tuple(f"{kind}-0" for kind in KINDS if kind != NETWORK)
     assert apart_.routes("feature-mapping-0") == apart_.inputs(brick) != []
     assert apart_.ring_between(brick, "sample-result-0") is not None
     assert apart_.ring_between("feature-mapping-0", "sample-result-0") is None
     assert apart_.in_draining_order == ["1-a", "1-b", "1-a"], "what went through the other process comes back"
-    back, seat = apart_.chained(NETWORK)
-    assert (seat, back.processes, back.rings, back.seats) == (f"{NETWORK}-0", first.processes, (), frozenset())
+    back, brick = more(apart_, NETWORK, ChainBrick)
+    assert (brick, back.processes, back.rings, back.idle("1-a")) == (f"{NETWORK}-0", first.processes, (), [])
     assert back.in_draining_order == ["1-a"]
 
 
@@ -144,15 +164,15 @@ def test_a_chained_brick_gets_a_process_of_its_own_and_goes_back():
     ("act", "sentence"),
     [
         (
-            lambda w: w.separated(NETWORK),
+            lambda w: more(w, NETWORK, Separate),
             "unsupervised-network of instance 3 is not chained with other bricks: it has a process of its own",
         ),
-        (lambda w: w.separated("packet-batching"), "stays with its process: the interface and the results are there"),
-        (lambda w: w.separated("nothing"), "has no brick of kind 'nothing'"),
-        (lambda w: w.chained(NETWORK), "has no seat in a chain: it is chained already, or was placed in a process of its own"),
-        (lambda w: w.chained("sample-result"), "is at an end of the graph and was never separated"),
+        (lambda w: more(w, "packet-batching", Separate), "stays with its process: the interface and the results are there"),
+        (lambda w: more(w, "nothing", Separate), "has no brick of kind 'nothing'"),
+        (lambda w: more(w, NETWORK, ChainBrick), "has no seat in a chain: it is chained already, or was placed in a process of its own"),
+        (lambda w: more(w, "sample-result", ChainBrick), "is at an end of the graph and was never separated"),
         (
-            lambda w: lay_out(3, "ab", Graph.line(*KINDS), "chained").separated(NETWORK)[0].with_replica(NETWORK)[0].chained(NETWORK),
+            lambda w: more(more(apart_from_chain(laid_out(3, "chained")), NETWORK)[0], NETWORK, ChainBrick),
             "has 2 replicas; stop all but one of them first",
         ),
     ],
@@ -168,12 +188,12 @@ TWO_KEYS_INNER = ("senders", "receivers", "doubling")
 @given(
     some.sampled_from(["chained", "separate"]),
     some.lists(
-        some.tuples(some.sampled_from(["with_replica", "separated", "chained", "without"]), some.sampled_from(TWO_KEYS_INNER)), max_size=12
+        some.tuples(some.sampled_from([StartReplica, Separate, ChainBrick, StopReplica]), some.sampled_from(TWO_KEYS_INNER)), max_size=12
     ),
 )
 def test_on_a_graph_that_branches_every_brick_reaches_every_next_one_by_one_way(placement, deeds):
     graph = TWO_KEYS.graph
-    wiring = lay_out(1, "ab", graph, placement)
+    wiring = laid_out(1, placement, graph)
     for deed, node in deeds:
         wiring = changed(wiring, deed, node)
         wanted = [(a, b) for edge in graph.edges for a in wiring.of_kind(edge.source) for b in wiring.of_kind(edge.target)]
@@ -181,11 +201,11 @@ def test_on_a_graph_that_branches_every_brick_reaches_every_next_one_by_one_way(
 
 
 def test_rings_of_a_brick_with_several_edges_are_told_by_node():
-    wiring = lay_out(1, "ab", TWO_KEYS.graph, "separate")
+    wiring = laid_out(1, "separate", TWO_KEYS.graph)
     assert list(wiring.routes("packet-batching-0")) == ["senders", "receivers"]
     assert wiring.inputs("sample-result-0") == {
         "doubling": wiring.routes("doubling-0"),
         "receivers": wiring.routes("receivers-0"),
     }
     with pytest.raises(BrickError, match="joins several inputs"):
-        wiring.with_replica("sample-result")
+        more(wiring, "sample-result")

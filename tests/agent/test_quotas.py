@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as some
 
 from lego_sdn.agent.cleanup import OwnedResources
 from lego_sdn.agent.instance import Instance
+from lego_sdn.agent.layout import InstanceLayout
+from lego_sdn.agent.record import save_record, wiring_of
 from lego_sdn.agent.spec import InstanceSpec
 from lego_sdn.core.facts.actions import (
     ChainBrick,
@@ -25,7 +28,7 @@ from lego_sdn.core.facts.actions import (
 )
 from lego_sdn.core.facts.arrangement import Arrangement, Placed
 from lego_sdn.core.facts.cpu_quotas import LEAST, settled
-from lego_sdn.core.facts.errors import LegoError, RpcError
+from lego_sdn.core.facts.errors import HostError, LegoError, RpcError
 from lego_sdn.core.facts.graph import Graph
 from tests.examples import examples
 
@@ -64,9 +67,15 @@ class Groups:
 
     def __init__(self) -> None:
         self.cores: dict[str, float | None] = {}
+        self.refuses: str | None = None  # the process whose quota it does not take
 
     def create(self, name: str) -> SimpleNamespace:
-        return SimpleNamespace(set_quota=lambda cores: self.cores.__setitem__(name.split("-", 2)[2], cores), directories=[], add=id)
+        return SimpleNamespace(set_quota=lambda cores: self.take(name.split("-", 2)[2], cores), directories=[], add=id)
+
+    def take(self, process: str, cores: float | None) -> None:
+        if process == self.refuses:
+            raise HostError(f"the kernel refused a quota of {process}")
+        self.cores[process] = cores
 
 
 def says_yes(timeout: float = 5.0):
@@ -88,7 +97,7 @@ def model(tmp_path_factory):
 def instance_in_memory(model, placement: str, quota: float | None = EACH) -> tuple[Instance, Groups]:
     groups = Groups()
     launcher = SimpleNamespace(fork=forked, launched=id, obituary=lambda replica: f"{replica.name} was killed")
-    journal = SimpleNamespace(made=lambda thing: thing, gone=id)
+    journal = SimpleNamespace(made=lambda thing: thing, all_made=id, gone=id)
     host = SimpleNamespace(run="r", run_dir=model.parent, prefix="t", journal=journal, cgroups=groups, launcher=launcher)
     host.owner = host.scores = None
     made = Instance(host, InstanceSpec(1, str(model), cpu_quota=quota, placement=placement), Graph.line(*KINDS))
@@ -167,6 +176,13 @@ def lies(arrangement: Arrangement) -> dict[str, tuple]:
     return {one.process: (one.bricks, quota, had) for one, quota, had in rounded}
 
 
+def written(made: Instance) -> InstanceLayout:
+    """How it is made up, by its record in the journal."""
+    save_record(made)
+    (record,) = [thing for thing in made.belongings.things if thing.kind == "instance"]
+    return wiring_of(json.loads(json.dumps(record.detail["wiring"])))
+
+
 @settings(max_examples=examples(150), deadline=None)
 @given(some.sampled_from(["chained", "separate"]), some.sampled_from([None, EACH]), some.lists(ACTIONS, max_size=25))
 def test_an_agent_does_what_the_planner_reckons_with(model, placement, quota, actions):
@@ -184,6 +200,7 @@ def test_an_agent_does_what_the_planner_reckons_with(model, placement, quota, ac
         told = Arrangement.of(made.as_dict())
         assert lies(told) == lies(planned)
         assert (set(told.bricks), told.died, told.quota, told.placement) == (set(planned.bricks), planned.died, quota, placement)
+    assert written(made) == made.wiring, "what an agent that comes later reads in the journal"
     assert planned.apply(StopInstance(1)) == Arrangement(graph=Graph.line(*KINDS), quota=quota, placement=placement)
 
 
@@ -201,6 +218,32 @@ def test_an_operator_who_gives_more_or_less_gives_it_for_good(model):
     assert [one["cpu_given"] for one in told] == [0.5, EACH, EACH, EACH, EACH]
     assert {one["cpu_given"] for one in made.set_quota(0.3)["processes"]} == {0.3}
     assert {one["cpu_given"] for one in made.set_quota(None)["processes"]} == {None}
+
+
+@pytest.mark.parametrize("cores", [0.4, {"1-a": 0.1, "1-b": 0.3, "1-c": 0.2}])
+def test_a_quota_that_the_kernel_refuses_leaves_all_as_they_were(model, cores):
+    made, groups = instance_in_memory(model, "separate")
+    before, taken = made.as_dict(), dict(groups.cores)
+    groups.refuses = "1-b"
+    with pytest.raises(HostError, match="refused a quota of 1-b"):
+        made.set_quota(cores)
+    assert (made.as_dict(), groups.cores) == (before, taken)
+    groups.refuses = None
+    made.start_replica(KINDS[3])
+    assert groups.cores["1-f"] == EACH, "nor does a process that comes later get it"
+
+
+def test_a_process_is_started_with_the_bricks_and_the_quota_of_the_arrangement(model):
+    made, groups = instance_in_memory(model, "chained")
+    started = []
+    made.host.launcher.fork = lambda told: (started.append(told), forked(told))[1]
+    planned = made.wiring.arrangement
+    for action in (StartReplica(1, KINDS[1], 0.05), Separate(1, KINDS[3]), StartReplica(1, KINDS[3])):
+        planned = planned.apply(action)
+        ASKED[type(action)](made, action)
+        last = planned.processes[-1]
+        assert (started[-1]["process"], tuple(started[-1]["bricks"]), groups.cores[last.process]) == (last.process, last.bricks, last.quota)
+    assert made.wiring.arrangement == planned
 
 
 def test_without_quotas_nothing_is_settled(model):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from lego_sdn.agent.layout import lay_out
+from lego_sdn.agent.layout import InstanceLayout, lay_out
 from lego_sdn.agent.transition import LayoutTransition
+from lego_sdn.core.facts.actions import StartReplica, StopReplica
+from lego_sdn.core.facts.arrangement import Arrangement
 from lego_sdn.core.facts.errors import BrickError
 from lego_sdn.core.facts.graph import Graph
 
@@ -20,7 +22,7 @@ class Processes:
 
     def __init__(self, deaf: set[tuple[str, str]], waits: Sequence[int] = (0,)) -> None:
         self.deaf, self.waits, self.called, self.stopped = deaf, list(waits), [], []
-        self.belongings = SimpleNamespace(things=[], note=lambda *_, **__: None, remove=lambda _: None, of=lambda _: [])
+        self.belongings = SimpleNamespace(things=[], note_all=list, remove=lambda _: None, of=lambda _: [])
 
     def call(self, name: str, method: str, *params: Any, timeout: float = 5.0) -> Any:
         self.called.append((name, method))
@@ -32,27 +34,31 @@ class Processes:
     def stop(self, name: str) -> None:
         self.stopped.append(name)
 
-    def settle_quotas(self) -> None:
+    def set_quotas(self, wanted: dict) -> None:
         """There are none."""
 
 
+def with_two_networks() -> InstanceLayout:
+    return lay_out(1, "run", Arrangement(graph=Graph.line(*GRAPH), placement="separate")).after(StartReplica(1, NETWORK))
+
+
 def test_what_fails_when_packets_go_the_new_way_already_is_told():
-    grown, brick = lay_out(1, "run", Graph.line(*GRAPH), "separate").with_replica(NETWORK)
+    grown, brick = with_two_networks(), f"{NETWORK}-1"
     leaver, reader = grown.process_of(brick), grown.process_of("sample-result-0")
     processes = Processes({(leaver, "drain"), (reader, "inputs")})
-    change = LayoutTransition(processes, grown, grown.without(brick)).carry_out()
+    change = LayoutTransition(processes, grown, grown.after(StopReplica(1, brick))).carry_out()
     assert change.undone == [f"{leaver} did not answer drain", f"{reader} did not answer inputs"]
     assert (processes.stopped, change.reports) == ([leaver], [])
-    assert LayoutTransition(Processes(set()), grown, grown.without(brick)).carry_out().undone == []
+    assert LayoutTransition(Processes(set()), grown, grown.after(StopReplica(1, brick))).carry_out().undone == []
 
 
 def test_who_leaves_is_drained_as_long_as_it_gets_something_done():
-    grown, brick = lay_out(1, "run", Graph.line(*GRAPH), "separate").with_replica(NETWORK)
+    grown, brick = with_two_networks(), f"{NETWORK}-1"
     leaver = grown.process_of(brick)
     slow = Processes(set(), waits=(7000, 4000, 900, 0))
-    change = LayoutTransition(slow, grown, grown.without(brick)).carry_out()
+    change = LayoutTransition(slow, grown, grown.after(StopReplica(1, brick))).carry_out()
     assert slow.called.count((leaver, "drain")) == 4
     assert (change.undone, change.reports[0]["bricks"]) == ([], [{"queue_in": 0}])
     stuck = Processes(set(), waits=(7000, 900, 900))
-    change = LayoutTransition(stuck, grown, grown.without(brick)).carry_out()
+    change = LayoutTransition(stuck, grown, grown.after(StopReplica(1, brick))).carry_out()
     assert change.undone == [f"{leaver} ended with 900 rows before it that it did not get done: they count as lost"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from lego_sdn.core.facts.flow_rules import COOKIE_MASK, Act, Flow, Match, Port, 
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 from ryu_apps.openflow import messages
+from ryu_apps.openflow.flow_memory import FlowMemory
 from tests.examples import examples
 from tests.ryu_apps.datapath import FakeDatapath, bundle_reply, error, flow_stats, multipart, ofp, parsed
 
@@ -50,6 +52,20 @@ def test_compiled_rules_come_back_equal(bits, owners, exact, forward, key):
     assert all((flow.packets, flow.bytes, flow.age_s) == (7, 700, 3.5) and flow.ours for flow in flows)
 
 
+def test_a_bundle_that_is_built_again_has_the_same_bytes():
+    """Also in rules that share matches, and where instructions follow the match: those that Ryu writes of the same fields."""
+    rules = sorted(compile_rules({0: 1, 1: 2}, {1: 11, 2: 12}, RuleOptions(2)), key=lambda rule: rule.order)
+
+    def written(plain: bool) -> list[bytes]:
+        mods = [messages.flow_mod(FakeDatapath(), rule) for rule in rules]
+        for mod in mods if plain else ():
+            mod.match = messages.parser.OFPMatch(_ordered_fields=mod.match.items())
+        messages.wire(FakeDatapath(), mods)
+        return [bytes(mod.buf)[8:] for mod in mods]  # the header has a number of its own
+
+    assert written(plain=True) == written(plain=False) == written(plain=False)
+
+
 def test_what_lego_never_writes_is_no_rule_of_its():
     foreign = Rule(0, 5, (Match("tcp_dst", 80), Match("eth_type", 0x800), Match("ip_proto", 6)), (Act("output", 3),), cookie=0x77)
     (flow,) = reported([foreign])
@@ -73,6 +89,36 @@ def test_fields_of_foreign_rules_without_a_number_can_be_read():
     (flow,) = messages.flows_of([parsed(datapath, multipart(1, ofp.OFPMP_FLOW, flow_stats([mod])))])
     assert flow.rule.metadata is None
     assert [act.name for act in flow.rule.actions] == ["OFPInstructionMeter", "OFPInstructionActions", "OFPInstructionWriteMetadata"]
+
+
+def test_a_flow_that_is_reported_again_has_its_new_counters_and_any_other_byte_makes_another_flow():
+    rule = Rule(1, 300, (Match("eth_type", 0x800), Match("ipv4_src", 5, 63)), (Act("output", 3),), cookie=messages.OURS | 7)
+    datapath, mod = FakeDatapath(), messages.flow_mod(FakeDatapath(), rule)
+    messages.wire(datapath, [mod])
+    body = bytes(flow_stats([mod]))
+    (first,) = messages.flows_of([parsed(datapath, multipart(1, ofp.OFPMP_FLOW, body))])
+    counted = body[:4] + struct.pack("!II", 60, 500_000_000) + body[12:32] + struct.pack("!QQ", 8, 900) + body[48:]
+    (again,) = messages.flows_of([parsed(datapath, multipart(1, ofp.OFPMP_FLOW, counted))])
+    assert again == Flow(rule, 8, 900, 60.5)
+    assert again.rule is first.rule
+    for other in (
+        replace(rule, priority=301),
+        replace(rule, table=2),
+        replace(rule, cookie=messages.OURS | 8),
+        replace(rule, actions=(Act("output", 4),)),
+        replace(rule, match=(Match("eth_type", 0x800), Match("ipv4_src", 6, 63))),
+    ):
+        assert [flow.rule for flow in reported([rule, other])] == [rule, other]
+
+
+def test_flows_are_remembered_up_to_a_bound():
+    memory = FlowMemory(lambda buffer, offset: bytes(buffer[offset + 24 : offset + 32]), most=3)
+    flows = [struct.pack("!HBxIIHHHHHxxQQQ", 48, 1, n, n, 5, 0, 0, 0, 0, n % 7, n, n) for n in range(50)]
+    for n, flow in enumerate(flows):
+        found = memory.parser(b"...." + flow, 4)
+        assert (found.length, found.packet_count, found.byte_count, found.duration_sec) == (48, n, n, n)
+        assert int.from_bytes(found.fixed, "big") == n % 7
+        assert int(repr(memory).split()[2]) <= 3
 
 
 def test_deleting_is_strict_and_only_of_lego_s_rules():
