@@ -21,7 +21,6 @@ from lego_sdn.experiments.bench.moves import talk
 from lego_sdn.experiments.bench.rows import Result, Row
 from lego_sdn.experiments.bench.running import INSIDE, RunningSystem
 from lego_sdn.experiments.bench.unsplit import UnsplitRun
-from lego_sdn.experiments.run import ENTRANCE
 from lego_sdn.system import machine
 
 SOURCES, PPS = 500, 20_000
@@ -171,8 +170,7 @@ class _Deaths:
         seen: list[tuple[float, int]] = [(time.monotonic(), -1)]
 
         def stands() -> bool:
-            flows = self.running.get("flows")["flows"]
-            now = sum(row["packets"] for row in flows if (row["table"], row["role"]) in ENTRANCE)
+            now = self.running.entered()
             if now != seen[-1][1]:
                 seen.append((time.monotonic(), now))
             return time.monotonic() > seen[-1][0] + STILL_S
