@@ -66,7 +66,12 @@ class SampleResult(Brick, kind="sample-result"):
         "threshold"}], "by_source": {source: alerts}}. Port 65,536: none; proto "": not known. Of a tunnel or an ICMP error, ports may be
         those of a header within.
         """
-        rows, texts, names = self._log.since(since), _Texts(), _Names()
+        rows = self._log.since(since)
+        return {"next": self._log.count, "alerts": self._told(rows), "by_source": self.by_source}
+
+    def _told(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        """ALERT rows as plain values."""
+        texts, names = _Texts(), _Names()
         packets = rows["packet"]
         ends = [[texts[end] for end in addresses(packets, side).tolist()] for side in ("src", "dst")]
         columns = [
@@ -80,8 +85,7 @@ class SampleResult(Brick, kind="sample-result"):
             [names[flags] for flags in packets["flags"].tolist()],
             rows["score"].tolist(),
         ]
-        alerts = [dict(zip(_ALERT, (*values, self.threshold), strict=True)) for values in zip(*columns, strict=True)]
-        return {"next": self._log.count, "alerts": alerts, "by_source": self.by_source}
+        return [dict(zip(_ALERT, (*values, self.threshold), strict=True)) for values in zip(*columns, strict=True)]
 
     @property
     def by_source(self) -> dict[str, int]:
@@ -98,6 +102,11 @@ class SampleResult(Brick, kind="sample-result"):
     def _raise(self, head: np.ndarray, scores: np.ndarray) -> None:
         rows = np.empty(len(head), ALERT)
         rows["packet"], rows["score"] = head, scores
+        self._keep(rows)
+
+    def _keep(self, rows: np.ndarray) -> None:
+        """Log alerts, and count them."""
+        head = rows["packet"]
         self._log.add(rows)
         self.counters["alerts"] += len(rows)
         self.counters["alerts_forgotten"] = max(0, self._log.count - self._kept)
@@ -133,8 +142,8 @@ class _Names(dict[int, str]):
 class _Log:
     """The last `size` rows of all that were added; `count` of them in all."""
 
-    def __init__(self, size: int) -> None:
-        self._rows = np.empty(size, ALERT)
+    def __init__(self, size: int, kind: np.dtype = ALERT) -> None:
+        self._rows = np.empty(size, kind)
         self.count = 0
 
     def add(self, rows: np.ndarray) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bricks.feature_mapping import wanted_width
-from bricks.kernels.kitnet.score import score_batch
+from bricks.models.kinds import compile_model
 from bricks.models.model_file import Model
 from bricks.records.brick import Batch, Brick
 from lego_sdn.core.facts.errors import BrickError
@@ -29,14 +27,11 @@ class UnsupervisedNetwork(Brick, kind="unsupervised-network"):
         if precision not in PRECISIONS:
             raise BrickError(f"{self.id}: precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
         self.model, self.precision = model, precision
-        self._sizes = model.all_sizes
-        self._net = model.net(precision)
-        self._error_norm = model.error_low.astype(precision), model.error_span.astype(precision)
+        self._score = compile_model(model, precision)
         self.counters = {"packets": 0}
 
     def process(self, batch: Batch) -> Batch:
         mapped = wanted_width(self, batch, self.model.width)
-        scores = np.empty(len(batch))
-        score_batch(mapped, self._sizes, self._net, self._error_norm, scores)
+        scores = self._score(mapped)
         self.counters["packets"] += len(batch)
-        return Batch(batch.head, scores.reshape(-1, 1))
+        return Batch(batch.head, scores)

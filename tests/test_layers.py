@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bricks": BRICKS,
     "bricks/kernels": BRICKS | {"numba", "llvmlite"},
     "bricks/offline": BRICKS | {"numba"},
-    "bricks/learning": BRICKS | {"scipy"},
+    "bricks/learning": BRICKS | {"scipy", "sklearn"},
     "ryu_apps": CONTROLLER,
     "lego_sdn/app.py": CONTROLLER,
     "lego_sdn": OFFLINE,
@@ -52,9 +52,9 @@ FLOORS = (
     *(f"lego_sdn/adapters/{name}" for name in ("linux", "ovs", "rpc", "files", "terminal", "eve")),
     "topologies",
     "bricks/records",
-    "bricks/models",
     "bricks/kernels",
-    *(f"bricks/kernels/{name}" for name in ("streams", "parse", "kitsune", "kitnet", "transport")),
+    *(f"bricks/kernels/{name}" for name in ("streams", "parse", "kitsune", "kitnet", "transport", "network", "doshi")),
+    "bricks/models",
     "bricks",  # the bricks themselves
     *(
         f"bricks/{name}"
@@ -64,6 +64,7 @@ FLOORS = (
             "alerts",
             "nfs",
             "nfs/kitsune",
+            "nfs/doshi",
             "streams",
             "transport",
             "capture",

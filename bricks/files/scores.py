@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ _FROM_HEAD = ("seq", "time_ns", "src_hi", "src_lo", "flags")
 
 
 def records_of(batch: Batch) -> np.ndarray:
-    """SCORE [n] of rows with their scores, float64 [n, 1]."""
-    if batch.values is None or batch.values.shape != (len(batch), 1):
-        raise BrickError(f"scores must be one value for each row, not {None if batch.values is None else batch.values.shape}")
+    """SCORE [n] of rows with their scores, the first column of float64 [n, 1 or more]."""
+    if batch.values is None or batch.values.ndim != 2 or len(batch.values) != len(batch) or not batch.values.shape[1]:
+        raise BrickError(f"scores must be one value or more for each row, not {None if batch.values is None else batch.values.shape}")
     records = np.empty(len(batch), SCORE)
     for name in _FROM_HEAD:
         records[name] = batch.head[name]
@@ -33,8 +34,15 @@ class ScoreFile:
         self.path = str(path)
         try:
             self._file = owned.append_to(path)
+            self._cut()
         except HostError as error:
             raise BrickError(f"scores cannot be written to {path}: {error}; name another file, or none") from error
+
+    def _cut(self) -> None:
+        """A record that a crash cut short goes: what comes after it would not be read as it is."""
+        there = os.fstat(self._file)
+        if stat.S_ISREG(there.st_mode) and there.st_size % SCORE.itemsize:
+            os.ftruncate(self._file, there.st_size // SCORE.itemsize * SCORE.itemsize)
 
     def append(self, batch: Batch) -> None:
         """Write the scores of a batch: values float64 [n, 1] with their rows. BrickError if the disk does not take them."""

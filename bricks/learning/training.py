@@ -11,7 +11,7 @@ from bricks.kernels.kitnet.mapping import map_and_widen, span_of
 from bricks.kernels.kitnet.train import PADDING, train_autoencoder
 from bricks.learning.feature_map import FeatureMap, learn_map
 from bricks.learning.threshold import choose_threshold
-from bricks.models.model_file import Model, hidden_units
+from bricks.models.kitnet import Model, hidden_units
 from lego_sdn.core.facts.errors import ModelError
 
 REFERENCE, ROBUST = "reference", "robust"

@@ -15,7 +15,8 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,8 @@ import numpy as np
 from lego_sdn.core.facts.errors import ModelError
 from lego_sdn.core.facts.text import printable
 
-WHOLE, REAL = "<i8", "<f8"
-KINDS = {"order": WHOLE, "sizes": WHOLE}
-VECTORS = ("order", "sizes", "low", "span", "weights", "hidden_bias", "visible_bias", "error_low", "error_span")
-SCALARS = ("threshold", "layout", "about")
 HEADER_BYTES_MOST = 1000
+PARTS_MOST = 64
 MAGIC = b"\x93NUMPY"
 _TEXT = re.compile(r"<U\d{1,9}")
 # What Python, its zip files, its JSON and NumPy raise at content that is not what it says it is.
@@ -37,29 +35,61 @@ UNFIT = (
 )
 
 
-def read_fields(archive: bytes, path: str) -> dict[str, Any]:
-    """The fields of a model in an archive of .npy files. ModelError, naming `path`, if it is none, or a part is not what it must be."""
+@dataclass(frozen=True, slots=True)
+class ArrayPart:
+    """What one part of a model file must be: the type of its array as NumPy writes it ("<i8", "<f8"), and its number of axes.
+
+    `vector` is the usual one. A part without a type is one text.
+    """
+
+    dtype: str = ""
+    axes: int = 0
+
+    @classmethod
+    def vector(cls, dtype: str) -> ArrayPart:
+        return cls(dtype, 1)
+
+    def read(self, data: bytes) -> Any:
+        """The array, the number or the text in a .npy file. ValueError if it is another one."""
+        found = _array(data, self.dtype or _TEXT, self.axes)
+        return found if self.dtype else str(found)
+
+
+TEXT = ArrayPart()
+COMMON = {"layout": TEXT, "about": TEXT}  # of every kind of model; `about` is a JSON map
+UNNAMED = "kitnet"  # the kind of a file that names none: there was one kind when it was written
+
+
+def read_fields(archive: bytes, path: str, parts_of: Callable[[str], Mapping[str, ArrayPart]]) -> tuple[str, dict[str, Any]]:
+    """The kind of a model and its fields, in an archive of .npy files.
+
+    parts_of  what a kind of this name has besides COMMON; ModelError if there is none. ModelError, naming `path`, if the archive is none,
+    or a part is not what it must be.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as found:
-            parts = _parts(found, len(archive))
-            fields: dict[str, Any] = {name: _array(parts[name], KINDS.get(name, REAL), 1) for name in VECTORS}
-            fields["threshold"] = _array(parts["threshold"], REAL, 0)
-            fields["layout"], about = (str(_array(parts[name], _TEXT, 0)) for name in ("layout", "about"))
-        fields["about"] = json.loads(about)
+            contents = _contents(found, len(archive))
+        kind = TEXT.read(contents.pop("kind")) if "kind" in contents else UNNAMED
+        wanted = {**COMMON, **parts_of(kind)}
+        if set(contents) != set(wanted):
+            raise ValueError(f"wanted the parts {', '.join(sorted(wanted))}")
+        fields = {name: part.read(contents[name]) for name, part in wanted.items()}
+        fields["about"] = json.loads(fields["about"])
         if not isinstance(fields["about"], Mapping):
             raise ValueError("what is said about it is no map")
-        return fields
+        return kind, fields
+    except ModelError as error:
+        raise ModelError(f"model {path}: {error}") from None
     except UNFIT as error:
         why = printable(f"{type(error).__name__}: {error}", 200)
         raise ModelError(f"model {path} lacks a part of a model ({why}); train again with this LEGO") from None
 
 
-def _parts(found: zipfile.ZipFile, size: int) -> dict[str, bytes]:
-    """The content of every file of the archive, by name without `.npy`. ValueError if one is missing, packed, or longer than the whole."""
-    wanted = {f"{name}.npy" for name in (*VECTORS, *SCALARS)}
+def _contents(found: zipfile.ZipFile, size: int) -> dict[str, bytes]:
+    """Every file of the archive, by name without `.npy`. ValueError if one is packed, or longer than the whole, or there are two."""
     names = found.namelist()
-    if len(names) != len(wanted) or set(names) != wanted:
-        raise ValueError(f"wanted the parts {', '.join(sorted(wanted))}")
+    if len(names) > PARTS_MOST or len(set(names)) < len(names) or not all(name.endswith(".npy") for name in names):
+        raise ValueError(f"wanted up to {PARTS_MOST} arrays, each of a name of its own")
     for info in found.infolist():
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
             raise ValueError(f"{info.filename} is packed, or longer than the file")

@@ -2,7 +2,7 @@
 
 LEGO model 1\n                      the name of the format and its version
 <SHA-256 of the rest, 64 hex digits>\n
-a NumPy .npz archive of plain arrays (nothing is unpickled)
+a NumPy .npz archive of plain arrays (nothing is unpickled); one of them, `kind`, says which others there are (`bricks/models/kinds.py`)
 """
 
 from __future__ import annotations
@@ -13,111 +13,31 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bricks.models.archive import UNFIT, read_fields
+from bricks.models.archive import UNFIT, UNNAMED, read_fields
+from bricks.models.kinds import find_kind, kind_of
+from bricks.models.kitnet import Model
 from lego_sdn.core.facts.errors import ModelError
 from lego_sdn.core.facts.text import printable, shown
+
+__all__ = ["Model", "load_model", "read_model_file", "save_model"]
 
 FORMAT = b"LEGO model "
 VERSION = 1
 BYTES_MOST = 1 << 30  # of a file
-_REAL = ("low", "span", "weights", "hidden_bias", "visible_bias", "error_low", "error_span", "threshold")
-_WHOLE = ("order", "sizes")
+KITNET = Model.kind
 
 
-def hidden_units(visible: np.ndarray | int) -> np.ndarray | int:
-    """Hidden units of an autoencoder: ceil(0.75 visible)."""
-    return (3 * visible + 3) // 4
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A trained KitNET. Arrays are float64 unless told; `width` features in `clusters` autoencoders.
-
-    layout       name of the feature layout
-    order        int64 [width]: feature of each column, cluster after cluster
-    sizes        int64 [clusters]: visible units of each autoencoder of the ensemble; the output autoencoder has `clusters`
-    low, span    [width]: lowest value and range of each column in training
-    weights      of every autoencoder [visible, hidden], flat, the output autoencoder last; used in both directions (tied)
-    hidden_bias, visible_bias      likewise
-    error_low, error_span          [clusters]: of the ensemble's errors in training
-    threshold    a score above it raises an alert
-    about        how it was trained: seed, counts, numerics, calibration; plain JSON values
-    """
-
-    layout: str
-    order: np.ndarray
-    sizes: np.ndarray
-    low: np.ndarray
-    span: np.ndarray
-    weights: np.ndarray
-    hidden_bias: np.ndarray
-    visible_bias: np.ndarray
-    error_low: np.ndarray
-    error_span: np.ndarray
-    threshold: float
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in (*_WHOLE, *_REAL[:-1]):
-            array = np.array(getattr(self, name), dtype=np.int64 if name in _WHOLE else np.float64)  # a copy: nobody else's to change
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
-        object.__setattr__(self, "threshold", float(self.threshold))
-        fault = _fault(self)
-        if fault:
-            raise ModelError(f"model of layout {shown(self.layout)}: {fault}; train again")
-
-    @property
-    def width(self) -> int:
-        return len(self.order)
-
-    @property
-    def all_sizes(self) -> np.ndarray:
-        """Visible units of every autoencoder, the output autoencoder last."""
-        return np.append(self.sizes, len(self.sizes))
-
-    def net(self, precision: str = "float64") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Weights, hidden and visible biases in the precision of the arithmetic."""
-        return tuple(np.ascontiguousarray(a, dtype=precision) for a in (self.weights, self.hidden_bias, self.visible_bias))
-
-    def __repr__(self) -> str:
-        return f"<Model {self.layout} {self.width} features, {len(self.sizes)} autoencoders, threshold {self.threshold:.6g}>"
-
-
-def _fault(model: Model) -> str | None:
-    """What makes the arrays no model, or None."""
-    sizes, width = model.sizes, model.width
-    if model.order.ndim != 1 or sizes.ndim != 1 or len(sizes) == 0 or sizes.min() < 1 or sizes.max() > width or sizes.sum() != width:
-        return f"clusters of {shown(sizes.tolist())} features do not make up {width} features"
-    if sorted(model.order.tolist()) != list(range(width)):
-        return f"the feature map is not a permutation of {width} features"
-    visible = np.append(sizes, len(sizes))
-    wanted = {"low": width, "span": width, "error_low": len(sizes), "error_span": len(sizes)}
-    wanted |= {"weights": int((visible * hidden_units(visible)).sum()), "hidden_bias": int(hidden_units(visible).sum())}
-    wanted |= {"visible_bias": int(visible.sum())}
-    for name, length in wanted.items():
-        array = getattr(model, name)
-        if array.shape != (length,):
-            return f"{name} has shape {array.shape} where ({length},) was expected"
-        if not np.isfinite(array).all():
-            return f"{name} holds numbers that are not finite"
-    if min(model.span.min(), model.error_span.min()) <= 0:
-        return "a range is not above zero"
-    return None if model.threshold > 0 else f"the threshold {model.threshold} is not above zero"
-
-
-def save_model(model: Model, path: str | Path) -> None:
+def save_model(model: Any, path: str | Path) -> None:
     """Write the file whole or not at all: a reader sees the old file or the new one."""
-    archive = io.BytesIO()
-    arrays = {name: np.asarray(getattr(model, name)) for name in (*_WHOLE, *_REAL)}
-    np.savez(archive, layout=np.array(model.layout), about=np.array(json.dumps(dict(model.about), sort_keys=True)), **arrays)
+    archive, kind = io.BytesIO(), kind_of(model)
+    named = {} if kind.name == UNNAMED else {"kind": np.array(kind.name)}
+    texts = {"layout": np.array(model.layout), "about": np.array(json.dumps(dict(model.about), sort_keys=True))}
+    np.savez(archive, **named, **texts, **kind.arrays(model))
     content = archive.getvalue()
     digest = hashlib.sha256(content).hexdigest().encode()
     path = Path(path)
@@ -135,18 +55,27 @@ def save_model(model: Model, path: str | Path) -> None:
         raise ModelError(f"model {path} cannot be written: {error.strerror}; choose another place for --out") from None
 
 
-def load_model(path: str | Path, layout: str | None = None) -> Model:
-    """Read a model; with `layout`, refuse a model of another one. Takes memory in proportion to the file; ModelError whatever is in it."""
+def load_model(path: str | Path, layout: str | None = None, kind: str = KITNET) -> Any:
+    """Read a model of a kind; with `layout`, refuse a model of another one. Takes memory in proportion to the file; ModelError whatever is
+    in it."""
     named = printable(str(path))
-    fields = read_fields(_checked(_content(path), named), named)
-    try:
-        model = Model(**fields)
-    except (ModelError, *UNFIT) as error:
-        raise ModelError(f"{named}: {printable(str(error), 300)}") from None
+    model = read_model_file(path)
+    if (found := kind_of(model).name) != kind:
+        raise ModelError(f"model {named} is of the kind {found}, not {kind}; give the model of the network function that runs")
     if layout is not None and model.layout != layout:
         found = shown(model.layout)[1:-1]
         raise ModelError(f"model {named} is of layout {found}, not {layout}; train one with `lego train --layout {layout}`")
     return model
+
+
+def read_model_file(path: str | Path) -> Any:
+    """The model in a file, of whatever kind. ModelError if there is none."""
+    named = printable(str(path))
+    kind, fields = read_fields(_checked(_content(path), named), named, lambda name: find_kind(name).parts)
+    try:
+        return find_kind(kind).make(fields)
+    except (ModelError, *UNFIT) as error:
+        raise ModelError(f"{named}: {printable(str(error), 300)}") from None
 
 
 def _content(path: str | Path) -> bytes:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from bricks.files.scores import ScoreFile
 from bricks.nfs.registry import load
 from bricks.records.brick import Batch, HasFileno
 from bricks.records.sequence import SequenceRange
 from bricks.runtime.assembly import Models, build, place_of
+from bricks.runtime.kept_rows import KeptRows
 from bricks.runtime.score_sampler import Sampled
+from bricks.runtime.scored_stamp import ScoredStamp
 from bricks.runtime.spec import Spec
 from bricks.runtime.stage import Stage
 from bricks.streams.partitioner import LoadSketch
@@ -46,14 +48,37 @@ class Pipeline:
             stage.set_outputs(spec.rings_out.get(stage.brick.id, []), spec.batch)
         self.traffic = {node: LoadSketch(spec.buckets, self.key.of_node(node), pick_for(node, self.key)) for node in nf.graph.keyed}
         self.ticks = {stage.brick: 0.0 for stage in self.stages if stage.brick.tick_s is not None}  # when each is due
+        self.scored = ScoredStamp(spec.scored) if spec.scored else None
+        self.kept = self._kept_rows(spec) if spec.kept else None
         self.paused_until = 0.0  # monotonic seconds: no packets are taken before
         self._go_on()
+
+    def _kept_rows(self, spec: Spec) -> KeptRows:
+        """This process is a standby. BrickError if it does not do all the work of its instance."""
+        chain = [stage.place.joining.edges == 1 and len(stage.ways) == 1 for stage in self.stages[1:-1]]
+        keyed = [stage for stage in self.stages if stage.brick.state is not None]
+        if self.source is None or keyed != self.stages[1:2] or not self.stages[-1].last or not all(chain):
+            raise BrickError(
+                f"process {spec.process}: a standby is one process with the whole graph, which must be a chain with one keyed brick, the "
+                f"first after the source: set standby to 0 for the network function {spec.nf}"
+            )
+        kept = KeptRows(spec.buckets, spec.kept, self.key)
+        keyed[0].after = kept.sift
+        return kept
 
     def _tap(self, batch: Batch) -> None:
         """Whoever wants every score gets it before the last brick does."""
         for wanted in (self.scores, self.sampled):
             if wanted is not None:
                 wanted.append(batch)
+        if self.scored is not None:
+            self._note_scored(batch)
+
+    def _note_scored(self, batch: Batch) -> None:
+        """After the scores are written. Once batches were lost on the way, nobody knows any more what was scored."""
+        order = self.stages[-1].order
+        if self.scored is not None and not (order is not None and order.lost):
+            self.scored.note(batch.head)
 
     def _go_on(self) -> None:
         """Number on where the rings stand: a process that is started anew continues the stream of the one before."""
@@ -92,6 +117,8 @@ class Pipeline:
         born = time.monotonic_ns() - self.source.waited_ns()
         ticket = SequenceRange(self.next_row, len(batch), born, born)
         self.next_row += len(batch)
+        if self.kept is not None:
+            self.kept.unmark(batch.head)
         for sketch in self.traffic.values():
             sketch.see(batch.head)
         self.stages[0].emit(batch, ticket, began, now)
@@ -142,6 +169,21 @@ class Pipeline:
         for stage in self.stages:
             stage.meter.set_deadlines(stage.brick.node, ms)
 
+    # ---- a standby ----
+    def score_kept(self, batches: Iterable[Batch]) -> int:
+        """Score rows that a standby has kept, ahead of whatever comes next: how many. All bricks are here, and none is at work."""
+        rows = 0
+        for kept in batches:
+            batch = kept
+            for stage in self.stages[2:]:
+                batch = stage.work_on(batch)
+            rows += len(kept)
+        return rows
+
+    def be_ordinary(self) -> None:
+        """A standby no longer: packets are scored as the switch says whose they are."""
+        self.kept, self.stages[1].after = None, None
+
     def stage(self, brick: str) -> Stage:
         """The stage of a brick. BrickError if it is not in this process."""
         for stage in self.stages:
@@ -161,5 +203,7 @@ class Pipeline:
             stage.close()
         if self.scores is not None:
             self.scores.close()
+        if self.scored is not None:
+            self.scored.close()
         if self.source is not None and hasattr(self.source.source, "close"):
             self.source.source.close()

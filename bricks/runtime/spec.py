@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from bricks.nfs.registry import load
 from lego_sdn.core.facts.errors import ConfigError
+from lego_sdn.core.facts.headers import GROUPS
 from lego_sdn.core.facts.keys import are_amounts, check_keys
-from lego_sdn.core.nf.split_key import SplitKey, configured_key
+from lego_sdn.core.nf.split_key import SplitKey, split_key
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Spec:
     slow_us     {kind: CPU microseconds burnt for every packet that a brick takes in}; deadlines {kind: milliseconds}
     scores      file that SCORE records are appended to
     sampled     buckets whose scores are kept for the auditor
+    kept        rows that a standby keeps, 0: the process is none; scored: file that says how far the instance has scored
     namespace   path of the network namespace to enter; cgroup: folders whose `cgroup.procs` it joins
     """
 
@@ -61,6 +64,8 @@ class Spec:
     scores: str | None = None
     threshold: float | None = None
     sampled: tuple[int, ...] = ()
+    kept: int = 0
+    scored: str | None = None
     log: str | None = None
     namespace: str | None = None
     cgroup: tuple[str, ...] = ()
@@ -86,6 +91,7 @@ class Spec:
         for key, fits, wanted in (
             ("bricks", bool(self.bricks), "at least one brick"),
             ("batch", _whole(self.batch) and self.batch > 0, "a whole number above 0"),
+            ("kept", _whole(self.kept) and self.kept >= 0, "a whole number of rows"),
             ("buckets", _whole(self.buckets) and self.buckets > 0 and not self.buckets & (self.buckets - 1), "a power of two"),
             ("slow_us", are_amounts(self.slow_us), "kinds of bricks with microseconds from 0 to 1000000"),
             ("deadlines", are_amounts(self.deadlines), "kinds of bricks with milliseconds from 0 to 1000000"),
@@ -98,14 +104,18 @@ class Spec:
     @property
     def key(self) -> SplitKey:
         """By what packets find their owners, derived as the controller does: from the NF's declaration. LegoError if there is none."""
-        nf = load(self.nf)
-        extractor = nf.extractor(self.layout or nf.layouts[0])
-        return configured_key(extractor, self)
+        return _key(self.nf, self.layout, self.exact, self.granularity)
 
     @property
     def log_path(self) -> Path:
         """Where standard error goes."""
         return Path(self.log) if self.log else Path(self.run_dir) / f"{self.process}.log"
+
+
+@lru_cache(maxsize=64)  # it takes milliseconds; a forked process inherits what the fork server derived
+def _key(nf: str, layout: str | None, exact: bool, granularity: str | None) -> SplitKey:
+    function = load(nf)
+    return split_key(function.extractor(layout or function.layouts[0]), exact, GROUPS.get(granularity or ""))
 
 
 def _whole(value: object) -> bool:

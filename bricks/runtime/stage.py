@@ -40,7 +40,7 @@ class Stage:
     """One brick with its routing table: rings that it reads, and for every edge rings to its next hops and the next brick of the process.
 
     `following`, `shares`: where one edge leads, if no `place` says more. `last`: the graph ends here. `slow_us`: see Meter.
-    `tap` sees every batch before the brick does, in the order in which the brick gets it.
+    `tap` sees every batch before the brick does, in the order in which the brick gets it; `after` may replace what the brick made of it.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Stage:
         in_order = brick.in_order or brick.state is not None or joining.edges > 1
         self.order = ReorderBuffer(joins=brick.state is None, how=joining) if in_order else None
         self.tap: Callable[[Batch], None] | None = None
+        self.after: Callable[[Batch], Batch] | None = None
         self.meter = Meter(slow_us, last)
         self._turn = 0
         self._reached: dict[str, int] = {}  # ring -> the row up to which it brought batches
@@ -164,11 +165,16 @@ class Stage:
 
     def _process(self, batch: Batch, ticket: SequenceRange, now: float) -> None:
         began, taken_ns = time.thread_time(), time.monotonic_ns()
+        result = self.work_on(batch)
+        self.meter.burn(len(batch), began)
+        self._pass_on(FinishedBatch(batch, result, began, taken_ns), ticket, now)
+
+    def work_on(self, batch: Batch) -> Batch:
+        """What the brick makes of a batch at its turn."""
         if self.tap is not None:
             self.tap(batch)
         result = self.brick.process(batch)
-        self.meter.burn(len(batch), began)
-        self._pass_on(FinishedBatch(batch, result, began, taken_ns), ticket, now)
+        return result if self.after is None else self.after(result)
 
     def emit(self, batch: Batch, ticket: SequenceRange, began: float, now: float) -> None:
         """Pass on what a source took; `began` (thread CPU seconds) is when it began to."""

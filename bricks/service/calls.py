@@ -10,6 +10,7 @@ from typing import Any
 from bricks.runtime.pipeline import Pipeline
 from bricks.runtime.stage import Rings
 from bricks.service.handover import HandoverCalls
+from bricks.service.takeover import TakeOverCalls
 from bricks.service.usage import Usage
 from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.errors import BrickError
@@ -29,7 +30,9 @@ class Northbound:
 
     def handlers(self) -> dict[str, Callable]:
         names = "load alerts scores routes inputs deadlines drain stop"
-        return {name: getattr(self, name) for name in names.split()} | HandoverCalls(self.process, self._clock).handlers()
+        moves = HandoverCalls(self.process, self._clock)
+        own = {name: getattr(self, name) for name in names.split()}
+        return own | moves.handlers() | TakeOverCalls(self.process, moves).handlers()
 
     def load(self) -> dict[str, Any]:
         """The load report: totals since start."""

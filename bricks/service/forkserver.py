@@ -20,6 +20,7 @@ from bricks.nfs.registry import load
 from bricks.runtime.assembly import Models
 from bricks.runtime.precompile import warm_up, warm_up_all
 from bricks.runtime.spec import Spec
+from bricks.service import loop  # noqa: F401 - no child has to import it, which took half of its start
 from bricks.service.run import run
 from lego_sdn.adapters.linux import owned
 from lego_sdn.adapters.rpc.calls import Server
@@ -78,10 +79,11 @@ class Warm:
             del self.exited[:-KEPT]
 
     def _load(self, told: Spec) -> None:
-        """Hold the models for this child and the next; if one is wrong, the child says so."""
+        """Hold the models and the split key for this child and the next; if one is wrong, the child says so."""
         try:
             nf = load(told.nf)
             self.models.of(nf, nf.model_paths(told.model, told.models))
+            _ = told.key
         except LegoError as error:
             LOG.warning("%s", error)
 

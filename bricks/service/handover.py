@@ -35,7 +35,7 @@ class HandoverCalls:
 
     def handlers(self) -> dict[str, Callable]:
         names = "hold cut renew settled consumed give_streams take_streams give_rows copy_rows take_rows release taken"
-        names += " begin keep export adopt"
+        names += " abandon begin keep export adopt"
         within = {"pause": self.front.pause, "deal": self.front.deal, "bury": self.bury}
         return {name: getattr(self, name) for name in names.split()} | within
 
@@ -95,6 +95,11 @@ class HandoverCalls:
         with self._connect(address, PEER_S) as peer:
             peer.call("take_rows", token, buckets, rows.tobytes())
         return len(rows)
+
+    def abandon(self, token: int, buckets: list[int]) -> bool:
+        """These buckets are neither this instance's nor that of the other one, which failed: a standby scores their packets."""
+        self._hold().abandon(token, buckets)
+        return True
 
     def release(self, token: int, owned: list[int] | None) -> dict[str, int]:
         """Go on. Streams with no end in `owned` are forgotten, unless it is None, or the word comes so late that another move has begun."""

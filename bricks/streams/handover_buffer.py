@@ -163,6 +163,10 @@ class HandoverBuffer:
     def _markers(self) -> dict[int, int]:
         return getattr(self.source, "markers", {})
 
+    def has_passed(self, marker: int) -> bool:
+        """Whether this marker came, and all rows before it went on."""
+        return self.move is None and not self._playing and marker in self._markers
+
     def rows_for(self, token: int, buckets: Iterable[int], marker: int) -> np.ndarray:
         """Waiting rows that the new owner of these buckets needs and may not have: PACKET [n]. `marker`: one that came."""
         move = self._current(token)
@@ -183,6 +187,16 @@ class HandoverBuffer:
     def gave(self, token: int, buckets: Iterable[int]) -> None:
         """The new owner of these buckets has streams and rows: they are not this instance's any more."""
         self._current(token).gave |= chosen_of(buckets, self.buckets)
+
+    def abandon(self, token: int, buckets: Iterable[int]) -> None:
+        """These buckets stay with none of those who take part in the move: a standby scores their packets, those that wait here too."""
+        move = self._current(token)
+        if move.cut is None:
+            raise BrickError("nothing can be given up before the cut")
+        lost = chosen_of(buckets, self.buckets)
+        move.gave |= lost
+        move.took &= ~lost
+        move.after &= ~lost
 
     def take(self, token: int, buckets: Iterable[int], rows: np.ndarray) -> None:
         """Rows of an old owner, to be played in their place; and its buckets are this instance's from now on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,6 +111,12 @@ class OwnedResources:
         thing = self.journal.made(Thing(kind, name, self.run, self._owner | detail))
         self.things.append(thing)
         return thing
+
+    def note_all(self, wanted: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
+        """Write down several such things, (kind, name, detail), with one sync of the disk."""
+        things = [Thing(kind, name, self.run, self._owner | detail) for kind, name, detail in wanted]
+        self.journal.all_made(things)
+        self.things += things
 
     def forget(self, things: list[Thing]) -> None:
         """Somebody else removed these things."""

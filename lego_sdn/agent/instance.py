@@ -52,8 +52,8 @@ class Instance:
             self.belongings.make("namespace", self.name, lambda: netns.create(self.name))
             self.belongings.make("veth", self.name, lambda: netns.add_veth(self.name, self.name, INTERFACE, netns.MTU + netns.TAGS))
             laps.note("network")
-            for ring in self.wiring.rings:
-                self.belongings.note("ring", ring.name)
+            own = [thing for name in self.wiring.processes for thing in self.processes.makes(name)]
+            self.belongings.note_all([*(("ring", ring.name, {}) for ring in self.wiring.rings), *own])
             for name in self.wiring.processes:
                 self.processes.fork(name, self.wiring)
             laps.note("fork")
@@ -94,9 +94,17 @@ class Instance:
         return list(reports.values())
 
     def check(self) -> None:
-        """Look whether every process lives. A dead replica is taken out, and the others do its work; others make the instance `failed`."""
+        """Look whether every process lives. A dead replica is taken out, and the others do its work; others make the instance `failed`.
+
+        Where a standby takes over, each does: nothing that was in it is lost then, and no brick goes on without streams.
+        """
         if self.error is None:
-            for name in self.processes.dead():
+            dead = self.processes.dead()
+            if dead and self.spec.failover:
+                self.error = self.processes.last_words(dead[0])
+                LOG.error("instance %d failed: %s", self.spec.instance, self.error)
+                return
+            for name in dead:
                 self._bury(name, self.processes.last_words(name))
             self._keep_link_up()
 

@@ -24,6 +24,7 @@ from lego_sdn.agent.layout import InstanceLayout, Rings
 from lego_sdn.agent.spec import InstanceSpec
 from lego_sdn.core.facts.arrangement import Placed
 from lego_sdn.core.facts.errors import BrickError, HostError, RpcError
+from lego_sdn.core.facts.standby import KEPT_ROWS, scored_file
 
 LOG = logging.getLogger(__name__)
 INTERFACE = "in0"
@@ -62,16 +63,21 @@ class BrickProcesses:
         self.groups: dict[str, CpuGroup] = {}
 
     def fork(self, name: str, wiring: InstanceLayout) -> BrickProcess:
-        """Start one process of the wiring, with its quota; `await_answer` says when it is up."""
+        """Start one process of the wiring, with its quota; `await_answer` says when it is up.
+
+        What it `makes` is in the journal already.
+        """
         self.quotas[name] = wiring.arrangement.quotas[name]
         if self.quotas[name] is not None:
             self._group(name)
-        told = self._told(name, wiring)
-        self.belongings.note("file", told["socket"], of=name)  # the log stays, for whoever wants to know
-        replica = self.host.launcher.fork(told)
+        replica = self.host.launcher.fork(self._told(name, wiring))
         self.replicas[name] = replica
         self.belongings.note("process", str(replica.process.pid), of=name, start=replica.process.start)
         return replica
+
+    def makes(self, name: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """What a process makes by itself, for `OwnedResources.note_all`. Its log stays, for whoever wants to know."""
+        return [("file", self._socket(name), {"of": name})]
 
     def take_over(self, name: str, process: Process) -> None:
         """A process that an earlier agent started, and that runs."""
@@ -226,6 +232,8 @@ class BrickProcesses:
             "limits": spec.limits,
             "capture": spec.capture,
             "scores": str(Path(scores) / f"{name}.scores") if scores and has_end else None,
+            "kept": KEPT_ROWS if spec.standby and first in bricks else 0,
+            "scored": scored_file(str(run_dir), spec.instance) if spec.failover and has_end else None,
             "threshold": spec.threshold,
             "slow_us": spec.slow_us,
             "exact": spec.exact,

@@ -33,6 +33,7 @@ from lego_sdn.agent.watched_bridge import WatchedBridge
 from lego_sdn.core.facts.config import INSTANCES_MOST
 from lego_sdn.core.facts.errors import HostError, RpcError
 from lego_sdn.core.facts.messages import AGENT
+from lego_sdn.core.facts.standby import scored_file
 
 LOG = logging.getLogger(__name__)
 JOURNAL = "agent.journal"
@@ -159,13 +160,22 @@ class Agent:
             if there.spec == wanted and not there.error:
                 return there.as_dict()
             raise HostError(f"instance {wanted.instance} exists already ({there.error or 'with another spec'}); stop it first")
-        if len(self.instances) >= INSTANCES_MOST + 1:  # and the auditor's
+        if len(self.instances) >= INSTANCES_MOST + 2:  # and the auditor's, and the standby
             raise HostError(f"{len(self.instances)} instances run here, and no more can: stop one first")
         instance = Instance(self.host, wanted, self.options.load(wanted.nf).graph)
+        if wanted.failover:
+            self._forget_scored(wanted.instance)
         instance.start()
         self.instances[wanted.instance] = instance
         self._write_down(instance)
         return instance.as_dict()
+
+    def _forget_scored(self, n: int) -> None:
+        """What an instance says of how far it has scored outlives it, for whoever takes over, until another one has its number."""
+        name = scored_file(str(self.options.run_dir), n)
+        Path(name).unlink(missing_ok=True)
+        if not any((thing.kind, thing.name) == ("file", name) for thing in self.belongings.things):
+            self.belongings.note("file", name)
 
     def stop_instance(self, n: int, drain_ms: int = 0, silent: Sequence[str] = ()) -> dict[str, Any]:
         """Stop an instance; its final load reports. None if it is not there: whoever wants it gone has what they want.

@@ -19,7 +19,10 @@ from lego_sdn.core.facts.text import shown
 
 @dataclass(frozen=True)
 class InstanceSpec:
-    """One instance: number, graph and model, CPU quota in cores for each process, placement, and what its processes are told."""
+    """One instance: number, graph and model, CPU quota in cores for each process, placement, and what its processes are told.
+
+    failover  it says in shared memory how far it has scored; standby: it keeps the features of packets that others score
+    """
 
     instance: int
     model: str
@@ -38,6 +41,8 @@ class InstanceSpec:
     exact: bool = True
     granularity: str | None = None
     sampled: list[int] = field(default_factory=list)
+    failover: bool = False
+    standby: bool = False
 
     @classmethod
     def parse(cls, data: Any) -> InstanceSpec:
@@ -54,6 +59,9 @@ class InstanceSpec:
         _check("layout", "the name of a layout", self.layout, text(NAME_CHARACTERS)(self.layout))
         _check("exact", "true or false", self.exact, isinstance(self.exact, bool))
         groups = f"one of {', '.join(GROUPS)}, or null"
+        for name in ("failover", "standby"):
+            _check(name, "true or false", getattr(self, name), isinstance(getattr(self, name), bool))
+        _check("standby", "false, unless placement is chained", self.standby, not self.standby or self.placement == "chained")
         _check("granularity", groups, self.granularity, self.granularity is None or self.granularity in tuple(GROUPS))
         _check("placement", f"one of {', '.join(PLACEMENTS)}", self.placement, self.placement in PLACEMENTS)
         _check("stamps", "kernel or trailer", self.stamps, self.stamps in ("kernel", "trailer"))

@@ -57,7 +57,7 @@ class LayoutTransition:
     def carry_out(self) -> LayoutTransition:
         """All of it. If something fails before packets go the new way, everything is as it was; LegoError says why."""
         try:
-            self._note_rings()
+            self._announce()
             for name in self.fresh:
                 self.processes.fork(name, self.new)
             self._listen()
@@ -71,13 +71,16 @@ class LayoutTransition:
         self._finish()
         return self
 
-    def _note_rings(self) -> None:
+    def _announce(self) -> None:
+        """In the journal, with one sync: the new rings, and what the new processes make by themselves."""
         known = {thing.name for thing in self.processes.belongings.things}
+        wanted = [thing for name in self.fresh for thing in self.processes.makes(name)]
         for ring in self.new.rings:
             if ring.name not in known:
                 ends = [self.new.process_of(end) for end in (ring.source, ring.target)]
                 owner = next((end for end in ends if end in self.fresh), None)
-                self.processes.belongings.note("ring", ring.name, **({} if owner is None else {"of": owner}))
+                wanted.append(("ring", ring.name, {} if owner is None else {"of": owner}))
+        self.processes.belongings.note_all(wanted)
 
     def _listen(self) -> None:
         """Who stays reads old rings and new ones."""

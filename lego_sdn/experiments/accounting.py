@@ -54,6 +54,18 @@ def compare(records: np.ndarray, unsplit: np.ndarray) -> ScoreComparison:
     )
 
 
+def without_repeats(records: np.ndarray, results: int) -> tuple[np.ndarray, int]:
+    """Records of which each is there once: a standby may score a packet that the owner, which died, had scored. And how many were left out.
+
+    A repeat whose score has other bits stays: it is none.
+    """
+    numbers, bits = numbers_of(records, results), np.ascontiguousarray(records["score"]).view(np.uint64)
+    order = np.lexsort((bits, numbers))
+    first = np.ones(len(records), np.bool_)
+    first[1:] = (np.diff(numbers[order]) != 0) | (bits[order][1:] != bits[order][:-1])
+    return records[order][first], int(np.count_nonzero(~first))
+
+
 @dataclass(frozen=True)
 class Deaths:
     """What tells with which instance a packet died.
@@ -121,6 +133,7 @@ class RunSummary:
 
     entered, forwarded  packets that came into the switch from the source and that left it to the sink
     out_of_order        results that came to the end of an instance's graph after one with a higher stamp
+    repeated            scores with the same bits that the standby gave once more, and that are left out
     results             scores of each packet
     """
 
@@ -136,6 +149,7 @@ class RunSummary:
     moves: list[dict[str, Any]] = field(default_factory=list)  # rows of `GET moves`
     out_of_order: int = 0
     results: int = 1
+    repeated: int = 0
 
     @property
     def due(self) -> int:

@@ -27,7 +27,17 @@ from lego_sdn.core.facts.errors import CaptureError, HostError, ModelError
 from lego_sdn.core.facts.graph import require_runnable
 from lego_sdn.core.nf.network_function import NetworkFunction
 from lego_sdn.core.nf.split_key import configured_key
-from lego_sdn.experiments.accounting import Deaths, RunSummary, compare, died_with, dropped_in, note_owned, numbers_of, out_of_order_in
+from lego_sdn.experiments.accounting import (
+    Deaths,
+    RunSummary,
+    compare,
+    died_with,
+    dropped_in,
+    note_owned,
+    numbers_of,
+    out_of_order_in,
+    without_repeats,
+)
 from lego_sdn.experiments.endpoints import OfferedTraffic, ReplayProcess, Testbed
 from lego_sdn.system import machine as host
 from lego_sdn.system.local import key_of
@@ -38,7 +48,6 @@ SENT_MOST = 100_000_000  # packets of a run: they, their scores and those of the
 COUNT_S, STILL_S = 0.1, 3.0  # between two looks at counters; the switch brings those of its cached flows up to date twice a second
 SCORED_AT_ONCE = 4096  # packets
 KITSUNE = Config()
-ENTRANCE = ((0, "base"), (0, "stamps"))  # table and role of the rules of which every packet from outside meets one first
 
 
 @dataclass
@@ -228,6 +237,7 @@ class Experiment(Live):
         files = [read_scores(path) for path in sorted(self.scores.iterdir()) if not path.name.startswith(f"{REFERENCE}-")]
         records = np.concatenate(files) if files else np.empty(0, SCORE)
         results = unsplit[0].size if len(unsplit) else 1
+        records, repeated = without_repeats(records, results) if self.config.standby else (records, 0)
         numbers = np.unique(numbers_of(records, results))
         left = sent["sent"] * results - len(numbers) - sum(dropped.values())
         if packets is not None:
@@ -245,6 +255,7 @@ class Experiment(Live):
             machine=machine(self.config),
             out_of_order=out_of_order_in(reports),
             results=results,
+            repeated=repeated,
         )
 
     def _unscored(self, packets: np.ndarray, numbers: np.ndarray, results: int) -> list[tuple[int, int]]:
@@ -269,10 +280,7 @@ class Experiment(Live):
         return seen.instances >= self.instances and seen.quiet and seen.assignment["in_force"]
 
     def _through_the_switch(self, sent: int) -> tuple[int, int]:
-        """Packets that the rules saw and that left at the sink; waits until all did, or until the counters stand still.
-
-        (A port's own counter is its interface's: packets that are lost between it and the rules are in there.)
-        """
+        """Packets that the rules saw and that left at the sink; waits until all did, or until the counters stand still."""
         before, since = (-1, -1), time.monotonic()
         while True:
             now = self._counted()
@@ -283,9 +291,8 @@ class Experiment(Live):
             time.sleep(COUNT_S)  # the pace of looking
 
     def _counted(self) -> tuple[int, int]:
-        entered = sum(row["packets"] for row in self.get("flows")["flows"] if (row["table"], row["role"]) in ENTRANCE)
         ports = {port["name"]: port for switch in self.get("switches")["switches"] for port in switch["ports"]}
-        return entered, ports[self.testbed.sink]["tx_packets"]
+        return self.entered(), ports[self.testbed.sink]["tx_packets"]
 
     def _end_instances(self) -> list[dict[str, Any]]:
         """Stop what still runs, drained; the final load reports of the whole run, but for the twin's: what it misses, others have."""

@@ -31,6 +31,7 @@ class SimulatedHost:
     made: int = 0
     cores: float | None = None
     free_bytes: float | None = None
+    standbys: set[int] = field(default_factory=set)  # instances that were started as one
 
     def start(self, instance: int) -> Event:
         if self.fail_starts:
@@ -45,7 +46,7 @@ class SimulatedHost:
         self.ports.pop(instance, None)
 
     def running(self) -> tuple[Running, ...]:
-        return tuple(Running(i, port) for i, port in sorted(self.ports.items()))
+        return tuple(Running(i, port, standby=i in self.standbys) for i, port in sorted(self.ports.items()))
 
     def regrow(self, action: BrickAction) -> Event:
         return RegrowFailed(action.instance, "unknown method", action)

@@ -29,6 +29,7 @@ from lego_sdn.core.control.state import SystemState, fresh
 from lego_sdn.core.facts.actions import BrickAction, ChainBrick, Separate, SetDeadlines, SetQuota, StartReplica, StopReplica, TakeOut
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.notes import Note
+from lego_sdn.core.facts.standby import TakenOver
 from lego_sdn.core.traffic.rule_compiler import RuleOptions, compile_rules, diff
 from lego_sdn.simulation.driver import CoreDriver
 from lego_sdn.simulation.hosts import SimulatedHost
@@ -136,6 +137,7 @@ class InMemorySystem(CoreDriver):
     def perform(self, action: Action) -> Event | None:
         mute = type(action) in self.mute
         if isinstance(action, StartInstance):
+            (self.host.standbys.add if action.standby else self.host.standbys.discard)(action.instance)
             return None if mute else self.host.start(action.instance)
         if isinstance(action, BrickAction):
             return None if mute else self.host.regrow(action)
@@ -157,12 +159,12 @@ class InMemorySystem(CoreDriver):
         if self.steer_errors:
             self.steer_errors -= 1
             return Steered(action.version, "table full")
-        options = RuleOptions(self.config.buckets, self.config.exact, self.config.forward.mode)
+        options = RuleOptions(self.config.buckets, self.config.exact, self.config.forward.mode, standby=action.standby)
         change = diff(self.switch.rules, compile_rules(action.assignment, action.ports, options))
         self.switch.apply(type(change)(change.add) if action.keep else change)
         if not action.keep:
             self.rules_of = dict(action.assignment)
-        return Steered(action.version)
+        return Steered(action.version, standby=action.standby, taken=tuple(map(TakenOver, action.takeovers)))
 
     def _work(self, seconds: float) -> None:
         for instance in self.host.ports:

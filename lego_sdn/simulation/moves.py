@@ -68,6 +68,9 @@ class QueuedPackets(PacketRing):
     def _look_for_errors(self) -> None:
         pass
 
+    def statistics(self) -> dict[str, int]:
+        return {}  # nothing is lost in it
+
 
 class MovedInstance:
     """Packets in, features by stamp out: the part of an instance that a move is about. Its keyed bricks lag behind the interface, each
@@ -85,6 +88,7 @@ class MovedInstance:
         self.hold = HandoverBuffer(self.wire, buckets, more.get("stamped", True), key=self.key, clock=self.clock)
         self.batching = PacketBatching(0, self.hold, 64)
         self.features: list[tuple[int, np.ndarray]] = []
+        self.after: Callable[[Batch], Batch] = lambda result: result  # of what a keyed brick gives, what is scored
         self.queues: dict[str, deque[tuple[Batch, SequenceRange]]] = {}
         way = SimpleNamespace(set_parts=lambda rings, here, cut: None, rings=[])
         self.process = SimpleNamespace(
@@ -151,7 +155,7 @@ class MovedInstance:
             for _ in range(min(batches, len(queue))):
                 batch, ticket = queue.popleft()
                 assert stage.order.offer(batch, ticket, 0.0), f"{stage.brick.id} waits for row {stage.order.wanted}, not for {ticket}"
-                result = stage.brick.process(batch)
+                result = self.after(stage.brick.process(batch))
                 self.features += [(int(seq), row) for seq, row in zip(result.head["seq"], result.values, strict=True)]
 
 
@@ -215,10 +219,11 @@ class MovingInstances:
             flows.setdefault(tuple(self.sides[i].tolist()), []).append(i)
         for flow in self.random.permutation(list(flows)):
             rules = self.cached.setdefault(tuple(flow), self.rules)
-            own, *others = (rules[bucket] for bucket in flow)
+            own, *others = (rules.get(bucket) for bucket in flow)
             for i in flows[tuple(flow)]:
-                self._deliver(own, self.packets[i], 0)
-                for other in {*others} - {own}:
+                if own is not None:
+                    self._deliver(own, self.packets[i], 0)
+                for other in {*others} - {own, None}:
                     self._deliver(other, self.packets[i], SHADOW)
                 if COPIED in rules:
                     self._deliver(rules[COPIED], self.packets[i], 0 if flow[0] in self.scored else SHADOW)
@@ -277,7 +282,7 @@ class MovingInstances:
                 self.send(int(self.random.integers(0, 3)))
             return None
         if isinstance(step, handover_steps.RestoreRules):
-            self.rules = dict(after)
+            self.rules = self._with_copies(after)
             return None
         if isinstance(step, (handover_steps.PrepareRules, handover_steps.Pause)):
             return None
@@ -312,13 +317,16 @@ class MovingInstances:
 
     def _change_rules(self, after: dict[int, int]) -> None:
         """New flows follow the new rules at once, cached ones one after the other."""
-        self.rules = dict(after) if self.twin is None else {**after, COPIED: self.twin}
+        self.rules = self._with_copies(after)
         stale = [flow for flow, rules in self.cached.items() if rules != self.rules]
         for at in self.random.permutation(len(stale)):
             if self.random.random() < 0.3:
                 self.send(int(self.random.integers(0, 20)))
             self.cached[stale[at]] = self.rules
         self.cached.clear()
+
+    def _with_copies(self, after: dict[int, int]) -> dict[int, int]:
+        return dict(after) if self.twin is None else {**after, COPIED: self.twin}
 
     def finish(self) -> dict[int, np.ndarray]:
         """Send what is left and work everything off; features by stamp. No packet is scored twice."""

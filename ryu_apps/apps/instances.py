@@ -9,6 +9,7 @@ from typing import Any
 
 from ryu.base import app_manager
 
+from lego_sdn.adapters.linux.processes import await_end
 from lego_sdn.core.control.events import (
     AgentDown,
     AgentUp,
@@ -18,6 +19,7 @@ from lego_sdn.core.control.events import (
     InstanceFailed,
     InstanceStarted,
     InstanceStopped,
+    ProcessDied,
     Running,
     StartInstance,
     StopInstance,
@@ -43,17 +45,18 @@ ANSWER_S = 5.0  # for a process to answer
 WARMING_S = 0.1  # while it warms up and nothing runs
 
 
-def spec(config: Config, instance: int) -> dict[str, Any]:
+def spec(config: Config, instance: int, standby: bool = False) -> dict[str, Any]:
     """What the agent is told to start, as the configuration says."""
     own, capture = config.instance, config.capture
-    holders = config.scaling.max_instances if instance == REFERENCE else 1  # the twin holds what all the others hold together
+    every = instance == REFERENCE or standby  # it gets every packet: it holds and uses what all the others do together
+    holders = config.scaling.max_instances if every else 1
     return {
         "instance": instance,
         "nf": config.nf,
         "layout": config.layout,
         "model": config.model,
-        "cpu_quota": None if instance == REFERENCE else own.cpu_quota,  # it gets what all the others get together
-        "placement": own.placement,
+        "cpu_quota": None if every else own.cpu_quota,
+        "placement": "chained" if standby else own.placement,
         "stamps": capture.stamps,
         "buckets": config.buckets,
         "batch": own.batch,
@@ -65,12 +68,14 @@ def spec(config: Config, instance: int) -> dict[str, Any]:
         "granularity": config.granularity,
         "sampled": list(sampled_buckets(config.audit.share, config.buckets)),
         "scores": None,
+        "failover": bool(config.standby) and instance != REFERENCE,
+        "standby": standby,
     }
 
 
 def running(one: Mapping[str, Any]) -> Running:
     """An instance that the agent tells of, for the core."""
-    return Running(one["instance"], one["ofport"], Arrangement.of(one))
+    return Running(one["instance"], one["ofport"], Arrangement.of(one), bool(one.get("spec", {}).get("standby")))
 
 
 def _warms_up(hello: Mapping[str, Any]) -> bool:
@@ -197,9 +202,22 @@ class Instances(app_manager.RyuApp):
                 key = one["instance"], told["process"]
                 keys.add(key)
                 known = processes.pop(key, None)
-                processes[key] = known if known and known.pid == told["pid"] else ObservedProcess(*key, told["socket"], told["pid"])
+                processes[key] = known if known and known.pid == told["pid"] else self._observed(key, told)
                 processes[key].bricks = tuple(told["bricks"])
         return keys
+
+    def _observed(self, key: tuple[int, str], told: Mapping[str, Any]) -> ObservedProcess:
+        process = ObservedProcess(*key, told["socket"], told["pid"])
+        if self.shared.config.standby:
+            spawn(self._await_end, process)
+        return process
+
+    def _await_end(self, process: ObservedProcess) -> None:
+        """The kernel tells at once that a process has ended; the agent, which is busy at times, would take longer."""
+        await_end(process.pid)
+        if self.shared.observed.processes.get((process.instance, process.process)) is process:
+            self.shared.put(ProcessDied(process.instance, process.process))
+            self.shared.wake_agent.set()
 
     # ---- what is asked ----
     def _counted(self, work):
@@ -220,7 +238,7 @@ class Instances(app_manager.RyuApp):
 
     def _start(self, action: StartInstance) -> None:
         try:
-            one = self.shared.host.start_instance(spec(self.shared.config, action.instance))
+            one = self.shared.host.start_instance(spec(self.shared.config, action.instance, action.standby))
         except RpcError as error:
             self.shared.put(InstanceFailed(action.instance, str(error)))
             return

@@ -13,7 +13,7 @@ from ryu_apps.context.liveness import is_gone
 from ryu_apps.context.shared import Shared
 
 ANSWER_S = 4.0
-GIVE_S = 60.0  # streams and packets go from instance to instance meanwhile
+GIVE_S = 60.0  # streams and packets go from instance to instance meanwhile, or a standby scores what it has kept
 
 
 class Asking:
@@ -38,7 +38,7 @@ class Asking:
             params = list(ask.params)
             if ask.peer is not None:
                 params.append(self._part(ask.peer, ask.part).socket)
-            timeout = GIVE_S if ask.peer is not None else ANSWER_S
+            timeout = GIVE_S if ask.peer is not None or ask.method == "take_over" else ANSWER_S
             values = [self.call(process, ask.method, params, timeout) for process in self._processes(ask.instance, ask.part)]
         except LegoError as error:
             return Answer(error=str(error))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,25 @@ from lego_sdn.core.control.events import Steer, Steered
 from lego_sdn.core.facts.change_notes import MoveResumed
 from lego_sdn.core.facts.errors import LegoError
 from lego_sdn.core.traffic.handover import BucketMove, Moved, StateCopy, carry_out
-from lego_sdn.core.traffic.handover_steps import PAUSE_S, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, marker_frame
+from lego_sdn.core.traffic.handover_steps import (
+    PAUSE_S,
+    Ask,
+    ChangeRules,
+    LeaveToStandby,
+    Pause,
+    PrepareRules,
+    RestoreRules,
+    SendMarkers,
+    Step,
+    marker_frame,
+)
 from ryu_apps.context.greenthreads import spawn
 from ryu_apps.context.shared import Shared
 from ryu_apps.handover.calls import Asking
 from ryu_apps.handover.log import Laps, told
 from ryu_apps.handover.reference_streams import Twinning
+from ryu_apps.handover.standby_streams import StandbyStreams
+from ryu_apps.handover.takeovers import TakeOvers
 from ryu_apps.openflow.rule_keeper import RuleKeeper
 
 LOG = logging.getLogger("lego.mover")
@@ -44,6 +57,10 @@ class Mover:
         self.twinning = Twinning(shared, self._copy)
         self._ports: Mapping[int, int] = {}
         self.asking = Asking(shared)
+        self.standby = StandbyStreams(shared, self.asking, self._copy)
+        self.takeovers = TakeOvers(
+            shared, self.standby, lambda steps, steer: self._take_steps(steps, steer, Laps(shared.clock, shared.wall))[0]
+        )
 
     def steer(self, steer: Steer) -> Steered:
         """Put an assignment into force."""
@@ -52,9 +69,22 @@ class Mover:
                 self._end_left(steer)
                 self.owners = steer.assignment
             return Steered(steer.version, self._rules.change(steer))
+        told, steer = steer, self.takeovers.adjusted(steer)
+        self._ports = steer.ports
+        if self.owners is not None:
+            steer = self._take_over(steer, self.owners)
         self.twinning.before(steer, self.owners or {})
         done = self._first(steer) if self.owners is None else self._steer(steer, self.owners)
-        return self.twinning.after(steer, done)
+        done = self.standby.after(self.takeovers.adjusted(steer), self.twinning.after(steer, done))
+        return self.takeovers.told(done, told)
+
+    def _take_over(self, steer: Steer, owners: Mapping[int, int]) -> Steer:
+        """First of all the standby takes over from those that died, and scores what they have not. The change, with it in their place."""
+        if self.shared.config.standby:
+            died = {one.dead for one in steer.takeovers} | (set(owners.values()) - self._alive(steer))
+            self._has(self.takeovers.carry_out(died, steer, owners))
+            self.takeovers.retire(steer, self.owners or {})
+        return self.takeovers.adjusted(steer)
 
     def _first(self, steer: Steer) -> Steered:
         """Install the first rules of this controller. A move that the previous controller journaled and did not end is completed first.
@@ -62,6 +92,9 @@ class Mover:
         Packets that arrived since then wait at the new owner, while the state is still at the old one: only that move unites them.
         """
         left, owners = self._left()
+        if self.shared.config.standby and owners:
+            steer = self._take_over(steer, {**owners, **self.standby.adopt(steer.ports)})
+            owners = self.owners or {}
         if not left:
             self._end_left(steer)
             return self._steer(steer, owners)
@@ -89,7 +122,8 @@ class Mover:
 
     def _steer(self, steer: Steer, before: Mapping[int, int]) -> Steered:
         self._ports = steer.ports
-        move = BucketMove(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer))
+        standby = self.standby.ready if steer.standby is not None and steer.standby == self.standby.ready else None
+        move = BucketMove(secrets.randbits(TOKEN_BITS) | 1, before, steer.assignment, self._alive(steer), standby=standby)
         if not move.handovers:
             error = self._rules.change(steer)
             self._has(steer.assignment if error is None else before)
@@ -101,10 +135,20 @@ class Mover:
         self._journal(lambda store: store.begin_move(Intent(move.token, move.before, move.after)))
         moved, error = self._go_through(move, replace(steer, settle=True), laps)
         self._has(move.after if error is None else move.before)
+        self.takeovers.gave(moved, move.cut)
+        self._leave_to_standby(moved, steer)
         self._journal(lambda store: store.end_move(move.token))
         self.shared.observed.moves.append(told(move, moved, laps))
         LOG.info("move %x: %s", move.token, laps)
         return Steered(steer.version, error, moved, laps.held_ms, move.held)
+
+    def _leave_to_standby(self, moved: tuple[Moved, ...], steer: Steer) -> None:
+        """Who failed in a move has a standby in its place, and that has the buckets, which the other one could neither get nor give."""
+        left = {bucket: one.standby for one in moved if one.standby is not None for bucket in one.handover.buckets}
+        failed = {one.failed for one in moved if one.failed is not None}
+        if left and self.owners is not None:
+            owners = self.takeovers.carry_out(failed, steer, {**self.owners, **left})  # type: ignore[dict-item]
+            self._has(owners)
 
     def _copy(self, move: StateCopy, steer: Steer) -> tuple[tuple[Moved, ...], str | None]:
         """Steps as of a move, of which nothing needs to be journaled: one that is begun and not ended is done again."""
@@ -114,12 +158,12 @@ class Mover:
     def _go_through(self, move: BucketMove, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
         word = _LeaseRenewer(self.asking, move)
         try:
-            return self._take_steps(move, steer, laps)
+            return self._take_steps(carry_out(move), steer, laps)
         finally:
             word.over = True
 
-    def _take_steps(self, move: BucketMove, steer: Steer, laps: Laps) -> tuple[tuple[Moved, ...], str | None]:
-        steps, answer, error = carry_out(move), None, None
+    def _take_steps(self, steps: Generator[Step, Any, Any], steer: Steer, laps: Laps) -> tuple[Any, str | None]:
+        answer, error = None, None
         while True:
             try:
                 step = steps.send(answer)
@@ -127,6 +171,10 @@ class Mover:
                 return end.value, error
             if isinstance(step, ChangeRules):
                 answer = error = self._change(steer)
+            elif isinstance(step, LeaveToStandby):
+                left = {bucket: owner for bucket, owner in steer.assignment.items() if bucket not in step.buckets}
+                steer = replace(steer, assignment=left)
+                answer = self._change(steer)
             else:
                 answer = self._do(step, steer)
             laps.note(step[0].method if isinstance(step, tuple) else type(step).__name__)

@@ -7,6 +7,7 @@ differences, each in one atomic bundle.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Literal
 
 from lego_sdn.core.control.events import Disturbed, Steer
@@ -109,7 +110,7 @@ class RuleKeeper:
         return change
 
     def _change(self, steer: Steer, switch: Switch) -> RuleChange:
-        wanted = compile_rules(steer.assignment, steer.ports, self._options(switch))
+        wanted = compile_rules(steer.assignment, steer.ports, replace(self._options(switch), standby=steer.standby))
         if self.installed is None:
             self._read(switch)
         change = diff(self.installed or (), wanted)

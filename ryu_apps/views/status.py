@@ -47,9 +47,23 @@ def status(shared: Shared) -> dict[str, Any]:
         "agent": {"socket": config.agent, "answers": seen.agent is not None, "error": None if seen.agent else seen.agent_error},
         "rules": {"version": state.version, "in_force": state.confirmed, "last": seen.steerings[-1] if seen.steerings else None},
         "alerts": seen.alerts.total,
+        "standby": standby(shared),
         "audit": audit(shared),
         "finished": list(seen.finished),
         "stored": shared.store.path if shared.store.problem is None else None,
+    }
+
+
+def standby(shared: Shared) -> dict[str, Any]:
+    """The instance that takes over from one that dies: `wanted` (by the configuration), its number, its phase, and what it uses."""
+    known = shared.state.standby
+    processes = [process for process in shared.observed.processes.values() if process.instance == known.instance]
+    return {
+        "wanted": shared.config.standby,
+        "instance": known.instance,
+        "phase": known.phase,
+        "cpu": round(sum(process.cpu for process in processes), 4),
+        "memory_bytes": sum((process.report or {}).get("pss_bytes") or 0 for process in processes),
     }
 
 

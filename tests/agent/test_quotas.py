@@ -97,7 +97,7 @@ def model(tmp_path_factory):
 def instance_in_memory(model, placement: str, quota: float | None = EACH) -> tuple[Instance, Groups]:
     groups = Groups()
     launcher = SimpleNamespace(fork=forked, launched=id, obituary=lambda replica: f"{replica.name} was killed")
-    journal = SimpleNamespace(made=lambda thing: thing, gone=id)
+    journal = SimpleNamespace(made=lambda thing: thing, all_made=id, gone=id)
     host = SimpleNamespace(run="r", run_dir=model.parent, prefix="t", journal=journal, cgroups=groups, launcher=launcher)
     host.owner = host.scores = None
     made = Instance(host, InstanceSpec(1, str(model), cpu_quota=quota, placement=placement), Graph.line(*KINDS))

@@ -230,7 +230,7 @@ def test_what_is_wrong_is_said_and_leaves_nothing(host):
     good = {"instance": 1, "model": host.model()}
     for wrong, sentence in (
         ({"model": "/nowhere"}, "there is none|found '/nowhere'"),
-        ({"nf": "nothing"}, "there is no NF 'nothing'; there are kitsune"),
+        ({"nf": "nothing"}, "there is no NF 'nothing'; there are doshi, kitsune"),
         ({"placement": "x"}, "placement: wanted one of chained, separate"),
         ({"size": 1}, "unknown key 'size'"),
         ({"slow_us": {"learning": 1}}, "slow_us: wanted kinds of bricks of kitsune .*, found 'learning'"),

@@ -22,7 +22,7 @@ class Processes:
 
     def __init__(self, deaf: set[tuple[str, str]], waits: Sequence[int] = (0,)) -> None:
         self.deaf, self.waits, self.called, self.stopped = deaf, list(waits), [], []
-        self.belongings = SimpleNamespace(things=[], note=lambda *_, **__: None, remove=lambda _: None, of=lambda _: [])
+        self.belongings = SimpleNamespace(things=[], note_all=list, remove=lambda _: None, of=lambda _: [])
 
     def call(self, name: str, method: str, *params: Any, timeout: float = 5.0) -> Any:
         self.called.append((name, method))

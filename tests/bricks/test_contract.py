@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from bricks.records.brick import BRICKS, Batch, Brick
 from bricks.records.packets import ADDRESS_IPV4, DST_KIND_SHIFT, PACKET, SHADOW, SRC_KIND_SHIFT
 from bricks.runtime.stage import Stage
 from bricks.service.shard_clients import LocalShard
+from lego_sdn.core.nf.network_function import NetworkFunction
 
 PARTS = ("In:    ", "Out:   ", "State: ", "Reads: ")
 PAGE = re.compile(
@@ -51,7 +53,13 @@ def make(kind: str, model: Model) -> Brick:
     found = next(((nf, node) for nf, node in NODES if node.kind == kind), None)
     assert found is not None, f"no NF in bricks/nfs has a {kind} in its graph: how is it built?"
     nf, node = found
-    return nf.build(node, 3, dict.fromkeys(nf.models, model), {})
+    return nf.build(node, 3, models_of(nf, model), {})
+
+
+def models_of(nf: NetworkFunction, model: Model) -> dict[str, Any]:
+    """The model for Kitsune; of another NF one that has learned nothing."""
+    assert nf.blank is not None
+    return dict.fromkeys(nf.models, model) if nf.name == "kitsune" else dict(nf.blank(nf.layouts[0]))
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_another_split_can_be_looked_at():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--nf", "nope"), "there is no NF 'nope'; there are kitsune"),
+        (("--nf", "nope"), "there is no NF 'nope'; there are doshi, kitsune"),
         (("--layout", "nope"), "unknown layout of kitsune: 'nope'; there are kitsune115, kitsunepy100"),
         (("--by", "nope"), "unknown header group: 'nope'"),
         (("--assume", "nope"), "unknown assumption: 'nope'; there are distinct-keys, one-mac-per-address"),

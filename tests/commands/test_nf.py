@@ -34,7 +34,7 @@ def test_show_has_graph_groups_and_the_result_of_algorithm_1():
 
 
 def test_one_that_is_not_there():
-    with pytest.raises(BrickError, match="there is no NF 'nope'; there are kitsune"):
+    with pytest.raises(BrickError, match="there is no NF 'nope'; there are doshi, kitsune"):
         raise run("show", "nope").exception
 
 

@@ -70,5 +70,5 @@ def test_impossible_batch_sizes_are_refused(capture, sizes):
 
 
 def test_an_unknown_nf_is_refused_by_name(capture):
-    with pytest.raises(LegoError, match="there is no NF 'snort'; there are kitsune"):
+    with pytest.raises(LegoError, match="there is no NF 'snort'; there are doshi, kitsune"):
         invoke("profile", capture, "--nf", "snort", *QUICK)

@@ -6,7 +6,17 @@ from dataclasses import replace
 import numpy as np
 
 from lego_sdn.core.facts.instance_notes import InstanceDied, StartFailed
-from lego_sdn.experiments.accounting import Deaths, RunSummary, ScoreComparison, compare, died_with, dropped_in, note_owned, out_of_order_in
+from lego_sdn.experiments.accounting import (
+    Deaths,
+    RunSummary,
+    ScoreComparison,
+    compare,
+    died_with,
+    dropped_in,
+    note_owned,
+    out_of_order_in,
+    without_repeats,
+)
 
 RECORD = np.dtype([("seq", "<u8"), ("score", "<f8")])
 
@@ -25,6 +35,14 @@ def test_equal_means_the_same_bits():
 def test_a_packet_scored_twice_is_found_and_counted_once_as_scored():
     found = compare(records((1, 5.0), (0, 4.0), (1, 5.0)), np.array([4.0, 5.0]))
     assert (found.scored, found.twice, found.equal, found.first_difference) == (2, 1, 2, None)
+
+
+def test_a_repeat_is_left_out_unless_its_bits_differ():
+    given = records((1, 5.0), (0, 4.0), (1, 5.0), (2, np.nan), (2, np.nan), (3, 0.0), (3, -0.0), (1, 5.0))
+    left, repeated = without_repeats(given, 1)
+    assert (sorted(left["seq"].tolist()), repeated) == ([0, 1, 2, 3, 3], 3)
+    assert compare(left, np.array([4.0, 5.0, np.nan, 0.0])).twice == 1
+    assert without_repeats(records(), 1)[1] == 0
 
 
 def test_nothing_scored():

@@ -37,7 +37,7 @@ def blank_models(layout: str) -> Mapping[str, Model]:
     import numpy as np
 
     from bricks.feature_quantization import LAYOUTS
-    from bricks.models.model_file import Model, hidden_units
+    from bricks.models.kitnet import Model, hidden_units
 
     width = LAYOUTS[layout]
     sizes = np.array([10] * (width // 10) + [width % 10] * (width % 10 > 0))

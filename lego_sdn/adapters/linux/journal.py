@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,18 +62,26 @@ class Journal:
 
     def made(self, thing: Thing) -> Thing:
         """Write down what is about to be made (or more detail of what was); call it before making. HostError if it cannot be written."""
+        self.all_made([thing])
+        return thing
+
+    def all_made(self, things: Sequence[Thing]) -> None:
+        """The same for several things, which are synced to the disk together. If they cannot be written, none of them is there."""
+        if not things:
+            return
         try:
             if self._lines.is_lost():
                 self._rewrite()
-            start = self._lines.add(_line({"made": asdict(thing)}))
+            starts = self._lines.add(*(_line({"made": asdict(thing)}) for thing in things))
         except OSError as error:
+            named = f"{things[0].kind} {things[0].name}" + (f" (and {len(things) - 1} more)" if len(things) > 1 else "")
             raise HostError(
-                f"cannot write down {thing.kind} {thing.name} in the journal {self.path} ({error.strerror}), so it is not made: "
+                f"cannot write down {named} in the journal {self.path} ({error.strerror}), so it is not made: "
                 "free space there, or make it writable"
             ) from error
-        self._starts.setdefault(_key(thing), []).append(start)
-        self._things[_key(thing)] = thing
-        return thing
+        for thing, start in zip(things, starts, strict=True):
+            self._starts.setdefault(_key(thing), []).append(start)
+            self._things[_key(thing)] = thing
 
     def gone(self, thing: Thing) -> None:
         """Write down that it is not there any more. If the disk does not take it, `keep` tries again: to remove it twice does no harm."""

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from lego_sdn.core.facts.errors import HostError
@@ -50,10 +51,10 @@ class Lines:
         """Bytes, struck lines included."""
         return self._end
 
-    def add(self, line: bytes) -> int:
-        """Write a line at the end, on the disk before this returns; where it begins."""
+    def add(self, *lines: bytes) -> list[int]:
+        """Write lines at the end, on the disk before this returns; where each begins. They are synced together, once."""
         before = b"" if self._whole else b"\n"
-        data = before + line + b"\n"
+        data = before + b"".join(line + b"\n" for line in lines)
         if self._end + len(data) > self._reserved:
             self._set_aside(self._end + len(data))
         try:
@@ -64,9 +65,9 @@ class Lines:
                 os.ftruncate(self._file, self._end)
                 self._reserved = self._end
             raise
-        at = self._end + len(before)
+        starts = _starts(lines, self._end + len(before))
         self._end, self._whole = self._end + len(data), True
-        return at
+        return starts
 
     def strike(self, at: int) -> None:
         """The line that begins there does not count any more."""
@@ -95,10 +96,7 @@ class Lines:
         os.close(self._file)
         self._file, self._end, self._reserved, self._whole = file, len(data), len(data), True
         self._set_aside(len(data))
-        starts = [0]
-        for line in lines:
-            starts.append(starts[-1] + len(line) + 1)
-        return starts[:-1]
+        return _starts(lines, 0)
 
     def is_lost(self) -> bool:
         """Whether the file is not there any more under its name."""
@@ -144,6 +142,14 @@ class Lines:
         if done:
             self._reserved = end + RESERVE
         return done
+
+
+def _starts(lines: Iterable[bytes], first: int) -> list[int]:
+    """Where each of some lines begins that are written one after the other."""
+    starts = [first]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    return starts[:-1]
 
 
 def read_lines(path: Path) -> list[bytes]:

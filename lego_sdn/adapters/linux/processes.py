@@ -68,6 +68,18 @@ class Process:
             return bool(poll.poll(max(0, deadline - time.monotonic()) * 1e3))
 
 
+def await_end(pid: int) -> None:
+    """Wait until the process with that pid has ended, whoever's it is. Where eventlet has replaced `select`, a greenthread waits alone."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        select.select([handle], [], [])
+    finally:
+        os.close(handle)
+
+
 def environment() -> dict[str, str]:
     """This process's environment for one that it starts; root's is without what names code to load, and with root's home."""
     if os.geteuid() != 0:

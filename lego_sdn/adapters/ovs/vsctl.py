@@ -295,12 +295,11 @@ class Ovs:
     def _wanted(self, table: str, name: str, column: str) -> str:
         """A column that the switch process fills in, once it has."""
         try:
-            self._vsctl("wait-until", table, name, f"{column}!=[]")
+            return self._vsctl("wait-until", table, name, f"{column}!=[]", "--", "get", table, name, column)
         except HostError as error:
             raise HostError(
                 f"ovs-vswitchd gave {name} no {column} within {self.timeout_s} s: see /var/log/openvswitch ({error})"
             ) from error
-        return self._vsctl("get", table, name, column)
 
     def _vsctl(self, *words: str) -> str:
         return self._tool("ovs-vsctl", f"--timeout={self.timeout_s}", *words).strip()

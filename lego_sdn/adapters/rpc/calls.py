@@ -176,12 +176,11 @@ class Server:
 
     def serve_once(self, timeout: float | None = 0.0) -> int:
         """Wait up to `timeout` seconds (None: for ever), then serve what is there; returns the number of calls answered."""
-        answered = 0
-        for key, events in self._selector.select(timeout):
-            if key.data is None:
-                self._accept()
-            elif key.data in self._peers:
-                answered += self._serve(key.data, events)
+        ready = self._selector.select(timeout)
+        if any(key.data is None for key, _ in ready):
+            self._accept()
+            ready = self._selector.select(0)  # who connected to call has often called already: nobody waits for the next time
+        answered = sum(self._serve(key.data, events) for key, events in ready if key.data in self._peers)
         self._sweep(time.monotonic())
         return answered
 

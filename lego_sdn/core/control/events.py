@@ -17,6 +17,7 @@ from lego_sdn.core.facts.actions import StopInstance as StopInstance
 from lego_sdn.core.facts.arrangement import Arrangement, RegrowFailed, Regrown
 from lego_sdn.core.facts.notes import Note
 from lego_sdn.core.facts.reports import Report
+from lego_sdn.core.facts.standby import TakenOver, TakeOver
 from lego_sdn.core.traffic.handover import Moved
 
 
@@ -38,11 +39,12 @@ class SwitchDown:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An instance that the agent says is running, behind this OpenFlow port, and laid out like this."""
+    """An instance that the agent says is running, behind this OpenFlow port, and laid out like this. standby: it was started as one."""
 
     instance: int
     ofport: int
     arrangement: Arrangement = field(default_factory=Arrangement)
+    standby: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,14 @@ class InstanceFailed:
 
     instance: int
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDied:
+    """A process of an instance has ended, and nobody asked it to, as far as the edge knows. The agent tells later what became of it."""
+
+    instance: int
+    process: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,8 @@ class Steered:
     """Answer to `Steer`: the bundle is committed and the barrier answered; where `settle` was asked, cached flows are revalidated.
 
     moved   what was handed over between running instances; ms: how long their packets waited at the most; held: packets that waited
+    taken    what became of takeovers: those of `Steer.takeovers`, and of instances that failed meanwhile
+    standby  the standby, if it has every stream; heir: a standby that owns buckets now, and is none any more
     """
 
     version: int
@@ -146,6 +158,9 @@ class Steered:
     moved: tuple[Moved, ...] = ()
     ms: float = 0.0
     held: int = 0
+    taken: tuple[TakenOver, ...] = ()
+    standby: int | None = None
+    heir: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +204,7 @@ Event = (
     | AgentDown
     | InstanceStarted
     | InstanceFailed
+    | ProcessDied
     | Silent
     | InstanceStopped
     | Loads
@@ -220,6 +236,8 @@ class Steer:
     ports       instance -> OpenFlow port, of every instance that has one
     settle      before answering, wait until cached flows of the datapath are revalidated (an instance is about to drain)
     keep        add and replace rules but delete none: what the switch holds may be right, the instances are not known yet
+    standby     of the instances with a port, the one that gets every packet and scores none
+    takeovers   that are not answered yet: the heir takes over before anything else is done
 
     Buckets that change from one running instance to another are handed over, streams and packets under way
     (`lego_sdn.core.traffic.handover`).
@@ -230,6 +248,8 @@ class Steer:
     ports: Mapping[int, int]
     settle: bool = False
     keep: bool = False
+    standby: int | None = None
+    takeovers: tuple[TakeOver, ...] = ()
 
 
 # A note is for the log and for `GET events`: it has no answer.

@@ -19,8 +19,8 @@ def given_cores(state: SystemState, host: str = LOCAL) -> float:
     """Cores that instances of a host have: of a process with a quota the quota, of one without what it uses."""
     action = _action(state, host)
     coming = _quota(state, action.cores) if isinstance(action, StartReplica | Separate) else 0.0
-    twins = _twins_cores(state) if host == LOCAL else 0.0
-    return sum(_cores(state, member) for member in state.members.values() if member.host == host) + coming + twins
+    more = _twins_cores(state) + _standbys_cores(state) if host == LOCAL else 0.0
+    return sum(_cores(state, member) for member in state.members.values() if member.host == host) + coming + more
 
 
 def free_cores(state: SystemState, host: str = LOCAL) -> float | None:
@@ -44,7 +44,8 @@ def free_memory(state: SystemState, host: str = LOCAL) -> float | None:
         return None
     coming = replica_bytes(state, action) if action is not None else 0.0
     coming += sum(instance_bytes(state) for member in state.members.values() if member.phase == "starting" and member.host == host)
-    coming += instance_bytes(state) if state.twin.phase == "starting" and host == LOCAL else 0.0
+    if host == LOCAL:
+        coming += instance_bytes(state) * sum(phase == "starting" for phase in (state.twin.phase, state.standby.phase))
     return max(0.0, has - coming)
 
 
@@ -109,6 +110,11 @@ def _processes(state: SystemState) -> int:
 def _used(state: SystemState, instance: int, process: str) -> float:
     now, then = state.reports.get((instance, process)), state.before.get((instance, process))
     return cores_used(then, now) if now and then and now.time > then.time else 0.0
+
+
+def _standbys_cores(state: SystemState) -> float:
+    """What it uses; it has no quota."""
+    return sum(_used(state, *key) for key in state.before if key[0] == state.standby.instance)
 
 
 def _twins_cores(state: SystemState) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lego_sdn.core.control import exact
+from lego_sdn.core.control import exact, standby
 from lego_sdn.core.control.events import Loads
 from lego_sdn.core.control.state import Member, SystemState, Turn
 from lego_sdn.core.cost.model import BrickCost, Costs, Work
@@ -41,12 +41,17 @@ def take_in(turn: Turn, event: Loads) -> None:
     rounds = {i: _rounds(state, [key for key in came if key[0] == i]) for i in sorted({instance for instance, _ in came})}
     for instance, one in rounds.items():
         exact.take_in(turn, instance, one.before, one.after)
+    seen = _rounds(turn.state, [key for key in turn.state.reports if key[0] == turn.state.standby.instance])
+    standby.look(turn, seen.before, seen.after)
     _tell_switch_losses(turn, event)
     _follow_costs(turn, rounds)
     _keep_promise(turn, rounds, event)
 
 
 def _tell_switch_losses(turn: Turn, event: Loads) -> None:
+    port = turn.state.standby.ofport
+    if port is not None and event.lost.get(port, 0.0) > 0:
+        standby.failed(turn, "the switch could not put out packets to its port")
     for instance, member in sorted(turn.state.members.items()):
         rate = event.lost.get(member.ofport, 0.0) if member.ofport is not None else 0.0
         if rate > 0:
@@ -70,7 +75,9 @@ def _remember(turn: Turn, event: Loads) -> list[Key]:
     came = []
     for report in event.reports:
         key, old = (report.instance, report.process), reports.get((report.instance, report.process))
-        if report.instance not in (*state.members, REFERENCE) or (old is not None and old.pid == report.pid and old.time >= report.time):
+        if report.instance not in (*state.members, REFERENCE, state.standby.instance) or (
+            old is not None and old.pid == report.pid and old.time >= report.time
+        ):
             continue
         before.pop(key, None)
         if old is not None and old.pid == report.pid:
@@ -87,6 +94,8 @@ def _exists(state: SystemState, key: Key) -> bool:
     """As far as the agent has told."""
     if key[0] == REFERENCE:
         return state.twin.phase == "running"
+    if key[0] == state.standby.instance:
+        return state.standby.ofport is not None
     member = state.members.get(key[0])
     return member is not None and (not member.arrangement.processes or key[1] in member.arrangement.quotas)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from lego_sdn.core.control import exact
+from lego_sdn.core.control import exact, standby
 from lego_sdn.core.control.admission import leave
 from lego_sdn.core.control.events import Drain, StartInstance, Steer, StopInstance
 from lego_sdn.core.control.state import GIVE_UP_AFTER, GIVE_UP_S, SETTLED_S, STARTS, Change, Member, SystemState, Turn
@@ -27,7 +27,7 @@ def load_of_buckets(state: SystemState) -> tuple[float, ...]:
 
 # ---- beginning a change ----
 def replicate(turn: Turn, evidence: str) -> None:
-    number = next(i for i in range(1, len(turn.state.members) + 2) if i not in turn.state.members)
+    number = standby.free_number(turn.state)
     turn.put(Member(number, "starting", turn.now))
     turn.set(change=Change("replicate", evidence, turn.now, number))
     turn.do(InstanceStarting(evidence, instance=number))
@@ -90,6 +90,7 @@ def died(turn: Turn, instance: int, error: str, silent: tuple[str, ...] = ()) ->
         change = turn.state.change
         if change is not None and change.instance == instance and (change.kind == "replicate" or change.action is not None):
             turn.set(change=None)
+    standby.take_over(turn, instance)
     stop(turn, instance, silent)
     _spread(turn, f"instance {instance} failed")
 
@@ -156,9 +157,10 @@ def _steer(turn: Turn) -> None:
         return
     known = state.agents_spoke
     assignment, ports = (state.assignment, state.ports) if known else ({}, {})
-    sent = state.sent
-    if sent is None or (sent.assignment, sent.ports, sent.keep) != (assignment, ports, not known):
-        send(turn, Steer(state.version + 1, assignment, ports, settle=_settle(state), keep=not known))
+    sent, extra = state.sent, (standby.number(state), state.takeovers) if known else (None, ())
+    wanted = assignment, ports, not known, *extra
+    if sent is None or (sent.assignment, sent.ports, sent.keep, sent.standby, sent.takeovers) != wanted:
+        send(turn, Steer(state.version + 1, assignment, ports, _settle(state), not known, *extra))
     _carried(turn)
 
 

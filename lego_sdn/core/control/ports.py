@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lego_sdn.core.control import exact, instances, reference
+from lego_sdn.core.control import exact, instances, reference, standby
 from lego_sdn.core.control.events import PortsSeen
 from lego_sdn.core.control.state import Lacking, Turn
 from lego_sdn.core.facts.assignment import REFERENCE
@@ -19,11 +19,20 @@ def take_in(turn: Turn, event: PortsSeen) -> None:
     good = turn.state.ports_seen_at
     turn.set(lacking=found, ports_seen_at=turn.now)
     for instance in begun:
-        if not found[instance].gone and instance != REFERENCE:
+        if not found[instance].gone and instance in turn.state.members:
             exact.lose(turn, instance, exact.LINK_DOWN, f"instance {instance}: {found[instance].text}", good)
     for instance, lacking in found.items():
         if turn.now - lacking.since >= (GONE_S if lacking.gone else DOWN_S):
-            (reference.failed(turn, lacking.text) if instance == REFERENCE else instances.died(turn, instance, lacking.text))
+            _failed(turn, instance, lacking.text)
+
+
+def _failed(turn: Turn, instance: int, text: str) -> None:
+    if instance == REFERENCE:
+        reference.failed(turn, text)
+    elif instance == turn.state.standby.instance:
+        standby.failed(turn, text)
+    else:
+        instances.died(turn, instance, text)
 
 
 def forget(turn: Turn) -> None:
@@ -34,8 +43,10 @@ def forget(turn: Turn) -> None:
 def _watched(turn: Turn) -> list[tuple[int, int]]:
     members = sorted(turn.state.members.items())
     watched = [(i, member.ofport) for i, member in members if member.phase in GETS_PACKETS and member.ofport is not None]
-    auditor = turn.state.twin
-    return watched + ([(REFERENCE, auditor.ofport)] if auditor.phase == "running" and auditor.ofport is not None else [])
+    auditor, spare = turn.state.twin, turn.state.standby
+    more = [(REFERENCE, auditor.ofport)] if auditor.phase == "running" else []
+    more += [(spare.instance, spare.ofport)] if spare.instance is not None else []
+    return watched + [(instance, port) for instance, port in more if port is not None]
 
 
 def _look(turn: Turn, instance: int, port: int, event: PortsSeen) -> Lacking | None:

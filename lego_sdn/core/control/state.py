@@ -16,6 +16,7 @@ from lego_sdn.core.facts.backoff import Backoff, RetryWaits
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.exact_since import ExactSince
 from lego_sdn.core.facts.reports import InstanceLoad, Report
+from lego_sdn.core.facts.standby import StandbyInstance, TakeOver
 from lego_sdn.core.observe.diagnosis import Diagnosis
 from lego_sdn.core.observe.score_audit import ReferenceInstance
 from lego_sdn.core.observe.slo import Promised
@@ -106,6 +107,7 @@ class SystemState:
     costs        of the bricks: as profiled, or as first seen, and kept true while they run; sla: how the promise is kept
     shadows      copies of a packet that the split wants
     whole        why all packets must go to one instance, and to one of its keyed bricks; None: they may be split
+    standby      the instance that takes over from one that dies; takeovers: that the switch and the heir have not answered yet
     exact        by instance, since when its scores are exact; orphaned: why streams were lost that no instance owns yet
     lacking      by instance, why its port gives it no packets; ports_seen_at: when that was looked at last
     """
@@ -139,6 +141,8 @@ class SystemState:
     whole: str | None = None
     sla: Promised = field(default_factory=Promised)
     twin: ReferenceInstance = field(default_factory=ReferenceInstance)
+    standby: StandbyInstance = field(default_factory=StandbyInstance)
+    takeovers: tuple[TakeOver, ...] = ()
     exact: Mapping[int, ExactSince] = field(default_factory=dict)
     orphaned: str | None = None
     lacking: Mapping[int, Lacking] = field(default_factory=dict)
@@ -164,9 +168,10 @@ class SystemState:
 
     @property
     def ports(self) -> dict[int, int]:
-        """Instance -> OpenFlow port, of every instance that has one, the auditor's twin among them."""
-        twin = {} if self.twin.ofport is None else {REFERENCE: self.twin.ofport}
-        return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None} | twin
+        """Instance -> OpenFlow port, of every instance that has one, the auditor's twin and the standby among them."""
+        more = {REFERENCE: self.twin.ofport, self.standby.instance: self.standby.ofport}
+        others = {i: ofport for i, ofport in more.items() if i is not None and ofport is not None}
+        return {i: member.ofport for i, member in sorted(self.members.items()) if member.ofport is not None} | others
 
 
 def fresh(config: Config, stored: Mapping[int, int] | None = None, costs: Costs | None = None, shadows: int = 0) -> SystemState:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lego_sdn.core.control import exact, instances, ports, reference, replicas
+from lego_sdn.core.control import exact, instances, ports, reference, replicas, standby
 from lego_sdn.core.control.commands import command
 from lego_sdn.core.control.events import (
     Action,
@@ -26,6 +26,7 @@ from lego_sdn.core.control.events import (
     InstanceStopped,
     Loads,
     PortsSeen,
+    ProcessDied,
     Running,
     Silent,
     Steered,
@@ -65,10 +66,12 @@ def step(state: SystemState, event: Event, now: float) -> tuple[SystemState, tup
     """The state after `event`, seen at `now` (monotonic seconds), and what to do, in order."""
     turn = Turn(state, now)
     about = reference.take(turn, event)
+    about = standby.take(turn, about) if about is not None else None
     if about is not None:
         HANDLERS[type(about)](turn, about)
     _keep_minimum(turn)
     reference.advance(turn)
+    standby.advance(turn)
     instances.advance(turn)
     return turn.state, tuple(turn.actions)
 
@@ -104,7 +107,13 @@ def _steered(turn: Turn, event: Steered) -> None:
 
 def _tell_moves(turn: Turn, event: Steered) -> None:
     done = [one for one in event.moved if one.error is None]
+    for failed in sorted({one.failed for one in event.moved if one.failed is not None}):
+        if failed in turn.state.members and turn.state.members[failed].phase in ("running", "leaving", "draining"):
+            error = next(one.error for one in event.moved if one.failed == failed) or ""
+            instances.died(turn, failed, f"it failed in a move: {error}")
     for one in event.moved:
+        if one.standby is not None:
+            continue
         buckets, old, new = buckets_in_words(one.handover.buckets), one.handover.old, one.handover.new
         if one.error is None:
             turn.do(BucketsMoved(old, len(one.handover.buckets), buckets, one.records, one.bytes, one.packets, instance=new))
@@ -211,10 +220,19 @@ def _instance_failed(turn: Turn, event: InstanceFailed, silent: tuple[str, ...] 
         instances.died(turn, event.instance, event.error, silent)
 
 
+def _process_died(turn: Turn, event: ProcessDied) -> None:
+    """With a standby, an instance ends with any of its processes, and the standby takes over, so that nothing that was in it is lost. One
+    that ends in a change within its instance may have been asked to: the agent will tell."""
+    member, change = turn.state.members.get(event.instance), turn.state.change
+    within = change is not None and change.action is not None and change.action.instance == event.instance
+    if member is not None and member.phase in ("running", "leaving", "draining") and standby.is_ready(turn.state) and not within:
+        instances.died(turn, event.instance, f"its process {event.process} has ended")
+
+
 def _silent(turn: Turn, event: Silent) -> None:
     """A replica that does not answer is taken out like one that died, and others do its work; without another process nothing goes on."""
     member = turn.state.members.get(event.instance)
-    if member is None or not member.arrangement.is_spare(event.process):
+    if member is None or not member.arrangement.is_spare(event.process) or standby.is_ready(turn.state):
         _instance_failed(turn, InstanceFailed(event.instance, event.error), (event.process,))
         return
     turn.do(ProcessSilent(event.process, event.error, instance=event.instance))
@@ -282,6 +300,7 @@ HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     AgentDown: _agent_down,
     InstanceStarted: _instance_started,
     InstanceFailed: _instance_failed,
+    ProcessDied: _process_died,
     Silent: _silent,
     InstanceStopped: _instance_stopped,
     Loads: observe,

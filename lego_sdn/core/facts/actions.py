@@ -10,9 +10,10 @@ from lego_sdn.core.facts.graph import node_of
 
 @dataclass(frozen=True, slots=True)
 class StartInstance:
-    """Start instance `instance` as the configuration says. Answer: `InstanceStarted` or `InstanceFailed`."""
+    """Start instance `instance` as the configuration says, or as the standby. Answer: `InstanceStarted` or `InstanceFailed`."""
 
     instance: int
+    standby: bool = False
 
 
 @dataclass(frozen=True, slots=True)

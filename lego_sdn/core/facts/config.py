@@ -195,6 +195,7 @@ class Config(Section):
     nf, layout  which graph, and which of its feature layouts; model: its file (null: instances do not start before there is one)
     exact       scores equal those of the unsplit run: copies are sent and state moves; a split that cannot keep them equal is refused
     granularity  header group by which traffic is split (null: the result of Algorithm 1); without `exact`, as it is
+    standby     1: one instance more takes every packet into its state and takes over from one that dies, at the cost of no score
     buckets     classes of keys that ownership is about; more are finer but cost rules (12 each) and time
     """
 
@@ -204,6 +205,7 @@ class Config(Section):
     exact: bool = flag(True)
     granularity: str | None = maybe(None, f"one of {', '.join(GROUPS)}", lambda v: v in tuple(GROUPS))
     buckets: int = checked(64, "a power of two from 1 to 4096", lambda v: whole(1, BUCKETS_MOST)(v) and v & (v - 1) == 0)
+    standby: int = count(0, 0, 1)
     run_dir: str = text("/run/lego", "a folder")
     agent_socket: str | None = maybe(None, "a path", lambda v: isinstance(v, str) and v != "")
     switch: SwitchSettings = field(default_factory=SwitchSettings)
@@ -220,6 +222,9 @@ class Config(Section):
         if self.audit.share > 0 and not (self.exact and self.capture.stamps == "trailer"):
             wanted = "0, unless exact is true and capture.stamps is trailer: without, scores differ between instances anyway"
             raise KeyProblem("audit.share", wanted, self.audit.share)
+        if self.standby and not (self.exact and self.capture.stamps == "trailer"):
+            wanted = "0, unless exact is true and capture.stamps is trailer: without, a packet has another score at the standby anyway"
+            raise KeyProblem("standby", wanted, self.standby)
         if self.scaling.max_instances > self.buckets:
             raise KeyProblem("scaling.max_instances", f"at most one per bucket ({self.buckets})", self.scaling.max_instances)
 

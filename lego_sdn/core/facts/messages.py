@@ -151,6 +151,9 @@ _ADDRESS = Argument("address", "the address of a process", text(PATH_CHARACTERS)
 _RINGS = Argument("table", "a map from bricks to lists of rings, or to these by node", _map(_either(_NAMES, _map(_NAMES))))
 _SEATS = Argument("seats", "a list of bricks, or null", _or_none(_list(_NAME, BRICKS_MOST)))
 _PAUSE = Argument("seconds", f"seconds from 0 to {PAUSE_S}", _amount(PAUSE_S))
+_DEAD_INSTANCE = Argument("dead", "a whole number from 0 to 999", whole(0, 999))
+_GIVEN, _OWNED = (Argument(name, "a list of buckets", _BUCKETS) for name in ("given", "owned"))
+_UNTIL = Argument("until", f"a whole number from -1 to {STAMP_MOST}", whole(-1, STAMP_MOST))
 _SHARED_OUT = Argument("bricks", "a map from bricks to where they are", _map(_place))
 _DEAD = Argument("bricks", "a list of bricks", _list(_NAME, BRICKS_MOST))
 
@@ -171,6 +174,12 @@ BRICK: dict[str, Signature] = {
     "taken": Signature((_TOKEN,)),
     "take_streams": Signature((_TOKEN, _RECORDS, _PERHAPS, _NODE), optional=1, own=True),
     "take_rows": Signature((_TOKEN, _SOME, _RECORDS), own=True),
+    "abandon": Signature((_TOKEN, _SOME)),
+    "progress": Signature(),
+    "keep_from": Signature((_STAMP,)),
+    "standing": Signature(),
+    "take_over": Signature((_MARKER, _DEAD_INSTANCE, _SOME, _GIVEN, _UNTIL)),
+    "end_take_over": Signature((_MARKER, _OWNED)),
     "routes": Signature((_RINGS, _SEATS), optional=1, own=True),
     "inputs": Signature((_RINGS,), own=True),
     "deadlines": Signature((_DEADLINES,), own=True),

@@ -29,6 +29,7 @@ Kind = Literal[
     "unfinished",
     "deadlines",
     "memory",
+    "standby",
     # buckets and scores
     "moved",
     "inexact",

@@ -11,7 +11,18 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lego_sdn.core.traffic.handover_steps import Answer, Ask, ChangeRules, Pause, PrepareRules, RestoreRules, SendMarkers, Step, Steps
+from lego_sdn.core.traffic.handover_steps import (
+    Answer,
+    Ask,
+    ChangeRules,
+    LeaveToStandby,
+    Pause,
+    PrepareRules,
+    RestoreRules,
+    SendMarkers,
+    Step,
+    Steps,
+)
 
 ATTEMPTS = 16  # markers sent, before an instance is given up
 QUESTIONS = 100  # between two attempts
@@ -32,6 +43,7 @@ class Moved:
 
     bytes, records  of streams; packets: waiting packets that were handed over
     evicted         streams that the new owner, being full, forgot for them
+    standby         the standby that the buckets were left to, since one of the two failed (`failed`): every score stays exact all the same
     """
 
     handover: Handover
@@ -40,6 +52,8 @@ class Moved:
     packets: int = 0
     error: str | None = None
     evicted: int = 0
+    standby: int | None = None
+    failed: int | None = None
 
 
 @dataclass(slots=True)
@@ -48,6 +62,7 @@ class BucketMove:
 
     cut   highest stamp (without stamps: time) that went on as before the move: what is later waited; None before it is known
     held  packets that waited, shadows among them
+    standby  the instance that has every stream and keeps every packet; None: there is none
     """
 
     token: int
@@ -57,6 +72,7 @@ class BucketMove:
     errors: dict[int, str] = field(default_factory=dict)  # instance -> why it has no part in the move any more
     cut: int | None = None
     held: int = 0
+    standby: int | None = None
 
     @property
     def handovers(self) -> tuple[Handover, ...]:
@@ -130,7 +146,7 @@ def buckets_in_words(buckets: Sequence[int]) -> str:
 
 def carry_out(move: BucketMove) -> Generator[Step, Any, tuple[Moved, ...]]:
     """All steps of a move; what became of each handover."""
-    involved = _involved(move.possible)
+    involved = _involved(move)
     yield PrepareRules()
     yield from _begin(move, involved)
     error = yield ChangeRules()
@@ -139,12 +155,17 @@ def carry_out(move: BucketMove) -> Generator[Step, Any, tuple[Moved, ...]]:
         markers = yield from _settle(move)
         for handover in move.possible:
             moved[handover] = yield from _hand_over(move, handover, markers, moved)
+    if error is None and move.standby is not None:
+        yield from _leave_to_standby(move, moved)
     yield from _release(move, involved, moved)
     return tuple(moved.get(one) or Moved(one, error=error or move.reason(one)) for one in move.handovers)
 
 
-def _involved(handovers: Sequence[Handover]) -> list[int]:
-    return sorted({one.new for one in handovers} | {one.old for one in handovers})
+def _involved(move: BucketMove) -> list[int]:
+    """Who holds. Where a standby is to have what cannot be handed over, also a new owner whose old one is gone: it must not score that."""
+    if move.standby is None:
+        return sorted({one.new for one in move.possible} | {one.old for one in move.possible})
+    return sorted(({one.new for one in move.handovers} | {one.old for one in move.handovers}) & move.running)
 
 
 def _ask(move: BucketMove, asks: Sequence[Ask]) -> Generator[Step, Any, dict[int, Any]]:
@@ -237,6 +258,54 @@ def _hand_over(move: BucketMove, one: Handover, markers: Mapping[int, int], done
     if packets.error is not None:
         return Moved(one, error=packets.error)
     return Moved(one, streams.value["bytes"], streams.value["records"], packets.value, evicted=streams.value.get("evicted", 0))
+
+
+def _leave_to_standby(move: BucketMove, moved: dict[Handover, Moved]) -> Steps:
+    """What could not be handed over, since one of the two failed, is the standby's: the other one must not score it.
+
+    All that it got by older rules is held when its marker has come; of that, and of what comes by the new rules, it scores nothing.
+    """
+    left = [one for one in move.handovers if one not in moved or moved[one].error is not None]
+    if not left:
+        return
+    yield from _look_who_failed(move, left)
+    reasons = {one: (moved[one].error if one in moved else None) or move.reason(one) for one in left}
+    buckets = tuple(bucket for one in left for bucket in one.buckets)
+    if (yield LeaveToStandby(buckets)) is not None:
+        return
+    waiting = sorted(({one.old for one in left} | {one.new for one in left}) & move.running - set(move.errors))
+    yield from _ask(move, [Ask(i, "packets", "abandon", (move.token, list(buckets))) for i in waiting])
+    yield from _await_markers(move, waiting)
+    for one in left:
+        failed = next((i for i in (one.old, one.new) if i in move.errors or i not in move.running), one.old)
+        moved[one] = Moved(one, error=reasons[one], standby=move.standby, failed=failed)
+
+
+def _look_who_failed(move: BucketMove, left: Sequence[Handover]) -> Steps:
+    """Of two that could not give and take, at least one does not answer any more; if both do, it is the old owner that could not give."""
+    for one in left:
+        if {one.old, one.new} <= move.running - set(move.errors):
+            yield from _ask(move, [Ask(i, "packets", "renew", (move.token,)) for i in (one.old, one.new)])
+            if {one.old, one.new} <= move.running - set(move.errors):
+                move.errors[one.old] = f"it could not hand anything over to instance {one.new}"
+
+
+def _await_markers(move: BucketMove, waiting: Sequence[int]) -> Steps:
+    """Until all these have had what came to them by older rules. Who has not is in no state to go on."""
+    left = [instance for instance in waiting if instance not in move.errors]
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            yield RestoreRules()
+        yield SendMarkers(tuple((i, move.marker(attempt, 2)) for i in left))
+        for _ in range(QUESTIONS):
+            markers = [move.marker(a, 2) for a in range(attempt + 1)]
+            answers = yield from _ask(move, [Ask(i, "packets", "settled", (move.token, markers)) for i in left])
+            left = [i for i in left if i not in move.errors and answers.get(i) is None]
+            if not left:
+                return
+            yield Pause()
+    for instance in left:
+        move.errors[instance] = "no marker came through the switch to it"
 
 
 def _release(move: BucketMove, involved: list[int], moved: Mapping[Handover, Moved]) -> Steps:

@@ -42,6 +42,14 @@ class ChangeRules:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveToStandby:
+    """Put rules into force in which nobody owns these buckets: a standby gets their packets, as it gets all others. Answer as of
+    `ChangeRules`, and `RestoreRules` makes these the rules from now on."""
+
+    buckets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareRules:
     """Get the new rules ready, so that `ChangeRules` takes no longer than it must: packets wait for it. No answer."""
 
@@ -65,7 +73,7 @@ class Pause:
     seconds: float = PAUSE_S
 
 
-Step = tuple[Ask, ...] | PrepareRules | ChangeRules | RestoreRules | SendMarkers | Pause
+Step = tuple[Ask, ...] | PrepareRules | ChangeRules | LeaveToStandby | RestoreRules | SendMarkers | Pause
 Steps = Generator[Step, Any, Any]
 
 

@@ -111,6 +111,7 @@ class RuleOptions:
     stamp_ports  OpenFlow ports whose frames' stamps are believed; None: those of all ports
     sampled  buckets whose packets the auditor's twin scores; all others it takes as shadows
     key      by what packets find their owners
+    standby  the instance that gets a copy of every packet, to take over from others; None: there is none
     """
 
     buckets: int = 64
@@ -120,6 +121,7 @@ class RuleOptions:
     stamp_ports: tuple[int, ...] | None = None
     sampled: frozenset[int] = frozenset()
     key: SplitKey = BY_SOURCE
+    standby: int | None = None
 
     @property
     def shadows(self) -> tuple[Fields, ...]:
@@ -147,7 +149,7 @@ def compile_rules(assignment: Mapping[int, int], ports: Mapping[int, int], optio
     """All rules for `assignment` (bucket -> instance) with the instances behind `ports` (instance -> OpenFlow port).
 
     A bucket without an owner, or whose owner has no port, goes to no instance; it is forwarded like any other. Where the auditor's twin
-    has a port, it gets every packet once.
+    or the standby has a port, it gets every packet once.
     Raises SteeringError for a bucket or instance out of range.
     """
     _check(assignment, ports, options)
@@ -202,11 +204,12 @@ def _tagged(rule: Rule) -> Rule:
 def _own(owners: Mapping[int, int], ports: Mapping[int, int], options: RuleOptions) -> Iterator[Rule]:
     """Bucket -> owner's port. Packets without an owner go on too: the owner of another of their fields may want the shadow."""
     onward = SHADOW if options.shadows else FORWARD
-    shadowed = _copy(ports[REFERENCE]) if REFERENCE in ports else ()
+    kept = _copy(ports[options.standby]) if options.standby is not None and options.standby in ports else ()
+    shadowed = (*(_copy(ports[REFERENCE]) if REFERENCE in ports else ()), *kept)
     yield from _misses(OWN, onward, options, shadowed)
     for family, bucket, owner, match in _buckets(owners, options.key.own, options):
         cookie = Cookie(OWN, "owner", family.code, bucket, owner).encode()
-        twice = (Act("output", ports[REFERENCE]),) if REFERENCE in ports and bucket in options.sampled else shadowed
+        twice = (Act("output", ports[REFERENCE]), *kept) if REFERENCE in ports and bucket in options.sampled else shadowed
         yield Rule(OWN, _priority(family), match, (Act("output", ports[owner]), *twice), onward, cookie, metadata=owner)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from bricks.feature_mapping import FeatureMapping
 from bricks.kernels.transport.worker_pick import BATCH
 from bricks.learning.training import Training, train_model
-from bricks.models.model_file import Model, hidden_units
+from bricks.models.kitnet import Model, hidden_units
 from bricks.records.brick import Batch
 from bricks.records.packets import PACKET
 from bricks.sample_result import SampleResult

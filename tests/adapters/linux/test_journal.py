@@ -57,6 +57,30 @@ def test_a_line_cut_off_anywhere_is_no_line(path, cut):
         journal.gone(SPACE)
 
 
+@pytest.mark.parametrize("cut", range(1, 200, 7))
+def test_of_several_things_written_together_a_cut_leaves_the_first_ones(path, cut):
+    things = [SPACE, PORT, Thing("ring", "lego-r1", "r1")]
+    with Journal(path) as journal:
+        before = path.stat().st_size
+        journal.all_made(things)
+        assert journal.things == peek(path) == things
+        os.truncate(path, max(before, path.stat().st_size - cut))
+        left = peek(path)
+        assert left == things[: len(left)]
+        for thing in things:
+            journal.gone(thing)
+    assert not path.exists()
+
+
+def test_things_written_together_are_struck_out_one_by_one(path):
+    with Journal(path) as journal:
+        journal.all_made([SPACE, PORT])
+        journal.all_made([])
+        journal.gone(SPACE)
+        assert peek(path) == journal.things == [PORT]
+        journal.gone(PORT)
+
+
 def test_after_a_cut_line_the_journal_goes_on(path):
     with Journal(path) as journal:
         journal.made(SPACE)

@@ -27,6 +27,16 @@ def test_a_new_file_and_the_same_again(tmp_path):
     assert not stat.S_IMODE(os.stat(tmp_path / "1-a.scores").st_mode) & 0o137
 
 
+def test_scores_after_a_record_that_a_death_cut_short_are_read(tmp_path):
+    for _ in range(2):
+        scores = ScoreFile(tmp_path / "1-a.scores")
+        scores.append(Batch(np.zeros(3, PACKET), np.ones((3, 1))))
+        scores.close()
+        with (tmp_path / "1-a.scores").open("ab") as file:
+            file.write(b"\xff" * (SCORE.itemsize - 1))
+    assert read_scores(tmp_path / "1-a.scores")["score"].tolist() == [1.0] * 6
+
+
 def test_a_pipe_that_somebody_reads_takes_scores(tmp_path):
     path = tmp_path / "1-a.scores"
     os.mkfifo(path, 0o600)

@@ -230,6 +230,15 @@ def test_serving_nothing_returns_at_once_and_fileno_tells(address):
         assert select.select([server], [], [], 0)[0] == []
 
 
+def test_who_connects_and_calls_at_once_is_answered_at_the_next_look(address):
+    with Server(address, HANDLERS) as server, socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(5)
+        peer.connect(address)
+        peer.sendall(wire.pack([wire.REQUEST, 1, next(iter(HANDLERS)), []]))
+        assert server.serve_once(5) == 1
+        assert peer.recv(wire.CHUNK)
+
+
 def test_socket_files(tmp_path, address):
     with Server(address, HANDLERS, owner=os.getuid()):
         found = os.stat(address)

@@ -38,13 +38,13 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_the_first_nf_is_there():
-    assert registry.own() == ("kitsune",)
+    assert registry.own() == ("doshi", "kitsune")
     assert registry.load("kitsune").graph.sources == ("packet-batching",)
 
 
 def test_an_installed_package_registers_one(installed):
     installed({"mine": "others:MINE"})
-    assert registry.names() == ("kitsune", "mine")
+    assert registry.names() == ("doshi", "kitsune", "mine")
     assert registry.load("mine").name == "mine"
     assert registry.load_installed("mine") is registry.load("others:MINE")
 
@@ -53,7 +53,7 @@ def test_a_place_is_loaded_only_by_who_may_run_its_code(installed):
     installed({})
     assert registry.load("others:MINE").name == "mine"
     sys.modules.pop("others")
-    with pytest.raises(BrickError, match="there is no NF 'others:MINE'; there are kitsune"):
+    with pytest.raises(BrickError, match="there is no NF 'others:MINE'; there are doshi, kitsune"):
         registry.load_installed("others:MINE")
     assert "others" not in sys.modules
 
@@ -73,7 +73,7 @@ def test_nobody_takes_the_name_of_one_of_ours(installed):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nothing", "there is no NF 'nothing'; there are kitsune"),
+        ("nothing", "there is no NF 'nothing'; there are doshi, kitsune"),
         ("../kitsune", "there is no NF"),
         ("bricks.nfs.kitsune", "there is no NF"),
         ("", "there is no NF ''"),
