@@ -39,9 +39,9 @@ from lego_sdn.experiments.bench.timing import Lap, lap, rates, ratios
 from lego_sdn.system import machine
 
 TINY = ("--runs", "1", "--packets", "2000", "--seconds", "0.2", "--rate", "2000")
-ROOT_GROUPS = ("idle.interface", "live", "elastic", "moves")
+ROOT_GROUPS = ("idle.interface", "live", "elastic", "failover", "moves")
 ROOT_ROWS = (*ROOT_GROUPS[:-1], "moves.100x3k")  # the other loads are the same with more of it
-ZERO_IS_FINE = ("drops", "bytes", "growth", "idle", "live.rate", "wait")  # a busy machine may hold no rate, or send nothing in a move
+ZERO_IS_FINE = ("drops", "bytes", "growth", "idle", "live.rate", "wait", "lost", "different")  # a busy machine may hold no rate, or send nothing in a move
 
 
 def invoke(*arguments: str):
