@@ -41,21 +41,8 @@ from lego_sdn.system import machine
 TINY = ("--runs", "1", "--packets", "2000", "--seconds", "0.2", "--rate", "2000")
 ROOT_GROUPS = ("idle.interface", "live", "elastic", "failover", "moves")
 ROOT_ROWS = (*ROOT_GROUPS[:-1], "moves.100x3k")  # the other loads are the same with more of it
-<<<<<<< HEAD
 # a busy machine may hold no rate, or send nothing in a move
 ZERO_IS_FINE = ("drops", "bytes", "growth", "idle", "live.rate", "wait", "lost", "different")
-=======
-ZERO_IS_FINE = (
-    "drops",
-    "bytes",
-    "growth",
-    "idle",
-    "live.rate",
-    "wait",
-    "failover.lost",
-    "failover.different",
-)  # a busy machine may hold no rate, or send nothing in a move
->>>>>>> standby
 
 
 def invoke(*arguments: str):
