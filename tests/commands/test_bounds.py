@@ -125,6 +125,7 @@ def test_no_value_of_an_option_makes_a_traceback(words, command, parameter, give
         assert not number or (done.exit_code and told.strip()), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "most"),
     [

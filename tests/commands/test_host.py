@@ -30,6 +30,7 @@ def test_help_says_what_it_does(command):
     assert "--run-dir" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", few_in_quick(["up", "down"]))
 def test_a_wrong_configuration(command, tmp_path):
     path = tmp_path / "lego.yaml"

@@ -116,6 +116,7 @@ def test_what_is_no_regular_file_of_its_own_stays_what_it_is(which, inputs, tmp_
     assert (tmp_path / "other").read_text() == "other"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", WRITERS)
 def test_a_link_is_followed_a_mode_is_kept_and_nothing_is_left_beside(which, inputs, tmp_path):
     (real := tmp_path / "real.png").write_text("old")
@@ -171,6 +172,7 @@ def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     "words", [("bench", "--list"), ("nf", "list"), ("granularity",), ("synth", "{}/x.pcap", "--benign", "9", "--json")]

@@ -100,6 +100,7 @@ def test_what_is_no_host_is_named(given, host):
     assert host in done.output
 
 
+@pytest.mark.slow
 def test_a_placement_wants_costs_a_rate_and_room(given, tmp_path):
     capture, model = given
     bare = tmp_path / "bare.model"

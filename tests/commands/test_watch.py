@@ -73,6 +73,7 @@ def test_alerts_are_those_of_score(capture, model, tmp_path):
         assert float(event["alert"]["metadata"]["lego_score"][0]) == scores[event["pcap_cnt"] - 1]
 
 
+@pytest.mark.slow
 def test_workers_write_the_same_alerts(capture, model, tmp_path):
     written = []
     for workers in (1, 3):
@@ -106,6 +107,7 @@ def test_without_a_model_it_learns_what_train_learns_and_then_scores_the_rest(ca
     assert again["scored"] == 6000
 
 
+@pytest.mark.slow
 def test_standard_output_takes_events_and_nothing_else(capture, model):
     done = subprocess.run([BIN, "watch", capture, "--model", model, "--eve", "-"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0
@@ -113,6 +115,7 @@ def test_standard_output_takes_events_and_nothing_else(capture, model):
     assert "packets in" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_of_standard_output_that_leaves_ends_it_without_a_traceback(capture, model):
     for words in (("--eve", "-"), ()):
         command = [BIN, "watch", str(capture), "--model", str(model), "--every-alert", *words]
@@ -256,6 +259,7 @@ def test_an_interface_that_goes_away_ends_with_a_sentence(model, running, tmp_pa
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_without_the_right_to_capture_it_says_so(model):
     without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     command = [*without, sys.executable, "-m", "lego_sdn", "watch", "lo", "--model", str(model)]

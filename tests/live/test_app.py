@@ -75,6 +75,7 @@ def test_commands_are_refused_with_the_reason(bare: Lab):
     assert (answer.status, answer.body) == (409, {"error": "replicate refused", "detail": "no switch is connected"})
 
 
+@pytest.mark.slow
 def test_an_openflow_port_in_use_is_one_sentence():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -105,6 +106,7 @@ def test_an_address_of_another_machine_is_one_sentence():
     assert "choose another one" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_environment", few_in_quick([False, True]))
 def test_a_wrong_configuration_names_file_line_and_key(tmp_path, by_environment):
     path = tmp_path / "lego.yaml"
