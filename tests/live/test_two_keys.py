@@ -164,7 +164,14 @@ def test_deaths_on_the_branches_cost_what_died_and_nothing_else(installed, tmp_p
     config = configuration(tmp_path, what.model, nf="two-keys", layout="loads")
     lost = Losses()
     with Experiment(config, tmp_path, print) as experiment:
-        steps = (replicate(), grow(1, "doubling"), lost.kill(1, "doubling-1"), known_dead(1, 1), move(range(0, 64, 2), 2), grow(1, "doubling"))
+        steps = (
+            replicate(),
+            grow(1, "doubling"),
+            lost.kill(1, "doubling-1"),
+            known_dead(1, 1),
+            move(range(0, 64, 2), 2),
+            grow(1, "doubling"),
+        )
         keyed = (grow(1, "receivers"), lost.kill(1, "receivers-1"), known_dead(1, 2), grow(1, "receivers"))
         proof = prove(Drive(experiment, load, whole=False), what, (*steps, *keyed, replicate(), lost.kill(2), known_gone(2)))
         records = np.concatenate([read_scores(path) for path in sorted(experiment.scores.iterdir())])
