@@ -35,6 +35,7 @@ class ClassResult(SampleResult, kind="class-result"):
         self.thresholds = model.thresholds if threshold is None else np.full(len(model.classes), float(threshold))
         super().__init__(serial, model, 1.0, kept)  # the base has one threshold, which is not used here
         self._log = _Log(kept, CLASS_ALERT)
+        self.by_class = dict.fromkeys((name for number, name in enumerate(model.classes) if number != model.ordinary), 0)  # alerts
 
     def process(self, batch: Batch) -> Batch:
         values = wanted_width(self, batch, 3)
@@ -50,6 +51,8 @@ class ClassResult(SampleResult, kind="class-result"):
             rows["packet"], rows["class"] = batch.head[raised], classes[raised]
             rows["score"], rows["probability"] = values[raised, SCORE], values[raised, PROBABILITY]
             self._keep(rows)
+            for number, count in zip(*np.unique(rows["class"], return_counts=True), strict=True):
+                self.by_class[self.model.classes[number]] += int(count)
         return Batch(batch.head, values[:, [SCORE]])
 
     def _told(self, rows: np.ndarray) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ COMMANDS = {
     "nf": ("nf", "List network functions, or show what one declares."),
     "features": ("offline", "Write the features of every packet of a capture."),
     "train": ("offline", "Learn a model from a capture."),
+    "import": ("model_import", "Compile an ONNX model for a network function."),
     "watch": ("watch", "Detect on an interface or a capture, without a switch."),
     "score": ("offline", "Score every packet of a capture with a model."),
     "explain": ("explain", "Say why a packet of a capture has its score."),

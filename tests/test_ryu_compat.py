@@ -42,6 +42,7 @@ def test_a_broken_package_does_not_break_the_start(tmp_path, broken):
     assert (done.stdout, done.stderr, done.returncode) == ("started\n", "", 0)
 
 
+@pytest.mark.slow
 def test_ryu_s_command_line_has_the_option_and_says_nothing_of_eventlet():
     done = subprocess.run([Path(sys.executable).parent / "ryu-manager", "--help"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0

@@ -161,7 +161,7 @@ def _forest(seed: int) -> Any:
 def _svm(seed: int) -> Any:
     from sklearn.svm import LinearSVC
 
-    return _scaled(LinearSVC(random_state=seed))
+    return _scaled(LinearSVC(C=100, dual=False, random_state=seed))
 
 
 def _neighbours(seed: int) -> Any:

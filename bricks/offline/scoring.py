@@ -12,13 +12,13 @@ import numpy as np
 
 from bricks.explanation.shares import EXPLAINED, Explainer
 from bricks.feature_mapping import FeatureMapping
-from bricks.feature_quantization import LAYOUTS, NAMES, FeatureQuantization
+from bricks.feature_quantization import NAMES, FeatureQuantization
 from bricks.files.captures import BLOCK, Capture, Room, TimeLine, open_capture
 from bricks.files.npy import NpyWriter
 from bricks.kernels.transport.worker_pick import BATCH
 from bricks.learning.training import Training, fitted, train_model
 from bricks.models.model_file import Model
-from bricks.records.brick import Batch
+from bricks.records.brick import Batch, Brick
 from bricks.records.hidden import count_hidden, hidden_warnings
 from bricks.records.packets import HIDDEN, PACKET, SHADOW
 from bricks.unsupervised_network import UnsupervisedNetwork
@@ -102,17 +102,14 @@ def note_evictions(counters: dict[str, int], summary: CaptureSummary) -> None:
         )
 
 
-def write_features(
-    paths: list[str | Path], out: str | Path, layout: str, streams: int = STREAMS, progress: Progress = silent
-) -> CaptureSummary:
-    """Write the features of every packet: float64 [packets, width of the layout]."""
-    summary, brick = CaptureSummary(), FeatureQuantization(0, layout, streams)
-    with summary.told(), NpyWriter(out, LAYOUTS[layout]) as writer:
+def write_features(paths: list[str | Path], out: str | Path, brick: Brick, width: int, progress: Progress = silent) -> CaptureSummary:
+    """Write the features of every packet, by a keyed brick: float64 [packets, width]."""
+    summary = CaptureSummary()
+    with summary.told(), NpyWriter(out, width) as writer:
         for rows in read_blocks(paths, summary):
             for first in range(0, len(rows), BATCH):
                 writer.append(_values(brick.process(Batch(rows[first : first + BATCH]))))
             progress(len(rows))
-    summary.facts = {"layout": layout, "features": LAYOUTS[layout], "out": str(out)}
     note_evictions(brick.counters, summary)
     return summary
 

@@ -5,6 +5,7 @@ Table II of the LEGO paper is the same comparison for one split per header group
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,30 @@ from lego_sdn.core.facts.errors import LegoError
 
 BLOCK = 16_384  # packets compared at a time
 FINE, COARSE = 1e-6, 0.1  # a score is off by more than this share of itself
+
+
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class VerifiedNF:
+    """What is verified: names of the features of a layout, how its keyed brick is built, and how features become scores.
+
+    new_brick  (number, layout, streams, split key) -> brick; score  (PACKET [n], features [n, width]) -> float64 [n]
+    threshold  a score above it is an alert
+    """
+
+    layout: str
+    names: tuple[str, ...]
+    threshold: float
+    new_brick: Callable[..., Any]
+    score: Score
+
+
+def of_kitsune(model: Model) -> VerifiedNF:
+    """Kitsune with this model."""
+    score: Score = lambda heads, features: score_features(model, features)  # noqa: E731
+    return VerifiedNF(model.layout, NAMES[model.layout], model.threshold, FeatureQuantization, score)
 
 
 @dataclass
@@ -90,11 +115,12 @@ def relative(unsplit: np.ndarray, split: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Verified:
-    """What one split did to the scores."""
+    """What one split did to the scores; names: of the features."""
 
     split: Split
     fleet: SimulatedSplit
     found: Comparison
+    names: tuple[str, ...]
 
     @property
     def same(self) -> bool:
@@ -117,23 +143,24 @@ class VerifyOutcome:
     summary: CaptureSummary
 
 
-def verify(paths: list[str | Path], model: Model, splits: list[Split], progress: Progress = silent) -> VerifyOutcome:
+def verify(paths: list[str | Path], model: Model | VerifiedNF, splits: list[Split], progress: Progress = silent) -> VerifyOutcome:
     """Play the captures (one time line) unsplit and through each split, in bounded memory.
 
     CaptureError as `read_blocks` raises it; LegoError if the captures end before an event.
     """
-    summary, extractor = CaptureSummary(), FeatureQuantization(0, model.layout, STREAMS)
-    unsplit = Comparison(len(NAMES[model.layout]), model.threshold)
-    runs = [Verified(split, SimulatedSplit(split, model.layout, STREAMS), replace(unsplit)) for split in splits]
+    nf = model if isinstance(model, VerifiedNF) else of_kitsune(model)
+    summary, extractor = CaptureSummary(), nf.new_brick(0, nf.layout, STREAMS)
+    unsplit = Comparison(len(nf.names), nf.threshold)
+    runs = [Verified(split, SimulatedSplit(split, nf.layout, STREAMS, nf.new_brick), replace(unsplit), nf.names) for split in splits]
     with summary.told():
         for rows in read_blocks(paths, summary, BLOCK):
             batch = extractor.process(Batch(rows))
             assert batch.values is not None
-            scores = score_features(model, batch.values)
+            scores = nf.score(batch.head, batch.values)
             unsplit.add(batch.head["seq"], (batch.values, batch.values), (scores, scores))
             for run in runs:
                 values = run.fleet.features(rows)
-                run.found.add(batch.head["seq"], (batch.values, values), (scores, score_features(model, values)))
+                run.found.add(batch.head["seq"], (batch.values, values), (scores, nf.score(batch.head, values)))
             progress(len(rows))
         _check_events(runs, summary)
     note_evictions(extractor.counters | {f"evicted_{n}": run.fleet.evicted for n, run in enumerate(runs)}, summary)
@@ -151,7 +178,7 @@ def _check_events(runs: list[Verified], summary: CaptureSummary) -> None:
 def describe(run: Verified) -> dict[str, Any]:
     """What `lego verify` says of a run, as JSON: see its help; features are those that differ, the most packets first."""
     found, fleet, plan = run.found, run.fleet, run.split.plan
-    names = NAMES[fleet.layout]
+    names = run.names
     order = sorted(np.flatnonzero(found.counts).tolist(), key=lambda at: (-found.counts[at], at))
     differing = {names[at] for at in order}
     return {

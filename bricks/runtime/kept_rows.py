@@ -16,7 +16,7 @@ from bricks.records.packets import PACKET, SHADOW, bucket_of
 from bricks.streams.held_packets import chosen_of
 from lego_sdn.core.nf.split_key import BY_SOURCE, SplitKey
 
-AT_ONCE = 1024  # rows of one batch that is scored again
+AT_ONCE = 256  # rows of one batch that is scored again: the first scores are there soon
 
 
 @dataclass(frozen=True)

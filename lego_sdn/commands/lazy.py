@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,8 @@ class Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.table:
             return None
-        return getattr(importlib.import_module(f"lego_sdn.commands.{self.table[name][0]}"), name)
+        function = f"{name}_" if keyword.iskeyword(name) else name
+        return getattr(importlib.import_module(f"lego_sdn.commands.{self.table[name][0]}"), function)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

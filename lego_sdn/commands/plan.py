@@ -19,6 +19,7 @@ from lego_sdn.core.facts.text import whole_number
 if TYPE_CHECKING:
     from lego_sdn.core.cost.model import Costs
     from lego_sdn.core.cost.placement import HostCapacity
+    from lego_sdn.core.cost.standby_cost import StandbyCost
     from lego_sdn.core.nf.split_key import SplitKey
     from lego_sdn.core.traffic.split_prediction import Prices, SplitOutcome, TrafficMatrix
 
@@ -44,6 +45,7 @@ class PlanOptions:
     hosts: tuple[HostCapacity, ...]
     pps: float | None
     partial: bool = False
+    standby: bool = False
 
     def __post_init__(self) -> None:
         if self.buckets & (self.buckets - 1):
@@ -58,7 +60,9 @@ class PlanOptions:
         names = [host.name for host in self.hosts]
         if len(set(names)) != len(names):
             raise LegoError(f"--host: wanted each host once, found {', '.join(names)}")
-        if bool(self.hosts) != (self.pps is not None):
+        if self.standby and self.model is None:
+            raise LegoError("--standby wants --model: what it says rests on the costs that `lego profile CAPTURE --model MODEL` stores")
+        if bool(self.hosts) != (self.pps is not None) and (self.hosts or not self.standby):
             raise LegoError("--host and --pps go together: hosts, and the packets/s that are to be taken on them")
         if self.hosts and self.model is None:
             raise LegoError("--host wants --model: what a placement rests on is the costs that `lego profile CAPTURE --model MODEL` stores")
@@ -90,6 +94,7 @@ class PlanFindings:
     talk: TrafficMatrix
     rows: list[Planned]
     on_hosts: OnHosts | None
+    standby: StandbyCost | None = None
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
@@ -118,6 +123,7 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
 )
 @click.option("--host", "hosts", type=HostType(), multiple=True, help="Where bricks may run; the first is where packets come. Repeatable.")
 @click.option("--pps", type=FiniteRange(SLOWEST, FASTEST), help="Packets/s that are to be taken on these hosts.")
+@click.option("--standby", is_flag=True, help="What a standby would cost (--pps: at that rate).")
 @PARTIAL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(as_json: bool, **given: Any) -> None:
@@ -130,6 +136,8 @@ def plan(as_json: bool, **given: Any) -> None:
     With --host and --pps: where the bricks would run at that rate, by the costs stored with --model; the first host is filled first. Where
     it has no room for everything: both ways to grow onto another host (the whole graph again there, or the overloaded brick), what they
     cost, and which is taken.
+
+    With --standby: CPU and memory of an instance that takes every packet and takes over from one that dies.
     """
     wanted = PlanOptions(**given)
     if wanted.out is not None:
@@ -141,7 +149,7 @@ def plan(as_json: bool, **given: Any) -> None:
     basis = _basis(wanted)
     (talk, warnings), prices, written = _talk(wanted, basis), _prices(wanted, basis), []
     rows = [row for count in wanted.instances for row in _planned(talk, prices, count, wanted.method)]
-    found = PlanFindings(talk, rows, _on_hosts(wanted, basis, talk))
+    found = PlanFindings(talk, rows, _on_hosts(wanted, basis, talk), _standby(wanted, basis))
     if wanted.out is not None:
         from lego_sdn.adapters.files.assignment import write_assignment
 
@@ -168,9 +176,9 @@ def _basis(wanted: PlanOptions) -> PlanBasis:
         from bricks.models.model_file import load_model
 
         layout, costs = load_model(wanted.model, wanted.layout).layout, costfile.read(wanted.model)
-        if costs is None and wanted.hosts:
-            missing = costfile.path_of(wanted.model)
-            raise LegoError(f"--host wants costs, and {missing} is not there; make it with `lego profile CAPTURE --model {wanted.model}`")
+        if costs is None and (wanted.hosts or wanted.standby):
+            missing, option = costfile.path_of(wanted.model), "--host" if wanted.hosts else "--standby"
+            raise LegoError(f"{option} wants costs, and {missing} is not there; make it with `lego profile CAPTURE --model {wanted.model}`")
     key = _key(wanted, layout)
     if wanted.shadow_cost is not None:
         return PlanBasis(layout, key, costs, wanted.shadow_cost, "--shadow-cost")
@@ -193,9 +201,18 @@ def _key(wanted: PlanOptions, layout: str) -> SplitKey:
 
 
 def _on_hosts(wanted: PlanOptions, basis: PlanBasis, talk: TrafficMatrix) -> OnHosts | None:
-    if basis.costs is None or wanted.pps is None:
+    if basis.costs is None or wanted.pps is None or not wanted.hosts:
         return None
     return on_hosts(replace(basis.costs, shadows=0) if wanted.no_shadow else basis.costs, wanted.pps, talk, wanted.hosts)
+
+
+def _standby(wanted: PlanOptions, basis: PlanBasis) -> StandbyCost | None:
+    if not wanted.standby or basis.costs is None:
+        return None
+    from bricks.feature_quantization import LAYOUTS
+    from lego_sdn.core.cost.standby_cost import standby_cost
+
+    return standby_cost(basis.costs, LAYOUTS[basis.layout], wanted.pps)
 
 
 def _talk(wanted: PlanOptions, basis: PlanBasis) -> tuple[TrafficMatrix, list[str]]:
@@ -251,6 +268,8 @@ def _facts(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> dict[s
     ]
     about = {"layout": basis.layout, "key": basis.key.as_dict(), "shadow_cost": basis.shadow_cost, "shadow_cost_from": basis.source}
     placed = {} if found.on_hosts is None else facts(found.on_hosts)
+    if found.standby is not None:
+        placed["standby"] = asdict(found.standby)
     return {"packets": talk.total, "buckets": talk.buckets} | about | {"plans": shown} | placed
 
 
@@ -277,5 +296,13 @@ def _show(wanted: PlanOptions, basis: PlanBasis, found: PlanFindings) -> None:
     sent = ", of which none are sent" if wanted.no_shadow and basis.key.shadows else ""
     console.print(f"split by {basis.key}{sent}", soft_wrap=True)
     console.print(f"a shadow costs {basis.shadow_cost:.2f} of a packet ({basis.source})", soft_wrap=True)
+    if found.standby is not None:
+        console.print(_standby_words(found.standby), soft_wrap=True)
     if found.on_hosts is not None:
         show(console, found.on_hosts, wanted.hosts[0].name)
+
+
+def _standby_words(cost: StandbyCost) -> str:
+    at_rate = "" if cost.cores is None else f", {cost.cores:.2f} cores at {cost.packets_per_s:,.0f} packets/s"
+    memory = f"{cost.memory_bytes / 1e6:,.0f} MB of memory, of it {cost.kept_bytes / 1e6:,.0f} MB for features of packets not scored yet"
+    return f"a standby: {cost.packet_us:.1f} us of CPU for each packet, {cost.share:.2f} of one that is scored{at_rate}; {memory}"

@@ -17,7 +17,7 @@ from lego_sdn.core.facts.text import whole_number
 if TYPE_CHECKING:
     from bricks.models.model_file import Model
     from bricks.offline.simulated_split import OwnershipChange, Split
-    from bricks.offline.verify import VerifyOutcome
+    from bricks.offline.verify import VerifiedNF, VerifyOutcome
     from lego_sdn.core.facts.headers import HeaderGroup
 
 GRANULARITIES = ("SrcIP", "SrcMAC-SrcIP", "SrcIP-DstIP", "Socket")
@@ -38,6 +38,7 @@ class VerifyOptions:
     events: str | None
     table2: bool
     assignment: Path | None
+    nf: str = "kitsune"
 
     def __post_init__(self) -> None:
         if self.assignment and (self.table2 or self.events or self.granularity not in (None, "SrcIP")):
@@ -49,6 +50,7 @@ class VerifyOptions:
 @click.command("verify", short_help="Check that a split changes no score; print the paper's Table II.")
 @click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", "model_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Default: learned.")
+@click.option("--nf", default="kitsune", show_default=True, help="Network function; other ones than kitsune need a model.")
 @click.option("--replicas", type=click.IntRange(1, MOST), default=3, show_default=True, help="Replicas of the feature extractor.")
 @click.option("--granularity", type=click.Choice(GRANULARITIES), help="Header group whose keys go to one replica.  [default: SrcIP]")
 @click.option("--assume", multiple=True, help="Derive shadows relying on this assumption of the extractor; may be repeated.")
@@ -71,8 +73,8 @@ def verify(captures: tuple[Path, ...], model_file: Path | None, as_json: bool, p
 
     wanted = VerifyOptions(**given)
     events = parse_events(wanted.events or "")
-    model = _model(captures, model_file)
-    splits = table_splits(model, wanted.replicas) if wanted.table2 else [_split(model, wanted, events)]
+    model: Any = _model(captures, model_file) if wanted.nf == "kitsune" else _verified(wanted.nf, model_file)
+    splits = table_splits(model, wanted.replicas, wanted.nf) if wanted.table2 else [_split(model, wanted, events)]
     with progress_bar("verify") as progress:
         outcome = play(list(captures), model, splits, progress)
     warn(outcome.summary.warnings)
@@ -120,18 +122,40 @@ def _model(captures: tuple[Path, ...], model_file: Path | None) -> Model:
         return learn(captures, Path(folder) / "learned.model")
 
 
-def _plan(layout: str, group: HeaderGroup, assume: tuple[str, ...] = ()) -> Any:
+def _verified(name: str, model_file: Path | None) -> VerifiedNF:
+    """An NF whose graph is a chain, with its model."""
+    from bricks.nfs.registry import load
+    from bricks.offline.any_nf import score_features_by
+    from bricks.offline.verify import VerifiedNF
+    from lego_sdn.core.facts.errors import ModelError
+
+    nf = load(name)
+    if model_file is None or len(nf.models) != 1 or len(nf.graph.keyed) != 1:
+        raise ModelError(f"--nf {name}: give its model by --model; an NF with one model and one keyed node can be verified")
+    models = {node: read(str(model_file), None) for node, read in nf.models.items()}
+    (model,) = models.values()
+    keyed = nf.graph.node(nf.graph.keyed[0])
+
+    def new_brick(number: int, layout: str, streams: int, key: Any = None) -> Any:
+        return nf.build(keyed, number, models, {"limits": {"streams": streams}} | ({} if key is None else {"key": key}))
+
+    names = tuple(feature.name for feature in nf.extractor(model.layout).features)
+    threshold = float(getattr(model, "threshold", 0.5))
+    return VerifiedNF(model.layout, names, threshold, new_brick, score_features_by(nf, models))
+
+
+def _plan(layout: str, group: HeaderGroup, assume: tuple[str, ...] = (), nf: str = "kitsune") -> Any:
     from bricks.nfs.registry import load
     from lego_sdn.core.nf.granularity import split_plan
 
-    return split_plan(load("kitsune").extractor(layout), group, assume)
+    return split_plan(load(nf).extractor(layout), group, assume)
 
 
-def _split(model: Model, wanted: VerifyOptions, events: tuple[OwnershipChange, ...]) -> Split:
+def _split(model: Any, wanted: VerifyOptions, events: tuple[OwnershipChange, ...]) -> Split:
     from bricks.offline.simulated_split import Split
     from lego_sdn.core.facts.headers import GROUPS
 
-    plan = _plan(model.layout, GROUPS[wanted.granularity or "SrcIP"], wanted.assume)
+    plan = _plan(model.layout, GROUPS[wanted.granularity or "SrcIP"], wanted.assume, wanted.nf)
     owners = _owners(wanted.assignment) if wanted.assignment else None
     replicas = max(owners) + 1 if owners else wanted.replicas
     return Split(plan, replicas, not wanted.no_shadow, events, wanted.assume, owners)
@@ -148,14 +172,14 @@ def _owners(path: Path) -> tuple[int, ...]:
     return tuple(owner - 1 for owner in found.owners)
 
 
-def table_splits(model: Model, replicas: int) -> list[Split]:
+def table_splits(model: Any, replicas: int, nf: str = "kitsune") -> list[Split]:
     """The paper's rows, which have no shadows, and ours."""
     from bricks.offline.simulated_split import Split
     from lego_sdn.core.facts.headers import GROUPS, SRC_IP
 
     return [
-        *(Split(_plan(model.layout, GROUPS[name]), replicas, shadows=False) for name in TABLE),
-        Split(_plan(model.layout, SRC_IP), replicas),
+        *(Split(_plan(model.layout, GROUPS[name], nf=nf), replicas, shadows=False) for name in TABLE),
+        Split(_plan(model.layout, SRC_IP, nf=nf), replicas),
     ]
 
 

@@ -171,7 +171,7 @@ class InMemorySystem(CoreDriver):
             self.host.work(instance, sum(self.offered(b, self.now) for b, owner in self.rules_of.items() if owner == instance), seconds)
 
     def loads(self) -> Loads:
-        there = [instance for instance in self.host.ports if instance in self.rules_of.values()]
+        there = [instance for instance in self.host.ports if instance in self.rules_of.values() or instance in self.host.standbys]
         buckets = {b: rate for b in range(self.config.buckets) if (rate := self.offered(b, self.now))}
         return Loads(
             tuple(report for instance in there for report in self.host.reports(instance, self.now)),

@@ -183,6 +183,7 @@ def written(made: Instance) -> InstanceLayout:
     return wiring_of(json.loads(json.dumps(record.detail["wiring"])))
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(150), deadline=None)
 @given(some.sampled_from(["chained", "separate"]), some.sampled_from([None, EACH]), some.lists(ACTIONS, max_size=25))
 def test_an_agent_does_what_the_planner_reckons_with(model, placement, quota, actions):

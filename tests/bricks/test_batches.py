@@ -14,6 +14,7 @@ pytestmark = pytest.mark.data
 ROWS, STREAMS = 600, 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_features_in_batches_of_every_size(data, layout):
     packets = capture(data, "mixed-4631.pcap", ROWS)
@@ -25,6 +26,7 @@ def test_features_in_batches_of_every_size(data, layout):
         assert found.tobytes() == whole.tobytes(), f"batches of {size}"
 
 
+@pytest.mark.slow
 def test_scores_of_the_chain_in_batches_of_every_size(data):
     packets = capture(data, "mirai-benign-20000.pcap", 4000)
     model = train_model(extract(packets), Training(fm_grace=1000, ad_grace=2500))

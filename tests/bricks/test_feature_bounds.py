@@ -60,6 +60,7 @@ def held(state):
     return {name: count for name, count in state.counters().items() if count and not name.startswith("evicted")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @given(packets=traffic(60), hosts=st.integers(3, 40), streams=st.integers(8, 20))
 @settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

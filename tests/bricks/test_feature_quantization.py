@@ -87,6 +87,7 @@ def test_moves_change_no_bit(data, name):
     assert out.tobytes() == extract(packets).tobytes()
 
 
+@pytest.mark.slow
 @given(packets=traffic(60), cuts=st.lists(st.integers(1, 20), min_size=1, max_size=4), seed=st.integers(0, 9))
 @settings(max_examples=examples(40), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_moves_of_made_traffic_change_no_bit(packets, cuts, seed):

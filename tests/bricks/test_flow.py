@@ -39,6 +39,7 @@ def in_tunnel(fields):
 OTHERWISE = {"icmp of ipv6 in ipv4", "ipv6 redirect", "udp-lite", "ipv6 udp-lite", "udp length 0", "udp length 7"}
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @tshark.needs_tshark
 @pytest.mark.parametrize("name", CAPTURES)

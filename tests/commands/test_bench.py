@@ -39,9 +39,10 @@ from lego_sdn.experiments.bench.timing import Lap, lap, rates, ratios
 from lego_sdn.system import machine
 
 TINY = ("--runs", "1", "--packets", "2000", "--seconds", "0.2", "--rate", "2000")
-ROOT_GROUPS = ("idle.interface", "live", "elastic", "moves")
+ROOT_GROUPS = ("idle.interface", "live", "elastic", "failover", "moves")
 ROOT_ROWS = (*ROOT_GROUPS[:-1], "moves.100x3k")  # the other loads are the same with more of it
-ZERO_IS_FINE = ("drops", "bytes", "growth", "idle", "live.rate", "wait")  # a busy machine may hold no rate, or send nothing in a move
+# a busy machine may hold no rate, or send nothing in a move
+ZERO_IS_FINE = ("drops", "bytes", "growth", "idle", "live.rate", "wait", "lost", "different")
 
 
 def invoke(*arguments: str):
@@ -195,8 +196,15 @@ def test_the_verdict_is_that_of_the_wall_clock_unless_other_load_is_to_blame(few
 
 
 def test_one_run_that_loses_a_packet_is_below_whatever_the_others_did():
-    losses = [row for row in groups.all_rows() if row.name.endswith(("drops", "moves.lost", "moves.different"))]
-    assert {row.name for row in losses} == {"live.drops", "live.switch.drops", "moves.lost", "moves.different"}
+    losses = [row for row in groups.all_rows() if row.name.endswith(("drops", ".lost", ".different"))]
+    assert {row.name for row in losses} == {
+        "live.drops",
+        "live.switch.drops",
+        "moves.lost",
+        "moves.different",
+        "failover.lost",
+        "failover.different",
+    }
     for row in losses:
         assert Result(row, runs=(0.0, 0.0, 0.0, 0.0, 1.0)).verdict == "below"
         assert Result(row, runs=(0.0,) * 5).verdict == "at least"

@@ -86,8 +86,10 @@ def given(tmp_path_factory) -> dict[str, str]:
         "interface": "lego-none",
         "name": "kitsune",
         "packet": "5",
+        "model": "m.onnx",
+        "nf": "doshi",
     }
-    return {name: value if name in ("interface", "name", "packet") else str(folder / value) for name, value in values.items()} | {
+    return {name: value if name in ("interface", "name", "packet", "nf") else str(folder / value) for name, value in values.items()} | {
         "rest": REST
     }
 
@@ -123,6 +125,7 @@ def test_no_value_of_an_option_makes_a_traceback(words, command, parameter, give
         assert not number or (done.exit_code and told.strip()), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "most"),
     [

@@ -18,7 +18,7 @@ LEGO = [sys.executable, "-m", "lego_sdn"]
 
 
 def lego(*words, **env):
-    done = subprocess.run([*LEGO, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, env=os.environ | env)
+    done = subprocess.run([*LEGO, *words], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False, env=os.environ | env)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -30,6 +30,7 @@ def test_help_says_what_it_does(command):
     assert "--run-dir" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", few_in_quick(["up", "down"]))
 def test_a_wrong_configuration(command, tmp_path):
     path = tmp_path / "lego.yaml"
@@ -87,7 +88,7 @@ CONTAINED = ["setpriv", "--bounding-set=-net_admin,-sys_admin", "--inh-caps=-net
 )
 def test_without_the_rights(tmp_path, drop, sentence, command):
     where = ["--keep" if command == "run" else "--run-dir", str(tmp_path / "new")]
-    done = subprocess.run([*drop, *LEGO, command, *where], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*drop, *LEGO, command, *where], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert done.stderr.startswith("lego: ")
     assert sentence in done.stderr

@@ -48,15 +48,16 @@ def lego(*words: object, code: int = 0) -> Done:
 
 @pytest.mark.slow
 def test_the_installed_command_ends_with_2_and_one_sentence(tmp_path):
-    done = subprocess.run([BIN, "features", tmp_path / "nix", "--out", tmp_path / "f"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([BIN, "features", tmp_path / "nix", "--out", tmp_path / "f"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == f"lego: capture {tmp_path / 'nix'} cannot be opened: No such file or directory\n"
 
 
+@pytest.mark.slow
 def test_the_installed_command_ends_with_0_and_shows_no_bar_without_a_terminal(capture, model, tmp_path):
     words = ["score", capture, "--model", model, "--out", tmp_path / "s.npy", "--workers", "2", "--json"]
-    done = subprocess.run([BIN, *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([BIN, *words], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["scored"] == 600
     lego("score", capture, "--model", model, "--out", tmp_path / "here.npy")
@@ -135,6 +136,7 @@ def test_with_graces_too_few_packets_are_an_error(capture, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_scores_are_written_for_every_packet_with_the_same_bits_for_any_workers(capture, model, tmp_path):
     for workers in (1, 2, 3):
         lego("score", capture, "--model", model, "--out", tmp_path / f"{workers}.npy", "--workers", workers)

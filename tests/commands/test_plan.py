@@ -100,6 +100,7 @@ def test_what_is_no_host_is_named(given, host):
     assert host in done.output
 
 
+@pytest.mark.slow
 def test_a_placement_wants_costs_a_rate_and_room(given, tmp_path):
     capture, model = given
     bare = tmp_path / "bare.model"
@@ -117,3 +118,25 @@ def test_a_placement_wants_costs_a_rate_and_room(given, tmp_path):
     ):
         with pytest.raises(LegoError, match=sentence):
             run(capture, *words)
+
+
+def test_a_standby_costs_what_a_copy_costs_and_the_features_that_it_keeps(given):
+    capture, model = given
+    words = (capture, "--instances", 2, "--model", model, "--standby")
+    told = json.loads(run(*words, "--pps", 8000, "--json").stdout)["standby"]
+    assert told["share"] == pytest.approx(shadow_share(kitsune()))
+    assert told["cores"] == pytest.approx(told["packet_us"] * 8000 / 1e6)
+    assert told["kept_bytes"] == 65536 * (115 * 8 + 82) < told["memory_bytes"]
+    assert json.loads(run(*words, "--json").stdout)["standby"]["cores"] is None
+    assert "a standby: " in run(*words).stdout
+    assert "standby" not in json.loads(run(*words[:-1], "--json").stdout)
+
+
+def test_what_a_standby_costs_is_not_guessed(given, tmp_path):
+    capture, model = given
+    with pytest.raises(LegoError, match="--standby wants --model"):
+        run(capture, "--standby")
+    bare = tmp_path / "bare.model"
+    bare.write_bytes(model.read_bytes())
+    with pytest.raises(LegoError, match="--standby wants costs"):
+        run(capture, "--standby", "--model", bare)

@@ -75,7 +75,7 @@ def assert_nothing_left(run_dir: Path) -> None:
 def run_to_the_end(files: list[str], config: str, folder: Path, *options: str) -> dict[str, Any]:
     """The summary of a run that must succeed and leave nothing."""
     command = [*LEGO, "run", *files, "--config", config, "--keep", str(folder), "--json", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert_nothing_left(folder)
     return json.loads(done.stdout)
@@ -128,7 +128,7 @@ def started(files: list[str], config: str, folder: Path, until: str) -> subproce
 def test_interrupted_at_any_moment_nothing_is_left(captures, config, tmp_path, until, number):
     child = started(captures[0], config, tmp_path, until)
     child.send_signal(number)
-    rest, _ = child.communicate(timeout=60)
+    rest, _ = child.communicate(timeout=600)
     assert child.returncode != 0
     assert "Traceback" not in rest
     assert_nothing_left(tmp_path)
@@ -137,8 +137,8 @@ def test_interrupted_at_any_moment_nothing_is_left(captures, config, tmp_path, u
 def test_killed_while_it_runs_lego_down_clears_up(captures, config, tmp_path):
     child = started(captures[0], config, tmp_path, "sending")
     child.kill()
-    child.communicate(timeout=30)
-    down = subprocess.run([*LEGO, "down", "--run-dir", str(tmp_path / "run")], capture_output=True, text=True, timeout=60, check=False)
+    child.communicate(timeout=600)
+    down = subprocess.run([*LEGO, "down", "--run-dir", str(tmp_path / "run")], capture_output=True, text=True, timeout=600, check=False)
     assert down.returncode == 0, down.stderr
     assert_nothing_left(tmp_path)
 
@@ -168,7 +168,7 @@ def test_what_cannot_work_is_said_at_the_door(tmp_path, text, sentence):
     path = tmp_path / "lego.yaml"
     path.write_text(f"{text}\n")
     command = [*LEGO, "up", "--config", str(path), "--run-dir", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -72,6 +72,7 @@ def capture(tmp_path_factory) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(offline("")))
 def test_on_a_terminal_of_80_columns_the_words_are_those_of_the_pipe(name, capture):
     words = offline(capture)[name]
@@ -83,6 +84,7 @@ def test_on_a_terminal_of_80_columns_the_words_are_those_of_the_pipe(name, captu
     assert not lost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["status", "flows", "top"])
 def test_the_running_system_is_shown_whole(name, controller):  # noqa: F811
     host, port = controller

@@ -73,6 +73,7 @@ def test_alerts_are_those_of_score(capture, model, tmp_path):
         assert float(event["alert"]["metadata"]["lego_score"][0]) == scores[event["pcap_cnt"] - 1]
 
 
+@pytest.mark.slow
 def test_workers_write_the_same_alerts(capture, model, tmp_path):
     written = []
     for workers in (1, 3):
@@ -106,13 +107,15 @@ def test_without_a_model_it_learns_what_train_learns_and_then_scores_the_rest(ca
     assert again["scored"] == 6000
 
 
+@pytest.mark.slow
 def test_standard_output_takes_events_and_nothing_else(capture, model):
-    done = subprocess.run([BIN, "watch", capture, "--model", model, "--eve", "-"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([BIN, "watch", capture, "--model", model, "--eve", "-"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0
     assert {json.loads(line)["event_type"] for line in done.stdout.splitlines()} == {"alert", "stats"}
     assert "packets in" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_of_standard_output_that_leaves_ends_it_without_a_traceback(capture, model):
     for words in (("--eve", "-"), ()):
         command = [BIN, "watch", str(capture), "--model", str(model), "--every-alert", *words]
@@ -217,7 +220,7 @@ def test_an_interface_is_watched_until_it_is_interrupted(model, running, tmp_pat
         sender.send(frames(*(udp(60) for _ in range(20))))
         until(lambda: len(of_interface(path, "alert")) == 20)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     summary = json.loads(out)
     assert (summary["packets"], summary["scored"], summary["alerts"], summary["kernel_drops"]) == (520, 520, 520, 0)
@@ -237,7 +240,7 @@ def test_an_interface_is_learned_first(running, tmp_path):
         sender.send(frames(*(udp(1400) for _ in range(100))))
         until(lambda: of_interface(path, "alert"))
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     summary = json.loads(out)
     assert (summary["learned"], summary["scored"], summary["packets"]) == (400, 100, 500)
@@ -250,16 +253,17 @@ def test_an_interface_that_goes_away_ends_with_a_sentence(model, running, tmp_pa
     with veth() as (_, there):
         process = running(there, "--model", model, "--eve", path)
         until(lambda: of_interface(path, "stats"))
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 2
     assert f"{there} was removed" in err
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_without_the_right_to_capture_it_says_so(model):
     without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     command = [*without, sys.executable, "-m", "lego_sdn", "watch", "lo", "--model", str(model)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2
     assert "CAP_NET_RAW" in done.stderr
     assert "Traceback" not in done.stderr

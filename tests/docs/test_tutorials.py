@@ -58,6 +58,7 @@ def package(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_it_is_short_and_installs_an_nf_that_is_split_as_it_says(package):
     folder, python = package, install(package)
     files = [text for language, _, text in BLOCKS if language != "sh"]

@@ -22,7 +22,7 @@ POWERLESS = ALONE if os.geteuid() == 0 else []
 def end_of(*options: str, **environment: str) -> subprocess.CompletedProcess:
     """A controller that does not come up."""
     command = [MANAGER, "lego_sdn.app", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, env=os.environ | environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT, env=os.environ | environment, check=False)
 
 
 def sentence(done: subprocess.CompletedProcess) -> str:
@@ -75,6 +75,7 @@ def test_commands_are_refused_with_the_reason(bare: Lab):
     assert (answer.status, answer.body) == (409, {"error": "replicate refused", "detail": "no switch is connected"})
 
 
+@pytest.mark.slow
 def test_an_openflow_port_in_use_is_one_sentence():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -105,6 +106,7 @@ def test_an_address_of_another_machine_is_one_sentence():
     assert "choose another one" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_environment", few_in_quick([False, True]))
 def test_a_wrong_configuration_names_file_line_and_key(tmp_path, by_environment):
     path = tmp_path / "lego.yaml"
@@ -198,5 +200,5 @@ def test_there_is_one_app_in_the_module():
         "import inspect, lego_sdn.app as m; from ryu.base.app_manager import RyuApp\n"
         "print([n for n, c in inspect.getmembers(m, inspect.isclass) if issubclass(c, RyuApp) and c.__module__ == m.__name__])"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout == "['Lego']\n", done.stderr

@@ -21,7 +21,8 @@ from topologies.traffic import traffic, write_pcap
 pytestmark = pytest.mark.root
 
 LEARNING, KEYED = "unsupervised-network", "feature-quantization"
-PACKETS = 4800
+PACKETS = 3600
+PPS = {"separate": 400.0, "chained": 240.0}  # twice what the learning network takes; a little more than the chain takes
 BRIDGE = f"lb{os.getpid()}"
 PATIENCE_S = 60.0
 
@@ -78,8 +79,8 @@ def is_it(event: dict[str, Any], kind: str, type: str, **fields: Any) -> bool:
 
 
 def run(captures: tuple[Path, ...], folder: Path, placement: str, last: dict[str, str]) -> Run:
-    """Send everything, faster than one learning network can take it, and wait for an event and the end of its change."""
-    load = OfferedTraffic(captures, 400.0)
+    """Send everything, faster than one slow brick can take it, and wait for an event and the end of its change."""
+    load = OfferedTraffic(captures, PPS[placement])
     prepared = prepare(load, None, folder)
     with Experiment(configuration(folder, prepared.model, placement), folder, print) as experiment:
         looks = list(experiment.watch(load, 0.0))

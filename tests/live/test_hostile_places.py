@@ -37,6 +37,7 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(names, str(folder)), "PYTHONSTARTUP": str(folder / "json" / "__init__.py")}
 
 
+@pytest.mark.slow
 def test_the_warm_process_imports_nothing_from_there(hostile, tmp_path, monkeypatch):
     folder, trap = hostile
     monkeypatch.chdir(folder)

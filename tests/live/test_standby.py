@@ -16,10 +16,11 @@ import pytest
 
 from lego_sdn.experiments.run import Experiment, RunObservation
 from lego_sdn.system.shutdown import CONTROLLER
+from tests.fakes.tap import Tap
 from tests.live.session import Live, configuration, traffic_in
 
 pytestmark = pytest.mark.root
-PPS, ROUNDS, KILLS = 800.0, 16, 2  # more packets than the kills need: the sending ends with them
+PPS, ROUNDS = 800.0, 16  # more packets than the kills need: the sending ends with them
 
 
 class Standby:
@@ -45,8 +46,12 @@ class Standby:
     def processes(self, standby: bool) -> list[tuple[int, int]]:
         """Instance and pid of each process of the standby, or of the others."""
         spare = self.live.experiment.get("status")["standby"]["instance"]
-        told = self.live.experiment.system.agent.call("instances")
-        return [(one["instance"], process["pid"]) for one in told if (one["instance"] == spare) == standby for process in one["processes"]]
+        return [
+            (one["instance"], process["pid"])
+            for one in self.told()
+            if (one["instance"] == spare) == standby
+            for process in one["processes"]
+        ]
 
     def kill_one(self, with_controller: bool = False) -> None:
         """kill -9 of a random process of a random owner, and perhaps of the controller first; until the standby has taken over from it."""
@@ -59,6 +64,26 @@ class Standby:
             self.live.experiment.system.revive(CONTROLLER)
         self.until(lambda _: len(self.live.fields("StandbyTookOver")) > before, f"the standby takes over from instance {instance}")
 
+    def kill_in_a_move(self, method: str, of_old: bool) -> None:
+        """The old or the new owner is killed at a call of a move, which it still carries out."""
+        seen = self.until(lambda seen: seen.assignment["in_force"], "quiet")
+        old, new = (int(owner) for owner in seen.assignment["by_owner"])
+        victim = old if of_old else new
+        (socket,) = {one["instance"]: one["processes"][0]["socket"] for one in self.told() if one["instance"] == victim}.values()
+        buckets, before = seen.assignment["by_owner"][str(old)][::2], len(self.live.fields("StandbyTookOver"))
+        tap = Tap(socket)
+        try:
+            tap.arm(method, lambda: self.live.kill_instance(victim), True)
+            self.until(lambda _: self.live.post("move", buckets=buckets, instance=new), "a move")
+            assert tap.fired.wait(30), f"the move never came to {method}"
+            self.until(lambda _: len(self.live.fields("StandbyTookOver")) > before, f"the standby takes over from instance {victim}")
+        finally:
+            tap.remove()
+            tap.close()
+
+    def told(self) -> list[dict]:
+        return self.live.experiment.system.agent.call("instances")
+
 
 def test_deaths_cost_no_score(tmp_path: Path):
     load, prepared = traffic_in(tmp_path, PPS, ROUNDS)
@@ -68,14 +93,11 @@ def test_deaths_cost_no_score(tmp_path: Path):
         run = Standby(live)
         run.ready(1)
         run.until(lambda _: live.post("replicate"), "a second instance")
-        for _ in range(KILLS):
+        for with_controller in (False, True):
             run.ready(2)
-            run.kill_one()
+            run.kill_one(with_controller)
         run.ready(2)
-        run.kill_one(with_controller=True)
-        run.ready(2)
-        os.kill(run.processes(standby=True)[0][1], signal.SIGKILL)  # nobody misses it
-        run.until(lambda _: live.fields("StandbyFailed"), "the death of the standby is known")
+        run.kill_in_a_move("give_rows", of_old=True)
         assert live.experiment.sending
         live.experiment.enough()
         summary = live.finish()

@@ -57,6 +57,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another():
     assert runs[0].notes != runs[2].notes
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_from_the_books():
     """What came was scored, was lost, or waits."""
     world = simulate(config_of("water-marks", max_instances=2), "square", 12)

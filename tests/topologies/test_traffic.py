@@ -37,6 +37,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     assert digest(tmp_path / "a") != digest(tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_the_benign_part_does_not_depend_on_the_attack(made):
     alone = traffic(attack_packets=0)
     assert alone.frames == made.frames[:20_000]

@@ -78,5 +78,6 @@ def test_without_mnexec_or_the_module_it_says_what_to_do(tmp_path, monkeypatch):
         mininet_package.load(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_versions_compare_as_mininet_wants():
     assert mininet_package.version_numbers("1.10") > mininet_package.version_numbers("1.9.3")

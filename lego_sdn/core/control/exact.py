@@ -121,6 +121,8 @@ def take_in(turn: Turn, instance: int, before: Mapping[str, Report], after: Mapp
     good = before_last_look(known, turn.now)
     for name, report in sorted(after.items()):
         then, now = _counted(before.get(name), report.pid), counters(report)
+        if name not in before and _is_heir(turn, instance):
+            then = now
         grown = {counter: total - then.get(counter, 0) for counter, total in now.items()}
         for counter, (reason, text) in LOSSES.items():
             if grown.get(counter, 0) > 0:
@@ -164,6 +166,12 @@ def counters(report: Report) -> dict[str, int]:
 def _counted(report: Report | None, pid: int) -> dict[str, int]:
     """What it was before; nothing, if the process is a new one."""
     return {} if report is None or report.pid != pid else counters(report)
+
+
+def _is_heir(turn: Turn, instance: int) -> bool:
+    """What a standby lost before it had every stream is no loss; of what it lost later it says so itself when it takes over."""
+    member = turn.state.members.get(instance)
+    return member is not None and member.heir
 
 
 def _look_for_gaps(turn: Turn, instance: int, before: Mapping[str, Report], after: Mapping[str, Report], good: float) -> None:

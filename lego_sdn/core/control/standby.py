@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 from lego_sdn.core.control import exact, host_resources
 from lego_sdn.core.control.events import (
@@ -113,10 +114,15 @@ def _steered(turn: Turn, event: Steered) -> None:
     if standby.phase not in ("copying", "ready") or sent is None or sent.standby != standby.instance or event.version != sent.version:
         return
     if event.standby == standby.instance and standby.phase == "copying":
-        turn.set(standby=replace(standby, phase="ready", since=turn.now))
+        turn.set(standby=replace(standby, phase="ready", since=turn.now), reports=_others(turn, "reports"), before=_others(turn, "before"))
         turn.do(StandbyReady(instance=standby.instance))
     elif event.standby != standby.instance and event.error is None:
         failed(turn, "it could not be given every stream")
+
+
+def _others(turn: Turn, which: Literal["reports", "before"]) -> dict[tuple[int, str], Report]:
+    """Reports without the standby's: what it lost before it had every stream is no loss."""
+    return {key: report for key, report in getattr(turn.state, which).items() if key[0] != turn.state.standby.instance}
 
 
 def _taken(turn: Turn, one: TakenOver) -> None:
@@ -226,6 +232,6 @@ def _promote(turn: Turn, dead: int | None = None) -> None:
     """It is an instance like any other from now on. What is wrong with the scores of the dead one is wrong with its own."""
     state, standby = turn.state, turn.state.standby
     assert standby.instance is not None
-    turn.put(Member(standby.instance, "running", turn.now, standby.ofport).arranged(standby.arrangement, turn.now))
+    turn.put(Member(standby.instance, "running", turn.now, standby.ofport, heir=True).arranged(standby.arrangement, turn.now))
     since = state.exact.get(dead) if dead is not None else None
     turn.set(standby=StandbyInstance(), exact={**state.exact, standby.instance: since or ExactSince(turn.now)})

@@ -40,7 +40,7 @@ class Member:
     since     when it came into this phase; tries: how often the phase's request was sent again
     arrangement    its processes and bricks, as the agent last told
     born           when each brick was first told of; dying: by kind, replicas that died young, in a row
-    host           the name of the host on which it runs
+    host           the name of the host on which it runs; heir: it was a standby that took over
     """
 
     instance: int
@@ -52,6 +52,7 @@ class Member:
     born: Mapping[str, float] = field(default_factory=dict)
     dying: Mapping[str, Backoff] = field(default_factory=dict)
     host: str = LOCAL
+    heir: bool = False
 
     def arranged(self, arrangement: Arrangement, now: float) -> Member:
         """As the agent tells now that its bricks lie."""

@@ -10,7 +10,7 @@ from lego_sdn.core.facts.errors import ConfigError, LegoError
 from lego_sdn.experiments.bench.inputs import Bench
 from lego_sdn.experiments.bench.rows import Result, Row
 
-GROUPS = ("parsing", "features", "network", "chain", "attack", "hop", "live", "elastic", "moves", "start", "cost")
+GROUPS = ("parsing", "features", "network", "chain", "attack", "hop", "live", "elastic", "moves", "failover", "start", "cost")
 
 
 def module_of(group: str) -> ModuleType:

@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bricks.feature_quantization import LAYOUTS, new_state
 from bricks.files.captures import read_packets
 from bricks.files.frames import Frames, read_frames
-from bricks.learning.threshold import score_features
 from lego_sdn.adapters.ovs.socket_buffer import give_room
 from lego_sdn.experiments.accounting import dropped_in
 from lego_sdn.experiments.bench.generator import Generator, GeneratorPlan
@@ -23,6 +21,7 @@ from lego_sdn.experiments.bench.inputs import Bench
 from lego_sdn.experiments.bench.rows import Result, Row
 from lego_sdn.experiments.bench.running import INSIDE, RunningSystem
 from lego_sdn.experiments.bench.score_watch import ScoreWatch
+from lego_sdn.experiments.bench.unsplit import UnsplitRun
 from lego_sdn.system import machine
 
 SOURCES, RATES = (100, 500, 1000), (3000, 20_000)
@@ -30,7 +29,6 @@ LOADS = tuple((sources, rate) for sources in SOURCES for rate in RATES)
 HALF = list(range(32))  # buckets that go to the other instance, and back
 APART_S, FIRST_S, LAST_S = 0.9, 1.5, 0.3  # of traffic: from one move to the next, before the first, and after the end of the last
 LONGEST_S = 900.0  # of traffic, should the moves not end; it is stopped when they have
-STREAMS = 200_000
 STILL_S = 3.0  # without a change of the switch's counters, which it writes every half second
 
 
@@ -121,10 +119,10 @@ class _Ground:
     watch: ScoreWatch
     first: int = 0
     entered: int = 0  # packets that the switch has taken in
-    state: Any = field(init=False)
+    unsplit: UnsplitRun = field(init=False)
 
     def __post_init__(self) -> None:
-        self.state = new_state(self.bench.model.layout, STREAMS)
+        self.unsplit = UnsplitRun(self.bench.model)
         with contextlib.suppress(OSError):  # an old kernel: what is lost before the switch is counted all the same
             give_room(self.running.source)
         self.running.ask("replicate")
@@ -142,7 +140,7 @@ class _Ground:
 
     def under(self, sources: int, rate: int) -> _Seen:
         """Moves there and back, while packets flow: they are sent until the last move has ended, however long the machine takes."""
-        frames, packets = _talk(self.bench, sources)
+        frames, packets = talk(self.bench, sources)
         before = self.running.get("moves?limit=1000")["total"]
         dropped = self._dropped()
         plan = GeneratorPlan(frames, INSIDE, rate, LONGEST_S, frozenset(os.sched_getaffinity(0)), self.running.source, self.first)
@@ -170,11 +168,7 @@ class _Ground:
     def _account(self, packets: np.ndarray, records: np.ndarray, sent: int) -> _Seen:
         """Scores against those of the unsplit run over the packets that came through."""
         seqs, at, count = np.unique(records["seq"].astype(np.int64), return_index=True, return_counts=True)
-        rows = packets[(seqs - self.first) % len(packets)]
-        rows["seq"], rows["time_ns"] = seqs, records["time_ns"][at]
-        features = np.empty((len(rows), LAYOUTS[self.bench.model.layout]))
-        self.state.advance(rows, features)
-        unsplit = score_features(self.bench.model, features)
+        unsplit = self.unsplit.scores(packets[(seqs - self.first) % len(packets)], records[at])
         other = np.ascontiguousarray(records["score"][at]).view(np.uint64) != unsplit.view(np.uint64)
         before = 0 if len(seqs) == sent else sent - self._entered()
         self.entered += sent - before
@@ -204,7 +198,7 @@ def _waits(records: np.ndarray, moves: list[dict[str, Any]]) -> tuple[float, lis
     return usual, [latency[of_one] - usual for of_one in waited]
 
 
-def _talk(bench: Bench, sources: int) -> tuple[Frames, np.ndarray]:
+def talk(bench: Bench, sources: int) -> tuple[Frames, np.ndarray]:
     """Hosts that talk with two others each, and are answered: frames, and their records, PACKET [4 sources]."""
     from topologies.frames import Endpoint, udp
     from topologies.traffic import write_pcap

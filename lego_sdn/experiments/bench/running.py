@@ -28,7 +28,7 @@ class RunningSystem(Live):
     source  name of a namespace whose interface INSIDE leads into the switch
     """
 
-    def __init__(self, folder: Path, model: Path, stamps: str = "kernel") -> None:
+    def __init__(self, folder: Path, model: Path, stamps: str = "kernel", standby: int = 0) -> None:
         self.source, self.scores = f"lgs{os.getpid() % 10**6}", folder / "scores"
         config = Config(
             model=str(model),
@@ -37,6 +37,7 @@ class RunningSystem(Live):
             rest=RestSettings(port=free_port()),
             forward=ForwardSettings("drop"),
             capture=CaptureSettings(stamps=stamps),
+            standby=standby,
             scaling=ScalingSettings(max_instances=2, drain_s=2.0),
         )
         super().__init__(config, self.scores)

@@ -112,6 +112,7 @@ def test_a_lost_file_and_a_lost_folder(tmp_path):
     journal.close()
 
 
+@pytest.mark.slow
 def test_it_does_not_grow_for_ever(tmp_path):
     journal = Journal(tmp_path / "x.journal")
     for number in range(4000):

@@ -51,6 +51,7 @@ def events(path, model, threshold, grouped):
 VALIDATED = 300  # events of a capture, from its beginning to its end: each takes 10 ms
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", CAPTURES)
 def test_events_of_every_capture_pass_the_schema_and_add_up(name, data, model, valid):
@@ -62,6 +63,7 @@ def test_events_of_every_capture_pass_the_schema_and_add_up(name, data, model, v
     assert len(ends) == sink.incidents.opened
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @tshark.needs_tshark
 @pytest.mark.parametrize("name", ["mirai-attack-5000", "mixed-4631", "vlan-4096"])

@@ -75,6 +75,7 @@ def test_kinds_of_one_source_are_incidents_of_their_own():
     assert sorted(note.count for _, note in told if note.state == "end") == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_flood_of_sources_stays_bounded_and_every_alert_is_told():
     incidents = Incidents(most=100)
     told = []

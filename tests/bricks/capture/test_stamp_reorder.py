@@ -107,6 +107,7 @@ def shuffled(draw):
     return batches
 
 
+@pytest.mark.slow
 @given(shuffled(), st.integers(1, 40), st.integers(1, 40))
 @settings(max_examples=examples(200), deadline=None)
 def test_batches_of_the_switch_come_out_in_order_however_they_are_cut(stamps, rows, at_a_time):

@@ -57,6 +57,7 @@ def test_as_described_on_real_traffic(data, name):
     np.testing.assert_array_equal(extract(packets, LAYOUT), defined100(packets))
 
 
+@pytest.mark.slow
 @given(packets=traffic())
 @settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_as_described_on_made_traffic(packets):

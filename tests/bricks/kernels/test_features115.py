@@ -35,6 +35,7 @@ def test_golden_values(data, part, name):
     assert_as_defined(found[golden[f"{part}_rows"]], golden[part])
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(
     "name",

@@ -251,6 +251,7 @@ def stepwise(vectors: np.ndarray, sizes: list[int], training: Training) -> tuple
     return [e.w.ravel() for e in (*ensemble, output)], output.low, output.high
 
 
+@pytest.mark.slow
 def test_training_follows_the_definition_across_chunks():
     vectors = ordinary(6000)
     training = Training("made-up", 500, 5200, max_size=5, numerics="reference")

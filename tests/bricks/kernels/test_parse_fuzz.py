@@ -1,6 +1,7 @@
 """Whatever the bytes are, the parser neither fails nor looks beyond the captured ones."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def parse_within(frame: bytes, poison: np.ndarray, link: int) -> tuple:
     return out[1].tolist()
 
 
+@pytest.mark.slow
 def test_what_lies_around_a_frame_has_no_influence():
     rng = np.random.default_rng(7)
     poisons = [np.zeros(2 * GUARD, np.uint8), np.full(2 * GUARD, 255, np.uint8), rng.integers(0, 256, 2 * GUARD, np.uint8)]

@@ -41,11 +41,11 @@ def reached(packets: np.ndarray, layout: str, estimator: str) -> tuple[float, fl
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", ["tree", "forest"])
+@pytest.mark.parametrize("estimator", ["tree", "forest", "network"])
 def test_all_columns_reach_the_bar_and_those_without_a_window_do_not(packets, estimator):
     accuracy, f1 = reached(packets, "doshi9", estimator)
     assert accuracy >= 0.999
     assert f1 >= 0.997
     stateless, _ = reached(packets, "doshi6", estimator)
-    assert 0.98 <= stateless <= 0.997
+    assert 0.98 <= stateless <= 0.995
     assert set(LAYOUTS) == {"doshi9", "doshi6"}

@@ -176,6 +176,7 @@ def test_with_shadows_every_score_has_the_bits_of_the_unsplit_run(infected, tmp_
     assert all(moved.state_bytes > 10_000 for moved in outcome.runs[-1].fleet.moved)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_features_that_the_plan_calls_exact_are(infected):
     captures, model = infected

@@ -188,6 +188,7 @@ def test_rules_that_cannot_be_changed_leave_everything_where_it_was(seed):
 METHODS = ["hold", "cut", "settled", "consumed", "give_streams", "give_rows", "take_streams", "take_rows", "release"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("seed", few_in_quick(range(3)))
 def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method):

@@ -31,6 +31,7 @@ CUT = KeyTable(np.array([0, 1, 1, 2]), 3)
 ENDS = some.lists(some.tuples(some.integers(0, 99), some.integers(0, 99), some.booleans()), min_size=1, max_size=40)
 
 
+@pytest.mark.slow
 @given(ENDS, some.booleans())
 def test_every_row_is_scored_by_the_owner_of_its_source_and_seen_by_that_of_its_target(ends, exact):
     batch = rows(*map(list, zip(*ends, strict=True)))

@@ -19,7 +19,10 @@ kept = bytearray(os.urandom(1 << 16) * 512)
 if os.fork():
     os.wait()
 else:
-    told = Usage().report()
+    now = [0.0]
+    used = Usage(clock=lambda: now[0])
+    now[0] = 5.0
+    told = used.report()
     print(told["rss_bytes"], told["pss_bytes"])
 """
 
@@ -48,7 +51,10 @@ def test_the_pages_are_walked_over_now_and_then_only():
     walks, now = [], [100.0]
     used = Usage(clock=lambda: now[0], pages=lambda pid: walks.append(pid) or len(walks))
     told = []
-    for now[0] in (100.0, 129.0, 130.0, 159.0, 161.0):
+    for now[0] in (100.0, 100.9):
+        assert used.report()["pss_bytes"] >= 1 << 20, "a new process tells what it has touched"
+    assert walks == [], "packets wait for it, and the walk is long"
+    for now[0] in (101.0, 130.0, 131.0, 160.0, 162.0):
         told.append(used.report()["pss_bytes"])
     assert told == [1, 1, 2, 2, 3]
 

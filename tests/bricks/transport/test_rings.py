@@ -133,6 +133,7 @@ def test_a_batch_is_copied_in_and_read_in_place(pair):
     assert np.shares_memory(there.values, reader.cells)
 
 
+@pytest.mark.slow
 def test_what_a_killed_writer_wrote_is_read_and_another_writer_goes_on(name):
     reader, writer = RingReader(name, ROWS), peer("die", name, stdout=subprocess.PIPE)
     assert writer.stdout.readline() == b"written\n"

@@ -7,6 +7,7 @@ import pytest
 from lego_sdn.core.control.events import AgentUp, Command, InstanceFailed, ProcessDied, StartInstance, Steer, SwitchUp
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import ConfigError
+from lego_sdn.core.facts.standby_notes import StandbyFailed
 from lego_sdn.simulation.memory import DPID, InMemorySystem
 
 BUCKETS = 8
@@ -80,6 +81,26 @@ def test_its_own_death_concerns_no_score():
     assert system.notes("inexact") == []
 
 
+def test_one_that_loses_packets_is_replaced_before_it_is_needed():
+    system = ready().run(5)
+    system.host.drops[3] += 5.0
+    system.run(0.6)
+    assert [note.instance for note in system.notes("standby") if isinstance(note, StandbyFailed)] == [3]
+    system.run(30)
+    assert system.state.standby.phase == "ready"
+    assert system.state.running == (1, 2)
+    assert system.notes("inexact") == []
+
+
+def test_what_an_heir_loses_is_told():
+    system = ready()
+    system.kill(1)
+    system.run(5)
+    system.host.drops[3] += 5.0
+    system.run(2)
+    assert [note.instance for note in system.notes("inexact")] == [3]
+
+
 def test_a_second_death_before_the_next_one_is_ready_is_told():
     system = ready()
     system.kill(1)
@@ -91,6 +112,7 @@ def test_a_second_death_before_the_next_one_is_ready_is_told():
 def test_a_controller_that_comes_knows_the_standby_of_the_one_before(died):
     system = ready()
     stored = dict(system.owned)
+    system.host.drops[3] = 5.0  # before it had every stream, perhaps: it says itself that nothing is lacking
     if died:
         system.host.stop(1)
     system.restart_controller(stored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +125,7 @@ def test_any_order_of_events_keeps_the_promises_and_it_recovers(chosen, least):
     assert all(member.phase == "running" for member in state.members.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(brick_steps, max_size=15), st.sampled_from(["chained", "separate"]))
 def test_bricks_keep_the_promises_too(chosen, placement):

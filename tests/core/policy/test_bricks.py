@@ -42,6 +42,7 @@ def scored(made: InMemorySystem, seconds: float) -> float:
     return (made.host.pipelines[1].scored - before) / seconds
 
 
+@pytest.mark.slow
 def test_the_learning_network_is_replicated_then_the_next_slowest():
     """The paper's Figure 4: one core each, five for the bricks and one for the replica, then what decides is the next."""
     made = world(offered=lambda time: 300.0 if time < 1060 else 700.0)

@@ -95,6 +95,7 @@ def test_every_packet_has_one_owner_and_each_instance_at_most_one_copy(data, opt
     assert sorted(shadows) == sorted(wanted)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data(), options, families, addresses, addresses, own_tags)
 def test_forwarding_does_not_depend_on_the_assignment(data, options, family, src, dst, tags):
@@ -200,6 +201,7 @@ def test_where_no_copy_is_needed_there_is_no_shadow_table():
 SOCKET_KEY = SplitKey(("dst_ip", "dst_port", "src_ip", "src_port"))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.integers(0, 255), addresses, addresses, st.integers(0, 65535), st.integers(0, 65535), st.sampled_from(["tcp", "udp", "icmp"]))
 def test_ports_are_part_of_a_key_where_a_packet_has_them(seed, src, dst, sport, dport, protocol):

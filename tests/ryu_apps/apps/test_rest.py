@@ -70,6 +70,7 @@ def test_nothing_is_said_of_features_where_none_may_change(alone: Lab):
     assert [event for event in alone.get("events")["events"] if event["kind"] == "inexact"] == []
 
 
+@pytest.mark.slow
 def test_approximate_mode_says_which_features_it_changes(tmp_path):
     with lab(tmp_path, settings={"exact": False}) as made:
         made.start_controller()

@@ -256,6 +256,7 @@ def test_without_descriptors_it_lives_on(tmp_path):
             until(lambda: made.get("switches")["switches"], "it accepts switches again")
 
 
+@pytest.mark.slow
 def test_a_hello_of_every_kind_of_element_is_heard(alone: Lab):
     """An element that nobody knows is passed over."""
     with socket.create_connection(("127.0.0.1", alone.openflow)) as connection:

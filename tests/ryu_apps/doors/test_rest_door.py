@@ -243,6 +243,7 @@ def test_a_socket_that_is_closed_is_not_root_s(alone: Lab):
     assert not alone.get("status")["paused"]
 
 
+@pytest.mark.slow
 def test_who_runs_it_may_command(alone: Lab):
     assert alone.post("pause").status == 202
     until(lambda: alone.get("status")["paused"], "it is paused")
