@@ -18,6 +18,7 @@ from lego_sdn.core.facts.notes import Notice
 from lego_sdn.core.observe.score_audit import Losses, Score, parse
 from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.greenthreads import every, spawn
+from ryu_apps.context.requests import PullLastScores, RestartAudit
 from ryu_apps.context.shared import Shared
 
 LOG = logging.getLogger("lego.auditor")
@@ -47,12 +48,12 @@ class Auditor(app_manager.RyuApp):
         self.losses = Losses()
         self.anew_at = self.told_at = float("-inf")
         self.turn = hub.Semaphore(1)
+        lego.performers[PullLastScores] = self._last_round
 
     def start(self) -> None:
         super().start()
         if self.shared.config.audit.share > 0:
             every(self.shared.config.scaling.period_s, self._round)
-            self.shared.before_stop = self._last_round
 
     def _round(self) -> None:
         with self.turn:
@@ -60,9 +61,10 @@ class Auditor(app_manager.RyuApp):
         self.ledger.expire(self.shared.clock())
         self._tell()
 
-    def _last_round(self, instance: int) -> None:
-        with self.turn:
-            self._take_in([instance])
+    def _last_round(self, request: PullLastScores) -> None:
+        if self.shared.config.audit.share > 0:
+            with self.turn:
+                self._take_in([request.instance])
 
     def _take_in(self, instances: Iterable[int]) -> None:
         """All are asked at once. Losses are looked at before scores: they are of later than the scores."""
@@ -105,7 +107,7 @@ class Auditor(app_manager.RyuApp):
             self.shared.note(Notice("audit", text, instance=instance))
         if self.ledger.excused is not None and self.shared.clock() - self.anew_at > ANEW_S:
             self.anew_at = self.shared.clock()
-            self.shared.audit_anew()
+            self.shared.ask(RestartAudit())
 
     def _tell(self) -> None:
         now = self.shared.clock()

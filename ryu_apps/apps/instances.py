@@ -37,6 +37,7 @@ from ryu_apps.apps.brick_calls import METHODS, call_of
 from ryu_apps.context.facts import ObservedProcess
 from ryu_apps.context.greenthreads import spawn
 from ryu_apps.context.liveness import is_gone
+from ryu_apps.context.requests import PullLastScores
 from ryu_apps.context.shared import Shared
 
 LOG = logging.getLogger("lego.instances")
@@ -247,7 +248,7 @@ class Instances(app_manager.RyuApp):
         self.shared.put(InstanceStarted(one["instance"], one["ofport"], Arrangement.of(one)))
 
     def _stop(self, action: StopInstance) -> None:
-        self.shared.before_stop(action.instance)
+        self.shared.ask(PullLastScores(action.instance))
         try:
             told = self.shared.host.stop_instance(action.instance, action.drain_ms, action.silent)
         except RpcError as error:

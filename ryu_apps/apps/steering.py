@@ -15,6 +15,7 @@ from lego_sdn.core.control.events import PortsSeen, Steer, SwitchDown, SwitchUp
 from lego_sdn.core.facts.instance_notes import ConnectionClosed, RulesRefused
 from ryu_apps.context.facts import ObservedBridge
 from ryu_apps.context.greenthreads import every, spawn
+from ryu_apps.context.requests import ReadFlows, RestartAudit
 from ryu_apps.context.shared import Shared
 from ryu_apps.handover.executor import Mover
 from ryu_apps.openflow import messages
@@ -45,7 +46,7 @@ class Steering(app_manager.RyuApp):
         self.mover = Mover(lego, keeper)
         self.complaints = Complaints(lambda text: lego.note(ConnectionClosed(text)))
         lego.performers[Steer] = self.work.put
-        lego.read_flows, lego.audit_anew = keeper.flows, self._audit_anew
+        lego.performers |= {ReadFlows: lambda _: keeper.flows(), RestartAudit: self._restart_audit}
 
     def start(self) -> None:
         super().start()
@@ -169,7 +170,7 @@ class Steering(app_manager.RyuApp):
                     self.told_error = answer.error
                     self.shared.note(RulesRefused(None, answer.error))
 
-    def _audit_anew(self) -> None:
+    def _restart_audit(self, _: RestartAudit) -> None:
         self.mover.twinning.forget()
         self._repair()
 

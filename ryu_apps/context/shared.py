@@ -35,7 +35,6 @@ from lego_sdn.core.cost.model import Costs
 from lego_sdn.core.facts.clock import Clock
 from lego_sdn.core.facts.config import Config
 from lego_sdn.core.facts.errors import HostError, LegoError
-from lego_sdn.core.facts.flow_rules import Flow
 from lego_sdn.core.facts.instance_notes import ConnectionClosed
 from lego_sdn.core.facts.notes import Note, Notice
 from lego_sdn.core.nf.split_key import SplitKey
@@ -76,7 +75,7 @@ class Shared:
     host: Host = field(init=False)
     commanders: Peers = field(init=False)  # whose commands REST takes
     inbox: queue.Queue[Item] = field(default_factory=queue.Queue)
-    performers: dict[type[Any], Callable[[Any], None]] = field(default_factory=dict)
+    performers: dict[type[Any], Callable[[Any], Any]] = field(default_factory=dict)  # by type of action or request; each app adds its own
     clock: Clock = time.monotonic
     wall: Clock = time.time  # seconds since 1970, for people
     connect: Connect = Client  # to a brick process
@@ -86,10 +85,7 @@ class Shared:
     last_failure: str | None = field(default=None, init=False)
     wake_agent: hub.Event = field(default_factory=hub.Event)
     agent_to_be_told: bool = False  # the core wants to hear again what runs
-    read_flows: Callable[[], list[Flow]] = list
     audit: Ledger = field(default_factory=Ledger)
-    audit_anew: Callable[[], None] = lambda: None  # gives the twin every stream again
-    before_stop: Callable[[int], None] = lambda instance: None  # hears an instance's last words
 
     def __post_init__(self) -> None:
         self.began = self.wall()
@@ -145,6 +141,11 @@ class Shared:
     def perform(self, action: Action) -> None:
         """Hand an action to the app that carries it out; that app answers with an event later."""
         self.performers[type(action)](action)
+
+    # ---- between apps ----
+    def ask(self, request: Any) -> Any:
+        """What the app that performs this type of request (`requests`) answers."""
+        return self.performers[type(request)](request)
 
     def note(self, note: Note) -> None:
         """Keep an event for the log and for `GET events`."""

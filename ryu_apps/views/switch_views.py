@@ -6,6 +6,7 @@ from typing import Any
 
 from lego_sdn.core.facts.flow_rules import Cookie
 from lego_sdn.core.traffic.rule_compiler import FAMILIES_WITH_PORTS
+from ryu_apps.context.requests import ReadFlows
 from ryu_apps.context.shared import Shared
 
 TABLES = {0: "guard", 1: "own", 2: "shadow", 9: "forward"}
@@ -32,7 +33,7 @@ def assignment(shared: Shared) -> dict[str, Any]:
 
 def flows(shared: Shared) -> dict[str, Any]:
     """LEGO's rules as the switch tells them now, and packets by owner and by bucket. Raises SwitchError."""
-    rows = [_flow(flow) for flow in shared.read_flows()]
+    rows = [_flow(flow) for flow in shared.ask(ReadFlows())]
     rows.sort(key=lambda row: (row["table"], -row["priority"], row["family"] or "", row["bucket"] if row["bucket"] is not None else -1))
     owned = [row for row in rows if row["role"] == "owner"]
     return {"flows": rows, "packets_by_owner": _sums(owned, "owner"), "packets_by_bucket": _sums(owned, "bucket")}

@@ -5,21 +5,26 @@ from __future__ import annotations
 import queue
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from ryu.lib import hub
 from webob import Request
 
-from lego_sdn.core.control.events import Command, Loads
-from lego_sdn.core.facts.actions import StopReplica
+from lego_sdn.core.control.events import Action, Command, Loads
+from lego_sdn.core.facts.actions import StopInstance, StopReplica
 from lego_sdn.core.facts.config import Config, InstanceSettings
 from lego_sdn.core.facts.errors import RpcError
 from lego_sdn.core.facts.graph import Graph
+from lego_sdn.core.facts.notes import Note
+from lego_sdn.core.observe.score_audit import Ledger
+from ryu_apps.apps.auditor import Auditor
 from ryu_apps.apps.instances import Instances
 from ryu_apps.apps.monitor import Monitor
 from ryu_apps.apps.rest import Pages
+from ryu_apps.apps.steering import Steering
 from ryu_apps.context.facts import Observed, ObservedProcess
+from ryu_apps.context.requests import REQUESTS, PullLastScores
 from ryu_apps.context.shared import Shared
 from ryu_apps.views import metrics, status
 from tests.core.facts.test_reports import REPORT
@@ -116,6 +121,45 @@ def test_a_command_that_nobody_takes_up_in_time_is_withdrawn():
     assert answer.json["detail"].startswith("pause was asked, and the controller had no time for it within 0.01 s: it is withdrawn")
     item = inbox.get_nowait()
     assert (item.event, item.still()) == (Command("pause"), False)
+
+
+class Performers(dict):
+    """As `Shared.performers`; whoever registers second for a type is noticed."""
+
+    def __setitem__(self, kind: type, work: Any) -> None:
+        assert kind not in self, f"two apps perform {kind.__name__}"
+        super().__setitem__(kind, work)
+
+    def __ior__(self, more: dict) -> Performers:
+        for kind, work in more.items():
+            self[kind] = work
+        return self
+
+
+@pytest.fixture
+def shared(tmp_path) -> SimpleNamespace:
+    """What the apps have in common, without a socket or a file; `done`: what was asked of the agent and of instances, in order."""
+    done: list[tuple[str, int]] = []
+    host = SimpleNamespace(stop_instance=lambda n, *_: (done.append(("stop", n)), {"reports": []})[1])
+    lego = SimpleNamespace(config=Config(), observed=Observed(), audit=Ledger(), performers=Performers(), wake_agent=hub.Event(), host=host)
+    lego.done, lego.clock, lego.put, lego.note = done, time.monotonic, queue.Queue().put, done.append
+    lego.ask = lambda request: Shared.ask(lego, request)
+    return lego
+
+
+def test_every_action_and_every_request_has_one_app(shared):
+    for app in (Steering, Instances, Auditor):
+        app(lego=shared)
+    flat = [one for kind in get_args(Action) for one in get_args(kind) or (kind,)]
+    assert set(shared.performers) == {*flat, *REQUESTS} - {Note}
+
+
+def test_an_instance_gives_its_last_scores_before_it_is_stopped(shared):
+    Instances(lego=shared)
+    shared.performers[PullLastScores] = lambda request: shared.done.append(("scores", request.instance))
+    shared.performers[StopInstance](StopInstance(3))
+    shared.wake_agent.wait(10)
+    assert shared.done == [("scores", 3), ("stop", 3)]
 
 
 def test_a_change_that_was_not_wholly_done_is_an_event():
