@@ -84,6 +84,14 @@ class Up:
             return json.load(answer)
         return None
 
+    def missing(self) -> list[str]:
+        """What the controller says is missing, as soon as it answers."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (status := self.status()) is None:
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.1)
+        return status["missing"]
+
     def is_well(self) -> bool:
         status = self.status()
         return bool(status and status["bridge"]["connected"] and status["agent"]["answers"])

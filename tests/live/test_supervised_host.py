@@ -47,7 +47,7 @@ def test_an_open_vswitch_that_was_started_here_and_hangs_is_started_anew(up):
         up.start()
         victim = Process.of(unixctl.pid())
         victim.send(signal.SIGSTOP)
-        until(lambda: any("Open vSwitch hangs" in one for one in (up.status() or {"missing": []})["missing"]), up.said, 15)
+        until(lambda: any("Open vSwitch hangs" in one for one in up.missing()), up.said, 15)
         until(lambda: not victim.is_alive(), up.said, 45)
         until(lambda: up.is_well() and up.forwards(), up.said)
         assert "Open vSwitch has not answered for 10 s and was killed" in up.said()
@@ -61,10 +61,10 @@ def test_an_open_vswitch_of_somebody_else_that_hangs_is_told_and_left_alone(up):
     victim = Process.of(unixctl.pid())
     victim.send(signal.SIGSTOP)
     try:
-        until(lambda: any("Open vSwitch hangs" in one for one in (up.status() or {"missing": []})["missing"]), up.said, 15)
+        until(lambda: any("Open vSwitch hangs" in one for one in up.missing()), up.said, 15)
     finally:
         victim.send(signal.SIGCONT)
-    until(lambda: up.is_well() and not any("hangs" in one for one in up.status()["missing"]), up.said)
+    until(lambda: up.is_well() and not any("hangs" in one for one in up.missing()), up.said)
     assert Process.of(unixctl.pid()) == victim
     assert up.forwards()
 
@@ -73,22 +73,22 @@ def test_a_limit_on_tags_that_is_changed_meanwhile_is_told(up):
     up.start()
     subprocess.run(["ovs-vsctl", "set", "Open_vSwitch", ".", "other_config:vlan-limit=2"], check=True)
     try:
-        until(lambda: any("vlan-limit=2" in one for one in (up.status() or {"missing": []})["missing"]), up.said, 20)
+        until(lambda: any("vlan-limit=2" in one for one in up.missing()), up.said, 20)
     finally:
         subprocess.run(["ovs-vsctl", "remove", "Open_vSwitch", ".", "other_config", "vlan-limit"], check=True)
-    until(lambda: not any("vlan-limit" in one for one in up.status()["missing"]), up.said, 20)
+    until(lambda: not any("vlan-limit" in one for one in up.missing()), up.said, 20)
 
 
 def test_an_open_vswitch_of_somebody_else_is_told_of_in_true_words(up):
     up.start()
     os.kill(unixctl.pid(), signal.SIGKILL)
     try:
-        until(lambda: any("ovs-vswitchd ended" in one for one in (up.status() or {"missing": []})["missing"]), lambda: str(up.status()))
-        assert not any("run 'lego up'" in one for one in up.status()["missing"])
+        until(lambda: any("ovs-vswitchd ended" in one for one in up.missing()), lambda: str(up.status()))
+        assert not any("run 'lego up'" in one for one in up.missing())
         assert unixctl_is_dead(), "whoever started it is to start it again"
     finally:
         subprocess.run(["/usr/share/openvswitch/scripts/ovs-ctl", "start", "--system-id=random"], check=True, capture_output=True)
-    until(lambda: up.is_well() and up.status()["missing"] == [one for one in up.status()["missing"] if "ended" not in one], up.said)
+    until(lambda: up.is_well() and not any("ended" in one for one in up.missing()), up.said)
     assert up.forwards()
 
 
@@ -106,9 +106,9 @@ def test_a_full_disk_ends_nothing_and_hinders_no_end(up):
         until(lambda: up.said().count("it is started anew") >= 2, up.said)
         until(up.is_well, up.said)
         until(up.forwards, up.said, 10)
-        until(lambda: any("not kept over a restart" in one for one in up.status()["missing"]), lambda: str(up.status()))
+        until(lambda: any("not kept over a restart" in one for one in up.missing()), lambda: str(up.status()))
         filler.unlink()
-        until(lambda: not any("not kept over a restart" in one for one in up.status()["missing"]), lambda: str(up.status()))
+        until(lambda: not any("not kept over a restart" in one for one in up.missing()), lambda: str(up.status()))
         fill(up.host.folder)
         up.child.send_signal(signal.SIGTERM)
         up.child.wait(PATIENCE_S)
