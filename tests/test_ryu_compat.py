@@ -50,6 +50,7 @@ def test_ryu_s_command_line_has_the_option_and_says_nothing_of_eventlet():
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_name_that_ryu_needs_is_back():
     done = python(
         "import ryu.app.wsgi, eventlet.wsgi; print(eventlet.wsgi.ALREADY_HANDLED == ryu.app.wsgi._AlreadyHandledResponse()(0, 0))"
@@ -57,6 +58,7 @@ def test_the_name_that_ryu_needs_is_back():
     assert done.stdout == "True\n", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python has no distutils of its own any more: Ryu gets that of setuptools")
 def test_ryu_imports_no_setuptools_and_others_get_the_distutils_that_they_would_get():
     shown = "print('setuptools' in sys.modules, '_distutils' in distutils.__file__)"
@@ -64,6 +66,7 @@ def test_ryu_imports_no_setuptools_and_others_get_the_distutils_that_they_would_
     assert python(f"import sys, distutils; {shown}", "-W", "ignore").stdout == "True True\n"
 
 
+@pytest.mark.slow
 def test_a_name_that_eventlet_has_is_left_as_it_is():
     code = "import eventlet.wsgi; eventlet.wsgi.ALREADY_HANDLED = 'its own'; import ryu.app.wsgi; print(eventlet.wsgi.ALREADY_HANDLED)"
     assert python(code, "-W", "ignore").stdout == "its own\n"

@@ -20,6 +20,7 @@ def test_defaults_and_everything(model):
     assert InstanceSpec.parse(full).cpu_quota == 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

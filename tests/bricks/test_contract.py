@@ -178,6 +178,7 @@ def test_counters_are_those_of_the_page(kind, model, given):
     assert kind in repr(brick)
 
 
+@pytest.mark.slow
 @every_brick
 @pytest.mark.parametrize("sizes", [[size] for size in SIZES] + [SIZES], ids=str)
 def test_where_batches_are_cut_changes_nothing(kind, model, given, sizes):

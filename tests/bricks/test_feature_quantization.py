@@ -22,6 +22,7 @@ def test_the_brick_is_found_by_its_kind():
     assert FeatureQuantization.in_order
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_batch_cuts_change_no_bit(data, layout):
@@ -33,6 +34,7 @@ def test_batch_cuts_change_no_bit(data, layout):
         assert in_batches(FeatureQuantization(layout=layout), packets[:700], [size]).tobytes() == whole[:700].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["mirai-benign-20000.pcap", "mixed-4631.pcap", "synack-reflection-8000.pcap", "iot23-8-1.pcap"])
 @pytest.mark.parametrize("replicas", [2, 3, 5])
@@ -75,6 +77,7 @@ class Fleet:
             self.bricks[giver].state.forget(frozenset(np.flatnonzero(self.owner == giver).tolist()), BUCKETS)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["mirai-benign-20000.pcap", "mixed-4631.pcap"])
 def test_moves_change_no_bit(data, name):

@@ -119,6 +119,7 @@ def test_without_root_such_rows_are_skipped_with_a_reason(monkeypatch, no_data):
     assert {row["skipped"].split(",")[0] for row in told["rows"]} == {"needs root"}
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_oracle_gets_the_packets_that_the_brick_gets(data, oracle):
     packets, _ = read_packets([data / "mirai-benign-20000.pcap"])
@@ -127,6 +128,7 @@ def test_the_oracle_gets_the_packets_that_the_brick_gets(data, oracle):
     assert np.allclose(extract(packets[:300]), wanted, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_with_captures_there_is_a_ratio_to_the_oracle(data):
     told = measured("features.oracle", "--data", str(data))
@@ -134,6 +136,7 @@ def test_with_captures_there_is_a_ratio_to_the_oracle(data):
     check(told["rows"][0])
 
 
+@pytest.mark.slow
 def test_on_a_terminal_each_row_is_a_line_of_figures_and_one_of_words(no_data):
     result = invoke("help", "cost.result", *TINY)
     assert result.exit_code == 0
@@ -221,6 +224,7 @@ def test_figures_are_medians_and_ratios_are_of_one_run():
     assert Result(Row("x", "", ""), runs=(1.0, 9.0, 2.0)).value == 2.0
 
 
+@pytest.mark.slow
 def test_a_large_capture_is_the_small_one_again_and_again(tmp_path):
     small = Bench(BenchSizes(packets=700), tmp_path)
     wanted = captures.repeated(read_packets([small.benign_capture])[0][:300], 700)

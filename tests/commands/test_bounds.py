@@ -113,6 +113,7 @@ def tried() -> Iterator[object]:
                 yield pytest.param(words, command, parameter, id=f"{' '.join(words)} {parameter.name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "command", "parameter"), list(tried()))
 def test_no_value_of_an_option_makes_a_traceback(words, command, parameter, given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some of the words are names of files

@@ -72,6 +72,7 @@ def test_scores_and_alerts_by_class(capture, model, tmp_path):
     assert skipped["scored"] == len(scores) - 700
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [2, 3, 5])
 def test_verify_is_exact_with_changes_of_ownership(capture, model, replicas):
     facts = told("verify", capture[0], "--nf", "doshi", "--model", model, "--replicas", replicas, "--events", "200:1,300:4,500:3")

@@ -172,6 +172,7 @@ def test_float32_is_close(capture, model, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "float32"), np.load(tmp_path / "float64"), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_truncated_capture_is_scored_up_to_the_cut_and_it_is_said(capture, model, tmp_path, workers):
     cut = tmp_path / "cut.pcap"
@@ -188,6 +189,7 @@ def test_a_truncated_capture_is_scored_up_to_the_cut_and_it_is_said(capture, mod
     assert np.array_equal(np.load(tmp_path / "asked.npy"), scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["features", "train", "score", "verify", "plan"])
 def test_a_partial_result_is_no_success_unless_it_is_asked_for(command, capture, model, tmp_path):
     cut = tmp_path / "cut.pcap"

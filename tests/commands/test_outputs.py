@@ -99,6 +99,7 @@ def kinds(folder: Path, capture: Path) -> dict[str, Path]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", WRITERS)
 def test_what_is_no_regular_file_of_its_own_stays_what_it_is(which, inputs, tmp_path):
     for name, path in kinds(tmp_path, inputs[0]).items():

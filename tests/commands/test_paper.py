@@ -95,6 +95,7 @@ def test_both_ways_of_scaling_under_the_same_load(inputs, tmp_path):
         assert way["sla_events"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("table2",), ("figure4", "/nowhere.pcap"), ("autoscale", "--seconds", "1")])
 def test_bad_use_is_said_at_the_door(words):
     done = subprocess.run([*LEGO, "paper", *words], capture_output=True, text=True, timeout=600, check=False)

@@ -85,6 +85,7 @@ def test_the_papers_example_is_shown_with_both_ways_onto_the_second_host(given):
     assert f"chosen: {growth['chosen']['way']} on b: it costs" in shown
 
 
+@pytest.mark.slow
 def test_growth_wants_a_second_host_and_a_first_one_that_is_full(given):
     capture, model = given
     words = (capture, "--instances", 2, "--model", model, "--pps", 8000, "--json")
@@ -120,6 +121,7 @@ def test_a_placement_wants_costs_a_rate_and_room(given, tmp_path):
             run(capture, *words)
 
 
+@pytest.mark.slow
 def test_a_standby_costs_what_a_copy_costs_and_the_features_that_it_keeps(given):
     capture, model = given
     words = (capture, "--instances", 2, "--model", model, "--standby")

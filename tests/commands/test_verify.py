@@ -81,6 +81,7 @@ def test_table_2_without_a_model_learns_from_the_capture(attack):
     assert "SrcIP with shadows: every score has the bits of the unsplit run" in text
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_of_a_layout_that_cannot_be_split_exactly_table_2_says_so(attack, tmp_path):
     capture, _ = attack

@@ -62,6 +62,7 @@ def refused(*words: object) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_alerts_are_those_of_score(capture, model, tmp_path):
     scored = json.loads(lego("score", capture, "--model", model, "--out", tmp_path / "s.npy", "--json").stdout)
     watched = watch(capture, "--model", model, "--eve", tmp_path / "e.json", "--every-alert")
@@ -93,6 +94,7 @@ def test_incidents_hold_every_alert(capture, model, made, tmp_path):
     assert next(iter(watched["by_source"])) == made.labels.infected
 
 
+@pytest.mark.slow
 def test_without_a_model_it_learns_what_train_learns_and_then_scores_the_rest(capture, model, tmp_path):
     saved = tmp_path / "saved"
     watched = watch(capture, "--learn", LEARN, "--save-model", saved, "--eve", tmp_path / "e.json", "--every-alert")

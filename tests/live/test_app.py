@@ -70,6 +70,7 @@ def test_flows_need_a_switch(bare: Lab):
     assert answer.body == {"error": "no answer from the switch", "detail": "the bridge lego0 is not connected"}
 
 
+@pytest.mark.slow
 def test_commands_are_refused_with_the_reason(bare: Lab):
     answer = bare.post("replicate")
     assert (answer.status, answer.body) == (409, {"error": "replicate refused", "detail": "no switch is connected"})

@@ -55,6 +55,7 @@ def owners_of(talk: TrafficMatrix, method: str, instances: int) -> tuple[int, ..
     return hashing(talk, instances) if method == "hashing" else talkers(partition(*graph(talk), instances)[0], talk)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instances", [2, 4])
 @pytest.mark.parametrize("method", ["hashing", "talkers"])
 def test_offline_everything_is_as_predicted(capture, method, instances):

@@ -45,6 +45,7 @@ def test_the_benign_part_does_not_depend_on_the_attack(made):
     assert not alone.labels.attack.any()
 
 
+@pytest.mark.slow
 def test_counts_times_and_sizes(made):
     assert len(made.frames) == len(made.times_us) == len(made.labels.attack) == 25_000
     assert (np.diff(made.times_us) >= 0).all()
@@ -132,6 +133,7 @@ def test_other_sizes(tmp_path):
     assert len(read_packets([tmp_path / "attack.pcap"])[0]) == 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [{"devices": 1}, {"devices": 201}, {"benign_packets": -1}, {"attack_packets": -1}])
 def test_what_is_not_possible(wrong):
     with pytest.raises(ValueError, match="2 to 200 devices"):

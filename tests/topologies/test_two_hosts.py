@@ -67,6 +67,7 @@ def test_help_needs_nothing(tmp_path):
     assert "two hosts" in done.stdout
 
 
+@pytest.mark.slow
 def test_without_mnexec_or_the_module_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match=r"mnexec is missing.*apt-get install"):

@@ -113,6 +113,7 @@ def test_a_stream_socket_whose_reader_comes_late_gets_every_line(tmp_path):
     assert writer.counters == {"written": 100, "dropped": 0}
 
 
+@pytest.mark.slow
 def test_readers_that_come_and_go_get_whole_lines_only(tmp_path):
     """Each reads some lines and leaves. What each got begins with a whole line; nothing comes twice but a line that was cut."""
     path, output, sent, found = tmp_path / "eve.sock", None, 0, []

@@ -53,6 +53,7 @@ FIRST = list({path[:-1]: path for path in reversed(PATHS)}.values())  # of each 
 NAMES = [".".join(path) for path in (*FIRST, *(path for path in PATHS if path not in FIRST))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few_in_quick(NAMES, len(FIRST)))
 def test_every_value_survives(name):
     path = tuple(name.split("."))

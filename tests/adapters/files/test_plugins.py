@@ -34,6 +34,7 @@ def written(folder: Path, text: str, name: str = "patient") -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_documents_example_is_a_policy_that_scales(tmp_path):
     (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     config = configfile.load(written(tmp_path, example))

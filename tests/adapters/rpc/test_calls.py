@@ -331,6 +331,7 @@ server.close()
 """
 
 
+@pytest.mark.slow
 def test_under_eventlets_monkey_patching(address):
     """The controller's way: calls from greenthreads to a process that is slow do not hold up each other."""
     with serving(address, HANDLERS | {"slow": lambda: time.sleep(0.1)}):

@@ -85,6 +85,7 @@ def test_every_packet_as_an_alert_is_as_tshark_has_it(name, data, model, valid):
         assert event["flow_id"] < 1 << 53
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_infected_host_is_one_incident_of_each_kind(data, model):
     found, sink = events(data / "mirai-attack-5000.pcap", model, model.threshold, True)

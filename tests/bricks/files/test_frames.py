@@ -66,6 +66,7 @@ def test_a_cut_capture_gives_what_came_before(tmp_path):
     assert len(read_frames([])) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beyond", [0, 1, 19, 20, 21])
 def test_a_length_that_reaches_into_a_stamp_fits_the_frame_that_has_one(tmp_path, beyond):
     """The record is that of live capture, which takes the stamp off again: `parse_switched`."""

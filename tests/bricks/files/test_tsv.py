@@ -60,6 +60,7 @@ def test_what_is_no_time(text):
     assert not read_time(*as_bytes(text))[1]
 
 
+@pytest.mark.slow
 def test_ipv6_addresses_of_every_form():
     rng = np.random.default_rng(2)
     numbers = [0, 1, 2**128 - 1, 1 << 127, 0xFFFF << 112, int(ipaddress.ip_address("::ffff:192.168.1.1"))]
@@ -99,6 +100,7 @@ def test_what_is_no_ipv6_address(text):
     assert not read_ipv6(*as_bytes(text))[2]
 
 
+@pytest.mark.slow
 def test_random_text_is_an_ipv6_address_just_when_python_says_so():
     rng = np.random.default_rng(4)
     agreed = 0
@@ -135,6 +137,7 @@ def test_columns_count_by_name_and_others_are_passed_over(tmp_path):
     assert (record["src_port"], record["dst_port"], record["src_mac"], record["flags"]) == (7, 8, 0, 5 | UDP)
 
 
+@pytest.mark.slow
 def test_kinds_of_packets(tmp_path):
     ip = {"ip.src": "10.0.0.1", "ip.dst": "10.0.0.2"}
     arp = {"arp.opcode": "1", "arp.src.proto_ipv4": "10.0.0.3", "arp.dst.proto_ipv4": "10.0.0.4"}
@@ -161,6 +164,7 @@ def test_of_a_tunnel_the_first_transport_and_the_outer_addresses_count(tmp_path)
     assert packets["flags"].tolist() == [5 | UDP, 5 | UDP, 15 | ARP]  # reverse ARP is taken by its MAC addresses
 
 
+@pytest.mark.slow
 @tshark.needs_tshark
 @pytest.mark.parametrize("occurrence", ["f", "a"])
 def test_tunnels_are_the_same_packets_in_a_pcap_and_in_its_tsv(tmp_path, occurrence):

@@ -45,6 +45,7 @@ def test_relative_error_is_below_the_step_of_a_float(name):
             assert abs(Decimal(one(x)) - exact) < exact * Decimal(2) ** -52, (name, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_same_bits_at_every_place_of_an_array(name):
     one, many, _, limit = FUNCTIONS[name]

@@ -129,6 +129,7 @@ def test_scores_follow_the_definition_for_nets_of_any_shape(sizes):
     np.testing.assert_allclose(score_features(model, features), plainly(model, features), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_every_batch_size_gives_the_same_bits(precision):
     model = made_up(7)

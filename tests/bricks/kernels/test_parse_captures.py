@@ -35,6 +35,7 @@ def test_every_field_is_what_tshark_shows(name, data, tmp_path):
     assert tshark.difference(tshark.found(packets), tshark.found(again)) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mirai-benign-20000", "mirai-attack-5000"])
 def test_tsv_and_pcap_of_the_same_packets_give_the_same_records(name, data):
     from_pcap, _ = read_packets([data / f"{name}.pcap"])

@@ -48,6 +48,7 @@ def test_what_lies_around_a_frame_has_no_influence():
         assert len(records) == 1, (link, frame.hex())
 
 
+@pytest.mark.slow
 def test_every_cut_of_every_frame_ignores_what_was_cut_off():
     for frame in FRAMES.values():
         for cut in range(len(frame)):
@@ -58,6 +59,7 @@ def test_every_cut_of_every_frame_ignores_what_was_cut_off():
             assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=120), st.sampled_from(sorted(LINKS)))
 def test_any_bytes_give_a_record_of_the_agreed_form(frame, link):

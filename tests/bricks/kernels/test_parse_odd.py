@@ -97,6 +97,7 @@ def parse(frame: bytes, length: int | None = None) -> np.void:
     return out[0]
 
 
+@pytest.mark.slow
 @tshark.needs_tshark
 def test_every_frame_cut_at_every_byte_is_read_as_by_tshark(tmp_path):
     cases = [(name, cut) for name, frame in FRAMES.items() for cut in range(len(frame) + 1)]
@@ -157,6 +158,7 @@ def test_a_cut_frame_keeps_the_fields_before_the_cut():
     assert (record["src_port"], record["dst_port"]) == (40_000, 23)
 
 
+@pytest.mark.slow
 def test_nothing_of_an_earlier_packet_stays_in_the_row():
     out = np.zeros(1, PACKET)
     out.view(np.uint8)[:] = 0xFF

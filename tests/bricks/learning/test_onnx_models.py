@@ -59,6 +59,7 @@ def reference(path, rows=ROWS, output=-1) -> np.ndarray:
     return np.asarray(ReferenceEvaluator(str(path)).run(None, {"x": rows})[output])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_chain_of_operators(name, tmp_path):
     path = saved(tmp_path / "m.onnx", [*CHAINS[name], *ENDS], **HIDDEN)

@@ -60,6 +60,7 @@ def fitted(estimator, classes: int):
         return estimator.fit(features, labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_it_decides_as_scikit_learn_does(name, classes):
@@ -79,6 +80,7 @@ def test_modified_huber_of_two_classes():
     assert np.abs(found - estimator.predict_proba(asked)).max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("name", ["mlp-relu", "mlp-tanh", "forest", "neighbours-by-distance", "gaussian", "multinomial"])
 def test_the_bits_of_a_row_do_not_depend_on_its_batch(name, precision):

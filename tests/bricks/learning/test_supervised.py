@@ -16,6 +16,7 @@ def features(count: int = 60) -> np.ndarray:
 LABELS = np.repeat(["benign", "worm"], 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_every_estimator_learns_and_the_same_again(estimator):
     first, second = (train_classifier(Examples(features(), LABELS, "three"), Supervised(estimator)) for _ in range(2))

@@ -33,6 +33,7 @@ def scored(data, tmp_path_factory):
     return captures, model, np.load(out), summary
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(("workers", "rows"), few_in_quick([(3, 1024), (2, 32_768), (5, 777)]))
 def test_any_number_of_workers_gives_the_same_bits(scored, tmp_path, monkeypatch, workers, rows):
@@ -57,6 +58,7 @@ def test_who_scores_what_does_not_change_the_bits(scored, tmp_path, monkeypatch,
     assert np.array_equal(np.load(tmp_path / "s.npy"), alone)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_layout_that_cannot_be_split_exactly_is_extracted_by_one_worker(scored, tmp_path, monkeypatch):
     captures, model, alone, _ = scored
@@ -70,6 +72,7 @@ def test_what_splits_exactly_follows_from_the_declarations():
     assert parallel.key_of("kitsunepy100").whole is not None
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("workers", [1, 2])
 def test_skipped_packets_count_in_the_statistics_only(scored, tmp_path, workers):
@@ -138,6 +141,7 @@ def test_a_class_keeps_its_worker_from_first_sight():
     assert set(seen.values()) == {0, 1, 2}
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("workers", few_in_quick([2, 1, 3]))
 def test_shadows_in_the_capture_itself_are_not_scored(scored, tmp_path, monkeypatch, workers):

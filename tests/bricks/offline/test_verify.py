@@ -190,6 +190,7 @@ def test_features_that_the_plan_calls_exact_are(infected):
         assert shown["promise_broken"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_an_assumption_that_the_traffic_breaks_is_named(infected):
     captures, model = infected

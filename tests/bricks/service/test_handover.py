@@ -113,6 +113,7 @@ def test_a_mover_that_dies_and_comes_back_changes_no_bit(seed):
     check(world, packets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", few_in_quick(range(4, 16, 2), 3))
 def test_a_release_that_comes_late_changes_nothing_in_the_next_move(step):
     """It names what the instance owned after its own move; streams that came since are not forgotten for it."""
@@ -208,6 +209,7 @@ def test_an_instance_that_fails_at_any_step_costs_no_packet(seed, method):
     assert sorted(world.finish()) == list(range(len(packets)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", few_in_quick(range(6), 2))
 def test_with_the_clock_of_the_kernel_every_packet_is_scored_once(seed):
     random, packets = np.random.default_rng(seed), talk(seed)

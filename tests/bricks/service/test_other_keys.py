@@ -63,6 +63,7 @@ def test_a_split_by_source_would_change_them():
     assert unsplit(packets[mine], "received").tobytes() != unsplit(packets, "received")[mine].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("seed", few_in_quick(range(6), 2))
 def test_moves_between_instances_and_their_replicas_change_no_bit(layout, seed):
@@ -129,6 +130,7 @@ class Ends(DestinationLoad, kind="made-up-ends"):
         return float(self.state.counts[int(row["src_lo"]) & 0xFF])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", few_in_quick(range(12), 3))
 def test_moves_with_several_copies_of_a_packet_change_no_bit(seed):
     random, packets = np.random.default_rng(seed), talk(seed, 2500)

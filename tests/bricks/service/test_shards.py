@@ -160,6 +160,7 @@ def test_buckets_move_between_instances_with_several_keyed_bricks(seed):
     check(world, packets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", few_in_quick(range(12), 3))
 def test_keyed_bricks_change_in_the_middle_of_a_move(seed):
     """Between any two steps of the mover: what is held waits, and the streams are those of the cut wherever they are."""
@@ -221,6 +222,7 @@ class Brittle(FeatureQuantization):
         self.state = OutOfOrder(self.state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["export", "adopt", "keep", "begin"])
 def test_a_change_that_fails_leaves_everything_as_it_was(method):
     random, packets = np.random.default_rng(3), talk(3)

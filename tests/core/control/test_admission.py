@@ -124,6 +124,7 @@ def test_a_merge_takes_the_heirs_that_have_room():
     assert "buckets go to instance 1: asked by the operator" in made.notes("merge")[-1].text
 
 
+@pytest.mark.slow
 def test_a_merge_into_instances_that_are_full_is_refused_whoever_wants_it():
     made = spared(of_four(300.0, {1: 1800, 2: 1900, 3: 1700}))
     before, why = made.owned, "is full: it holds"

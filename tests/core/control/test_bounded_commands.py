@@ -80,6 +80,7 @@ def test_whatever_is_asked_can_be_answered_kept_and_shown(free):
         assert kept(note).text == note.text, number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("note_of", [notice, died, bricks, changed], ids=["notice", "died", "bricks", "changed"])
 def test_any_note_can_be_kept(note_of):
     instances = [None, 1, *HUGE]

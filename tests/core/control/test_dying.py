@@ -46,6 +46,7 @@ def waits(told: BricksDied) -> list[float]:
     return [early.wait_s for early in told.early]
 
 
+@pytest.mark.slow
 def test_each_replica_that_dies_young_keeps_the_next_one_waiting_longer():
     made = world(offered=OVERLOAD)
     said = [die(made, 1.0) for _ in range(5)]
@@ -131,6 +132,7 @@ def test_a_silent_replica_is_taken_out_and_replaced():
     assert made.actions(StartInstance) == [StartInstance(1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", ["chained", "separate"])
 def test_an_instance_is_given_up_where_nobody_else_does_the_work(placement):
     made = world(placement=placement).run(2)

@@ -69,6 +69,7 @@ def test_without_a_loss_an_instance_is_exact_since_its_start(world):
     assert told(world) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few_in_quick(LOSSES, 3))
 def test_every_counter_of_a_loss_sets_its_instance_back_from_before_it_grew(world, name):
     stamped = with_counter("next_stamp", 700)
@@ -140,6 +141,7 @@ def test_gaps_of_several_instances_are_packets_of_the_others(world):
     assert told(world) == []
 
 
+@pytest.mark.slow
 def test_a_death_takes_streams_from_those_who_get_the_buckets(world):
     world.kill(1)
     assert (fact(world, 2).reason, fact(world, 2).sure_until) == ("streams-lost", world.now)

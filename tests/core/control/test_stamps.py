@@ -29,6 +29,7 @@ def test_each_kind_is_told_by_instance(kind, words):
     assert words in note.text
 
 
+@pytest.mark.slow
 def test_a_flood_is_told_once():
     assert len(told(at_counts("implausible", range(0, 100_000, 100)))) == 1
 

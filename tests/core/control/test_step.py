@@ -97,6 +97,7 @@ def test_load_rises_a_second_instance_starts_load_falls_they_merge():
     assert list(world.host.ports) == list(world.state.running)
 
 
+@pytest.mark.slow
 def test_a_merge_steers_then_drains_then_stops():
     world = InMemorySystem(config(), even(rise_and_fall)).up().run(80)
     leaving = world.actions(Drain)[0].instance
@@ -230,6 +231,7 @@ def test_the_last_instance_stays_when_the_rest_dies_during_a_merge():
     assert not world.actions(Drain)
 
 
+@pytest.mark.slow
 def test_an_instance_that_dies_while_it_drains_ends_the_merge():
     world = InMemorySystem(config()).up().run(2)
     world.happen(Command("replicate"))
@@ -390,6 +392,7 @@ def test_a_pause_stops_scaling_but_not_healing():
     assert len(world.state.running) == 2
 
 
+@pytest.mark.slow
 def test_the_same_observations_give_the_same_actions():
     world = InMemorySystem(config(), even(rise_and_fall)).up().run(60)
     world.kill(world.state.running[0])

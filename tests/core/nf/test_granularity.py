@@ -99,6 +99,7 @@ def streams_read(read: Read, packet: dict, packets: list[dict]) -> list[int]:
     return [i for i, other in enumerate(packets) if all(packet[mine] == other[theirs] for mine, theirs in read.links)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("granularity", [SRC_IP, SRC_IP_DST_IP, SRC_IP_SRC_PORT, SOCKET, DST_IP])
 def test_what_is_called_exact_has_every_packet_it_reads_at_its_instance(granularity):
     """Random packets among few hosts: owner plus shadows see all packets that an exact feature reads; some approximate one does not."""

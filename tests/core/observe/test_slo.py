@@ -178,6 +178,7 @@ def test_deadlines_follow_a_quota():
     assert made.host.deadlines[1]["unsupervised-network"] == pytest.approx(20_000 * 800 / 1200, rel=0.05)
 
 
+@pytest.mark.slow
 def test_instances_are_told_when_they_run_and_when_costs_change():
     made = world().run(10)
     told = made.host.deadlines[1]
@@ -203,6 +204,7 @@ def test_a_broken_promise_is_an_event_and_so_is_its_end():
     assert made.notes("sla")[1:] == [PromiseKept(instance=1)]
 
 
+@pytest.mark.slow
 def test_packets_that_are_lost_break_it_too():
     made = world(offered=900.0).run(90)
     assert "loss" in made.actions(PromiseBroken)[0].promises

@@ -59,6 +59,7 @@ def test_the_learning_network_is_replicated_then_the_next_slowest():
     assert "predicted: one more replica of unsupervised-network in instance 1: " in evidence
 
 
+@pytest.mark.slow
 def test_replicas_merge_when_load_falls_and_nothing_flaps():
     made = world(offered=lambda time: 300.0 if time < 1030 else 60.0).run(120)
     assert done(made) == [StartReplica(1, LEARNING), StopReplica(1, f"{LEARNING}-1")]
@@ -76,6 +77,7 @@ def test_load_that_swings_does_not_drive_replicas(period):
     assert merges <= 3
 
 
+@pytest.mark.slow
 def test_a_chained_brick_is_separated_and_chained_again():
     """One that keeps streams, for with a replica it would have to share them; it alone is most of the work."""
     cost = dict.fromkeys(GRAPH, 250.0) | {STREAMS: 1000.0}
@@ -105,6 +107,7 @@ def test_in_a_chain_a_further_instance_is_the_cheaper_way():
     assert len(made.state.running) == 2
 
 
+@pytest.mark.slow
 def test_where_an_end_of_the_graph_is_slow_there_is_a_further_instance():
     made = world(dict.fromkeys(GRAPH, 100.0) | {"packet-batching": 1000.0}, offered=300.0, max_instances=2, cores=4.0).run(30)
     assert done(made) == []
@@ -230,6 +233,7 @@ def test_a_replica_that_the_agent_took_out_is_told_and_replaced(died, told):
 
 
 # ---- modes and commands ----
+@pytest.mark.slow
 def test_to_advise_is_to_say_and_not_to_do():
     made = world(offered=300.0, mode="advise").run(30)
     assert done(made) == []

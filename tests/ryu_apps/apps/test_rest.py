@@ -130,6 +130,7 @@ def test_pages_of_others_may_not_ask(alone: Lab, origin):
     assert not alone.get("status")["paused"]
 
 
+@pytest.mark.slow
 def test_a_page_of_its_own_may(alone: Lab):
     assert alone.ask("/lego/v1/status", headers={"Origin": f"http://127.0.0.1:{alone.rest}"}).status == 200
 

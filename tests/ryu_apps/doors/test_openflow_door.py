@@ -99,6 +99,7 @@ def test_a_greeting_that_is_unsound_ends_its_connection_alone(alone: Lab, name):
     answers_at_once(alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNSOUND)
 def test_a_message_that_is_unsound_ends_its_connection_alone(alone: Lab, name):
     """In the middle of the handshake, and after it."""
@@ -204,6 +205,7 @@ def test_a_switch_that_comes_back_replaces_its_dead_connection(alone: Lab, dpid)
     until(lambda: not alone.get("status")["bridge"]["connected"], "it is gone")
 
 
+@pytest.mark.slow
 def test_a_stranger_with_the_bridge_s_datapath_id_does_not_keep_it_out(alone: Lab):
     with Claimant(alone.openflow, OURS, "other") as stranger:
         until(lambda: alone.get("switches")["switches"], "it is connected")

@@ -161,6 +161,7 @@ def test_slow_connections_are_ended_and_keep_nobody_waiting(alone: Lab, descript
         assert all(ends(connection, 12.0) for connection in held[-20:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [b"", b"Content-Length: 2\r\n", b"Content-Len"])
 def test_a_request_that_breaks_off_is_not_carried_out(alone: Lab, cut):
     with socket.create_connection(("127.0.0.1", alone.rest)) as connection:
