@@ -42,7 +42,7 @@ def flow_mod(datapath: Any, rule: Rule, delete: bool = False) -> Any:
         priority=rule.priority,
         out_port=ofp.OFPP_ANY,
         out_group=ofp.OFPG_ANY,
-        match=_match(tuple(rule.match)),
+        match=_match(rule.match),
         instructions=[] if delete else _instructions(rule),
     )
 

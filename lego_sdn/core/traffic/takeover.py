@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lego_sdn.core.facts.standby import TakenOver, TakeOver
+from lego_sdn.core.traffic.handover import ATTEMPTS, QUESTIONS
 from lego_sdn.core.traffic.handover_steps import Answer, Ask, ChangeRules, Pause, RestoreRules, SendMarkers, Step
-
-ATTEMPTS, QUESTIONS = 16, 100  # markers sent; questions whether one has come, after each
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,20 +160,6 @@ class _Deaths:
         given = np.ascontiguousarray(records["score"]).view(np.uint64)
         different = int(np.count_nonzero(given != scores.view(np.uint64)[back]))
         missing = sent - len(seqs)
-        before = missing if missing == 0 else sent - self._entered()
+        before = missing if missing == 0 else sent - (self.running.entered_at_rest() - self.entered)
         self.entered += sent - before
         return _Death(*told, missing - before, different, len(records) - len(seqs), before)
-
-    def _entered(self) -> int:
-        """Packets that the rules saw since the last time, once their counters stand still. (A port's own counter has those, too, that the
-        switch was not given the CPU to take in.)"""
-        seen: list[tuple[float, int]] = [(time.monotonic(), -1)]
-
-        def stands() -> bool:
-            now = self.running.entered()
-            if now != seen[-1][1]:
-                seen.append((time.monotonic(), now))
-            return time.monotonic() > seen[-1][0] + STILL_S
-
-        self.running.wait_for("the rules' counters", stands)
-        return seen[-1][1] - self.entered

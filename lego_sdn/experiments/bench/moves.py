@@ -29,7 +29,6 @@ LOADS = tuple((sources, rate) for sources in SOURCES for rate in RATES)
 HALF = list(range(32))  # buckets that go to the other instance, and back
 APART_S, FIRST_S, LAST_S = 0.9, 1.5, 0.3  # of traffic: from one move to the next, before the first, and after the end of the last
 LONGEST_S = 900.0  # of traffic, should the moves not end; it is stopped when they have
-STILL_S = 3.0  # without a change of the switch's counters, which it writes every half second
 
 
 def _row(sources: int, rate: int, what: str, words: str) -> Row:
@@ -170,23 +169,9 @@ class _Ground:
         seqs, at, count = np.unique(records["seq"].astype(np.int64), return_index=True, return_counts=True)
         unsplit = self.unsplit.scores(packets[(seqs - self.first) % len(packets)], records[at])
         other = np.ascontiguousarray(records["score"][at]).view(np.uint64) != unsplit.view(np.uint64)
-        before = 0 if len(seqs) == sent else sent - self._entered()
+        before = 0 if len(seqs) == sent else sent - (self.running.entered_at_rest() - self.entered)
         self.entered += sent - before
         return _Seen(sent - before - len(seqs) + int((count > 1).sum()), before, int(np.count_nonzero(other)))
-
-    def _entered(self) -> int:
-        """Packets that the switch took in since the last time, once its rules' counters stand still: it writes them behind the packets."""
-        seen, since = -1, time.monotonic()
-
-        def stands() -> bool:
-            nonlocal seen, since
-            now = self.running.entered()
-            if now != seen:
-                seen, since = now, time.monotonic()
-            return time.monotonic() - since > STILL_S
-
-        self.running.wait_for("the switch's counters", stands)
-        return seen - self.entered
 
 
 def _waits(records: np.ndarray, moves: list[dict[str, Any]]) -> tuple[float, list[np.ndarray]]:

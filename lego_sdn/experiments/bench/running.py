@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lego_sdn.system.session import Live
 
 INSIDE = "eth0"
 SOURCES = 1024
+STILL_S = 3.0  # without a change of the switch's counters, which it writes every half second
 
 
 class RunningSystem(Live):
@@ -49,6 +51,20 @@ class RunningSystem(Live):
         belongings.make("namespace", self.source, lambda: netns.create(self.source))
         belongings.make("veth", self.source, lambda: netns.add_veth(self.source, self.source, INSIDE))
         belongings.make("port", self.source, lambda: ovs.add_port(self.system.config.switch.bridge, self.source, instance=False))
+
+    def entered_at_rest(self) -> int:
+        """Packets that the rules have seen, once their counters stand still: the switch writes them behind the packets."""
+        seen, since = -1, time.monotonic()
+
+        def stands() -> bool:
+            nonlocal seen, since
+            now = self.entered()
+            if now != seen:
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since > STILL_S
+
+        self.wait_for("the switch's counters", stands)
+        return seen
 
     def load(self, instance: int) -> dict[str, Any]:
         """Load report of the process at an instance's interface."""
